@@ -1,0 +1,84 @@
+"""`manifest.json`: what is in a bundle, how it was made, and every number that was measured on it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+FORMAT_VERSION = 1
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Measured(_Part):
+    """One measured number with its 95% interval (None where an interval makes no sense, as for a size)."""
+
+    value: float
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+
+
+class GateResult(_Part):
+    """One gate of the spec: what was asked, what was measured, whether it holds."""
+
+    name: str
+    asked: str
+    measured: float | None
+    unit: str = ""
+    met: bool
+
+
+class Stage(_Part):
+    """A stage that ran."""
+
+    name: str
+    seconds: float
+    detail: dict[str, Any] = Field(default_factory=dict)
+
+
+class ColumnEntry(_Part):
+    """A column of the bundle; its state is in `columns/<key>.json`."""
+
+    name: str
+    key: str
+    type: str
+
+
+class Automatic(_Part):
+    """An automatic choice: the spec's key, the value taken and why."""
+
+    key: str
+    value: Any
+    reason: str
+
+
+class Manifest(_Part):
+    """The whole of `manifest.json`."""
+
+    format_version: int = FORMAT_VERSION
+    trimtab: str
+    name: str
+    created: str
+    task: Literal["label", "number"]
+    spec: dict[str, Any]
+    automatic: list[Automatic] = []
+    inputs: list[ColumnEntry]
+    output: ColumnEntry
+    tensors: list[str]  # the ONNX model's inputs, in order
+    precision: Literal["fp32", "int8"] = "fp32"
+    tolerance: float = 1e-4  # how far a replayed golden row's outputs may lie from the stored ones
+    batch_tokens: int = 4096  # padded steps in one batch of the runtime
+    data: dict[str, Any] = Field(default_factory=dict)  # rows per split, rejected, duplicates, leaks
+    stages: list[Stage] = []
+    measured: dict[str, Measured] = Field(default_factory=dict)
+    evidence: dict[str, Any] = Field(default_factory=dict)  # confusion, curves, calibration, floor, hardest mistakes
+    gates: list[GateResult] = []
+    released: bool = False
+    why: list[str] = []  # why it was not released
+    machine: dict[str, Any] = Field(default_factory=dict)
+    files: dict[str, str] = Field(default_factory=dict)  # path inside the bundle -> sha256
+    hash: str = ""  # sha256 over what decides the answers: see bundle.store.content_hash

@@ -1,0 +1,1 @@
+"""Whole tables for training: read, clean, split, profile."""

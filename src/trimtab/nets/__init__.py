@@ -1,0 +1,1 @@
+"""PyTorch networks: encoders -> one sequence of states -> fusion -> head."""

@@ -1,0 +1,1 @@
+"""One file per encoder; the folder is the registry."""

@@ -1,0 +1,1 @@
+"""One file per fusion; the folder is the registry."""

@@ -1,0 +1,1 @@
+"""One file per head; the folder is the registry."""

@@ -1,0 +1,27 @@
+"""What a long stage tells while it runs. The rooms report to a `Progress`; the command line decides how it looks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Receives the events of a run: stages, ticks inside a stage, and remarks worth a line of their own."""
+
+    def stage(self, name: str, detail: str = "") -> None:
+        """A new stage begins (the one before has ended)."""
+
+    def tick(self, done: int, total: int, figures: Mapping[str, float | str]) -> None:
+        """`done` of `total` units of the current stage; `figures` such as epoch, loss, rows/s."""
+
+    def note(self, text: str) -> None:
+        """One line that the user should read: an automatic choice, a warning, a doubt."""
+
+
+class Quiet:
+    """Reports to nobody; the default when Trimtab is used from Python."""
+
+    def stage(self, name: str, detail: str = "") -> None: ...
+    def tick(self, done: int, total: int, figures: Mapping[str, float | str]) -> None: ...
+    def note(self, text: str) -> None: ...

@@ -1,0 +1,1 @@
+"""The release card for people: one self-contained page, and Markdown."""

@@ -1,0 +1,1 @@
+"""Training: from splits and columns to trained weights."""
