@@ -78,12 +78,12 @@ class OutputColumn(Column):
     """A column that the network answers."""
 
     @abstractmethod
-    def encode(self, values: Sequence[Any]) -> np.ndarray:
+    def targets(self, values: Sequence[Any]) -> np.ndarray:
         """Raw values -> training targets, (rows,). Raises ValueError for a value that is not usable as an answer."""
 
     @abstractmethod
     def usable(self, value: Any) -> str | None:
-        """None when `encode` takes the value, else the reason why it does not."""
+        """None when `targets` takes the value, else the reason why it does not."""
 
     @abstractmethod
     def decode(self, outputs: np.ndarray) -> dict[str, list[Any]]:
