@@ -30,6 +30,7 @@ class GateResult(_Part):
     measured: float | None
     unit: str = ""
     met: bool
+    reason: str = ""  # why it is not met, or what to doubt about it
 
 
 class Stage(_Part):

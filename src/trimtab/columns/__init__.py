@@ -11,6 +11,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from trimtab import registry
+from trimtab.errors import nearest, problem
+
+# Modules of this folder that are rules for the types, not types.
+NOT_TYPES = frozenset({"parse"})
 
 
 @dataclass(frozen=True)
@@ -100,8 +104,15 @@ def fit(type_name: str, name: str, key: str, values: Sequence[Any], options: Map
     return kind(type_name, f"column {name!r}").fit(name, key, values, options)
 
 
+def types() -> list[str]:
+    """The names of all column types, sorted."""
+    return [name for name in registry.names(__name__) if name not in NOT_TYPES]
+
+
 def kind(type_name: str, where: str) -> type[Any]:
     """The class of a column type; raises TrimtabError with the nearest name when there is none."""
+    if type_name not in types():
+        raise problem(where, f"no column type named {type_name!r}", nearest(type_name, types()))
     found: type[Any] = registry.load(__name__, type_name, f"{registry.camel(type_name)}Column", where)
     return found
 

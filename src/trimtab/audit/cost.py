@@ -1,0 +1,168 @@
+"""What a bundle costs to serve: size, latency, throughput and memory of the very files that are served, here."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from trimtab import runtime
+from trimtab.bundle import store
+from trimtab.bundle.manifest import Measured
+
+LATENCY_ROWS = 200
+_LATENCY_SECONDS = 15.0  # a slow network is timed on fewer rows
+_WARM_UP = 5
+_THROUGHPUT_SECONDS = 1.0  # least length of one run
+_THROUGHPUT_RUNS = 3
+_THROUGHPUT_ROWS_SECONDS = 4.0  # more rows than this takes are thinned
+_MEMORY_ROWS = 64
+_MEMORY_TIMEOUT = 120.0
+_RESAMPLES = 1000
+_MB = 1e6
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def cost(bundle: Path, rows: Rows, latency_rows: int = LATENCY_ROWS, seed: int = 0) -> dict[str, Measured]:
+    """Measure the bundle in the folder `bundle` on the given test rows, in well under a minute.
+
+    size (MB of the files that serving needs), latency and latency_p95 (ms of one row, tokenising included), throughput
+    (rows/s), memory (MB resident in a fresh process that has answered) and memory_peak (MB, its highest while loading).
+    """
+    model = runtime.load(bundle)
+    return {
+        "size": Measured(value=store.serving_bytes(bundle) / _MB, unit="MB"),
+        **_latency(model, _thinned(rows, latency_rows), seed),
+        "throughput": Measured(value=_throughput(model, rows), unit="rows/s"),
+        **_memory(bundle, _thinned(rows, _MEMORY_ROWS)),
+    }
+
+
+def machine() -> dict[str, Any]:
+    """The machine that measured: processor, usable cores, memory (MB), system, Python and ONNX Runtime."""
+    return {
+        "cpu": _cpu(),
+        "cores": _cores(),
+        "memory_mb": _total_memory_mb(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": platform.python_version(),
+        "onnxruntime": onnxruntime.__version__,
+    }
+
+
+# -------------------------------------------------------------------------------------------------------- timings
+
+
+def _latency(model: runtime.Model, rows: Rows, seed: int) -> dict[str, Measured]:
+    """Median and 95th percentile of one-row calls in milliseconds, with bootstrap intervals over the calls."""
+    for row in rows[:_WARM_UP]:
+        model.predict([row])
+    taken: list[float] = []
+    stop = time.perf_counter() + _LATENCY_SECONDS
+    for row in rows:
+        begun = time.perf_counter()
+        model.predict([row])
+        now = time.perf_counter()
+        taken.append((now - begun) * 1e3)
+        if now > stop:
+            break
+    return {
+        "latency": _quantile(np.array(taken), 0.5, seed),
+        "latency_p95": _quantile(np.array(taken), 0.95, seed),
+    }
+
+
+def _quantile(values: np.ndarray, at: float, seed: int) -> Measured:
+    picked = np.random.default_rng(seed).integers(0, len(values), size=(_RESAMPLES, len(values)))
+    low, high = np.percentile(np.quantile(values[picked], at, axis=1), [2.5, 97.5])
+    return Measured(value=float(np.quantile(values, at)), unit="ms", low=float(low), high=float(high))
+
+
+def _throughput(model: runtime.Model, rows: Rows) -> float:
+    """Rows per second of whole calls: the median of three runs, short sets repeated until a run lasts."""
+    probe = _thinned(rows, 64)
+    rate = len(probe) / max(_seconds(lambda: model.predict(probe)), 1e-6)
+    timed = _thinned(rows, max(len(probe), int(rate * _THROUGHPUT_ROWS_SECONDS)))
+    return float(np.median([_run(model, timed) for _ in range(_THROUGHPUT_RUNS)]))
+
+
+def _run(model: runtime.Model, rows: Rows) -> float:
+    done, spent = 0, 0.0
+    while spent < _THROUGHPUT_SECONDS:
+        spent += _seconds(lambda: model.predict(rows))
+        done += len(rows)
+    return done / spent
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def _thinned(rows: Rows, most: int) -> Rows:
+    """At most `most` rows, evenly over all of them, so that short and long ones keep their share."""
+    picked = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(np.int64))
+    return [rows[int(row)] for row in picked]
+
+
+# --------------------------------------------------------------------------------------------------------- memory
+
+
+def _memory(bundle: Path, rows: Rows) -> dict[str, Measured]:
+    """Start a fresh process that loads the bundle, answers the rows and tells what it holds; empty when it cannot."""
+    package_parent = str(Path(__file__).resolve().parents[2])
+    paths = [package_parent, *filter(None, [os.environ.get("PYTHONPATH")])]
+    answer = subprocess.run(
+        [sys.executable, "-m", "trimtab.audit.memory", str(bundle)],
+        input=json.dumps([dict(row) for row in rows], default=str),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=_MEMORY_TIMEOUT,
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONIOENCODING": "utf-8"},
+    )
+    found: dict[str, float] = json.loads(answer.stdout)
+    return {name: Measured(value=value / _MB, unit="MB") for name, value in found.items()}
+
+
+# -------------------------------------------------------------------------------------------------------- machine
+
+
+def _cpu() -> str:
+    """The processor's model name, as the system tells it."""
+    listing = Path("/proc/cpuinfo")
+    lines = listing.read_text(encoding="utf-8", errors="replace").splitlines() if listing.exists() else []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "Hardware"))]
+    return named[0] if named else platform.processor() or _sysctl("machdep.cpu.brand_string") or platform.machine()
+
+
+def _sysctl(name: str) -> str:
+    """One value of macOS's `sysctl`; empty elsewhere."""
+    if sys.platform != "darwin":
+        return ""
+    return subprocess.run(["sysctl", "-n", name], capture_output=True, text=True, check=False).stdout.strip()
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _total_memory_mb() -> int | None:
+    if sys.platform == "win32":
+        return None
+    return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / _MB)

@@ -1,0 +1,179 @@
+"""What stands behind the numbers: confusion, curves, reliability, the worst mistakes; plain JSON for the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from trimtab.audit.quality import CALIBRATION_BINS, calibration_bin, in_units
+from trimtab.columns import OutputColumn
+from trimtab.columns.label import LabelColumn
+
+CURVE_POINTS = 200
+CURVE_CLASSES = 12  # the most frequent classes of the rows get curves
+HARDEST = 20
+SHORT = 240  # characters of one input shown with a mistake
+SCATTER_POINTS = 500
+_QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def evidence(output: OutputColumn, targets: np.ndarray, outputs: np.ndarray, inputs: Rows) -> dict[str, Any]:
+    """Everything that the card and the plots show of these rows, as plain JSON.
+
+    `targets` (rows,) and raw `outputs` (rows, width) as for `quality.measure`; `inputs` holds each row's input values,
+    shown shortened beside the hardest mistakes.
+    """
+    if isinstance(output, LabelColumn):
+        probabilities = np.asarray(output.probabilities(outputs), dtype=np.float64)
+        return label_evidence(output.classes, np.asarray(targets), probabilities, inputs, output.temperature)
+    return number_evidence(in_units(output, targets), in_units(output, outputs), inputs)
+
+
+def label_evidence(
+    classes: Sequence[str], targets: np.ndarray, probabilities: np.ndarray, inputs: Rows, temperature: float = 1.0
+) -> dict[str, Any]:
+    """Confusion matrix, curves, reliability, histogram of confidence and the hardest mistakes."""
+    chosen = probabilities.argmax(axis=1)
+    confidence = probabilities.max(axis=1)
+    return {
+        "confusion": {"classes": list(classes), "counts": _confusion(targets, chosen, len(classes))},
+        "curves": [_curves(classes[index], targets == index, probabilities[:, index]) for index in _drawn(targets, classes)],
+        "reliability": {"temperature": float(temperature), "bins": _reliability(confidence, chosen == targets)},
+        "histogram": _confidence_histogram(confidence, chosen == targets),
+        "hardest": _hardest_labels(classes, targets, chosen, confidence, inputs),
+    }
+
+
+def number_evidence(targets: np.ndarray, predictions: np.ndarray, inputs: Rows) -> dict[str, Any]:
+    """Predicted against actual, residual quantiles, histogram of residuals and the hardest mistakes."""
+    residuals = predictions - targets
+    shown = _spread_out(len(targets), SCATTER_POINTS)
+    counts, edges = np.histogram(residuals, bins=30)
+    return {
+        "scatter": {"actual": _rounded(targets[shown]), "predicted": _rounded(predictions[shown])},
+        "residuals": {f"{q:g}": _round(np.quantile(residuals, q)) for q in _QUANTILES} if len(residuals) else {},
+        "histogram": {"edges": _rounded(edges), "counts": counts.tolist()},
+        "hardest": _hardest_numbers(targets, predictions, inputs),
+    }
+
+
+def _confusion(targets: np.ndarray, chosen: np.ndarray, classes: int) -> list[list[int]]:
+    """Counts with a row for each true class and a column for each predicted one."""
+    counts = np.bincount(targets * classes + chosen, minlength=classes * classes)
+    matrix: list[list[int]] = counts.reshape(classes, classes).tolist()
+    return matrix
+
+
+def _drawn(targets: np.ndarray, classes: Sequence[str]) -> list[int]:
+    """The classes that get curves: the second of two, else the most frequent ones, in the order of the classes."""
+    counts = np.bincount(targets, minlength=len(classes))
+    wanted = [1] if len(classes) == 2 else np.argsort(-counts, kind="stable")[:CURVE_CLASSES]
+    return sorted(int(index) for index in wanted if 0 < counts[index] < len(targets))
+
+
+def _curves(name: str, positive: np.ndarray, score: np.ndarray) -> dict[str, Any]:
+    """ROC and precision-recall points of one class against the rest, thinned."""
+    order = np.argsort(-score, kind="stable")
+    last_of_tie = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
+    hits = np.cumsum(positive[order])[last_of_tie].astype(np.float64)
+    alarms = np.cumsum(~positive[order])[last_of_tie].astype(np.float64)
+    true_rate, false_rate, precision = hits / hits[-1], alarms / alarms[-1], hits / (hits + alarms)
+    roc_y, roc_x = np.append(0.0, true_rate), np.append(0.0, false_rate)
+    recall_steps = np.diff(np.append(0.0, true_rate))
+    return {
+        "class": name,
+        "share": float(positive.mean()),
+        "auc": float(np.trapezoid(roc_y, roc_x)),
+        "average_precision": float(np.sum(recall_steps * precision)),
+        "roc": _points(roc_x, roc_y),
+        "precision_recall": _points(np.append(0.0, true_rate), np.append(precision[0], precision)),
+    }
+
+
+def _points(x: np.ndarray, y: np.ndarray) -> dict[str, list[float]]:
+    """At most `CURVE_POINTS` of a curve, evenly along its length, both ends kept."""
+    along = np.append(0.0, np.cumsum(np.hypot(np.diff(x), np.diff(y))))
+    wanted = np.linspace(0.0, along[-1], CURVE_POINTS)
+    kept = np.unique(np.clip(np.searchsorted(along, wanted), 0, len(x) - 1))
+    if len(x) <= CURVE_POINTS:
+        kept = np.arange(len(x))
+    return {"x": _rounded(x[kept]), "y": _rounded(y[kept])}
+
+
+def _reliability(confidence: np.ndarray, right: np.ndarray) -> list[dict[str, float | int]]:
+    """Of each bin of confidence that holds rows: its bounds, rows, mean confidence and accuracy."""
+    bins = calibration_bin(confidence)
+    return [
+        {
+            "low": _round(index / CALIBRATION_BINS),
+            "high": _round((index + 1) / CALIBRATION_BINS),
+            "rows": int(np.sum(bins == index)),
+            "confidence": _round(confidence[bins == index].mean()),
+            "accuracy": _round(right[bins == index].mean()),
+        }
+        for index in np.unique(bins)
+    ]
+
+
+def _confidence_histogram(confidence: np.ndarray, right: np.ndarray) -> dict[str, list[Any]]:
+    edges = np.linspace(0.0, 1.0, 21)
+    return {
+        "edges": _rounded(edges),
+        "right": np.histogram(confidence[right], edges)[0].tolist(),
+        "wrong": np.histogram(confidence[~right], edges)[0].tolist(),
+    }
+
+
+def _hardest_labels(
+    classes: Sequence[str], targets: np.ndarray, chosen: np.ndarray, confidence: np.ndarray, inputs: Rows
+) -> list[dict[str, Any]]:
+    """Wrong answers, the most confident first: often rows whose label is wrong."""
+    wrong = np.flatnonzero(chosen != targets)
+    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:HARDEST]
+    return [
+        {
+            "inputs": _shortened(inputs[row]),
+            "true": classes[targets[row]],
+            "predicted": classes[chosen[row]],
+            "confidence": _round(confidence[row]),
+        }
+        for row in worst
+    ]
+
+
+def _hardest_numbers(targets: np.ndarray, predictions: np.ndarray, inputs: Rows) -> list[dict[str, Any]]:
+    """The largest errors first."""
+    worst = np.argsort(-np.abs(predictions - targets), kind="stable")[:HARDEST]
+    return [
+        {
+            "inputs": _shortened(inputs[row]),
+            "true": _round(targets[row]),
+            "predicted": _round(predictions[row]),
+            "error": _round(predictions[row] - targets[row]),
+        }
+        for row in worst
+    ]
+
+
+def _shortened(row: Mapping[str, Any]) -> dict[str, str]:
+    """A row's values as short text on one line each."""
+    texts = {name: " ".join(str("" if value is None else value).split()) for name, value in row.items()}
+    return {name: text if len(text) <= SHORT else text[: SHORT - 1] + "…" for name, text in texts.items()}
+
+
+def _spread_out(rows: int, most: int) -> np.ndarray:
+    """At most `most` row indices, evenly over the rows."""
+    return np.unique(np.linspace(0, rows - 1, min(rows, most)).astype(np.int64))
+
+
+def _round(value: float | np.floating[Any]) -> float:
+    """Six significant digits: enough for a plot, short in a file."""
+    return float(f"{float(value):.6g}")
+
+
+def _rounded(values: np.ndarray) -> list[float]:
+    return [_round(value) for value in values]

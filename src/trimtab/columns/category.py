@@ -1,0 +1,115 @@
+"""Categories become ids; rare, unseen and missing ones have places of their own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import Field
+
+from trimtab.columns import Encoded, InputColumn, _options, _state, parse
+from trimtab.errors import problem
+
+OTHER = 0  # rare in the training rows, or never seen there
+MISSING = 1
+_FIRST = 2  # id of the first known category
+
+
+class Options(_options.Options):
+    """What may be set on a category column."""
+
+    missing: Literal["category", "mode", "constant"] = Field(
+        "category", description="A missing value is a category of its own, the most frequent one, or constant (`fill`)."
+    )
+    fill: Any = Field(None, description="The category that `missing: constant` puts in.")
+    min_count: int | None = Field(
+        None, ge=1, description="Categories with fewer training rows share one place. Default: rows / 1000, 2 to 10."
+    )
+    max_values: int = Field(10_000, ge=1, description="Most categories that are kept, the most frequent ones.")
+
+
+@dataclass(frozen=True)
+class CategoryColumn(InputColumn):
+    """One id per row; tensor `<key>_ids`, (rows,) int64: 0 other, 1 missing, then the known categories."""
+
+    type: ClassVar[str] = "category"
+    name: str
+    key: str
+    categories: tuple[str, ...]  # the category of id 2 is the first
+    fill: str | None  # stands for a missing value; None: missing has its own id
+
+    @classmethod
+    def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:
+        """See `Column.fit`; the kept categories are in alphabetical order."""
+        chosen = _options.check(Options, name, cls.type, options)
+        counts = Counter(parse.label(value) for value in values if not parse.is_missing(value))
+        if not counts:
+            said = "no training row has a value"
+            raise problem(f"column {name!r} (category)", said, do=f"leave the column out: inputs: {{{name}: ignore}}")
+        by_count = sorted(counts, key=lambda category: (-counts[category], category))
+        least = chosen.min_count or min(10, max(2, len(values) // 1000))
+        kept = [category for category in by_count if counts[category] >= least][: chosen.max_values]
+        return cls(name, key, tuple(sorted(kept)), _fill(name, chosen, by_count[0]))
+
+    @property
+    def size(self) -> int:
+        """Number of ids, the two special ones counted."""
+        return _FIRST + len(self.categories)
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        """Id of each category, also by its folded case where only one category folds so."""
+        folds = Counter(category.casefold() for category in self.categories)
+        ids = {category: _FIRST + place for place, category in enumerate(self.categories)}
+        return {c.casefold(): i for c, i in ids.items() if folds[c.casefold()] == 1} | ids
+
+    @cached_property
+    def _missing_id(self) -> int:
+        return MISSING if self.fill is None else self._id(self.fill)
+
+    def _id(self, name: str) -> int:
+        found = self._ids.get(name)
+        return self._ids.get(name.casefold(), OTHER) if found is None else found
+
+    def encode(self, values: Sequence[Any]) -> np.ndarray:
+        """Ids, (rows,) int64."""
+        ids = [self._missing_id if parse.is_missing(value) else self._id(parse.label(value)) for value in values]
+        return np.array(ids, np.int64)
+
+    def steps(self, encoded: Encoded) -> np.ndarray:
+        """One state per row."""
+        return np.ones(len(_array(encoded)), np.int64)
+
+    def batch(self, encoded: Encoded, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """The ids of the given rows."""
+        return {f"{self.key}_ids": _array(encoded)[rows]}
+
+    def save(self, folder: Path) -> None:
+        """Write `<key>.json`."""
+        _state.write(folder, self, {"categories": self.categories, "fill": self.fill})
+
+    @classmethod
+    def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:
+        """The column that `save` wrote."""
+        return cls(state["name"], state["key"], tuple(state["categories"]), state["fill"])
+
+
+def _fill(name: str, chosen: Options, most_frequent: str) -> str | None:
+    """The category that stands for a missing one."""
+    if chosen.missing == "category":
+        return None
+    if chosen.missing == "mode":
+        return most_frequent
+    if chosen.fill is None:
+        raise problem(f"column {name!r} (category): fill", "found None", "a category, for `missing: constant`")
+    return parse.label(chosen.fill)
+
+
+def _array(encoded: Encoded) -> np.ndarray:
+    assert isinstance(encoded, np.ndarray)
+    return encoded

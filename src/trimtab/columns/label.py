@@ -1,0 +1,116 @@
+"""The classes of a label: indices to learn from, names and confidence to answer with."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from pydantic import Field
+
+from trimtab.columns import OutputColumn, _options, _state, parse
+from trimtab.errors import nearest, problem
+
+_DECIMALS = 4  # of a confidence
+
+
+class Options(_options.Options):
+    """What may be set on a label column."""
+
+    classes: tuple[Any, ...] | None = Field(
+        None, min_length=2, description="The classes, in order. Default: those of the training rows, sorted."
+    )
+
+
+@dataclass(frozen=True)
+class LabelColumn(OutputColumn):
+    """One of several classes; the network gives a logit for each."""
+
+    type: ClassVar[str] = "label"
+    name: str
+    key: str
+    classes: tuple[str, ...]
+    temperature: float = 1.0  # fitted on validation rows (Guo et al. 2017, arXiv:1706.04599)
+
+    @classmethod
+    def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:
+        """See `Column.fit`; classes that are numbers are sorted by value. Raises TrimtabError for a single class."""
+        chosen = _options.check(Options, name, cls.type, options)
+        found = {parse.label(value) for value in values if not parse.is_missing(value)}
+        classes = tuple(map(parse.label, chosen.classes)) if chosen.classes else tuple(in_order(found))
+        where = f"column {name!r} (label)"
+        if len(set(classes)) < len(classes):
+            raise problem(f"{where}: classes", "a class is named twice", "each class once")
+        if unknown := sorted(found - set(classes)):
+            raise problem(f"{where}: classes", f"training rows hold {unknown[0]!r}", nearest(unknown[0], classes))
+        if len(classes) < 2:
+            said = f"all training rows are {classes[0]!r}" if classes else "no training row has a value"
+            raise problem(where, said, "at least two classes")
+        return cls(name, key, classes)
+
+    @property
+    def width(self) -> int:
+        """One logit per class."""
+        return len(self.classes)
+
+    @cached_property
+    def _indices(self) -> dict[str, int]:
+        """Index of each class, also by its folded case where only one class folds so."""
+        folds = Counter(name.casefold() for name in self.classes)
+        indices = {name: place for place, name in enumerate(self.classes)}
+        return {n.casefold(): i for n, i in indices.items() if folds[n.casefold()] == 1} | indices
+
+    def _index(self, value: Any) -> int | None:
+        name = parse.label(value)
+        return self._indices.get(name, self._indices.get(name.casefold()))
+
+    def usable(self, value: Any) -> str | None:
+        """None for a known class, else the reason."""
+        if parse.is_missing(value):
+            return "no value"
+        return f"no class named {parse.label(value)!r} in training" if self._index(value) is None else None
+
+    def targets(self, values: Sequence[Any]) -> np.ndarray:
+        """Class indices, (rows,) int64. Raises ValueError for a value that is no known class."""
+        for value in values:
+            if reason := self.usable(value):
+                raise ValueError(f"{self.name}: {reason}")
+        return np.array([self._index(value) for value in values], np.int64)
+
+    def probabilities(self, outputs: np.ndarray) -> np.ndarray:
+        """Softmax of logits / temperature: (rows, classes) -> (rows, classes), float64."""
+        logits = np.asarray(outputs, np.float64) / self.temperature
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
+        return np.asarray(odds / odds.sum(axis=1, keepdims=True))
+
+    def decode(self, outputs: np.ndarray) -> dict[str, list[Any]]:
+        """The likeliest class and its probability as `confidence` (`probability` if the label itself is so called)."""
+        shares = self.probabilities(outputs)
+        best = shares.argmax(axis=1)
+        confidence = shares[np.arange(len(shares)), best]
+        return {
+            self.name: [self.classes[index] for index in best],
+            "probability" if self.name == "confidence" else "confidence": np.round(confidence, _DECIMALS).tolist(),
+        }
+
+    def save(self, folder: Path) -> None:
+        """Write `<key>.json`."""
+        _state.write(folder, self, {"classes": self.classes, "temperature": self.temperature})
+
+    @classmethod
+    def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:
+        """The column that `save` wrote."""
+        return cls(state["name"], state["key"], tuple(state["classes"]), state["temperature"])
+
+
+def in_order(classes: Iterable[str]) -> list[str]:
+    """Sorted by value when all are numbers, else alphabetically."""
+    names = sorted(classes)
+    try:
+        return sorted(names, key=lambda name: parse.number(name) or 0.0)
+    except ValueError:
+        return names

@@ -1,0 +1,282 @@
+"""Numbers become scaled features, and come back in the user's units when they are the output."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import Field
+
+from trimtab.columns import Encoded, InputColumn, OutputColumn, _options, _state, parse
+from trimtab.errors import problem
+
+Scale = Literal["standard", "log", "quantile", "none"]
+Outliers = Literal["keep", "clip", "iqr", "drop"]
+
+SKEWED = 2.0  # skewness beyond which `scale: auto` takes logarithms
+_LANDMARKS = 256  # quantiles that `scale: quantile` interpolates between
+_DIGITS = 5  # an answer is rounded to the decimals that are 1e-5 of the output's standard deviation
+
+
+class Options(_options.Options):
+    """What may be set on a number column."""
+
+    missing: Literal["mean", "median", "mode", "constant"] = Field(
+        "median", description="What stands for a missing number: mean, median, mode, or constant (with `fill`)."
+    )
+    fill: Any = Field(None, description="The number that `missing: constant` puts in.")
+    outliers: Outliers = Field("clip", description="Numbers far outside: keep, clip, iqr or drop.")
+    scale: Literal["auto", Scale] = Field(
+        "auto", description="auto, standard, log, quantile or none. `auto`: log when a column is skewed and that helps."
+    )
+    bins: int = Field(0, ge=0, le=256, description="Quantile bins for piecewise-linear features, 0 to 256; 0: none.")
+
+
+@dataclass(frozen=True)
+class NumberColumn(InputColumn, OutputColumn):
+    """One number per row; tensor `<key>_values`, (rows, features) float32.
+
+    Features: the scaled value; 1 where the value was missing (only if training rows lacked some); then the bins,
+    piecewise-linear between quantiles (Gorishniy et al. 2022, arXiv:2203.05556).
+    """
+
+    type: ClassVar[str] = "number"
+    name: str
+    key: str
+    decimal: str
+    fill: float  # stands for a missing number, in the user's units
+    low: float | None  # fences: a number outside is moved to them
+    high: float | None
+    flagged: bool  # training rows lacked values, so that the network can learn what a missing one means
+    scale: Scale
+    unit: float  # `log`: the number that log1p takes for 1
+    center: float  # subtracted after the scale's function
+    spread: float  # divided by
+    landmarks: tuple[float, ...]  # `quantile`: numbers and the normal scores that they become
+    scores: tuple[float, ...]
+    edges: tuple[float, ...]  # of the bins, bins + 1 of them
+    mean: float  # of the training rows, unclipped: how targets are standardised
+    std: float
+
+    @classmethod
+    def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:
+        """See `Column.fit`. Raises TrimtabError when fewer than half of the values present are numbers."""
+        chosen = _options.check(Options, name, cls.type, options)
+        decimal = parse.decimal_mark(values)
+        found = _numbers(values, decimal)
+        _check_numbers(name, values, found, decimal)
+        known = found[~np.isnan(found)]
+        fences = fence(known, chosen.outliers)
+        inside = np.clip(known, *fences) if fences else known
+        scale = _choose_scale(inside) if chosen.scale == "auto" else chosen.scale
+        landmarks, scores = _normal_scores(inside) if scale == "quantile" else ((), ())
+        plain = cls(
+            name=name,
+            key=key,
+            decimal=decimal,
+            fill=_fill(name, chosen, inside, decimal),
+            low=fences[0] if fences else None,
+            high=fences[1] if fences else None,
+            flagged=len(known) < len(found),
+            scale=scale,
+            unit=_unit(inside),
+            center=0.0,
+            spread=1.0,
+            landmarks=landmarks,
+            scores=scores,
+            edges=_edges(inside, chosen.bins),
+            mean=float(known.mean()),
+            std=_spread(known),
+        )
+        return plain._centered(inside) if scale in ("standard", "log") else plain
+
+    def _centered(self, inside: np.ndarray) -> Self:
+        curved = _CURVES[self.scale](self, inside)
+        return replace(self, center=float(curved.mean()), spread=_spread(curved))
+
+    @property
+    def features(self) -> int:
+        """Numbers that each row becomes."""
+        return 1 + self.flagged + max(0, len(self.edges) - 1)
+
+    def encode(self, values: Sequence[Any]) -> np.ndarray:
+        """Features, (rows, features) float32. What is not a number counts as missing."""
+        found = _numbers(values, self.decimal)
+        absent = np.isnan(found)
+        filled = np.where(absent, self.fill, found)
+        if self.low is not None:
+            filled = np.clip(filled, self.low, self.high)
+        parts = [((_CURVES[self.scale](self, filled) - self.center) / self.spread)[:, None]]
+        parts += [absent[:, None]] if self.flagged else []
+        parts += [_piecewise_linear(filled, self.edges)] if self.edges else []
+        return np.concatenate(parts, axis=1).astype(np.float32)
+
+    def steps(self, encoded: Encoded) -> np.ndarray:
+        """One state per row."""
+        return np.ones(len(_array(encoded)), np.int64)
+
+    def batch(self, encoded: Encoded, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """The features of the given rows."""
+        return {f"{self.key}_values": _array(encoded)[rows]}
+
+    @property
+    def width(self) -> int:
+        """One output per row."""
+        return 1
+
+    def usable(self, value: Any) -> str | None:
+        """None for a finite number, else the reason."""
+        try:
+            return "no value" if parse.number(value, self.decimal) is None else None
+        except ValueError:
+            return f"{value!r} is not a number"
+
+    def targets(self, values: Sequence[Any]) -> np.ndarray:
+        """Standardised numbers, (rows,) float32; never clipped. Raises ValueError for what is not a number."""
+        found = np.array([self._target(value) for value in values], np.float64)
+        return ((found - self.mean) / self.std).astype(np.float32)
+
+    def _target(self, value: Any) -> float:
+        found = parse.number(value, self.decimal)
+        if found is None:
+            raise ValueError(f"{self.name}: no value")
+        return found
+
+    def decode(self, outputs: np.ndarray) -> dict[str, list[Any]]:
+        """Numbers in the user's units, rounded to what the network can tell apart."""
+        found = np.asarray(outputs, np.float64).reshape(-1) * self.std + self.mean
+        decimals = max(0, _DIGITS - math.floor(math.log10(self.std)))
+        return {self.name: np.round(found, decimals).tolist()}
+
+    def save(self, folder: Path) -> None:
+        """Write `<key>.json`."""
+        _state.write(folder, self, {f.name: getattr(self, f.name) for f in fields(self)})
+
+    @classmethod
+    def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:
+        """The column that `save` wrote."""
+        values: dict[str, Any] = {f.name: state[f.name] for f in fields(cls)}
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+def fence(numbers: np.ndarray, outliers: Outliers) -> tuple[float, float] | None:
+    """Where outliers begin among numbers (no NaN); None where nothing counts as one.
+
+    `clip`: the 0.1% and 99.9% quantiles; `iqr` and `drop`: 3 interquartile ranges beyond the quartiles, unless the
+    range between the quartiles is empty.
+    """
+    if outliers == "keep" or not len(numbers):
+        return None
+    if outliers == "clip":
+        low, high = np.quantile(numbers, [0.001, 0.999])
+        return float(low), float(high)
+    first, third = np.quantile(numbers, [0.25, 0.75])
+    reach = 3 * (third - first)
+    return (float(first - reach), float(third + reach)) if reach > 0 else None
+
+
+def _numbers(values: Sequence[Any], decimal: str) -> np.ndarray:
+    """Parsed values, (rows,) float64; NaN for what is missing or not a number."""
+    return np.array([_number_or_nan(value, decimal) for value in values], np.float64)
+
+
+def _number_or_nan(value: Any, decimal: str) -> float:
+    try:
+        found = parse.number(value, decimal)
+    except ValueError:
+        return math.nan
+    return math.nan if found is None else found
+
+
+def _check_numbers(name: str, values: Sequence[Any], found: np.ndarray, decimal: str) -> None:
+    where = f"column {name!r} (number)"
+    present = [value for value in values if not parse.is_missing(value)]
+    if not present:
+        raise problem(where, "no training row has a value", do=f"leave the column out: inputs: {{{name}: ignore}}")
+    known = int((~np.isnan(found)).sum())
+    if 2 * known < len(present):
+        example = next(value for value in present if math.isnan(_number_or_nan(value, decimal)))
+        said = f"{len(present) - known} of {len(present)} values are not numbers, such as {example!r}"
+        raise problem(where, said, do="type the column as text or category")
+
+
+def _fill(name: str, chosen: Options, inside: np.ndarray, decimal: str) -> float:
+    """The number that stands for a missing one."""
+    if chosen.missing == "mean":
+        return float(inside.mean())
+    if chosen.missing == "median":
+        return float(np.median(inside))
+    if chosen.missing == "mode":
+        distinct, counts = np.unique(inside, return_counts=True)
+        return float(distinct[counts.argmax()])
+    constant = _number_or_nan(chosen.fill, decimal)
+    if math.isnan(constant):
+        raise problem(f"column {name!r} (number): fill", f"found {chosen.fill!r}", "a number, for `missing: constant`")
+    return constant
+
+
+def _spread(numbers: np.ndarray) -> float:
+    """Standard deviation; 1 where all numbers are equal up to rounding."""
+    spread = float(numbers.std())
+    return spread if spread > 1e-12 * max(1e-300, float(np.abs(numbers).max())) else 1.0
+
+
+def _unit(numbers: np.ndarray) -> float:
+    """The median size of the numbers that are not 0."""
+    sizes = np.abs(numbers[numbers != 0])
+    return float(np.median(sizes)) if len(sizes) else 1.0
+
+
+def _signed_log(numbers: np.ndarray, unit: float) -> np.ndarray:
+    return np.asarray(np.sign(numbers) * np.log1p(np.abs(numbers) / unit))
+
+
+def _skewness(numbers: np.ndarray) -> float:
+    standard = (numbers - numbers.mean()) / _spread(numbers)
+    return float((standard**3).mean())
+
+
+def _choose_scale(numbers: np.ndarray) -> Scale:
+    before, after = abs(_skewness(numbers)), abs(_skewness(_signed_log(numbers, _unit(numbers))))
+    return "log" if before > SKEWED and after < before else "standard"
+
+
+def _normal_scores(numbers: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Quantiles and the standard normal scores of their ranks; equal quantiles share the mean of their ranks."""
+    ranks = np.linspace(0, 1, min(_LANDMARKS, max(2, len(numbers))))
+    landmarks, place = np.unique(np.quantile(numbers, ranks), return_inverse=True)
+    shared = np.bincount(place, ranks) / np.bincount(place)
+    normal = NormalDist()
+    scores = (normal.inv_cdf(min(max(float(rank), 1e-3), 1 - 1e-3)) for rank in shared)
+    return tuple(landmarks.tolist()), tuple(scores)
+
+
+# How each scale bends a number before it is centered.
+_CURVES: dict[str, Callable[[NumberColumn, np.ndarray], np.ndarray]] = {
+    "standard": lambda column, numbers: numbers,
+    "log": lambda column, numbers: _signed_log(numbers, column.unit),
+    "quantile": lambda column, numbers: np.asarray(np.interp(numbers, column.landmarks, column.scores)),
+    "none": lambda column, numbers: numbers,
+}
+
+
+def _edges(numbers: np.ndarray, bins: int) -> tuple[float, ...]:
+    """Distinct quantiles that cut the numbers into at most `bins` bins; none when there is only one number."""
+    edges = np.unique(np.quantile(numbers, np.linspace(0, 1, bins + 1))) if bins else np.empty(0)
+    return tuple(edges.tolist()) if len(edges) > 1 else ()
+
+
+def _piecewise_linear(numbers: np.ndarray, edges: tuple[float, ...]) -> np.ndarray:
+    """How far each number has come through each bin, 0 to 1: (rows, bins)."""
+    starts, ends = np.array(edges[:-1]), np.array(edges[1:])
+    return np.asarray(np.clip((numbers[:, None] - starts) / (ends - starts), 0.0, 1.0))
+
+
+def _array(encoded: Encoded) -> np.ndarray:
+    assert isinstance(encoded, np.ndarray)
+    return encoded

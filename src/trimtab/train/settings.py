@@ -1,0 +1,165 @@
+"""The settings of one training run: what the spec says, and for the rest a choice with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from trimtab.spec import Choice, Lora, Spec
+from trimtab.train.base import Base
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides what is learnt; all automatic choices made."""
+
+    method: str
+    epochs: int
+    learning_rate: float
+    head_rate: float
+    optimizer: str
+    momentum: float
+    weight_decay: float
+    warmup: float
+    schedule: str
+    layer_decay: float
+    batch_tokens: int
+    batch_rows: int
+    accumulate: int
+    clip_norm: float
+    dropout: float
+    label_smoothing: float
+    class_weights: str
+    average: float
+    patience: int
+    evaluations: int
+    precision: str
+    lora: Lora
+    seed: int
+    score: str
+
+
+def choose(
+    spec: Spec, base: Base | None, rows: int, steps: np.ndarray, counts: np.ndarray | None, device: torch.device
+) -> tuple[Settings, dict[str, Choice]]:
+    """Fill in what the spec leaves open.
+
+    `steps` (rows,) are the training rows' lengths; `counts` (classes,) how often each label occurs, None for a number.
+    Returns the settings and, by spec key, the choices with their reasons.
+    """
+    train = spec.train
+    made: dict[str, Choice] = {}
+
+    def take(key: str, given: object, choice: Choice) -> object:
+        if given is not None:
+            return given
+        made[f"train.{key}"] = choice
+        return choice.value
+
+    method = str(take("method", train.method, _method(base)))
+    precision = train.precision
+    if precision == "auto":
+        made["train.precision"] = _precision(device, method)
+        precision = made["train.precision"].value
+    weights = train.class_weights
+    if weights == "auto":
+        made["train.class_weights"] = _class_weights(counts)
+        weights = made["train.class_weights"].value
+    batch_rows = _batch_rows(rows, device)
+    learning_rate = float(str(take("learning_rate", train.learning_rate, _learning_rate(base, method))))
+    settings = Settings(
+        method=method,
+        epochs=int(str(take("epochs", train.epochs, _epochs(rows, base, method)))),
+        learning_rate=learning_rate,
+        head_rate=max(learning_rate, 1e-3) if method != "full" else max(learning_rate, min(1e-3, 10 * learning_rate)),
+        batch_tokens=int(str(take("batch_tokens", train.batch_tokens, _batch_tokens(batch_rows, steps)))),
+        batch_rows=4 * batch_rows,
+        precision=precision,
+        class_weights=weights,
+        seed=spec.seed,
+        score=_score(spec, counts, weights),
+        **train.model_dump(
+            include={
+                "optimizer", "momentum", "weight_decay", "warmup", "schedule", "layer_decay", "accumulate", "clip_norm",
+                "dropout", "label_smoothing", "average", "patience", "evaluations",
+            }
+        ),
+        lora=train.lora,
+    )  # fmt: skip
+    return settings, made
+
+
+def _method(base: Base | None) -> Choice:
+    if base is None:
+        return Choice("scratch", "no input has a pretrained encoder")
+    return Choice("full", "all weights learn: the most accurate method, and the base is small enough")
+
+
+def _precision(device: torch.device, method: str) -> Choice:
+    if device.type == "cuda" and torch.cuda.is_bf16_supported():
+        return Choice("bf16", "this GPU computes bf16 natively")
+    if device.type == "cuda":
+        return Choice("fp16", "this GPU has no bf16")
+    if device.type == "cpu" and method != "scratch" and native_bf16():
+        return Choice("bf16", "this CPU multiplies bf16 natively; weights and sums stay in fp32")
+    return Choice("fp32", "bf16 would not be faster on this device")
+
+
+def native_bf16() -> bool:
+    """Whether this CPU has instructions for bf16 matrix products (AVX-512 BF16 or AMX)."""
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def _class_weights(counts: np.ndarray | None) -> Choice:
+    if counts is None:
+        return Choice("none", "the output is a number")
+    share = float(counts.min() / counts.sum()) * len(counts)
+    if share < 0.1:
+        return Choice("balanced", f"the rarest class has {share:.0%} of an even share")
+    return Choice("none", f"the rarest class has {share:.0%} of an even share")
+
+
+def _batch_rows(rows: int, device: torch.device) -> int:
+    """Rows that an average batch should hold."""
+    if device.type == "cuda":
+        return 64 if rows > 4000 else 32
+    return 16 if rows < 1000 else 32 if rows < 50_000 else 64
+
+
+def _batch_tokens(batch_rows: int, steps: np.ndarray) -> Choice:
+    typical = float(np.mean(steps)) if len(steps) else 1.0
+    tokens = max(int(np.ceil(batch_rows * typical / 8) * 8), int(steps.max(initial=1)))
+    return Choice(tokens, f"about {batch_rows} rows of the average length, {typical:.0f} steps")
+
+
+def _learning_rate(base: Base | None, method: str) -> Choice:
+    if method == "frozen":
+        return Choice(1e-3, "only the head learns")
+    if method == "lora":
+        return Choice(5e-4, "low-rank updates stand a higher rate than the weights themselves")
+    if base is None:
+        return Choice(2e-3, "a small network without a pretrained base")
+    if method == "scratch":
+        return Choice(3e-4, "weights start at random")
+    if base.width <= 384:
+        return Choice(1e-4, f"a small pretrained encoder (width {base.width})")
+    return Choice(3e-5 if base.width <= 768 else 1e-5, f"a pretrained encoder of width {base.width}")
+
+
+def _epochs(rows: int, base: Base | None, method: str) -> Choice:
+    updates = {"full": 500, "lora": 700, "frozen": 1500, "scratch": 2500}[method]
+    most = 3 if method == "full" else 10 if method == "lora" else 40
+    batches = max(1, rows // 32)
+    epochs = int(np.clip(round(updates / batches), 2, most if rows >= 2000 else most * 3))
+    return Choice(epochs, f"{rows} training rows; the best evaluation on the validation rows is kept")
+
+
+def _score(spec: Spec, counts: np.ndarray | None, weights: str) -> str:
+    """The validation metric that chooses the checkpoint: the first one that a gate asks for, or the task's own."""
+    known = ("r2", "rmse", "mae") if counts is None else ("accuracy", "macro_f1", "log_loss")
+    for gate in spec.gates:
+        if gate in known:
+            return gate
+    return "r2" if counts is None else "macro_f1" if weights == "balanced" else "accuracy"

@@ -1,0 +1,210 @@
+"""Write docs/spec.md from the spec's models and docs/cli.md from the commands; `--check` fails when they are stale."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+import typer.main
+from pydantic import BaseModel
+
+from trimtab import registry
+from trimtab.spec import METRICS, UNITS, Clean, Compress, Fractions, Lora, Spec, Train
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+WIDTH = 100  # columns of a help text
+
+# Where each part of the spec stands in the file, in the order of the page.
+PARTS: dict[str, type[BaseModel]] = {
+    "The whole file": Spec,
+    "split": Fractions,
+    "clean": Clean,
+    "train": Train,
+    "train.lora": Lora,
+    "compress": Compress,
+}
+SECTION_OF = {model.__name__: place for place, model in PARTS.items()}
+PLAIN_TYPES = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false"}
+BOUNDS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
+BETTER = {True: "more", False: "less"}
+MEANING = {
+    "accuracy": "share of rows answered rightly",
+    "macro_f1": "mean of the classes' F1",
+    "recall": "share of one class's rows that are found; written `recall.<class>`",
+    "auc": "area under the ROC curve; the mean of one against the rest for more than two classes",
+    "log_loss": "mean negative log-likelihood of the right class, in nats",
+    "calibration_error": "expected calibration error, after temperature scaling",
+    "rmse": "root of the mean squared error",
+    "mae": "mean absolute error",
+    "r2": "share of the variance that is explained",
+    "size": "bytes on disk of what serving needs",
+    "latency": "median time of one row through the runtime, tokenising included",
+    "latency_p95": "95th percentile of the same",
+    "throughput": "rows answered in a second, over the test rows",
+    "memory": "resident memory of a process that answers",
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages, or with `--check` say which of them are stale; the exit code."""
+    stale = []
+    for path, text in pages().items():
+        if path.is_file() and path.read_text(encoding="utf-8") == text:
+            continue
+        stale.append(path.name)
+        if "--check" not in arguments:
+            path.write_text(text, encoding="utf-8")
+    if "--check" not in arguments or not stale:
+        return 0
+    sys.stderr.write(f"stale: {', '.join(stale)} in docs/\n  do: make docs\n")
+    return 1
+
+
+def pages() -> dict[Path, str]:
+    """Every generated page and its text."""
+    return {DOCS / "spec.md": spec_page(), DOCS / "cli.md": cli_page()}
+
+
+# ------------------------------------------------------------------------------------------------------- spec.md
+
+
+def spec_page() -> str:
+    """The reference of `trimtab.yaml`."""
+    lines = [
+        "# The spec: every key of `trimtab.yaml`",
+        "",
+        "Generated from `src/trimtab/spec.py` by `make docs`; a test fails when it is stale.",
+        "",
+        "`data` and `output` are needed, everything else has a default. Any key can be set from the command line:",
+        "`trimtab launch --set train.epochs=1`. What was chosen automatically is in the bundle's manifest, with the",
+        "reason.",
+        "",
+    ]
+    for place, model in PARTS.items():
+        lines += _part(place, model)
+    lines += [*_gates(), *_column_types()]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _part(place: str, model: type[BaseModel]) -> Iterator[str]:
+    yield from (f"## {place if model is Spec else f'`{place}`'}", "", inspect.getdoc(model) or "", "")
+    yield from _keys(model)
+    yield ""
+
+
+def _keys(model: type[BaseModel]) -> Iterator[str]:
+    """A table with one row per key of a model."""
+    schema = model.model_json_schema()
+    needed = schema.get("required", [])
+    yield from ("| key | type | default | what |", "|---|---|---|---|")
+    for name, field in schema["properties"].items():
+        default = "needed" if name in needed else _default(model.model_fields[name].get_default(call_default_factory=True))
+        yield f"| `{name}` | {_type(field)} | {default} | {_cell(field.get('description', ''))} |"
+
+
+def _type(field: Mapping[str, Any]) -> str:
+    """A JSON schema's type in words."""
+    if "$ref" in field:
+        name = field["$ref"].rpartition("/")[2]
+        return "type with options" if name == "Typed" else f"the keys of {_link(SECTION_OF[name])}"
+    if "anyOf" in field:
+        options = [_type(option) for option in field["anyOf"] if option.get("type") != "null"]
+        return " or ".join(dict.fromkeys(options))
+    if "enum" in field:
+        return ", ".join(f"`{value}`" for value in field["enum"])
+    if "const" in field:
+        return f"`{field['const']}`"
+    match field.get("type"):
+        case "array":
+            return "text or a list of texts"
+        case "object":
+            return f"name: {_type(field['additionalProperties'])}"
+        case kind:
+            return ", ".join([PLAIN_TYPES[str(kind)], *_bounds(field)])
+
+
+def _bounds(field: Mapping[str, Any]) -> list[str]:
+    return [f"{words} {field[key]:,}".replace(",", " ") for key, words in BOUNDS.items() if key in field]
+
+
+def _link(place: str) -> str:
+    return f"[`{place}`](#{place.replace('.', '')})"
+
+
+def _default(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, BaseModel):
+        return "see there"
+    return f"`{value}`" if value != {} else "none"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _gates() -> Iterator[str]:
+    yield from ("## `gates`", "")
+    yield 'Each gate is `metric: "operator bound unit"`, such as `size: "<= 15 MB"`. A gate asks for the good side only: `>=`'
+    yield "or `>` where more is better, `<=` or `<` where less is."
+    yield from ("", "| metric | output | better | unit | what |", "|---|---|---|---|---|")
+    for name, metric in METRICS.items():
+        unit = "share or %" if metric.share else metric.unit or "-"
+        yield f"| `{name}` | {metric.output} | {BETTER[metric.higher_is_better]} | {unit} | {MEANING[name]} |"
+    yield from ("", "A bound may be written in any of these:", "", "| unit | may be written as |", "|---|---|")
+    for unit, spellings in UNITS.items():
+        yield f"| {unit or 'share'} | {', '.join(f'`{s}`' if s else 'no unit' for s in spellings)} |"
+    yield ""
+
+
+def _column_types() -> Iterator[str]:
+    yield from ("## Column types", "")
+    yield "`inputs: {review: text}` is short for `inputs: {review: {type: text}}`; the options of a type stand beside it."
+    for name, column in _columns():
+        yield from ("", f"### `{name}`", "", inspect.getdoc(column) or "", "")
+        yield from _keys(importlib.import_module(column.__module__).Options)
+
+
+def _columns() -> Iterator[tuple[str, type]]:
+    """Every column type that can stand in a spec, with its class."""
+    for name in registry.names("trimtab.columns"):
+        column = vars(importlib.import_module(f"trimtab.columns.{name}")).get(f"{registry.camel(name)}Column")
+        if column is not None:
+            yield name, column
+
+
+# -------------------------------------------------------------------------------------------------------- cli.md
+
+
+def cli_page() -> str:
+    """The help text of every command."""
+    lines = [
+        "# The commands",
+        "",
+        "Generated from `src/trimtab/cli/` by `make docs`; a test fails when it is stale.",
+        "",
+        "Results go to stdout, progress and messages to stderr. The exit code is 0 when all is well, 1 when a gate is not",
+        "met (or a check of `verify` fails), 2 when the request cannot be carried out as it stands.",
+    ]
+    for name in registry.names("trimtab.cli"):
+        command = registry.load("trimtab.cli", name, "command", "docs")
+        lines += ["", f"## `trimtab {name}`", "", "```text", help_text(name, command), "```"]
+    return "\n".join(lines) + "\n"
+
+
+def help_text(name: str, command: Callable[..., Any]) -> str:
+    """What `trimtab NAME --help` says, without colours and frames."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command(name)(command)
+    parsed = typer.main.get_command(app)
+    context = parsed.make_context(f"trimtab {name}", [], resilient_parsing=True, terminal_width=WIDTH)
+    return "\n".join(line.rstrip() for line in parsed.get_help(context).strip().splitlines())
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
