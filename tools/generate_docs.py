@@ -103,7 +103,8 @@ def _keys(model: type[BaseModel]) -> Iterator[str]:
     needed = schema.get("required", [])
     yield from ("| key | type | default | what |", "|---|---|---|---|")
     for name, field in schema["properties"].items():
-        default = "needed" if name in needed else _default(model.model_fields[name].get_default(call_default_factory=True))
+        value = model.model_fields[name].get_default(call_default_factory=True)
+        default = "needed" if name in needed else _default(value)
         yield f"| `{name}` | {_type(field)} | {default} | {_cell(field.get('description', ''))} |"
 
 
@@ -121,9 +122,11 @@ def _type(field: Mapping[str, Any]) -> str:
         return f"`{field['const']}`"
     match field.get("type"):
         case "array":
-            return "text or a list of texts"
+            return "list of texts"
         case "object":
             return f"name: {_type(field['additionalProperties'])}"
+        case None:
+            return "any"
         case kind:
             return ", ".join([PLAIN_TYPES[str(kind)], *_bounds(field)])
 
@@ -150,12 +153,12 @@ def _cell(text: str) -> str:
 
 def _gates() -> Iterator[str]:
     yield from ("## `gates`", "")
-    yield 'Each gate is `metric: "operator bound unit"`, such as `size: "<= 15 MB"`. A gate asks for the good side only: `>=`'
-    yield "or `>` where more is better, `<=` or `<` where less is."
+    yield 'Each gate is `metric: "operator bound unit"`, such as `size: "<= 15 MB"`. A gate asks for the good side:'
+    yield "`>=` or `>` where more is better, `<=` or `<` where less is."
     yield from ("", "| metric | output | better | unit | what |", "|---|---|---|---|---|")
     for name, metric in METRICS.items():
-        unit = "share or %" if metric.share else metric.unit or "-"
-        yield f"| `{name}` | {metric.output} | {BETTER[metric.higher_is_better]} | {unit} | {MEANING[name]} |"
+        written = "share or %" if metric.share else str(metric.unit) or "-"
+        yield f"| `{name}` | {metric.output} | {BETTER[metric.higher_is_better]} | {written} | {MEANING[name]} |"
     yield from ("", "A bound may be written in any of these:", "", "| unit | may be written as |", "|---|---|")
     for unit, spellings in UNITS.items():
         yield f"| {unit or 'share'} | {', '.join(f'`{s}`' if s else 'no unit' for s in spellings)} |"
@@ -164,9 +167,10 @@ def _gates() -> Iterator[str]:
 
 def _column_types() -> Iterator[str]:
     yield from ("## Column types", "")
-    yield "`inputs: {review: text}` is short for `inputs: {review: {type: text}}`; the options of a type stand beside it."
+    yield "`inputs: {review: text}` is short for `inputs: {review: {type: text}}`; a type's options stand beside it."
+    yield "What the pretrained encoder decides (`tokenizer`, `limit`, `pad_id`) is filled in from `base`."
     for name, column in _columns():
-        yield from ("", f"### `{name}`", "", inspect.getdoc(column) or "", "")
+        yield from ("", f"### `{name}`", "", (inspect.getdoc(column) or "").partition("\n")[0], "")
         yield from _keys(importlib.import_module(column.__module__).Options)
 
 
@@ -188,8 +192,8 @@ def cli_page() -> str:
         "",
         "Generated from `src/trimtab/cli/` by `make docs`; a test fails when it is stale.",
         "",
-        "Results go to stdout, progress and messages to stderr. The exit code is 0 when all is well, 1 when a gate is not",
-        "met (or a check of `verify` fails), 2 when the request cannot be carried out as it stands.",
+        "Results go to stdout, progress and messages to stderr. The exit code is 0 when all is well, 1 when a gate is",
+        "not met, 2 when the request cannot be carried out as it stands.",
     ]
     for name in registry.names("trimtab.cli"):
         command = registry.load("trimtab.cli", name, "command", "docs")

@@ -120,7 +120,7 @@ def _thinned(rows: Rows, most: int) -> Rows:
 
 
 def _memory(bundle: Path, rows: Rows) -> dict[str, Measured]:
-    """Start a fresh process that loads the bundle, answers the rows and tells what it holds; empty when it cannot."""
+    """Start a fresh process that loads the bundle, answers the rows and tells what it holds."""
     package_parent = str(Path(__file__).resolve().parents[2])
     paths = [package_parent, *filter(None, [os.environ.get("PYTHONPATH")])]
     answer = subprocess.run(
@@ -130,9 +130,11 @@ def _memory(bundle: Path, rows: Rows) -> dict[str, Measured]:
         text=True,
         encoding="utf-8",
         timeout=_MEMORY_TIMEOUT,
-        check=True,
+        check=False,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONIOENCODING": "utf-8"},
     )
+    if answer.returncode:
+        raise RuntimeError(f"the process that measures memory failed:\n{answer.stderr}")
     found: dict[str, float] = json.loads(answer.stdout)
     return {name: Measured(value=value / _MB, unit="MB") for name, value in found.items()}
 

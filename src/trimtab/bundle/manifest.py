@@ -83,3 +83,4 @@ class Manifest(_Part):
     machine: dict[str, Any] = Field(default_factory=dict)
     files: dict[str, str] = Field(default_factory=dict)  # path inside the bundle -> sha256
     hash: str = ""  # sha256 over what decides the answers: see bundle.store.content_hash
+    checksum: str = ""  # sha256 over the rest of this manifest, written by bundle.store

@@ -65,6 +65,8 @@ class Column(ABC):
 class InputColumn(Column):
     """A column that the network reads."""
 
+    imputes: ClassVar[bool] = True  # whether rows can be answered that lack the column altogether
+
     @abstractmethod
     def encode(self, values: Sequence[Any]) -> Encoded:
         """Raw values -> numbers, one row each. Never raises for a strange value: a served row always gets an answer."""

@@ -161,7 +161,8 @@ class NumberColumn(InputColumn, OutputColumn):
     def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:
         """The column that `save` wrote."""
         values: dict[str, Any] = {f.name: state[f.name] for f in fields(cls)}
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        lists: dict[str, Any] = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+        return cls(**values | lists)
 
 
 def fence(numbers: np.ndarray, outliers: Outliers) -> tuple[float, float] | None:

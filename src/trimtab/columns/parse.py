@@ -12,10 +12,9 @@ from typing import Any, Literal
 import numpy as np
 
 # What people and programs write for "no value". "None" and "Na" are words (and sodium): they stay values.
-_NO_VALUE = frozenset(
-    ("NA", "na", "N/A", "n/a", "#N/A", "#NA", "<NA>", "NaN", "nan", "NAN", "-nan", "-NaN", "NULL", "null", "Null")
-    + ("?", "-", "--", "\N{EN DASH}", "\N{EM DASH}", ".", "...")
-)
+_NO_VALUE_WORDS = ("NA", "na", "N/A", "n/a", "#N/A", "#NA", "<NA>", "NaN", "nan", "NAN", "-nan", "NULL", "null", "Null")
+_NO_VALUE_SIGNS = ("?", "-", "--", "\N{EN DASH}", "\N{EM DASH}", ".", "...")
+_NO_VALUE = frozenset((*_NO_VALUE_WORDS, *_NO_VALUE_SIGNS))
 _TRUTH = {"true": 1.0, "false": 0.0}
 _CURRENCY = "$€£¥₹₩₽"
 

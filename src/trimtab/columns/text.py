@@ -41,6 +41,7 @@ class TextColumn(InputColumn):
     """Token ids of a text; tensors `<key>_ids` and `<key>_mask`, both (rows, steps) int64."""
 
     type: ClassVar[str] = "text"
+    imputes: ClassVar[bool] = False
     name: str
     key: str
     max_tokens: int

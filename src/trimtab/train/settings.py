@@ -39,6 +39,7 @@ class Settings:
     lora: Lora
     seed: int
     score: str
+    checkpoint_seconds: float
 
 
 def choose(
@@ -83,7 +84,7 @@ def choose(
         **train.model_dump(
             include={
                 "optimizer", "momentum", "weight_decay", "warmup", "schedule", "layer_decay", "accumulate", "clip_norm",
-                "dropout", "label_smoothing", "average", "patience", "evaluations",
+                "dropout", "label_smoothing", "average", "patience", "evaluations", "checkpoint_seconds",
             }
         ),
         lora=train.lora,

@@ -1,0 +1,234 @@
+"""Plots of the evidence, as PNG and SVG files that are equal byte for byte when the evidence is.
+
+Drawn on `Figure` objects, so no global state of pyplot is touched. SVG text stays text: a browser shows class names in
+any script, and the card can recolour the ink for dark pages (see `INK`).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib import font_manager
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+INK = "#222831"
+_ACCENT = "#2f6fde"
+_WARNING = "#e0562f"
+_LINES = (
+    "#2f6fde", "#e0562f", "#159a77", "#b065c9", "#c99700", "#4aa8d8",
+    "#8a6d3b", "#d6478a", "#6b8e23", "#7a7fd6", "#c2452d", "#5f7c8a",
+)  # fmt: skip
+_NUMBERED_CLASSES = 14  # a confusion matrix of more classes shows colours only
+_NAMED_CLASSES = 60  # and of still more, every n-th name
+_LONGEST_NAME = 18
+_FALLBACK_FONTS = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Micro Hei", "PingFang SC", "Hiragino Sans", "Microsoft YaHei",
+    "Noto Sans Arabic", "Noto Sans Devanagari", "Noto Sans Hebrew", "Noto Sans Thai", "Arial Unicode MS",
+)  # fmt: skip
+_STYLE = {
+    "svg.hashsalt": "trimtab",
+    "svg.fonttype": "none",
+    "text.parse_math": False,  # a class may be called $x
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "axes.linewidth": 0.6,
+    "axes.titleweight": "bold",
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "font.size": 9,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+}
+
+
+class _Drawing(NamedTuple):
+    """A plot: which part of the evidence it shows, and how."""
+
+    part: str
+    draw: Callable[[Any], Figure]
+
+
+def draw(evidence: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Draw what the evidence holds into `folder` (made if absent): `<plot>.svg` and `<plot>.png` of each plot."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written: list[Path] = []
+    installed = set(font_manager.get_font_names())
+    family = ["DejaVu Sans", *(name for name in _FALLBACK_FONTS if name in installed)]
+    with mpl.rc_context({**_STYLE, "font.family": family}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ .*missing from", category=UserWarning)
+        for name, drawing in _DRAWINGS.items():
+            if evidence.get(drawing.part):
+                written += _save(drawing.draw(evidence[drawing.part]), folder / name)
+    return written
+
+
+def _save(figure: Figure, stem: Path) -> list[Path]:
+    svg, png = stem.with_suffix(".svg"), stem.with_suffix(".png")
+    figure.savefig(svg, facecolor="none", metadata={"Date": None})
+    figure.savefig(png, facecolor="white", dpi=144, metadata={"Software": None})
+    return [svg, png]
+
+
+def _axes(title: str, x: str, y: str, width: float = 5.2, height: float = 4.0) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set(title=title, xlabel=x, ylabel=y)
+    axes.grid(color="#8892a0", alpha=0.25, linewidth=0.6)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+# ---------------------------------------------------------------------------------------------------------- labels
+
+
+def _confusion(confusion: Mapping[str, Any]) -> Figure:
+    """Share of each true class that got each answer; with counts where they can be read."""
+    names = [_short(name) for name in confusion["classes"]]
+    counts = np.array(confusion["counts"], dtype=np.float64)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = float(np.clip(1.6 + 0.5 * len(names), 3.2, 9.0))
+    figure, axes = _axes("Confusion matrix", "predicted", "true", side + 0.6, side)
+    axes.grid(visible=False)
+    axes.imshow(_tint(share, counts.sum(axis=1) > 0), interpolation="nearest")
+    _name_ticks(axes, names)
+    if len(names) <= _NUMBERED_CLASSES:
+        _write_counts(axes, counts, share)
+    return figure
+
+
+def _tint(share: np.ndarray, has_rows: np.ndarray) -> np.ndarray:
+    """(classes, classes) shares -> RGBA: right answers in the accent, wrong ones in the warning colour."""
+    colours = np.tile(mpl.colors.to_rgba_array(_WARNING)[0], (*share.shape, 1))
+    colours[np.eye(len(share), dtype=bool)] = mpl.colors.to_rgba_array(_ACCENT)[0]
+    colours[..., 3] = np.where(share > 0, 0.06 + 0.94 * np.sqrt(share), 0.0) * has_rows[:, None]
+    return colours
+
+
+def _name_ticks(axes: Axes, names: Sequence[str]) -> None:
+    shown = range(0, len(names), 1 + (len(names) - 1) // _NAMED_CLASSES)
+    labels = [names[place] for place in shown]
+    slanted = len(names) > 4 or max(map(len, names)) > 8
+    axes.set_xticks(list(shown), labels, rotation=45 if slanted else 0, ha="right" if slanted else "center")
+    axes.set_yticks(list(shown), labels)
+    axes.tick_params(length=0, labelsize=9 if len(names) <= 20 else 6)
+
+
+def _write_counts(axes: Axes, counts: np.ndarray, share: np.ndarray) -> None:
+    for (true, predicted), count in np.ndenumerate(counts):
+        if count:
+            part = f"\n{share[true, predicted]:.0%}" if len(counts) <= 8 else ""
+            ink = "white" if share[true, predicted] > 0.3 else INK
+            axes.text(predicted, true, f"{count:,.0f}{part}", ha="center", va="center", color=ink, fontsize=8)
+
+
+def _roc(curves: Sequence[Mapping[str, Any]]) -> Figure:
+    figure, axes = _axes("ROC curve", "false positive rate", "true positive rate")
+    axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":", alpha=0.7)
+    for curve, colour in zip(curves, _LINES, strict=False):
+        label = f"{_short(curve['class'])} (AUC {curve['auc']:.3f})"
+        axes.plot(curve["roc"]["x"], curve["roc"]["y"], color=colour, linewidth=1.6, label=label)
+    return _unit_square(figure, axes, "lower right")
+
+
+def _precision_recall(curves: Sequence[Mapping[str, Any]]) -> Figure:
+    figure, axes = _axes("Precision and recall", "recall", "precision")
+    for curve, colour in zip(curves, _LINES, strict=False):
+        points = curve["precision_recall"]
+        label = f"{_short(curve['class'])} (AP {curve['average_precision']:.3f})"
+        axes.plot(points["x"], points["y"], color=colour, linewidth=1.6, label=label)
+        axes.axhline(curve["share"], color=colour, linewidth=0.8, linestyle=":", alpha=0.6)
+    return _unit_square(figure, axes, "lower left")
+
+
+def _unit_square(figure: Figure, axes: Axes, legend: str) -> Figure:
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
+    axes.legend(loc=legend)
+    return figure
+
+
+def _reliability(reliability: Mapping[str, Any]) -> Figure:
+    """Accuracy against confidence: on the diagonal, 90% sure means right nine times in ten."""
+    bins = reliability["bins"]
+    figure, axes = _axes("Reliability", "confidence", "accuracy")
+    axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":", alpha=0.7)
+    confidence, accuracy, rows = ([entry[key] for entry in bins] for key in ("confidence", "accuracy", "rows"))
+    axes.vlines(confidence, confidence, accuracy, color=_WARNING, linewidth=1.2, alpha=0.8)
+    axes.plot(confidence, accuracy, color=_ACCENT, linewidth=1.2, alpha=0.6)
+    axes.scatter(confidence, accuracy, s=[20 + 220 * count / max(rows) for count in rows], color=_ACCENT, zorder=3)
+    axes.set(xlim=(min(0.5, min(confidence) - 0.05), 1.02), ylim=(-0.01, 1.03))
+    axes.text(0.02, 0.97, "larger dots hold more rows", transform=axes.transAxes, va="top", fontsize=8)
+    return figure
+
+
+# --------------------------------------------------------------------------------------------------------- numbers
+
+
+def _scatter(scatter: Mapping[str, Any]) -> Figure:
+    figure, axes = _axes("Predicted against actual", "actual", "predicted")
+    both = [*scatter["actual"], *scatter["predicted"]]
+    axes.plot([min(both), max(both)], [min(both), max(both)], color=INK, linewidth=0.8, linestyle=":", alpha=0.7)
+    axes.scatter(scatter["actual"], scatter["predicted"], s=12, color=_ACCENT, alpha=0.55, linewidths=0)
+    return figure
+
+
+def _histogram(histogram: Mapping[str, Any]) -> Figure:
+    """Confidence of right and wrong answers, or the residuals of a number."""
+    edges = np.array(histogram["edges"])
+    if "counts" in histogram:
+        figure, axes = _axes("Residuals", "predicted - actual", "rows")
+        axes.bar(edges[:-1], histogram["counts"], np.diff(edges), align="edge", color=_ACCENT, alpha=0.8)
+        return figure
+    figure, axes = _axes("Confidence of the answers", "confidence", "rows")
+    right, wrong = np.array(histogram["right"]), np.array(histogram["wrong"])
+    axes.bar(edges[:-1], right, np.diff(edges) * 0.92, align="edge", color=_ACCENT, label="right")
+    axes.bar(edges[:-1], wrong, np.diff(edges) * 0.92, bottom=right, align="edge", color=_WARNING, label="wrong")
+    held = np.flatnonzero(right + wrong)
+    axes.set_xlim(edges[held[0]] - 0.02 if len(held) else 0.0, 1.0)
+    axes.legend(loc="upper left")
+    return figure
+
+
+# -------------------------------------------------------------------------------------------------------- training
+
+
+def _history(history: Sequence[Mapping[str, Any]]) -> Figure:
+    """Training loss and validation score at each evaluation."""
+    figure, axes = _axes("Training", "epoch", "training loss")
+    epochs = [entry["epoch"] for entry in history]
+    marks = {"marker": "o", "markersize": 4, "linewidth": 1.6}
+    loss = axes.plot(epochs, [entry["loss"] for entry in history], color=_WARNING, label="training loss", **marks)
+    right = axes.twinx()
+    right.spines["right"].set_visible(True)
+    right.set_ylabel("validation score")
+    score = right.plot(epochs, [entry["score"] for entry in history], color=_ACCENT, label="validation score", **marks)
+    axes.legend(handles=[*loss, *score], loc="center right")
+    axes.xaxis.get_major_locator().set_params(integer=len(set(epochs)) > 1)
+    return figure
+
+
+def _short(name: object) -> str:
+    """A class name that fits beside an axis."""
+    text = " ".join(str(name).split())
+    return text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 1] + "…"
+
+
+_DRAWINGS = {
+    "confusion": _Drawing("confusion", _confusion),
+    "roc": _Drawing("curves", _roc),
+    "precision_recall": _Drawing("curves", _precision_recall),
+    "reliability": _Drawing("reliability", _reliability),
+    "scatter": _Drawing("scatter", _scatter),
+    "histogram": _Drawing("histogram", _histogram),
+    "history": _Drawing("history", _history),
+}

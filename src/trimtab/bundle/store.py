@@ -1,0 +1,276 @@
+"""Bundles on disk: written whole or not at all, read with every doubt named.
+
+A bundle is a folder of plain data; `manifest.json` is written last and holds the sha256 of every other file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from trimtab import columns
+from trimtab.bundle.manifest import FORMAT_VERSION, ColumnEntry, Manifest
+from trimtab.columns import InputColumn, OutputColumn
+from trimtab.errors import TrimtabError, problem
+
+MANIFEST = "manifest.json"
+MODEL = "model.onnx"
+COLUMNS = "columns"
+GOLDEN = "golden.jsonl"
+REFERENCE = "reference.npz"
+WEIGHTS = "weights.safetensors"
+
+# Keys of the spec that say where things lie or what they are called, not what is computed.
+_PLACES = ("data", "test", "base", "name")
+_LISTED = 10  # files that one message names
+
+
+# ------------------------------------------------------------------------------------------------------- writing
+
+
+def save(staging: Path, manifest: Manifest, final: Path) -> Manifest:
+    """Turn the folder `staging`, on the disk of `final`, into the bundle `final`; returns the completed manifest.
+
+    Killed at any moment, either the old or the new bundle is whole: the old one is moved aside, the new one moved in,
+    then the old one deleted. The next `save` or `recover` ends what was begun.
+    Raises TrimtabError when the disk is full or not writable.
+    """
+    with _writing(final):
+        recover(final)
+        _check_replaceable(final)
+        complete = write_manifest(staging, manifest)
+        for path in [*_paths(staging).values(), *_folders(staging)]:
+            _sync(path)
+        if final.exists():
+            final.rename(_aside(final))
+        staging.rename(final)
+        _sync(final.parent)
+        recover(final)
+    return complete
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
+    """Hash every file of the folder and write the completed manifest, under another name first."""
+    unfinished = folder / f"{MANIFEST}.part"
+    unfinished.unlink(missing_ok=True)
+    files = {name: _sha256(path) for name, path in _paths(folder).items() if name != MANIFEST}
+    filled = manifest.model_copy(update={"files": files, "hash": content_hash(files, manifest.spec)})
+    values = json.loads(filled.model_dump_json())
+    Manifest.model_validate(values)  # what cannot be read again (a NaN) is refused here
+    complete = filled.model_copy(update={"checksum": _checksum(values)})
+    with unfinished.open("w", encoding="utf-8", newline="\n") as stream:
+        stream.write(complete.model_dump_json(indent=1) + "\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+    unfinished.replace(folder / MANIFEST)
+    return complete
+
+
+def _check_replaceable(final: Path) -> None:
+    """Nothing but a bundle or an empty folder is ever replaced."""
+    if final.exists() and not (final / MANIFEST).is_file() and (not final.is_dir() or any(final.iterdir())):
+        raise problem(str(final), "exists and is not a bundle", do="choose another place, or move it away")
+
+
+def recover(final: Path) -> None:
+    """End a `save` that was killed: bring the old bundle back if the new one is not in place, else delete the old."""
+    aside = _aside(final)
+    if aside.exists() and not final.exists():
+        aside.rename(final)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def content_hash(files: Mapping[str, str], spec: Mapping[str, Any]) -> str:
+    """sha256 over what decides the answers: model, columns, golden rows, reference, weights and the spec's choices.
+
+    Timings, measured numbers, the card and the places of files are left out, so that two launches of one spec agree.
+    """
+    deciding = {name: digest for name, digest in files.items() if _serves(name) or name in (REFERENCE, WEIGHTS)}
+    choices = {key: value for key, value in spec.items() if key not in _PLACES}
+    return _digest({"files": deciding, "spec": choices})
+
+
+def save_columns(folder: Path, inputs: Sequence[InputColumn], output: OutputColumn) -> None:
+    """Write all columns into the bundle's `columns` folder."""
+    (folder / COLUMNS).mkdir(parents=True, exist_ok=True)
+    for column in (*inputs, output):
+        column.save(folder / COLUMNS)
+
+
+# ------------------------------------------------------------------------------------------------------- reading
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a bundle.
+
+    Raises TrimtabError for a folder that is missing, is no bundle, was damaged or was made by a newer Trimtab.
+    """
+    values = _read_json(folder)
+    version = values.get("format_version")
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        said = f"bundle format {version}, made by a newer Trimtab ({values.get('trimtab', 'unknown version')})"
+        raise problem(str(folder), said, f"formats up to {FORMAT_VERSION}", "pip install --upgrade trimtab")
+    if values.get("checksum") != _checksum(values):
+        raise _damaged(folder, [f"changed: {MANIFEST}"])
+    try:
+        return Manifest.model_validate(values)
+    except ValidationError as invalid:
+        wrong = [f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}" for detail in invalid.errors()]
+        raise _damaged(folder, [f"{MANIFEST}: {text}" for text in wrong]) from None
+
+
+def _read_json(folder: Path) -> dict[str, Any]:
+    if not folder.is_dir():
+        raise _no_folder(folder)
+    try:
+        values = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise _no_bundle(folder) from None
+    except ValueError as error:
+        raise problem(f"{folder / MANIFEST}", f"is not JSON ({error})", do="make or copy the bundle again") from None
+    except OSError as error:
+        raise problem(f"{folder / MANIFEST}", f"cannot be read ({error.strerror or error})") from None
+    if not isinstance(values, dict):
+        raise problem(f"{folder / MANIFEST}", f"holds a {type(values).__name__}", "the manifest of a bundle")
+    return values
+
+
+def _no_folder(folder: Path) -> TrimtabError:
+    if folder.exists():
+        return problem(str(folder), "is a file", "a bundle's folder")
+    if (aside := _aside(folder)).is_dir():
+        do = f"mv {aside} {folder}"
+        return problem(str(folder), "was being replaced when the program stopped; the old bundle is safe", do=do)
+    return problem(str(folder), "no such folder", "a bundle's folder", "trimtab launch makes one")
+
+
+def _no_bundle(folder: Path) -> TrimtabError:
+    held = sorted(path.name for path in folder.iterdir())
+    listed = ", ".join(held[:_LISTED]) + (", ..." if len(held) > _LISTED else "")
+    found = f"is not a bundle: no {MANIFEST} in it (it holds: {listed or 'nothing'})"
+    below = folder / "bundle"
+    return problem(str(folder), found, "a bundle's folder", f"use {below}" if (below / MANIFEST).is_file() else "")
+
+
+def check_files(folder: Path, manifest: Manifest, names: Iterable[str] | None = None) -> None:
+    """Compare files with the manifest's sha256, all of them or only `names`.
+
+    Raises TrimtabError that names each changed and missing file; when all are checked, also files that are not listed.
+    """
+    paths = _paths(folder)
+    looked_at = list(manifest.files if names is None else names)
+    wrong = [found for name in looked_at if name != MANIFEST for found in _doubt(paths, manifest, name)]
+    if names is None:
+        wrong += [f"not listed: {name}" for name in paths if name not in manifest.files and name != MANIFEST]
+        if manifest.hash != content_hash(manifest.files, manifest.spec):
+            wrong.append(f"changed: {MANIFEST}")
+    if wrong:
+        raise _damaged(folder, wrong)
+
+
+def _doubt(paths: Mapping[str, Path], manifest: Manifest, name: str) -> Iterator[str]:
+    if name not in paths:
+        yield f"missing: {name}"
+    elif name not in manifest.files:
+        yield f"not listed: {name}"
+    elif _sha256(paths[name]) != manifest.files[name]:
+        yield f"changed: {name}"
+
+
+def _damaged(folder: Path, wrong: Sequence[str]) -> TrimtabError:
+    more = [f"and {len(wrong) - _LISTED} more"] if len(wrong) > _LISTED else []
+    found = "; ".join([*wrong[:_LISTED], *more])
+    return problem(str(folder), f"the bundle is damaged: {found}", do="copy it again, or make it again: trimtab launch")
+
+
+def load_columns(folder: Path, manifest: Manifest) -> tuple[tuple[InputColumn, ...], OutputColumn]:
+    """The bundle's input columns, in order, and its output column. Raises TrimtabError for a damaged state."""
+    inputs = tuple(_load_column(folder, entry) for entry in manifest.inputs)
+    return inputs, _load_column(folder, manifest.output)
+
+
+def _load_column(folder: Path, entry: ColumnEntry) -> Any:
+    path = folder / COLUMNS / f"{entry.key}.json"
+    try:
+        state = json.loads(path.read_text(encoding="utf-8"))
+        return columns.restore(folder / COLUMNS, state)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(folder, [f"{COLUMNS}/{path.name}: {type(error).__name__}: {error}"]) from error
+
+
+# ------------------------------------------------------------------------------------------------------- serving
+
+
+def serving_files(manifest: Manifest) -> list[str]:
+    """What a machine that only answers needs: the manifest, the model and its data, the columns, the golden rows."""
+    return [MANIFEST, *sorted(name for name in manifest.files if _serves(name))]
+
+
+def serving_bytes(folder: Path) -> int:
+    """Bytes on disk of the serving files; the manifest counts only once it is written."""
+    return sum(path.stat().st_size for name, path in _paths(folder).items() if name == MANIFEST or _serves(name))
+
+
+def _serves(name: str) -> bool:
+    """`model.onnx.data` and the like hold weights that a model keeps outside."""
+    return name == GOLDEN or name.startswith((f"{COLUMNS}/", MODEL))
+
+
+# ------------------------------------------------------------------------------------------------------- details
+
+
+def _aside(final: Path) -> Path:
+    """Where the old bundle waits while the new one moves in."""
+    return final.with_name(f".{final.name}.old")
+
+
+def _paths(folder: Path) -> dict[str, Path]:
+    """Every file below a folder by its path inside, sorted."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return dict(sorted((path.relative_to(folder).as_posix(), path) for path in files))
+
+
+def _folders(folder: Path) -> list[Path]:
+    return [folder, *(path for path in folder.rglob("*") if path.is_dir())]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def _checksum(manifest: Mapping[str, Any]) -> str:
+    """sha256 over every key of a manifest but the checksum itself."""
+    return _digest({key: value for key, value in manifest.items() if key != "checksum"})
+
+
+def _sync(path: Path) -> None:
+    """Make sure that a file or a folder's entries survive a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def _writing(final: Path) -> Iterator[None]:
+    """Turn the system's refusals into the user's message."""
+    try:
+        yield
+    except OSError as error:
+        reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else str(error.strerror or error)
+        raise problem(str(final), f"cannot be written: {reason}", do="make room, or write elsewhere") from error

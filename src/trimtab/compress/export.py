@@ -1,0 +1,98 @@
+"""The trained network as one ONNX file with dynamic rows and steps."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+
+from trimtab.columns import InputColumn
+from trimtab.nets.network import Network
+
+OPSET = 20
+_SINGLE_FILE_BYTES = 1_900_000_000  # protobuf ends at 2 GiB; beyond, weights go to a file beside
+
+
+class _Positional(nn.Module):
+    """The network with its tensors as positional arguments, as ONNX wants them."""
+
+    def __init__(self, network: Network, names: Sequence[str]) -> None:
+        super().__init__()
+        self.network = network
+        self.names = list(names)
+
+    def forward(self, *tensors: Tensor) -> Tensor:
+        outputs: Tensor = self.network(dict(zip(self.names, tensors, strict=True)))
+        return outputs
+
+
+def export(network: Network, inputs: Sequence[InputColumn], example: dict[str, np.ndarray], path: Path) -> list[str]:
+    """Write `network` to `path`; returns the names of its input tensors, in order.
+
+    `example` holds the tensors of at least two rows of more than one step, so that no dimension is taken for a
+    constant. The output is called `outputs`, (rows, width) float32.
+    """
+    names = list(example)
+    network = network.cpu().eval()
+    for module in network.modules():
+        if isinstance(module, nn.Embedding):
+            module.sparse = False
+    rows = Dim("rows")
+    steps = {column.key: Dim(f"steps_{column.key}") for column in inputs}
+    shapes = tuple(_shape(name, value, rows, steps) for name, value in example.items())
+    with torch.no_grad(), _quiet():
+        program = torch.onnx.export(
+            _Positional(network, names),
+            tuple(torch.from_numpy(value) for value in example.values()),
+            dynamo=True,
+            dynamic_shapes=(shapes,),
+            input_names=names,
+            output_names=["outputs"],
+            opset_version=OPSET,
+            verbose=False,
+        )
+    if program is None:
+        raise RuntimeError("the exporter returned nothing")
+    write(program.model_proto, path)
+    return names
+
+
+def write(model: onnx.ModelProto, path: Path) -> None:
+    """Save without what the exporter notes about itself: stack traces name this machine's folders."""
+    for holder in (model, model.graph, *model.functions, *model.graph.node, *model.graph.value_info):
+        del holder.metadata_props[:]
+    for node in model.graph.node:
+        node.doc_string = ""
+    model.doc_string = ""
+    large = model.ByteSize() > _SINGLE_FILE_BYTES
+    onnx.save(model, path, save_as_external_data=large, location=f"{path.name}.data" if large else None)
+
+
+def _shape(name: str, value: np.ndarray, rows: Dim, steps: dict[str, Dim]) -> dict[int, Dim]:
+    if name.endswith(("_ids", "_mask")) and value.ndim == 2:
+        return {0: rows, 1: steps[name.rpartition("_")[0]]}
+    return {0: rows}
+
+
+@contextmanager
+def _quiet():  # type: ignore[no-untyped-def]
+    """The exporter warns about its own internals; nothing in it is for the user."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,260 @@
+"""Rows from files and back: one file per format. Values stay raw; rows that cannot be read are set aside.
+
+A csv cell stays text and a JSON value stays what it is: what a value means is decided by its column.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import glob
+import gzip
+import io
+import json
+import os
+import sys
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol, cast
+
+from trimtab import registry
+from trimtab.errors import TrimtabError, nearest, problem
+from trimtab.rows._opening import Opened, opened
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Raw values by column name, and the first line that they stand on (1-based; the row's number in parquet)."""
+
+    values: dict[str, Any]
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A row that was set aside: where it stands, why, and its text (cut after 10,000 characters)."""
+
+    file: str
+    line: int
+    reason: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format's module in this folder, and the endings of its files (before `.gz`)."""
+
+    module: str
+    endings: tuple[str, ...]
+
+
+FORMATS: dict[str, Format] = {
+    "csv": Format("delimited", (".csv", ".txt")),
+    "tsv": Format("delimited", (".tsv", ".tab")),
+    "jsonl": Format("jsonlines", (".jsonl", ".ndjson")),
+    "json": Format("jsonlines", (".json",)),
+    "parquet": Format("parquet", (".parquet", ".pq")),
+}
+
+Reject = Callable[[Rejected], None]
+Note = Callable[[str], None]
+
+
+def _to_nobody(text: str) -> None:
+    """Remarks that nobody asked for."""
+
+
+@dataclass(frozen=True)
+class Rows(Iterator[Row]):
+    """The rows of one source, one after the other.
+
+    `names` are the columns where the format states them ahead of the rows (csv, tsv, parquet); None for JSON.
+    """
+
+    format: str
+    names: tuple[str, ...] | None
+    iterator: Iterator[Row]
+
+    def __next__(self) -> Row:
+        return next(self.iterator)
+
+
+def read(source: Path | str, reject: Reject, format: str | None = None, note: Note = _to_nobody) -> Rows:
+    """Read rows one by one from a file, or from stdin when `source` is "-"; only JSON arrays are held in memory.
+
+    The format is told by the file's ending or its first bytes. `reject` gets each row that cannot be read, `note` each
+    remark (a guessed encoding, a renamed column). Raises TrimtabError for a file that is missing, empty or no table.
+    """
+    _known(format)
+    with contextlib.ExitStack() as until_read:
+        file = until_read.enter_context(opened(source))
+        name = format_of(file, format)
+        module = registry.load(__name__, FORMATS[name].module, "read", file.name)
+        names, iterator = module(file, name, reject, note)
+        close = until_read.pop_all()
+    return Rows(name, names, _guarded(file, iterator, close))
+
+
+def _guarded(file: Opened, rows: Iterator[Row], close: contextlib.ExitStack) -> Iterator[Row]:
+    with close, reading(file.name):
+        yield from rows
+
+
+@contextlib.contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Turn what goes wrong inside a file into the user's message."""
+    try:
+        yield
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise problem(name, f"damaged gzip file ({error})", do="fetch or pack the file again") from error
+    except UnicodeError as error:
+        raise problem(name, f"cannot be decoded ({error})", do="save it as UTF-8") from error
+    except OSError as error:
+        raise problem(name, f"cannot be read ({error.strerror or error})") from error
+
+
+def format_of(file: Opened, given: str | None = None) -> str:
+    """The format asked for, else the one of the ending, else the one that the first bytes look like."""
+    if file.head.startswith(b"PAR1"):
+        return "parquet"
+    if given:
+        return given
+    name = file.name.lower().removesuffix(".gz")
+    by_ending = [key for key, format in FORMATS.items() if name.endswith(format.endings)]
+    if by_ending and not name.endswith(".txt"):
+        return by_ending[0]
+    start = file.head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+    return {b"[": "json", b"{": "json"}.get(start, "csv")
+
+
+def _known(format: str | None) -> None:
+    if format is not None and format not in FORMATS:
+        raise problem("format", f"no format named {format!r}", nearest(format, FORMATS))
+
+
+def find(patterns: Sequence[str], folder: Path) -> list[Path]:
+    """The files that names or globs stand for, relative to `folder`, in the order given and without repetition.
+
+    Raises TrimtabError for a name without a file (with the nearest one) and for a folder.
+    """
+    found: dict[Path, None] = {}
+    for pattern in patterns:
+        for path in _matches(pattern, folder):
+            found.setdefault(path)
+    return list(found)
+
+
+def _matches(pattern: str, folder: Path) -> list[Path]:
+    path = folder / Path(pattern).expanduser()
+    if path.is_dir():
+        raise problem(pattern, "is a folder", "a file, or files such as " + str(Path(pattern) / "*.csv"))
+    if path.exists():
+        return [path]
+    matches = [Path(name) for name in sorted(glob.glob(str(path), recursive=True)) if not Path(name).is_dir()]
+    if not matches:
+        beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise problem(pattern, f"no such file (looked for {path})", nearest(path.name, beside) if beside else "")
+    return matches
+
+
+# ----------------------------------------------------------------------------------------------------- writing
+
+
+class Writer(Protocol):
+    """Takes rows as they come; `close` ends the file."""
+
+    def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Append rows; a column that a row lacks is left empty."""
+
+    def close(self) -> None:
+        """Write what is still held back."""
+
+
+@contextlib.contextmanager
+def writer(target: Path | str, format: str, names: Sequence[str]) -> Iterator[Writer]:
+    """Write rows with the given columns, to stdout when `target` is "-".
+
+    A file gets its name only when it is whole; when anything goes wrong, what stood there before still does.
+    Raises TrimtabError for an unknown format, a missing folder and a full disk.
+    """
+    _known(format)
+    make = registry.load(__name__, FORMATS[format].module, "Writer", f"format {format}")
+    with writing(str(target)):
+        if str(target) == "-":
+            with _finished(make(sys.stdout.buffer, format, tuple(names))) as sink:
+                yield sink
+            sys.stdout.buffer.flush()
+            return
+        with _whole_file(Path(target)) as stream, _finished(make(stream, format, tuple(names))) as sink:
+            yield sink
+
+
+@contextlib.contextmanager
+def writing(name: str) -> Iterator[None]:
+    """Turn the system's refusals while writing `name` into the user's message; a closed pipe stays what it is."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else str(error.strerror or error)
+        raise problem(name, f"cannot be written: {reason}", do="choose another place, or make room") from error
+
+
+@contextlib.contextmanager
+def _finished(sink: Writer) -> Iterator[Writer]:
+    yield sink
+    sink.close()
+
+
+@contextlib.contextmanager
+def _whole_file(target: Path) -> Iterator[BinaryIO]:
+    """A stream into a file beside `target` that takes its name at the end; devices and pipes are written straight."""
+    if target.is_dir():
+        raise problem(str(target), "is a folder", "a file's name")
+    if not target.parent.is_dir():
+        raise problem(str(target), f"no folder {str(target.parent)!r}", do=f"mkdir -p {target.parent}")
+    special = target.exists() and not target.is_file()
+    place = target if special else target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with place.open("wb") as bytes_out, _packed(bytes_out, target.suffix) as stream:
+            yield stream
+        if not special:
+            place.replace(target)
+    finally:
+        if not special:
+            place.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _packed(stream: BinaryIO, ending: str) -> Iterator[BinaryIO]:
+    """The stream itself, or gzip into it (without a time, so that equal rows give equal bytes)."""
+    if ending != ".gz":
+        yield stream
+        return
+    with gzip.GzipFile("", "wb", fileobj=stream, mtime=0) as packed:
+        yield cast(BinaryIO, packed)
+
+
+def text_stream(stream: BinaryIO) -> io.TextIOWrapper:
+    """UTF-8 text into a byte stream, line ends as written. `detach` it: closing it would close the stream."""
+    return io.TextIOWrapper(stream, encoding="utf-8", errors="backslashreplace", newline="")
+
+
+def plain(value: Any) -> Any:
+    """What a cell of a csv file shows for a value: nothing for None, JSON for lists and objects."""
+    if isinstance(value, (dict, list)):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return "" if value is None else value
+
+
+def unknown_columns(names: Sequence[str], row: Mapping[str, Any]) -> TrimtabError:
+    """A row has a column that the header, already written, lacks."""
+    extra = [name for name in row if name not in names]
+    return problem(
+        "writing rows",
+        f"a row has the column {extra[0]!r}, the first rows had not",
+        do="write json lines: --format jsonl",
+    )

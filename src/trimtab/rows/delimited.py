@@ -1,0 +1,212 @@
+"""csv and tsv: cells with a delimiter between them. The first line that is not blank names the columns."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from trimtab.errors import problem
+from trimtab.rows import Note, Reject, Rejected, Row, plain, text_stream, unknown_columns
+from trimtab.rows._opening import Opened, head_lines, lines
+
+DELIMITERS = {"csv": (",", ";", "\t", "|"), "tsv": ("\t",)}
+MOST_LINES = 10_000  # of one record: a quote that is still open then was never meant to be one
+MOST_TEXT = 10_000  # characters of a rejected row that are kept
+_SEP = re.compile(r'^"?sep=(.)"?\s*$', re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How cells are told apart. `escape` is a backslash in files that write \\" inside quotes."""
+
+    delimiter: str = ","
+    escape: str | None = None
+    spaced: bool = False  # a space follows each delimiter
+
+    def reader(self, source: Iterator[str], strict: bool = False) -> Any:
+        """A parser of the standard library; its records are lists of cells."""
+        return csv.reader(
+            source,
+            delimiter=self.delimiter,
+            escapechar=self.escape,
+            skipinitialspace=self.spaced,
+            strict=strict,
+        )
+
+
+class _Runaway(Exception):
+    """A record that does not end."""
+
+
+class _Feed:
+    """Physical lines for the parser; remembers those of the record being read, so that they can be read again."""
+
+    def __init__(self, source: Iterator[str]) -> None:
+        self._source = source
+        self._again: deque[str] = deque()
+        self.record: list[str] = []
+        self.number = 0  # of the last line handed out
+
+    def __iter__(self) -> _Feed:
+        return self
+
+    def __next__(self) -> str:
+        line = self._again.popleft() if self._again else next(self._source)
+        if len(self.record) >= MOST_LINES:
+            self._again.appendleft(line)
+            raise _Runaway
+        self.record.append(line)
+        self.number += 1
+        return line
+
+    def keep_first(self) -> str:
+        """Give all lines of the record but its first back, to be read again; returns the first."""
+        first, rest = self.record[0], self.record[1:]
+        self._again.extendleft(reversed(rest))
+        self.number -= len(rest)
+        self.record = [first]
+        return first
+
+
+def read(file: Opened, format: str, reject: Reject, note: Note) -> tuple[tuple[str, ...], Iterator[Row]]:
+    """The column names and the rows of a csv or tsv file."""
+    csv.field_size_limit(2**31 - 1)  # the parser's own limit, 128 KiB, is less than a long document
+    dialect = sniff(head_lines(file), DELIMITERS[format])
+    records = _records(_Feed(lines(file, note)), dialect)
+    header = next(((line, cells) for line, _, cells in records if not _is_sep(line, cells)), None)
+    if header is None:
+        raise problem(file.name, "the file is empty", "a header and rows")
+    names = _names(file.name, header[1], note)
+    return names, _rows(file.name, names, records, dialect, reject)
+
+
+def _is_sep(line: int, cells: list[str]) -> bool:
+    return line == 1 and (_SEP.match(",".join(cells)) is not None or (len(cells) == 2 and cells[0].lower() == "sep="))
+
+
+def sniff(sample: Sequence[str], delimiters: Sequence[str]) -> Dialect:
+    """The dialect in which most records of the sample have as many cells as the first one."""
+    told = _SEP.match(sample[0]) if sample else None
+    if told:
+        delimiters, sample = (told[1],), sample[1:]
+    header = next((line for line in sample if line.strip()), "")
+    escapes = (None, "\\") if any('\\"' in line for line in sample) else (None,)
+    candidates = [
+        Dialect(delimiter, escape, spaced=header.count(delimiter) == header.count(delimiter + " ") > 0)
+        for escape in escapes
+        for delimiter in delimiters
+    ]
+    return max(candidates, key=lambda dialect: _fit(sample, dialect))
+
+
+def _fit(sample: Sequence[str], dialect: Dialect) -> tuple[bool, float, int]:
+    """How well a dialect explains the sample: several columns, share of records as wide as the header, columns."""
+    widths = [len(cells) for cells in dialect.reader(iter(sample)) if cells]
+    width = widths[0] if widths else 0
+    return width > 1, widths.count(width) / max(1, len(widths)), width
+
+
+def _names(file: str, cells: Sequence[str], note: Note) -> tuple[str, ...]:
+    """Header cells without the spaces around them; a nameless column is called after its position."""
+    names = [cell.strip() or f"column_{position}" for position, cell in enumerate(cells, 1)]
+    for position, (name, cell) in enumerate(zip(names, cells, strict=True), 1):
+        if name in names[: position - 1]:
+            first = names.index(name) + 1
+            raise problem(
+                file, f"two columns are named {name!r} (columns {first} and {position})", do="rename one of them"
+            )
+        if not cell.strip():
+            note(f"{file}: column {position} has no name; it is called {name!r}")
+    return tuple(names)
+
+
+def _records(feed: _Feed, dialect: Dialect) -> Iterator[tuple[int, list[str], list[str]]]:
+    """First line, physical lines and cells of each record; a quote that was not meant as one costs only its line."""
+    parser = dialect.reader(feed)
+    width = 0
+    while True:
+        feed.record = []
+        try:
+            cells = next(parser)
+            stray = len(feed.record) > 1 and _is_stray(feed.record, dialect, width)
+        except StopIteration:
+            return
+        except (_Runaway, csv.Error):
+            cells, stray = [], True
+        if stray:
+            cells = feed.keep_first().rstrip("\r\n").split(dialect.delimiter)
+            parser = dialect.reader(feed)
+        if not cells or (not any(cells) and len(cells) == 1) or (len(cells) == 1 and not cells[0].strip()):
+            continue
+        width = width or len(cells)
+        yield feed.number - len(feed.record) + 1, feed.record, cells
+
+
+def _is_stray(record: Sequence[str], dialect: Dialect, width: int) -> bool:
+    """Whether the quote that made one record of several lines was an ordinary character.
+
+    It was when it never closes; and in a tab-separated file also when each line is a whole row by itself.
+    """
+    if dialect.delimiter == "\t" and width > 1 and all(line.count("\t") == width - 1 for line in record):
+        return True
+    try:
+        list(dialect.reader(iter(record), strict=True))
+    except csv.Error as error:
+        return "unexpected end of data" in str(error)
+    return False
+
+
+def _rows(
+    file: str,
+    names: tuple[str, ...],
+    records: Iterator[tuple[int, list[str], list[str]]],
+    dialect: Dialect,
+    reject: Reject,
+) -> Iterator[Row]:
+    width = len(names)
+    for line, record, cells in records:
+        if len(cells) > width and not any(cell.strip() for cell in cells[width:]):
+            cells = cells[:width]
+        reason = _fault(record, cells, width)
+        if reason:
+            reject(Rejected(file, line, reason, "".join(record).rstrip("\r\n")[:MOST_TEXT]))
+        else:
+            yield Row(dict(zip(names, cells, strict=True)), line)
+
+
+def _fault(record: Sequence[str], cells: Sequence[str], width: int) -> str | None:
+    if len(cells) != width:
+        return f"{len(cells)} {'cell' if len(cells) == 1 else 'cells'}, the header has {width}"
+    if any("\0" in line for line in record):
+        return "holds a NUL byte"
+    return None
+
+
+class Writer:
+    """Comma or tab between cells, quotes where they are needed, UTF-8, one header line."""
+
+    def __init__(self, stream: BinaryIO, format: str, names: Sequence[str]) -> None:
+        self._names = tuple(names)
+        self._text = text_stream(stream)
+        self._csv = csv.writer(self._text, delimiter="\t" if format == "tsv" else ",", lineterminator="\n")
+        self._csv.writerow(self._names)
+
+    def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Append rows; raises TrimtabError for a row with a column that the header lacks."""
+        known = set(self._names)
+        for row in rows:
+            if not known.issuperset(row):
+                raise unknown_columns(self._names, row)
+            self._csv.writerow([plain(row.get(name)) for name in self._names])
+        self._text.flush()
+
+    def close(self) -> None:
+        """Flush, and leave the byte stream to its owner."""
+        self._text.flush()
+        self._text.detach()
+
+

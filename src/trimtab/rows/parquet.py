@@ -1,0 +1,81 @@
+"""Parquet, read and written by polars in chunks."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import polars as pl
+from polars import selectors
+from polars.exceptions import PolarsError
+
+from trimtab.errors import problem
+from trimtab.rows import Note, Reject, Row
+from trimtab.rows._opening import Opened
+
+CHUNK = 4096  # rows held at once
+
+
+def read(file: Opened, format: str, reject: Reject, note: Note) -> tuple[tuple[str, ...], Iterator[Row]]:
+    """The column names and rows; times become ISO text and decimals floats, as they would in csv or JSON."""
+    path = Path(file.name)
+    source = path if path.is_file() and path.suffix != ".gz" else io.BytesIO(file.stream.read())
+    try:
+        frame = pl.scan_parquet(source)
+        names = tuple(frame.collect_schema().names())
+    except (PolarsError, OSError) as error:
+        raise problem(file.name, f"damaged parquet file ({str(error).splitlines()[0]})") from None
+    frame = frame.with_columns(
+        selectors.temporal().cast(pl.String),
+        selectors.by_dtype(pl.Categorical, pl.Enum).cast(pl.String),
+        selectors.decimal().cast(pl.Float64),
+    )
+    return names, _rows(file.name, frame)
+
+
+def _rows(file: str, frame: pl.LazyFrame) -> Iterator[Row]:
+    number = 0
+    try:
+        for chunk in frame.collect_batches(chunk_size=CHUNK, maintain_order=True):
+            for values in chunk.iter_rows(named=True):
+                number += 1
+                yield Row(values, number)
+    except PolarsError as error:
+        raise problem(file, f"damaged parquet file ({str(error).splitlines()[0]})") from None
+
+
+class Writer:
+    """Rows go to part files that are joined at the end, so that memory holds one chunk at a time."""
+
+    def __init__(self, stream: BinaryIO, format: str, names: Sequence[str]) -> None:
+        self._stream = stream
+        self._names = tuple(names)
+        self._parts = tempfile.TemporaryDirectory(prefix="trimtab-parquet-")
+        self._count = 0
+
+    def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Append rows as one part."""
+        if not rows:
+            return
+        frame = pl.DataFrame([dict(row) for row in rows], infer_schema_length=None, strict=False)
+        absent = [pl.lit(None).alias(name) for name in self._names if name not in frame.columns]
+        extra = [name for name in frame.columns if name not in self._names]
+        frame.with_columns(absent).select(*self._names, *extra).write_parquet(self._part(self._count))
+        self._count += 1
+
+    def _part(self, number: int) -> Path:
+        return Path(self._parts.name) / f"{number:06}.parquet"
+
+    def close(self) -> None:
+        """Join the parts; where they disagree on a column's type, the wider one is taken."""
+        try:
+            if self._count:
+                parts = [pl.scan_parquet(self._part(number)) for number in range(self._count)]
+                pl.concat(parts, how="diagonal_relaxed").sink_parquet(self._stream)
+            else:
+                pl.DataFrame(schema=dict.fromkeys(self._names, pl.String)).write_parquet(self._stream)
+        finally:
+            self._parts.cleanup()

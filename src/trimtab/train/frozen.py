@@ -1,0 +1,56 @@
+"""Training a head on a frozen encoder: the vectors that never change are computed once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from trimtab.columns import EncodedRows, length_batches
+from trimtab.nets.encoders.text import TextEncoder
+from trimtab.nets.network import Network
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """The fused vector of each row, (rows, width), in place of its encoded columns."""
+
+    values: np.ndarray
+
+    @property
+    def steps(self) -> np.ndarray:
+        """One step a row."""
+        return np.ones(len(self.values), dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def batch(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """The vectors of the given rows, as the only tensor."""
+        return {"vectors": self.values[rows]}
+
+
+def freeze(network: Network) -> None:
+    """Stop the pretrained parts from learning."""
+    for encoder in network.encoders.values():
+        if isinstance(encoder, TextEncoder):
+            encoder.pretrained().requires_grad_(False)
+
+
+def only_the_head_learns(network: Network) -> bool:
+    """Whether nothing below the head has a gradient, so that its input can be computed once."""
+    below: list[nn.Module] = [*network.encoders.values(), network.fusion]
+    return not any(parameter.requires_grad for module in below for parameter in module.parameters())
+
+
+@torch.no_grad()
+def vectors(network: Network, rows: EncodedRows, budget: int, device: torch.device) -> Vectors:
+    """Run everything below the head over all rows, without dropout."""
+    network.eval()
+    result = np.zeros((len(rows), int(network.fusion.width)), dtype=np.float32)  # type: ignore[arg-type]
+    for picked in length_batches(rows.steps, budget):
+        tensors = {key: torch.from_numpy(value).to(device) for key, value in rows.batch(picked).items()}
+        result[picked] = network.vectors(tensors).float().cpu().numpy()
+    return Vectors(result)
