@@ -1,3 +1,39 @@
-"""Trimtab: from a pretrained model and your own data to a small, audited model that you can ship."""
+"""Trimtab: from a pretrained model and your own data to a small, audited model that you can ship.
+
+`trimtab.launch(spec)` trains and releases; `trimtab.load(folder).predict(rows)` answers, without PyTorch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from trimtab import registry
+from trimtab.errors import TrimtabError
+
+if TYPE_CHECKING:
+    from trimtab.bundle.manifest import Manifest
+    from trimtab.pipeline import Release, launch
+    from trimtab.runtime import Model, Predictions, load
+    from trimtab.spec import Spec
 
 __version__ = "0.1.0"
+
+# Public name -> the module that has it, imported when the name is first used: `load` never reaches PyTorch.
+_HOMES = {
+    "Manifest": "trimtab.bundle.manifest",
+    "Model": "trimtab.runtime",
+    "Predictions": "trimtab.runtime",
+    "Release": "trimtab.pipeline",
+    "Spec": "trimtab.spec",
+    "launch": "trimtab.pipeline",
+    "load": "trimtab.runtime",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'trimtab' has no attribute {name!r}")
+    return registry.attribute(_HOMES[name], name)
+
+
+__all__ = ["Manifest", "Model", "Predictions", "Release", "Spec", "TrimtabError", "launch", "load"]

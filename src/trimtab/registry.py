@@ -11,14 +11,7 @@ from typing import Any
 
 from trimtab.errors import missing_extra, nearest, problem
 
-# Which extra brings the packages that a folder's modules import at their top.
-EXTRA_OF = {
-    "trimtab.rows": "train",
-    "trimtab.nets.encoders": "train",
-    "trimtab.nets.fusions": "train",
-    "trimtab.nets.heads": "train",
-    "trimtab.cli": "train",
-}
+EXTRA = "train"  # the extra with the packages that the core does without
 
 
 def names(package: str) -> list[str]:
@@ -27,21 +20,29 @@ def names(package: str) -> list[str]:
     return sorted(m.name for m in pkgutil.iter_modules(folder.__path__) if not m.name.startswith("_"))
 
 
-def load(package: str, name: str, attribute: str, where: str) -> Any:
-    """Import `package.name` and return its `attribute`.
+def load(package: str, name: str, attribute_name: str, where: str) -> Any:
+    """Import `package.name` and return what it calls `attribute_name`.
 
     `where` is the place in the user's request that asked for it, for the message.
     Raises TrimtabError when there is no such module, or when a package that it needs is not installed.
     """
     if name not in names(package):
         raise problem(where, f"no {package.rpartition('.')[2]} named {name!r}", nearest(name, names(package)))
+    return attribute(f"{package}.{name}", attribute_name, where)
+
+
+def attribute(module: str, name: str, where: str = "") -> Any:
+    """Import a module of ours and return one of its names.
+
+    Raises TrimtabError when a package that it needs is not installed.
+    """
     try:
-        module = importlib.import_module(f"{package}.{name}")
+        return getattr(importlib.import_module(module), name)
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] == "trimtab":
+        package = (error.name or "trimtab").partition(".")[0]
+        if package == "trimtab":
             raise
-        raise missing_extra(error.name.partition(".")[0], EXTRA_OF.get(package, "all"), where) from error
-    return getattr(module, attribute)
+        raise missing_extra(package, EXTRA, where or f"{module}.{name}") from error
 
 
 def camel(name: str) -> str:

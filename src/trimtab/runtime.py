@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime
@@ -18,8 +18,9 @@ import onnxruntime
 from trimtab.bundle import store
 from trimtab.bundle.manifest import Manifest
 from trimtab.columns import InputColumn, OutputColumn, encode_rows, length_batches
-from trimtab.errors import TrimtabError, nearest, problem
+from trimtab.errors import nearest, problem
 
+_OTHER_ANSWERS = "make the bundle again on this machine, or serve it where it was made: see `trimtab inspect`"
 _GOLDEN_AT_LOAD = 3  # golden rows replayed at every load; `verify` replays all of them
 
 
@@ -59,7 +60,8 @@ class Model:
 
         Raises TrimtabError when no row has a column that cannot be done without, with the nearest name.
         """
-        check_names(self.inputs, _names(rows)) if rows else None
+        if len(rows):
+            check_names(self.inputs, _names(rows))
         outputs = self.outputs({column.name: [row.get(column.name) for row in rows] for column in self.inputs})
         return Predictions(outputs, self.output.decode(outputs))
 
@@ -77,7 +79,7 @@ class Model:
         return outputs
 
     def _run(self, tensors: Mapping[str, np.ndarray]) -> np.ndarray:
-        outputs: np.ndarray = self.session.run(None, tensors)[0]
+        outputs: np.ndarray = self.session.run(None, {name: tensors[name] for name in self.manifest.tensors})[0]
         return outputs
 
 
@@ -92,12 +94,133 @@ def load(folder: Path | str, threads: int | None = None) -> Model:
     """
     path = Path(folder)
     manifest = store.read_manifest(path)
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(3) as pool:  # two of the three leave the interpreter free
         checked = pool.submit(store.check_files, path, manifest, store.serving_files(manifest))
+        session = pool.submit(_session, path, threads or usable_cores())
         columns = pool.submit(store.load_columns, path, manifest)
-        session = _session(path, threads or usable_cores(), checked.result)
-        checked.result()
-        inputs, output = columns.result()
-    model = Model(path, manifest, inputs, output, session)
+        checked.result()  # a changed byte is named before what it breaks
+        model = Model(path, manifest, *columns.result(), session.result())
     replay(model, islice(read_golden(path), _GOLDEN_AT_LOAD))
     return model
+
+
+def assemble(
+    folder: Path, manifest: Manifest, inputs: Sequence[InputColumn], output: OutputColumn, threads: int | None = None
+) -> Model:
+    """A model from a folder that is still being made: its files are not checked, nothing is replayed."""
+    return Model(folder, manifest, tuple(inputs), output, _session(folder, threads or usable_cores()))
+
+
+def _session(folder: Path, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = 3  # errors only: what it warns of is nothing that a user could change
+    path = folder / store.MODEL
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the library's errors have no common base
+        said = " ".join(str(error).split())[:300]
+        raise problem(str(path), f"ONNX Runtime {onnxruntime.__version__} cannot load it ({said})") from error
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: its CPU affinity, and its container's quota."""
+    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS and Windows
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(cores, round(int(quota) / int(period))))
+    except (OSError, ValueError):  # no control groups, or "max"
+        return cores
+
+
+# ---------------------------------------------------------------------------------------------------------- rows
+
+
+def check_names(inputs: Sequence[InputColumn], names: Iterable[str]) -> list[str]:
+    """Compare the columns of some rows with the model's inputs; returns the inputs that will count as missing.
+
+    Raises TrimtabError when one is lacking that cannot be done without, or when all are.
+    """
+    given = set(names)
+    absent = [column for column in inputs if column.name not in given]
+    needed = [column for column in absent if not column.imputes or len(absent) == len(inputs)]
+    if needed:
+        raise problem("rows", f"no column named {needed[0].name!r}", nearest(needed[0].name, given) or "(no columns)")
+    return [column.name for column in absent]
+
+
+def _names(rows: Sequence[Mapping[str, Any]]) -> set[str]:
+    """The columns that any of the rows has."""
+    for place, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            raise problem(f"row {place}", f"found {row!r:.80}", 'a mapping from column to value: {"column": value}')
+    return set().union(*rows)
+
+
+# -------------------------------------------------------------------------------------------------------- golden
+
+
+class Replayed(NamedTuple):
+    """How many golden rows were replayed, and the largest difference to their stored outputs."""
+
+    rows: int
+    difference: float
+
+
+def record_golden(model: Model, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows with their exact outputs, each answered alone, as `golden.jsonl` keeps them.
+
+    Alone, because the activations of an int8 model are quantized over the whole batch.
+    """
+    kept = [{column.name: _plain(row.get(column.name)) for column in model.inputs} for row in rows]
+    return [{"row": row, "outputs": _alone(model, row).tolist()} for row in kept]
+
+
+def replay(model: Model, lines: Iterable[Mapping[str, Any]]) -> Replayed:
+    """Answer golden rows again.
+
+    Raises TrimtabError when an output lies further from the stored one than the manifest's `tolerance`.
+    """
+    count, largest = 0, 0.0
+    for count, line in enumerate(lines, 1):
+        expected = np.array(line["outputs"], np.float64)
+        found = _alone(model, line["row"])
+        difference = float(np.abs(found - expected).max()) if found.shape == expected.shape else math.inf
+        if not difference <= model.manifest.tolerance:  # NaN is no agreement
+            said = f"golden row {count} is answered differently here, by {difference:.2g}"
+            allowed = f"a difference up to {model.manifest.tolerance:g}"
+            raise problem(str(model.folder), said, allowed, _OTHER_ANSWERS)
+        largest = max(largest, difference)
+    return Replayed(count, largest)
+
+
+def read_golden(folder: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a bundle's `golden.jsonl`; none where the bundle has no such file."""
+    path = folder / store.GOLDEN
+    if path.is_file():
+        with path.open(encoding="utf-8") as stream:
+            yield from (json.loads(line) for line in stream)
+
+
+def write_golden(folder: Path, lines: Iterable[Mapping[str, Any]]) -> None:
+    """Write `golden.jsonl`."""
+    text = "".join(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n" for line in lines)
+    (folder / store.GOLDEN).write_text(text, encoding="utf-8", newline="\n")
+
+
+def _alone(model: Model, row: Mapping[str, Any]) -> np.ndarray:
+    """The outputs of one row, (width,)."""
+    outputs: np.ndarray = model.outputs({column.name: [row.get(column.name)] for column in model.inputs})[0]
+    return outputs
+
+
+def _plain(value: Any) -> Any:
+    """A raw value as JSON can hold it, such that columns read the same in it."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)

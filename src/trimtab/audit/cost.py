@@ -52,7 +52,7 @@ def machine() -> dict[str, Any]:
     """The machine that measured: processor, usable cores, memory (MB), system, Python and ONNX Runtime."""
     return {
         "cpu": _cpu(),
-        "cores": _cores(),
+        "cores": runtime.usable_cores(),
         "memory_mb": _total_memory_mb(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
@@ -155,13 +155,6 @@ def _sysctl(name: str) -> str:
     if sys.platform != "darwin":
         return ""
     return subprocess.run(["sysctl", "-n", name], capture_output=True, text=True, check=False).stdout.strip()
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _total_memory_mb() -> int | None:

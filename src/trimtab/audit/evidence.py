@@ -101,7 +101,7 @@ def _points(x: np.ndarray, y: np.ndarray) -> dict[str, list[float]]:
     kept = np.unique(np.clip(np.searchsorted(along, wanted), 0, len(x) - 1))
     if len(x) <= CURVE_POINTS:
         kept = np.arange(len(x))
-    return {"x": _rounded(x[kept]), "y": _rounded(y[kept])}
+    return {"x": np.round(x[kept], 4).tolist(), "y": np.round(y[kept], 4).tolist()}
 
 
 def _reliability(confidence: np.ndarray, right: np.ndarray) -> list[dict[str, float | int]]:

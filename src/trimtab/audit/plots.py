@@ -1,7 +1,7 @@
 """Plots of the evidence, as PNG and SVG files that are equal byte for byte when the evidence is.
 
 Drawn on `Figure` objects, so no global state of pyplot is touched. SVG text stays text: a browser shows class names in
-any script, and the card can recolour the ink for dark pages (see `INK`).
+any script; its ink is `currentColor`, so that it follows the page that it stands on.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-INK = "#222831"
+_INK = "#222831"
 _ACCENT = "#2f6fde"
 _WARNING = "#e0562f"
 _LINES = (
@@ -35,17 +35,17 @@ _STYLE = {
     "svg.hashsalt": "trimtab",
     "svg.fonttype": "none",
     "text.parse_math": False,  # a class may be called $x
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": INK,
+    "text.color": _INK,
+    "axes.labelcolor": _INK,
+    "axes.edgecolor": _INK,
     "axes.linewidth": 0.6,
     "axes.titleweight": "bold",
     "axes.titlesize": 11,
     "axes.titlelocation": "left",
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "xtick.color": INK,
-    "ytick.color": INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
     "font.size": 9,
     "legend.frameon": False,
     "legend.fontsize": 8,
@@ -76,6 +76,7 @@ def draw(evidence: Mapping[str, Any], folder: Path) -> list[Path]:
 def _save(figure: Figure, stem: Path) -> list[Path]:
     svg, png = stem.with_suffix(".svg"), stem.with_suffix(".png")
     figure.savefig(svg, facecolor="none", metadata={"Date": None})
+    svg.write_text(svg.read_text(encoding="utf-8").replace(_INK, "currentColor"), encoding="utf-8", newline="\n")
     figure.savefig(png, facecolor="white", dpi=144, metadata={"Software": None})
     return [svg, png]
 
@@ -111,7 +112,7 @@ def _tint(share: np.ndarray, has_rows: np.ndarray) -> np.ndarray:
     """(classes, classes) shares -> RGBA: right answers in the accent, wrong ones in the warning colour."""
     colours = np.tile(mpl.colors.to_rgba_array(_WARNING)[0], (*share.shape, 1))
     colours[np.eye(len(share), dtype=bool)] = mpl.colors.to_rgba_array(_ACCENT)[0]
-    colours[..., 3] = np.where(share > 0, 0.06 + 0.94 * np.sqrt(share), 0.0) * has_rows[:, None]
+    colours[..., 3] = np.where(share > 0, 0.05 + 0.95 * share**0.7, 0.0) * has_rows[:, None]
     return colours
 
 
@@ -128,13 +129,13 @@ def _write_counts(axes: Axes, counts: np.ndarray, share: np.ndarray) -> None:
     for (true, predicted), count in np.ndenumerate(counts):
         if count:
             part = f"\n{share[true, predicted]:.0%}" if len(counts) <= 8 else ""
-            ink = "white" if share[true, predicted] > 0.3 else INK
+            ink = "white" if share[true, predicted] > 0.3 else _INK
             axes.text(predicted, true, f"{count:,.0f}{part}", ha="center", va="center", color=ink, fontsize=8)
 
 
 def _roc(curves: Sequence[Mapping[str, Any]]) -> Figure:
     figure, axes = _axes("ROC curve", "false positive rate", "true positive rate")
-    axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":", alpha=0.7)
+    axes.plot([0, 1], [0, 1], color=_INK, linewidth=0.8, linestyle=":", alpha=0.7)
     for curve, colour in zip(curves, _LINES, strict=False):
         label = f"{_short(curve['class'])} (AUC {curve['auc']:.3f})"
         axes.plot(curve["roc"]["x"], curve["roc"]["y"], color=colour, linewidth=1.6, label=label)
@@ -146,8 +147,9 @@ def _precision_recall(curves: Sequence[Mapping[str, Any]]) -> Figure:
     for curve, colour in zip(curves, _LINES, strict=False):
         points = curve["precision_recall"]
         label = f"{_short(curve['class'])} (AP {curve['average_precision']:.3f})"
-        axes.plot(points["x"], points["y"], color=colour, linewidth=1.6, label=label)
-        axes.axhline(curve["share"], color=colour, linewidth=0.8, linestyle=":", alpha=0.6)
+        axes.plot(points["x"], points["y"], color=colour, linewidth=1.6, label=label, drawstyle="steps-pre")
+        if len(curves) == 1:
+            axes.axhline(curve["share"], color=_INK, linewidth=0.8, linestyle=":", alpha=0.7)
     return _unit_square(figure, axes, "lower left")
 
 
@@ -161,7 +163,7 @@ def _reliability(reliability: Mapping[str, Any]) -> Figure:
     """Accuracy against confidence: on the diagonal, 90% sure means right nine times in ten."""
     bins = reliability["bins"]
     figure, axes = _axes("Reliability", "confidence", "accuracy")
-    axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":", alpha=0.7)
+    axes.plot([0, 1], [0, 1], color=_INK, linewidth=0.8, linestyle=":", alpha=0.7)
     confidence, accuracy, rows = ([entry[key] for entry in bins] for key in ("confidence", "accuracy", "rows"))
     axes.vlines(confidence, confidence, accuracy, color=_WARNING, linewidth=1.2, alpha=0.8)
     axes.plot(confidence, accuracy, color=_ACCENT, linewidth=1.2, alpha=0.6)
@@ -177,7 +179,7 @@ def _reliability(reliability: Mapping[str, Any]) -> Figure:
 def _scatter(scatter: Mapping[str, Any]) -> Figure:
     figure, axes = _axes("Predicted against actual", "actual", "predicted")
     both = [*scatter["actual"], *scatter["predicted"]]
-    axes.plot([min(both), max(both)], [min(both), max(both)], color=INK, linewidth=0.8, linestyle=":", alpha=0.7)
+    axes.plot([min(both), max(both)], [min(both), max(both)], color=_INK, linewidth=0.8, linestyle=":", alpha=0.7)
     axes.scatter(scatter["actual"], scatter["predicted"], s=12, color=_ACCENT, alpha=0.55, linewidths=0)
     return figure
 
@@ -212,7 +214,7 @@ def _history(history: Sequence[Mapping[str, Any]]) -> Figure:
     right.spines["right"].set_visible(True)
     right.set_ylabel("validation score")
     score = right.plot(epochs, [entry["score"] for entry in history], color=_ACCENT, label="validation score", **marks)
-    axes.legend(handles=[*loss, *score], loc="center right")
+    axes.legend(handles=[*loss, *score], loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, borderpad=0.1)
     axes.xaxis.get_major_locator().set_params(integer=len(set(epochs)) > 1)
     return figure
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from trimtab import registry
 from trimtab.columns import InputColumn, OutputColumn
+from trimtab.nets.pretrained import PretrainedEncoder
 from trimtab.nets.states import lay_end_to_end
 
 
@@ -45,6 +46,12 @@ class Network(nn.Module):
         self.head = _part("heads", architecture.head, where)(
             self.fusion.width, len(inputs), output.width, architecture.dropout
         )
+
+    def pretrained(self) -> Iterator[PretrainedEncoder]:
+        """The encoders whose weights come from a base."""
+        for encoder in self.encoders.values():
+            if isinstance(encoder, PretrainedEncoder):
+                yield encoder
 
     def vectors(self, tensors: Mapping[str, Tensor]) -> Tensor:
         """One vector per row, as the head reads them: (rows, fusion width)."""

@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from trimtab.columns import EncodedRows, length_batches
-from trimtab.nets.encoders.text import TextEncoder
 from trimtab.nets.network import Network
 
 
@@ -34,9 +33,8 @@ class Vectors:
 
 def freeze(network: Network) -> None:
     """Stop the pretrained parts from learning."""
-    for encoder in network.encoders.values():
-        if isinstance(encoder, TextEncoder):
-            encoder.pretrained().requires_grad_(False)
+    for encoder in network.pretrained():
+        encoder.model.requires_grad_(False)
 
 
 def only_the_head_learns(network: Network) -> bool:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from trimtab.nets.encoders.text import TextEncoder
 from trimtab.nets.network import Network
+from trimtab.nets.pretrained import PretrainedEncoder
 from trimtab.train.settings import Settings
 
 
@@ -55,9 +55,8 @@ def make(network: Network, settings: Settings) -> Optimizers:
 
 def use_sparse_gradients(network: Network) -> None:
     """Let the word tables give sparse gradients: a step touches a few hundred of their 30,000 rows."""
-    for encoder in network.encoders.values():
-        if isinstance(encoder, TextEncoder):
-            table = encoder.model.get_input_embeddings()
+    for encoder in network.pretrained():
+        for table in encoder.tables():
             table.sparse = table.weight.requires_grad
 
 
@@ -72,7 +71,7 @@ def _rate(network: Network, name: str, settings: Settings) -> float:
     key, _, inner = rest.partition(".")
     if part == "encoders":
         encoder = network.encoders[key]
-        if isinstance(encoder, TextEncoder) and inner.startswith("model.") and "lora_" not in inner:
+        if isinstance(encoder, PretrainedEncoder) and inner.startswith("model.") and "lora_" not in inner:
             return settings.learning_rate * float(settings.layer_decay ** encoder.depth(inner))
         if "lora_" in inner:
             return settings.learning_rate

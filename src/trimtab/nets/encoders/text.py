@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 
 from trimtab.columns.text import TextColumn
+from trimtab.nets.pretrained import PretrainedEncoder
 from trimtab.nets.states import States
 
 # A block's number in a parameter's name: bert `encoder.layer.3.`, distilbert `transformer.layer.3.`, modernbert
@@ -18,7 +19,7 @@ from trimtab.nets.states import States
 _BLOCK = re.compile(r"(?:^|\.)(?:layer|layers|block|blocks|h)\.(\d+)\.")
 
 
-class TextEncoder(nn.Module):
+class TextEncoder(PretrainedEncoder):
     """Token ids -> one state per token."""
 
     def __init__(self, column: TextColumn, width: int, config: Mapping[str, Any]) -> None:
@@ -30,7 +31,8 @@ class TextEncoder(nn.Module):
         )
         if getattr(self.model, "pooler", None) is not None:
             self.model.pooler = None  # heads read the states themselves; the pooler would only cost time and bytes
-        hidden = self.model.config.hidden_size
+        self.blocks = int(self.model.config.num_hidden_layers)
+        hidden = int(self.model.config.hidden_size)
         self.project: nn.Module = nn.Identity() if hidden == width else nn.Linear(hidden, width)
 
     def forward(self, tensors: Mapping[str, Tensor]) -> States:
@@ -43,13 +45,13 @@ class TextEncoder(nn.Module):
         """How many blocks lie between a parameter of this module and the head: 0 for the last block."""
         if parameter.startswith("project"):
             return 0
-        blocks = int(self.model.config.num_hidden_layers)
         match = _BLOCK.search(parameter)
         if match:
-            return blocks - 1 - int(match.group(1))
-        return blocks if "embed" in parameter else 0
+            return self.blocks - 1 - int(match.group(1))
+        return self.blocks if "embed" in parameter else 0
 
-    def pretrained(self) -> nn.Module:
-        """The part whose weights come from the base model."""
-        module: nn.Module = self.model
-        return module
+    def tables(self) -> Iterator[nn.Embedding]:
+        """The word table: a step touches a few hundred of its 30,000 rows."""
+        table = self.model.get_input_embeddings()  # type: ignore[operator]
+        if isinstance(table, nn.Embedding):
+            yield table

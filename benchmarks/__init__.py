@@ -1,0 +1,1 @@
+"""Trimtab beside its rivals, on one machine, in one run: `make bench`."""

@@ -1,0 +1,46 @@
+"""The environments that are compared: trimtab's core alone, and what a transformers pipeline needs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / ".venvs"
+PACKAGES = {"core": [str(ROOT)], "rival": ["torch", "transformers", "accelerate"]}
+_DEPENDS_ON = (ROOT / "pyproject.toml", ROOT / "constraints.txt", *(ROOT / "src" / "trimtab").rglob("*.py"))
+
+
+def python(name: str) -> Path:
+    """The Python of an environment, which is made, or made again, when it is missing or older than what is in it."""
+    folder = FOLDER / name
+    stamp, found = folder / ".made", folder / "bin" / "python"
+    newest = max(path.stat().st_mtime for path in (_DEPENDS_ON if name == "core" else _DEPENDS_ON[:2]))
+    if stamp.is_file() and stamp.stat().st_mtime >= newest:
+        return found
+    _tell(f"making the environment {folder.relative_to(ROOT)}")
+    _run([sys.executable, "-m", "venv", "--clear", str(folder)])
+    _run(
+        [str(found), "-m", "pip", "install", "--quiet", "--constraint", str(ROOT / "constraints.txt"), *PACKAGES[name]]
+    )
+    stamp.touch()
+    return found
+
+
+def megabytes(name: str) -> float:
+    """What the environment's packages take on disk, pip itself left out (10^6 bytes)."""
+    packages = next((FOLDER / name / "lib").glob("python*/site-packages"))
+    files = [path for path in packages.rglob("*") if path.is_file() and not path.is_symlink()]
+    own = [path for path in files if not path.relative_to(packages).parts[0].startswith("pip")]
+    return sum(path.stat().st_size for path in own) / 1e6
+
+
+def _run(command: Sequence[str]) -> None:
+    subprocess.run(command, check=True, stdout=sys.stderr)
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()

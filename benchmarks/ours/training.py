@@ -1,0 +1,104 @@
+"""Train with Trimtab's loop: `python -m benchmarks.ours.training PRECISION ROWS.csv BASE EPOCHS EVALUATIONS SEED`."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks import rows
+from benchmarks.measure import answer_with, cores
+from trimtab import columns
+from trimtab.nets.network import Architecture, Network
+from trimtab.spec import Spec, Train
+from trimtab.train import base as bases
+from trimtab.train.loop import Lesson, device, train
+from trimtab.train.settings import choose
+
+NEVER = 1_000_000  # evaluations without a better score: every epoch is run to its end, as by the rivals
+
+
+class Times:
+    """A `Progress` that keeps the moment at which each step ended; `ended[0]` is the start."""
+
+    def __init__(self) -> None:
+        self.ended = [time.perf_counter()]
+
+    def stage(self, name: str, detail: str = "") -> None: ...
+
+    def tick(self, done: int, total: int, figures: Mapping[str, float | str]) -> None:
+        self.ended.append(time.perf_counter())
+
+    def note(self, text: str) -> None: ...
+
+    def training_seconds(self, evaluated: set[int]) -> np.ndarray:
+        """Seconds of training up to each step, (steps + 1,).
+
+        A step behind an evaluation counts as long as the mean of the others: the loop's clock cannot be stopped from
+        outside.
+        """
+        taken = np.diff(self.ended)
+        behind = np.array([step in evaluated for step in range(len(taken))])
+        taken[behind] = taken[~behind].mean()
+        return np.concatenate([[0.0], np.cumsum(taken)])
+
+
+def main(precision: str, data: str, base_name: str, epochs: str, evaluations: str, seed: str) -> None:
+    """Train and print rows per second and the curve."""
+    torch.set_num_threads(cores())
+    torch.manual_seed(int(seed))
+    with tempfile.TemporaryDirectory() as folder:
+        result = _train(precision, Path(data), base_name, int(epochs), int(evaluations), int(seed), Path(folder))
+    answer_with(result)
+
+
+def _train(
+    precision: str, data: Path, base_name: str, epochs: int, evaluations: int, seed: int, folder: Path
+) -> dict[str, object]:
+    teach, choosing = (rows.read(data, split) for split in ("train", "valid"))
+    base = bases.find(base_name, folder, folder / "base")
+    options = {"tokenizer": base.tokenizer, "limit": base.max_tokens, "pad_id": base.pad_id}
+    text = columns.fit("text", "text", "text", teach.texts, options)
+    label = columns.fit("label", "label", "label", teach.labels, {})
+    encoded = [columns.encode_rows([text], {"text": part.texts}) for part in (teach, choosing)]
+    targets = [label.targets(part.labels) for part in (teach, choosing)]
+    settings, _ = choose(
+        Spec(
+            data=(str(data),),
+            output="label",
+            seed=seed,
+            train=Train.model_validate(
+                {"epochs": epochs, "evaluations": evaluations, "patience": NEVER, "precision": precision}
+            ),
+        ),
+        base,
+        len(teach),
+        encoded[0].steps,
+        np.bincount(targets[0]),
+        device(),
+    )
+    architecture = Architecture(
+        width=base.width, fusion="mean", dropout=settings.dropout, head="label", text=dict(base.config)
+    )
+    network = Network(architecture, [text], label)
+    bases.load_weights(base, network.encoders["text"].pretrained())
+    times = Times()
+    lesson = Lesson(encoded[0], targets[0], encoded[1], targets[1])
+    trained = train(network, "label", lesson, settings, folder / "checkpoints", times)
+    seconds = times.training_seconds({int(entry["step"]) for entry in trained.history})
+    return {
+        "rows_per_second": len(teach) * epochs / seconds[-1],
+        "seconds": seconds[-1],
+        "curve": [(seconds[int(entry["step"])], entry["score"]) for entry in trained.history],
+        "precision": settings.precision,
+        "torch": torch.__version__,
+    }
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

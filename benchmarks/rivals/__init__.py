@@ -1,0 +1,1 @@
+"""The rivals' side, run by the Python of an environment that has torch and transformers but no trimtab."""

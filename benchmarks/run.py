@@ -1,0 +1,230 @@
+"""Run the benchmarks: ours and the rivals' in turn, each run a process of its own; medians, ratios, the machine.
+
+Writes bench-results/<name>.json and bench-results/table.md. `--help` lists the options.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks import environments, rows, table
+from trimtab.audit.cost import machine
+from trimtab.train import base as bases
+
+ROOT = Path(__file__).resolve().parent.parent
+BASE = "minilm"
+EVALUATIONS = 4  # in each epoch: how finely the time to an accuracy is known
+START_RUNS = 5
+SAMPLE = ROOT / "examples" / "reviews" / "reviews.csv"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One call of `make bench`: what is run, on what, how often."""
+
+    data: Path
+    work: Path
+    results: Path
+    base: Path  # the base model's folder
+    rows: int
+    epochs: int
+    repeats: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """Who is measured: a name, the Python that runs it, and its words."""
+
+    name: str
+    python: Path
+    words: tuple[str, ...]
+
+
+Runs = dict[str, list[dict[str, Any]]]
+
+
+def main() -> None:
+    """Run what was asked for and write the table."""
+    asked = _arguments()
+    setting = _setting(asked)
+    picked = rows.write(Path(asked.data), setting.data, setting.rows, setting.seed)
+    _tell(f"{asked.data}: {picked} rows")
+    about = {"machine": machine(), "rows": picked, "data": Path(asked.data).name, "epochs": setting.epochs}
+    for name in asked.only:
+        _write(setting, name, {**about, "repeats": setting.repeats, **BENCHMARKS[name](setting)})
+    found = [name for name in BENCHMARKS if (setting.results / f"{name}.json").is_file()]
+    results = {name: json.loads((setting.results / f"{name}.json").read_text(encoding="utf-8")) for name in found}
+    text = table.markdown(results)
+    (setting.results / "table.md").write_text(text, encoding="utf-8")
+    sys.stdout.write(text)
+
+
+def training(setting: Setting) -> dict[str, Any]:
+    """Rows per second, and the time to the accuracy that everybody reaches."""
+    rival = environments.python("rival")
+    words = (str(setting.data), str(setting.base), str(setting.epochs), str(EVALUATIONS))
+    own_words = (str(setting.data), BASE, str(setting.epochs), str(EVALUATIONS))
+    who = [
+        Contestant("trimtab", Path(sys.executable), ("benchmarks.ours.training", "auto", *own_words)),
+        Contestant("trimtab, fp32", Path(sys.executable), ("benchmarks.ours.training", "fp32", *own_words)),
+        *(
+            Contestant(recipe, rival, ("benchmarks.rivals.training", recipe, *words))
+            for recipe in ("plain", "trainer", "trainer-grouped")
+        ),
+    ]
+    return {"runs": _in_turn(who, setting.repeats, lambda turn: (str(setting.seed + turn),))}
+
+
+def prediction(setting: Setting) -> dict[str, Any]:
+    """Throughput and one-row latency on the same weights, and how many answers are the same."""
+    core, rival = environments.python("core"), environments.python("rival")
+    bundle, model = _bundle(setting), setting.work / "pipeline"
+    _convert(setting, bundle, model)
+    most = json.loads((bundle / "columns" / "text.json").read_text(encoding="utf-8"))["max_tokens"]
+    words = (str(model), str(setting.data), str(most))
+    who = [
+        Contestant("trimtab", core, ("benchmarks.ours.prediction", str(bundle), str(setting.data))),
+        *(
+            Contestant(f"pipeline, batch {batch}", rival, ("benchmarks.rivals.prediction", batch, *words))
+            for batch in ("1", "32")
+        ),
+    ]
+    return {"runs": _in_turn(who, setting.repeats)}
+
+
+def start(setting: Setting) -> dict[str, Any]:
+    """Whole process to a first answer, resident memory, installed megabytes."""
+    core, rival = environments.python("core"), environments.python("rival")
+    bundle, model = _bundle(setting), setting.work / "pipeline"
+    _convert(setting, bundle, model)
+    text = rows.read(setting.data, "test").texts[0]
+    who = [
+        Contestant("trimtab", core, ("benchmarks.ours.start", str(bundle), text)),
+        Contestant("pipeline", rival, ("benchmarks.rivals.start", str(model), text)),
+    ]
+    _in_turn(who, 1)  # not counted: fills the disk cache and writes the byte code
+    installed = {"trimtab": environments.megabytes("core"), "pipeline": environments.megabytes("rival")}
+    return {"runs": _in_turn(who, max(START_RUNS, setting.repeats)), "installed_megabytes": installed}
+
+
+BENCHMARKS = {"training": training, "prediction": prediction, "start": start}
+
+
+# ------------------------------------------------------------------------------------------------------- running
+
+
+def _in_turn(who: Sequence[Contestant], repeats: int, more: Any = lambda turn: ()) -> Runs:
+    """Everybody once, then everybody again: a slow minute of the machine hits all of them."""
+    runs: Runs = {contestant.name: [] for contestant in who}
+    for turn in range(repeats):
+        for contestant in who:
+            result = _run(contestant.python, (*contestant.words, *more(turn)))
+            runs[contestant.name].append(result)
+            _tell(f"  {turn + 1}/{repeats} {contestant.name}: {table.brief(result)}")
+    return runs
+
+
+def _run(python: Path, words: Sequence[str]) -> dict[str, Any]:
+    """One process; its JSON object and the seconds until it had printed it."""
+    begun = time.perf_counter()
+    with subprocess.Popen(
+        [str(python), "-m", *words],
+        cwd=ROOT,
+        env=_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        answer = process.communicate()
+        seconds = time.perf_counter() - begun
+    if process.returncode:
+        raise SystemExit(f"{' '.join(words)} failed:\n{answer[1]}")
+    result: dict[str, Any] = json.loads(answer[0].splitlines()[-1])
+    return {**result, "process_seconds": seconds}
+
+
+def _environment() -> dict[str, str]:
+    """Nobody reaches a network; nobody is told how many threads to use but by the number of cores."""
+    unset = {"OMP_NUM_THREADS", "MKL_NUM_THREADS", "PYTHONPATH", "VIRTUAL_ENV"}
+    kept = {key: value for key, value in os.environ.items() if key not in unset}
+    return {**kept, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
+
+
+def _bundle(setting: Setting) -> Path:
+    """The bundle that answers: launched on the same rows; a finished one is not made again."""
+    spec = {
+        "data": setting.data.name,
+        "split": "split",
+        "inputs": {"text": "text"},
+        "output": "label",
+        "name": "bench",
+        "clean": {"duplicates": "keep"},
+        "compress": "none",
+        "train": {"epochs": setting.epochs},
+        "seed": setting.seed,
+    }
+    (setting.work / "trimtab.yaml").write_text(yaml.safe_dump(spec, sort_keys=False), encoding="utf-8")
+    _tell("launching the bundle that answers")
+    command = [sys.executable, "-m", "trimtab", "launch", "trimtab.yaml"]
+    subprocess.run(command, cwd=setting.work, env=_environment(), check=True, stdout=sys.stderr)
+    return setting.work / "runs" / "bench" / "bundle"
+
+
+def _convert(setting: Setting, bundle: Path, model: Path) -> None:
+    """The same weights as a folder for a transformers pipeline."""
+    shutil.rmtree(model, ignore_errors=True)
+    words = ["-m", "benchmarks.rivals.model", str(bundle), str(setting.base), str(model)]
+    command = [str(environments.python("rival")), *words]
+    subprocess.run(command, cwd=ROOT, env=_environment(), check=True, stdout=sys.stderr)
+
+
+# ------------------------------------------------------------------------------------------------------- settings
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
+    parser.add_argument(
+        "--data", default=str(SAMPLE), help="a csv with columns text (or review) and label (or sentiment)"
+    )
+    parser.add_argument("--rows", type=int, default=2000, help="training rows (default: 2000)")
+    parser.add_argument("--epochs", type=int, default=2, help="passes over them (default: 2)")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of everybody; medians are shown (default: 3)")
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--only", nargs="+", choices=list(BENCHMARKS), default=list(BENCHMARKS))
+    parser.add_argument("--results", type=Path, default=ROOT / "bench-results")
+    return parser.parse_args()
+
+
+def _setting(asked: argparse.Namespace) -> Setting:
+    work = asked.results.resolve() / "work"
+    work.mkdir(parents=True, exist_ok=True)
+    base = Path(bases.find(BASE, work, work / "base").source)
+    return Setting(
+        work / "rows.csv", work, asked.results.resolve(), base, asked.rows, asked.epochs, asked.repeats, asked.seed
+    )
+
+
+def _write(setting: Setting, name: str, result: Mapping[str, Any]) -> None:
+    (setting.results / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""The results as Markdown: medians over the runs, each with its ratio, and the machine they were measured on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from statistics import median
+from typing import Any
+
+Result = Mapping[str, Any]
+Runs = Mapping[str, Sequence[Result]]
+
+TITLES = {
+    "plain": "plain recipe: AdamW, batch 16, every row padded to 128 tokens",
+    "trainer": "transformers Trainer, its defaults",
+    "trainer-grouped": "transformers Trainer, grouping by length",
+    "pipeline": "transformers pipeline",
+    "pipeline, batch 1": "transformers pipeline, batch 1",
+    "pipeline, batch 32": "transformers pipeline, batch 32",
+}
+
+
+def markdown(results: Mapping[str, Result]) -> str:
+    """All benchmarks that have run."""
+    parts = [SECTIONS[name](result) for name, result in results.items() if name in SECTIONS]
+    return "\n".join(line for part in parts for line in part)
+
+
+def brief(result: Result) -> str:
+    """One run in a line."""
+    rate = f"{result['rows_per_second']:.1f} rows/s, " if "rows_per_second" in result else ""
+    best = f"best accuracy {_best(result):.3f}, " if "curve" in result else ""
+    return f"{rate}{best}{result['process_seconds']:.2f} s in all"
+
+
+def training(result: Result) -> Iterator[str]:
+    """Rows per second and time to the accuracy that everybody reaches."""
+    runs: Runs = result["runs"]
+    target = min(median(_best(run) for run in of) for of in runs.values())
+    rate = _medians(runs, lambda run: run["rows_per_second"])
+    until = _medians(runs, lambda run: _seconds_until(run, target))
+    yield from _head("Training", result, f"{result['rows']['train']} rows, {result['epochs']} epochs")
+    yield f"| | rows/s | times trimtab is faster | seconds to {target:.3f} | best accuracy | precision |"
+    yield "|---|---|---|---|---|---|"
+    for name, of in runs.items():
+        best = median(_best(run) for run in of)
+        reached = f"{until[name]:.0f}" if until[name] < float("inf") else "not reached"
+        ratio = rate["trimtab"] / rate[name]
+        yield f"| {_title(name)} | {rate[name]:.1f} | {ratio:.1f} | {reached} | {best:.3f} | {of[0]['precision']} |"
+    yield ""
+    yield (
+        f"Accuracy on {result['rows']['valid']} validation rows; the seconds are of training alone, up to the lowest of "
+        "the best accuracies. The same rows, base model and number of epochs for all."
+    )
+    yield ""
+
+
+def prediction(result: Result) -> Iterator[str]:
+    """Throughput, one-row latency, and the share of same answers."""
+    runs: Runs = result["runs"]
+    rate = _medians(runs, lambda run: run["rows_per_second"])
+    p50 = _medians(runs, lambda run: run["latency"]["p50"])
+    p95 = _medians(runs, lambda run: run["latency"]["p95"])
+    ours = runs["trimtab"][0]["answers"]
+    yield from _head("Prediction", result, f"{result['rows']['test']} rows, the same weights")
+    yield "| | rows/s | times trimtab is faster | one row, p50 ms | p95 ms | same answers |"
+    yield "|---|---|---|---|---|---|"
+    for name, of in runs.items():
+        same = sum(map(str.__eq__, ours, of[0]["answers"])) / len(ours)
+        ratio = rate["trimtab"] / rate[name]
+        yield f"| {_title(name)} | {rate[name]:.0f} | {ratio:.1f} | {p50[name]:.1f} | {p95[name]:.1f} | {same:.1%} |"
+    yield ""
+
+
+def start(result: Result) -> Iterator[str]:
+    """Whole process to a first answer, resident memory, installed megabytes."""
+    runs: Runs = result["runs"]
+    seconds = _medians(runs, lambda run: run["process_seconds"])
+    resident = _medians(runs, lambda run: run["resident_megabytes"])
+    yield from _head("Start", result, "a whole process that answers one row")
+    yield "| | seconds | times trimtab is faster | resident MB | installed MB |"
+    yield "|---|---|---|---|---|"
+    for name in runs:
+        size = result["installed_megabytes"][name]
+        ratio = seconds[name] / seconds["trimtab"]
+        yield f"| {_title(name)} | {seconds[name]:.2f} | {ratio:.1f} | {resident[name]:.0f} | {size:.0f} |"
+    yield ""
+
+
+SECTIONS: dict[str, Callable[[Result], Iterator[str]]] = {
+    "training": training,
+    "prediction": prediction,
+    "start": start,
+}
+
+
+def _head(title: str, result: Result, what: str) -> Iterator[str]:
+    machine = result["machine"]
+    least = min(len(of) for of in result["runs"].values())
+    yield from (f"### {title}", "")
+    yield f"{result['data']}, {what}; median of {least}, in turn; {machine['cpu']}, {machine['cores']} cores."
+    yield ""
+
+
+def _title(name: str) -> str:
+    return TITLES.get(name, name)
+
+
+def _medians(runs: Runs, figure: Callable[[Result], float]) -> dict[str, float]:
+    return {name: median(figure(run) for run in of) for name, of in runs.items()}
+
+
+def _best(run: Result) -> float:
+    return max(float(accuracy) for _, accuracy in run["curve"])
+
+
+def _seconds_until(run: Result, target: float) -> float:
+    return min((float(at) for at, accuracy in run["curve"] if accuracy >= target), default=float("inf"))

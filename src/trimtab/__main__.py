@@ -1,0 +1,101 @@
+"""The program `trimtab`: one command per file in `cli/`, imported only when it is called."""
+
+from __future__ import annotations
+
+import ast
+import errno
+import os
+import sys
+from importlib import resources
+from typing import Any
+
+import click
+import typer
+from typer.core import TyperGroup
+
+from trimtab import __version__, registry
+from trimtab.errors import TrimtabError, nearest, problem
+
+ORDER = ["init", "launch", "predict", "evaluate", "inspect", "verify", "sample"]
+
+
+class Commands(TyperGroup):
+    """The folder `cli/` as a group of commands; `trimtab predict` never imports what only `launch` needs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Commands in the order of a day's work, then whatever else the folder holds."""
+        found = registry.names("trimtab.cli")
+        return [name for name in ORDER if name in found] + [name for name in found if name not in ORDER]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name; its file is imported here."""
+        if cmd_name not in self.list_commands(ctx):
+            raise problem("trimtab", f"no command named {cmd_name!r}", nearest(cmd_name, self.list_commands(ctx)))
+        app = typer.Typer(add_completion=False, rich_markup_mode=None)
+        app.command(cmd_name)(registry.load("trimtab.cli", cmd_name, "command", f"trimtab {cmd_name}"))
+        return typer.main.get_command(app)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in `trimtab --help`, read from the files without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _first_line(name)) for name in self.list_commands(ctx)])
+
+
+def _first_line(name: str) -> str:
+    """The first line of a command's docstring."""
+    source = resources.files("trimtab.cli").joinpath(f"{name}.py").read_text(encoding="utf-8")
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef) and node.name == "command":
+            return (ast.get_docstring(node) or "").partition("\n")[0]
+    return ""
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"trimtab {__version__}")
+        raise typer.Exit
+
+
+app = typer.Typer(cls=Commands, add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+
+
+@app.callback()
+def _program(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """From a pretrained model and your own data to a small, audited model that you can ship."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns 0, 1 when a gate is not met, 2 when the request is wrong."""
+    try:
+        answer: Any = app(args=arguments, standalone_mode=False)
+    except TrimtabError as error:
+        return _fail(str(error))
+    except click.exceptions.Exit as exit_:
+        return exit_.exit_code
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        return _fail("stopped; the same command goes on from here", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what reads our output has gone
+        return 0
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        return _fail(str(problem(str(error.filename or "disk"), _DISK[error.errno], do="make room and run it again")))
+    return answer if isinstance(answer, int) else 0
+
+
+_DISK = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up", errno.EROFS: "read-only disk"}
+
+
+def _fail(message: str, code: int = 2) -> int:
+    print(f"trimtab: {message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

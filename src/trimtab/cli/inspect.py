@@ -1,0 +1,88 @@
+"""`trimtab inspect`: what is in a bundle, how it was made and what was measured."""
+
+from __future__ import annotations
+
+import json as json_format
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from trimtab.bundle import store
+from trimtab.bundle.manifest import Manifest, Measured
+from trimtab.cli._view import print_json, result
+
+
+def command(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle's folder.", show_default=False)],
+    json: Annotated[bool, typer.Option("--json", help="Print the whole manifest as JSON.")] = False,
+) -> None:
+    """Show what is in a bundle: columns, automatic choices, stages, measured numbers, gates and files.
+
+    Nothing is computed or checked; `trimtab verify` does that.
+
+    Example: trimtab inspect runs/reviews/bundle
+    """
+    manifest = store.read_manifest(bundle)
+    if json:
+        print_json(json_format.loads(manifest.model_dump_json()))
+        return
+    show(manifest, bundle, result)
+
+
+def show(manifest: Manifest, folder: Path, console: Console) -> None:
+    """Print the tables."""
+    verdict = "released" if manifest.released else "not released"
+    console.print(f"{manifest.name}: {verdict}", markup=False)
+    for reason in manifest.why:
+        console.print(f"  {reason}", markup=False)
+    made = f"made {manifest.created} by Trimtab {manifest.trimtab}, bundle format {manifest.format_version}"
+    size = f"serving files {store.serving_bytes(folder) / 1e6:.1f} MB, {manifest.precision}, hash {manifest.hash[:12]}"
+    console.print(f"{made}; {size}", markup=False)
+    for title, header, lines in _tables(manifest):
+        if lines:
+            console.print(_table(title, header, lines))
+
+
+Lines = list[Sequence[str]]
+
+
+def _tables(manifest: Manifest) -> Iterable[tuple[str, Sequence[str], Lines]]:
+    """Title, header and lines of each table."""
+    inputs: Lines = [("input", column.name, column.type) for column in manifest.inputs]
+    yield "columns", ("role", "name", "type"), [*inputs, ("output", manifest.output.name, manifest.output.type)]
+    automatic = manifest.automatic
+    yield (
+        "chosen",
+        ("key", "value", "because"),
+        [(choice.key, str(choice.value), choice.reason) for choice in automatic],
+    )
+    yield "stages", ("stage", "seconds"), [(stage.name, f"{stage.seconds:.1f}") for stage in manifest.stages]
+    measured = manifest.measured.items()
+    yield "measured", ("metric", "value", "95% interval"), [(name, *_measured(found)) for name, found in measured]
+    gates: Lines = [
+        (
+            gate.name,
+            gate.asked,
+            "-" if gate.measured is None else f"{gate.measured:.4g}",
+            "met" if gate.met else "NOT MET",
+        )
+        for gate in manifest.gates
+    ]
+    yield "gates", ("gate", "asked", "measured", ""), gates
+    yield "files", ("file", "sha256"), [(name, digest[:12]) for name, digest in manifest.files.items()]
+
+
+def _measured(found: Measured) -> tuple[str, str]:
+    interval = "" if found.low is None or found.high is None else f"{found.low:.4g} to {found.high:.4g}"
+    return f"{found.value:.4g} {found.unit}".rstrip(), interval
+
+
+def _table(title: str, header: Sequence[str], lines: Lines) -> Table:
+    table = Table(*header, title=title, title_justify="left", box=None, title_style="bold")
+    for line in lines:
+        table.add_row(*(cell.replace("[", r"\[") for cell in line))
+    return table

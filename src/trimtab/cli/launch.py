@@ -1,0 +1,111 @@
+"""`trimtab launch`: carry out a spec."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.table import Table
+
+from trimtab.bundle.manifest import GateResult, Manifest, Measured
+from trimtab.cli import _view
+from trimtab.pipeline import Release, launch
+
+
+def command(
+    spec: Annotated[Path, typer.Argument(help="The spec file.")] = Path("trimtab.yaml"),
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key: --set train.epochs=1")
+    ] = None,
+    runs: Annotated[Path, typer.Option(help="Where the run's folder is made.")] = Path("runs"),
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Tell only the verdict.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The verdict as one JSON object on stdout.")] = False,
+) -> None:
+    """Clean, train, compress, audit, release: everything that a spec asks for.
+
+    Finished stages are kept: after a stop, the same command goes on. Exit code 0 when every gate is met by the files
+    that will be served, 1 when one is not, 2 when the request is wrong.
+
+    Example: trimtab launch trimtab.yaml --set train.epochs=1
+    """
+    view = _view.progress(quiet)
+    try:
+        release = launch(spec, settings or [], runs, view)
+    finally:
+        view.close()
+    if as_json:
+        _view.print_json(verdict(release))
+    else:
+        show(release)
+    if not release.released:
+        raise typer.Exit(1)
+
+
+def verdict(release: Release) -> dict[str, object]:
+    """What `--json` prints."""
+    manifest = release.manifest
+    return {
+        "released": manifest.released,
+        "why": manifest.why,
+        "bundle": str(release.folder),
+        "card": str(release.folder / "card.html"),
+        "gates": [gate.model_dump() for gate in manifest.gates],
+        "measured": {name: value.model_dump() for name, value in manifest.measured.items()},
+    }
+
+
+def show(release: Release) -> None:
+    """The verdict for people, on stdout."""
+    manifest, out = release.manifest, _view.result
+    out.print()
+    out.print(_gates(manifest) if manifest.gates else _figures(manifest))
+    floor = _floor_line(manifest)
+    if floor:
+        out.print(floor, markup=False, soft_wrap=True)
+    out.print()
+    if manifest.released:
+        out.print(f"[bold green]released[/]: {release.folder}", soft_wrap=True)
+    else:
+        out.print(f"[bold red]not released[/] (the bundle is kept): {release.folder}", soft_wrap=True)
+        for reason in manifest.why:
+            out.print(f"  {reason}", markup=False, soft_wrap=True)
+    out.print(f"card: {release.folder / 'card.html'}", markup=False, soft_wrap=True)
+    out.print(f"next: trimtab predict {release.folder} {_example_file(manifest)}", markup=False, soft_wrap=True)
+
+
+def _gates(manifest: Manifest) -> Table:
+    table = Table("gate", "asked", "measured", "95% interval", "", box=box.SIMPLE_HEAD)
+    for gate in manifest.gates:
+        mark = "[green]met[/]" if gate.met else "[red]not met[/]"
+        table.add_row(gate.name, gate.asked, _measured(gate), _interval(manifest.measured.get(gate.name)), mark)
+    return table
+
+
+def _figures(manifest: Manifest) -> Table:
+    table = Table("measured", "value", "95% interval", box=box.SIMPLE_HEAD)
+    for name, found in manifest.measured.items():
+        table.add_row(name, f"{found.value:.4g} {found.unit}".rstrip(), _interval(found))
+    return table
+
+
+def _measured(gate: GateResult) -> str:
+    return "-" if gate.measured is None else f"{gate.measured:.4g} {gate.unit}".rstrip()
+
+
+def _interval(found: Measured | None) -> str:
+    return "" if found is None or found.low is None or found.high is None else f"{found.low:.4g} to {found.high:.4g}"
+
+
+def _floor_line(manifest: Manifest) -> str:
+    """The network's main metric beside those of the simple rivals on the same rows."""
+    metric = "accuracy" if manifest.task == "label" else "r2"
+    rivals = [f"{name} {part[metric]['value']:.3f}" for name, part in manifest.evidence["floor"].items() if metric in part]
+    own = manifest.measured.get(metric)
+    return f"  {metric} {own.value:.3f}; on the same rows: {', '.join(rivals)}" if own and rivals else ""
+
+
+def _example_file(manifest: Manifest) -> str:
+    data = manifest.spec["data"]
+    return f"new{Path(data[0]).suffix or '.csv'}"

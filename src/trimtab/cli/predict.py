@@ -1,0 +1,146 @@
+"""`trimtab predict`: rows in, the same rows plus answers out, in constant memory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from trimtab import rows, runtime
+from trimtab.cli._view import console
+from trimtab.columns import OutputColumn
+from trimtab.errors import problem
+from trimtab.rows import Rejected, Row, Writer
+
+# The first chunk is small, so that the first answers come soon; the largest is still little memory.
+_FIRST_CHUNK, _LARGEST_CHUNK = 64, 2048
+
+
+def command(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle's folder.", show_default=False)],
+    data: Annotated[str, typer.Argument(metavar="[DATA]", help="A file of rows, or - for stdin.")] = "-",
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="FILE", help="Where to write, or - for stdout.")
+    ] = "-",
+    format: Annotated[
+        str | None,
+        typer.Option(help="csv, tsv, jsonl, json or parquet. Default: by the ending of --output, else as the input."),
+    ] = None,
+    rejected: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write rows that cannot be read to this file (json lines).")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Default: the cores that may be used.")] = None,
+) -> None:
+    """Answer rows: the same rows come out, with the answer and its confidence as further columns.
+
+    The answer's column is called like the output, or predicted_<output> where the rows already have that column.
+
+    Example: trimtab predict runs/reviews/bundle new.csv --output answered.csv
+    """
+    model = runtime.load(bundle, threads)
+    try:
+        with _bad_rows(rejected) as bad:
+            count = _answer(model, rows.read(data, bad, note=_note), output, format)
+    except BrokenPipeError:  # whoever reads has enough; what is still buffered must not be tried again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from None
+    _note(f"{count:,} rows answered")
+    if bad.count:
+        _note(bad.summary(rejected))
+
+
+def _note(text: str) -> None:
+    console.print(text, markup=False, soft_wrap=True)
+
+
+@dataclass
+class _BadRows:
+    """Counts rows that cannot be read, and passes them on to a file."""
+
+    sink: Writer | None
+    count: int = 0
+    first: list[Rejected] = field(default_factory=list)
+
+    def __call__(self, bad: Rejected) -> None:
+        self.count += 1
+        self.first = self.first or [bad]
+        if self.sink:
+            self.sink.write([asdict(bad)])
+
+    def summary(self, target: Path | None) -> str:
+        """How many there were, where the first one stands, and where they are now."""
+        first = f"{self.first[0].file}:{self.first[0].line}: {self.first[0].reason}"
+        kept = f"written to {target}" if target else "keep them with --rejected FILE"
+        return f"{self.count:,} rows could not be read (first: {first}); {kept}"
+
+
+@contextlib.contextmanager
+def _bad_rows(target: Path | None) -> Iterator[_BadRows]:
+    if target is None:
+        yield _BadRows(None)
+        return
+    with rows.writer(target, "jsonl", ("file", "line", "reason", "text")) as sink:
+        yield _BadRows(sink)
+
+
+def _answer(model: runtime.Model, source: rows.Rows, output: str, format: str | None) -> int:
+    """Read, answer and write chunk by chunk; the number of rows."""
+    chunks = _chunks(source)
+    first = next(chunks, [])
+    names = list(dict.fromkeys([*(source.names or ()), *(name for row in first for name in row.values)]))
+    if names or first:
+        _say_absent(runtime.check_names(model.inputs, names))
+    answers = answer_names(model.output, names)
+    count = 0
+    with rows.writer(output, format or _format(output, source.format), [*names, *answers.values()]) as sink:
+        for chunk in (first, *chunks) if first else ():
+            sink.write(_with_answers(model, chunk, answers))
+            count += len(chunk)
+    return count
+
+
+def _chunks(source: Iterable[Row]) -> Iterator[list[Row]]:
+    iterator, size = iter(source), _FIRST_CHUNK
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+        size = min(2 * size, _LARGEST_CHUNK)
+
+
+def _say_absent(absent: Sequence[str]) -> None:
+    if absent:
+        _note(f"no column {', '.join(map(repr, absent))}: counted as missing in every row")
+
+
+def _format(output: str, of_input: str) -> str:
+    """The format that the output's ending names, else the input's."""
+    name = output.lower().removesuffix(".gz")
+    return next((key for key, known in rows.FORMATS.items() if name.endswith(known.endings)), of_input)
+
+
+def answer_names(output: OutputColumn, taken: Sequence[str]) -> dict[str, str]:
+    """What each answer column is called beside columns that have the names in `taken`."""
+    names: dict[str, str] = {}
+    for answer in output.decode(np.zeros((0, output.width), np.float32)):
+        name = answer
+        while name in taken or name in names.values():
+            name = f"predicted_{name}"
+        names[answer] = name
+    return names
+
+
+def _with_answers(model: runtime.Model, chunk: Sequence[Row], names: dict[str, str]) -> list[dict[str, Any]]:
+    predictions = model.outputs({c.name: [row.values.get(c.name) for row in chunk] for c in model.inputs})
+    answers = {names[name]: values for name, values in model.output.decode(predictions).items()}
+    for row in chunk:
+        if clash := row.values.keys() & answers.keys():
+            said = f"the row has {sorted(clash)[0]!r}, which names an answer; the first rows had no such column"
+            raise problem(f"line {row.line}", said, do="rename the column, or give every row the same columns")
+    return [row.values | {name: values[place] for name, values in answers.items()} for place, row in enumerate(chunk)]

@@ -1,0 +1,183 @@
+"""What is done about missing values, outliers and repeated rows.
+
+Cells are repaired by their columns, in training and in serving alike; here are the column options that say how, and the
+rows that are left out of training.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from trimtab.columns import parse
+from trimtab.columns.number import fence
+from trimtab.data.table import Origin, Table
+from trimtab.spec import Clean, Typed
+
+# `clean.missing` -> the option of a number column and of a category column. `drop` drops training rows; a served row
+# still needs an answer.
+_MISSING: dict[str, dict[str, str]] = {
+    "number": {
+        "impute": "median",
+        "category": "median",
+        "drop": "median",
+        "mean": "mean",
+        "median": "median",
+        "mode": "mode",
+        "constant": "constant",
+    },
+    "category": {
+        "impute": "category",
+        "category": "category",
+        "drop": "category",
+        "mean": "category",
+        "median": "category",
+        "mode": "mode",
+        "constant": "constant",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How one input is treated: its column's type and options, and whether training rows are left out for it."""
+
+    column: Typed
+    drop_missing: bool
+    drop_outliers: bool
+
+
+def rules(column: Typed, clean: Clean) -> Rules:
+    """The spec's `clean` as options of a column; what the user wrote at the column itself wins."""
+    own = column.options
+    if column.type not in _MISSING:
+        return Rules(column, clean.missing == "drop" and "missing" not in own, False)
+    missing = str(own.get("missing", clean.missing))
+    options: dict[str, Any] = {"missing": _MISSING[column.type].get(missing, missing)}
+    if missing == "constant":
+        options["fill"] = own.get("fill", clean.fill)
+    outliers = str(own.get("outliers", clean.outliers)) if column.type == "number" else "keep"
+    if column.type == "number":
+        options["outliers"] = "iqr" if outliers == "drop" else outliers
+    typed = Typed.model_validate({"type": column.type, **own, **options})
+    return Rules(typed, missing == "drop", outliers == "drop")
+
+
+# ------------------------------------------------------------------------------------------------ training rows
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """Training rows that are kept, and how many were left out for what (a row counts once)."""
+
+    keep: list[int]
+    missing: int
+    outliers: int
+
+
+def drop_for_training(train: Table, inputs: Mapping[str, Rules]) -> Dropped:
+    """Leave out the training rows that `missing: drop` and `outliers: drop` are about; fences come from these rows."""
+    lacking = np.zeros(len(train), bool)
+    outside = np.zeros(len(train), bool)
+    for name, rule in inputs.items():
+        if rule.drop_missing:
+            is_text = rule.column.type == "text"
+            lacking |= [parse.is_missing(value, text=is_text) for value in train.values[name]]
+        if rule.drop_outliers:
+            outside |= _outside(numbers(train.values[name]))
+    outside &= ~lacking
+    keep = np.flatnonzero(~(lacking | outside)).tolist()
+    return Dropped(keep, int(lacking.sum()), int(outside.sum()))
+
+
+def numbers(values: Sequence[Any]) -> np.ndarray:
+    """Values as numbers, (rows,); NaN for what is missing or no number."""
+    decimal = parse.decimal_mark(values)
+    return np.array([_number(value, decimal) for value in values], float)
+
+
+def _number(value: Any, decimal: str) -> float:
+    try:
+        found = parse.number(value, decimal)
+    except ValueError:
+        return float("nan")
+    return float("nan") if found is None else found
+
+
+def _outside(values: np.ndarray) -> np.ndarray:
+    known = values[~np.isnan(values)]
+    fences = fence(known, "drop") if len(known) else None
+    return (values < fences[0]) | (values > fences[1]) if fences else np.zeros(len(values), bool)
+
+
+# --------------------------------------------------------------------------------------------------- duplicates
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Equal rows with different answers: which rows, how often each answer was given, and the one that is kept."""
+
+    rows: tuple[int, ...]
+    answers: dict[str, int]
+    kept: str | None  # None: a tie, all of them are set aside
+
+
+@dataclass(frozen=True)
+class Deduplicated:
+    """Rows that stay, in their order; rows that merely repeat one of them; and conflicts."""
+
+    keep: list[int]
+    repeated: int
+    conflicts: list[Conflict]
+
+    def set_aside(self) -> dict[int, str]:
+        """Row -> reason, for rows whose answer lost or tied."""
+        return {row: reason for conflict in self.conflicts for row, reason in _losers(conflict)}
+
+
+def _losers(conflict: Conflict) -> list[tuple[int, str]]:
+    told = ", ".join(f"{answer} ({count})" for answer, count in sorted(conflict.answers.items()))
+    return [(row, f"equal rows disagree: {told}") for row in conflict.rows]
+
+
+def deduplicate(
+    rows: Sequence[int], keys: Sequence[bytes], answers: Sequence[str], origins: Sequence[Origin]
+) -> Deduplicated:
+    """Keep one of each set of equal rows: the first of those with the most frequent answer, none on a tie.
+
+    The first is the one with the smallest file and line, so that the order of files does not matter.
+    `keys`, `answers` and `origins` are indexed by row; only `rows` are looked at.
+    """
+    groups: dict[bytes, list[int]] = {}
+    for row in rows:
+        groups.setdefault(keys[row], []).append(row)
+    keep, repeated, conflicts = [], 0, []
+    for group in groups.values():
+        winner = _winner(group, answers)
+        winners = [row for row in group if answers[row] == winner]
+        if winners:
+            keep.append(min(winners, key=lambda row: (origins[row].file, origins[row].line)))
+            repeated += len(winners) - 1
+        if len(winners) < len(group):
+            losers = tuple(row for row in group if answers[row] != winner)
+            conflicts.append(Conflict(losers, dict(Counter(answers[row] for row in group)), winner))
+    return Deduplicated(sorted(keep), repeated, conflicts)
+
+
+def conflicts(rows: Sequence[int], keys: Sequence[bytes], answers: Sequence[str]) -> int:
+    """How many sets of equal rows disagree on the answer."""
+    given: dict[bytes, set[str]] = {}
+    for row in rows:
+        given.setdefault(keys[row], set()).add(answers[row])
+    return sum(len(different) > 1 for different in given.values())
+
+
+def _winner(group: Sequence[int], answers: Sequence[str]) -> str | None:
+    if len(group) == 1:
+        return answers[group[0]]
+    ranked = Counter(answers[row] for row in group).most_common(2)
+    return None if len(ranked) == 2 and ranked[0][1] == ranked[1][1] else ranked[0][0]

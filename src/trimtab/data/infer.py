@@ -1,0 +1,239 @@
+"""What kind of values a column holds, told by looking at them; every answer comes with its reason."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from trimtab.columns import parse
+from trimtab.data.fold import fold
+
+LOOKED_AT = 10_000  # values, evenly spread over the rows
+FEW = 20  # different values: up to here an output of numbers is a label
+_ENOUGH = 0.95  # share of values that must look like numbers (or dates)
+
+SPLIT_MARKS: dict[str, str] = {
+    "train": "train",
+    "training": "train",
+    "valid": "valid",
+    "validation": "valid",
+    "val": "valid",
+    "dev": "valid",
+    "eval": "valid",
+    "test": "test",
+    "testing": "test",
+    "holdout": "test",
+}
+_ID_NAME = re.compile(r"(^|[\s_.-])(id|ids|idx|index|uuid|guid|key|rowid|no|nr|number|unnamed: ?\d+|column_1)$", re.I)
+_ID_CAMEL = re.compile(r"[a-z](Id|ID)$")
+_ID_VALUE = re.compile(r"[\w.:/+=#@-]*\d[\w.:/+=#@-]*")
+_LEADING_ZERO = re.compile(r"0\d+")
+_DATE = re.compile(
+    r"(\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?|\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d{2})|\d{1,2}[ -][A-Za-z]{3,9}[ -]\d{2,4}"
+    r"|[A-Za-z]{3,9}\.? \d{1,2},? \d{4})([T ,]+\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?\s*([AaPp][Mm])?\s*(Z|[+-]\d{2}:?\d{2})?)?"
+)
+_IDEOGRAPH = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]")
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """A column's type (or `ignore`) and why."""
+
+    type: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Look:
+    """A column as it is seen: all of its values, and the facts that the rules ask for."""
+
+    name: str
+    values: Sequence[Any]
+
+    @cached_property
+    def sample(self) -> list[Any]:
+        """Values that are there, at most LOOKED_AT of them, evenly spread."""
+        step = max(1, len(self.values) // LOOKED_AT)
+        found = [value for value in self.values[::step] if not parse.is_missing(value)]
+        return found or [value for value in self.values if not parse.is_missing(value)][:LOOKED_AT]
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """The sample as canonical text."""
+        return [parse.label(value) for value in self.sample]
+
+    @cached_property
+    def distinct(self) -> int:
+        """Different values among all rows, missing ones left out."""
+        return len({fold(value) for value in self.values if not parse.is_missing(value)})
+
+    @cached_property
+    def present(self) -> int:
+        """Rows with a value."""
+        return sum(not parse.is_missing(value) for value in self.values)
+
+    @cached_property
+    def distinct_share(self) -> float:
+        """Different values among rows with a value."""
+        return self.distinct / max(1, self.present)
+
+    @cached_property
+    def words(self) -> float:
+        """Words of a value, on average; two ideographs count as a word."""
+        return sum(map(words, self.texts)) / max(1, len(self.texts))
+
+    @cached_property
+    def numbers(self) -> list[float]:
+        """The values of the sample that can be read as numbers."""
+        decimal = parse.decimal_mark(self.sample)
+        read = (_number(value, decimal) for value in self.sample)
+        return [value for value in read if value is not None]
+
+    def share(self, pattern: re.Pattern[str]) -> float:
+        """Share of the sample that a pattern matches as a whole."""
+        return sum(bool(pattern.fullmatch(text)) for text in self.texts) / max(1, len(self.texts))
+
+
+def _number(value: Any, decimal: str) -> float | None:
+    if isinstance(value, (bool, dict, list)):
+        return None
+    try:
+        return parse.number(value, decimal)
+    except ValueError:
+        return None
+
+
+def words(text: str) -> float:
+    """Words in a text; in writing without spaces, two characters count as one."""
+    ideographs = 0 if text.isascii() else len(_IDEOGRAPH.findall(text))
+    return ideographs / 2 if ideographs > len(text) / 4 else len(text.split())
+
+
+# ------------------------------------------------------------------------------------------------------ inputs
+
+Rule = Callable[[Look], Inferred | None]
+
+
+def _empty(look: Look) -> Inferred | None:
+    return None if look.present else Inferred("ignore", "no value in any row")
+
+
+def _nested(look: Look) -> Inferred | None:
+    nested = any(isinstance(value, (dict, list)) for value in look.sample)
+    return Inferred("ignore", "holds lists or objects, which no column type reads") if nested else None
+
+
+def _constant(look: Look) -> Inferred | None:
+    if look.distinct > 1:
+        return None
+    missing = len(look.values) - look.present
+    if missing > 0.01 * len(look.values):
+        return Inferred("category", f"one value, {look.texts[0][:40]!r}, and {missing:,} rows without it")
+    return Inferred("ignore", f"every value is {look.texts[0][:40]!r}")
+
+
+def _split_marks(look: Look) -> Inferred | None:
+    if {text.casefold() for text in look.texts} <= SPLIT_MARKS.keys():
+        return Inferred("ignore", f"names the split of each row; to cut the rows by it write split: {look.name}")
+    return None
+
+
+def _identifier(look: Look) -> Inferred | None:
+    if look.present < FEW or look.distinct_share < 0.99 or look.words > 1.5:
+        return None
+    whole = len(look.numbers) == len(look.sample) and all(value.is_integer() for value in look.numbers)
+    named = bool(_ID_NAME.search(look.name) or _ID_CAMEL.search(look.name))
+    if whole and (named or _counts_up(look.numbers)):
+        return Inferred("ignore", "an id: a whole number that is different in every row")
+    if not look.numbers and (named or look.share(_ID_VALUE) > _ENOUGH):
+        return Inferred("ignore", "an id: a code that is different in every row")
+    return None
+
+
+def _counts_up(numbers: Sequence[float]) -> bool:
+    steps = {after - before for before, after in zip(numbers, numbers[1:], strict=False)}
+    return len(steps) == 1
+
+
+def _date(look: Look) -> Inferred | None:
+    if look.share(_DATE) < _ENOUGH:
+        return None
+    return Inferred("ignore", "dates, which no column type reads: add columns such as weekday or age in days")
+
+
+def _code(look: Look) -> Inferred | None:
+    zeros = look.share(_LEADING_ZERO)
+    if zeros == 0 or len(look.numbers) < _ENOUGH * len(look.sample):
+        return None
+    return Inferred("category", f"codes, not numbers: {zeros:.0%} begin with a 0")
+
+
+def _truth(look: Look) -> Inferred | None:
+    if {text.casefold() for text in look.texts} <= {"true", "false", "yes", "no", "y", "n", "t", "f"}:
+        return Inferred("category", "true or false")
+    return None
+
+
+def _quantity(look: Look) -> Inferred | None:
+    share = len(look.numbers) / len(look.sample)
+    if share < _ENOUGH:
+        return None
+    others = "" if share == 1 else f", the other {1 - share:.1%} count as missing"
+    every = "every value is a number" if share == 1 else f"{share:.1%} of the values are numbers"
+    return Inferred("number", f"{every} ({look.distinct:,} different){others}")
+
+
+def _prose(look: Look) -> Inferred | None:
+    long = look.words >= 4 and look.distinct_share > 0.1
+    very_long = look.words >= 12 and look.distinct > FEW
+    if long or very_long or (look.distinct_share > 0.5 and look.distinct > FEW):
+        return Inferred("text", f"{look.words:.1f} words on average, {look.distinct_share:.0%} of the values different")
+    return None
+
+
+def _names(look: Look) -> Inferred:
+    return Inferred("category", f"{look.distinct:,} different values in {look.present:,} rows")
+
+
+RULES: tuple[Rule, ...] = (
+    _empty,
+    _nested,
+    _constant,
+    _split_marks,
+    _identifier,
+    _date,
+    _code,
+    _truth,
+    _quantity,
+    _prose,
+)
+
+
+def input_type(name: str, values: Sequence[Any]) -> Inferred:
+    """text, number, category, or ignore: the first rule that knows the column decides."""
+    look = Look(name, values)
+    found = (rule(look) for rule in RULES)
+    return next((inferred for inferred in found if inferred), None) or _names(look)
+
+
+# ----------------------------------------------------------------------------------------------------- outputs
+
+
+def output_type(name: str, values: Sequence[Any]) -> Inferred:
+    """label or number. Numbers are a label when there are few different ones."""
+    look = Look(name, values)
+    if len(look.numbers) < _ENOUGH * len(look.sample) or not look.sample or look.share(_LEADING_ZERO) > 0:
+        return Inferred("label", f"{look.distinct:,} different names")
+    if look.distinct <= FEW:
+        return Inferred("label", f"only {look.distinct} different numbers; write {{{name}: number}} to predict amounts")
+    kind = "whole numbers" if all(value.is_integer() for value in look.numbers) else "numbers"
+    return Inferred("number", f"{look.distinct:,} different {kind}; write {{{name}: label}} if they are classes")
+
+
+def is_split(name: str, values: Sequence[Any]) -> bool:
+    """Whether a column says for each row to which split it belongs."""
+    look = Look(name, values)
+    return look.present > 0 and 1 < look.distinct and _split_marks(look) is not None

@@ -1,0 +1,111 @@
+"""Files become one table: the union of their columns, each row with its origin."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from trimtab import rows
+from trimtab.data.table import Origin, Table
+from trimtab.errors import nearest, problem
+from trimtab.rows import Rejected
+
+
+@dataclass(frozen=True)
+class FileRead:
+    """What one file held."""
+
+    file: str
+    format: str
+    rows: int
+    rejected: int
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """All rows of some files, those that could not be read, and remarks."""
+
+    table: Table
+    rejected: list[Rejected]
+    files: list[FileRead]
+    notes: list[str]
+
+
+def load(patterns: Sequence[str], folder: Path) -> Loaded:
+    """Read files (globs allowed, relative to `folder`); a column that a row lacks is None there.
+
+    Raises TrimtabError for a missing file, for one without rows, and for files that share no column.
+    """
+    columns: dict[str, list[Any]] = {}
+    origins: list[Origin] = []
+    rejected: list[Rejected] = []
+    files: list[FileRead] = []
+    notes: list[str] = []
+    for path in rows.find(patterns, folder):
+        shown = _shown(path, folder)
+        before = len(rejected)
+        found = _append(path, shown, columns, origins, rejected.append, notes.append)
+        files.append(replace(found, rejected=len(rejected) - before))
+        _check_rows(files[-1], rejected[before:])
+    notes += _compare(files)
+    return Loaded(Table(columns, origins), rejected, files, [note.replace(str(folder) + os.sep, "") for note in notes])
+
+
+def _shown(path: Path, folder: Path) -> str:
+    """A file's name as messages and reports show it: relative to the spec where it lies below it."""
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+
+
+def _append(
+    path: Path,
+    shown: str,
+    columns: dict[str, list[Any]],
+    origins: list[Origin],
+    reject: rows.Reject,
+    note: Callable[[str], None],
+) -> FileRead:
+    """Add a file's rows to the columns; new columns are None in the rows before."""
+    start = len(origins)
+    source = rows.read(path, lambda row: reject(replace(row, file=shown)), note=note)
+    named = dict.fromkeys(source.names or ())
+    for row in source:
+        if not columns.keys() >= row.values.keys():
+            for name in row.values:
+                columns.setdefault(name, [None] * len(origins))
+        for name, column in columns.items():
+            column.append(row.values.get(name))
+        named |= dict.fromkeys(row.values)
+        origins.append(Origin(shown, row.line))
+    return FileRead(shown, source.format, len(origins) - start, 0, tuple(named))
+
+
+def _check_rows(file: FileRead, rejected: Sequence[Rejected]) -> None:
+    if file.rows:
+        return
+    if rejected:
+        first = rejected[0]
+        found = f"every row was set aside ({len(rejected)}); the first: line {first.line}, {first.reason}"
+        raise problem(file.file, found, f"rows with {', '.join(file.columns)}" if file.columns else "")
+    raise problem(file.file, "there are no rows under the header", do="is the first line really a header?")
+
+
+def _compare(files: Sequence[FileRead]) -> list[str]:
+    """Say where files differ in their columns; raises TrimtabError when they share none."""
+    union = dict.fromkeys(name for file in files for name in file.columns)
+    shared = set(union).intersection(*(file.columns for file in files))
+    if not shared:
+        found = "; ".join(f"{file.file}: {', '.join(file.columns)}" for file in files)
+        raise problem("data", f"the files have no column in common ({found})", "files of the same kind of rows")
+    lacking = [(file.file, [name for name in union if name not in file.columns]) for file in files]
+    return [f"{file} has no column {', '.join(names)}: empty in its rows" for file, names in lacking if names]
+
+
+def column(table: Table, name: str, where: str, file: str) -> list[Any]:
+    """A column's values; raises TrimtabError with the nearest name when there is none."""
+    if name not in table.values:
+        raise problem(where, f"{file} has no column named {name!r}", nearest(name, table.values))
+    return table.values[name]

@@ -1,0 +1,86 @@
+"""A page as Markdown: the same facts as the HTML page, the plots left out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from trimtab.report.page import Bars, Block, Commands, Page, Plots, Points, Section, Table, Text, Tiles
+
+_MARKS = {"": "", "good": "yes", "bad": "**no**"}
+_SPECIAL = re.compile(r"([\\`*_{}\[\]|#~$])")
+
+
+def render(page: Page) -> str:
+    """The page as Markdown; users' text cannot become markup."""
+    head = [
+        f"# {escape(page.name)}: {escape(page.verdict)}",
+        escape(page.summary),
+        _list(page.why),
+        _list([f"{label}: {value}" for label, value in page.facts]),
+    ]
+    return "\n\n".join(part for part in [*head, *map(_section, page.sections)] if part) + "\n"
+
+
+def escape(text: str) -> str:
+    """Text on one line that Markdown shows as it is."""
+    plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _SPECIAL.sub(r"\\\1", plain)
+
+
+def _section(section: Section) -> str:
+    shown = [part for block in section.blocks if (part := _RENDERERS[type(block)](block))]
+    return "\n\n".join([f"## {escape(section.title)}", *shown]) if shown else ""
+
+
+def _text(block: Text) -> str:
+    return escape(block.text)
+
+
+def _list(items: tuple[str, ...] | list[str]) -> str:
+    return "\n".join(f"- {escape(item)}" for item in items)
+
+
+def _points(block: Points) -> str:
+    return _list(block.items)
+
+
+def _commands(block: Commands) -> str:
+    lines = "\n".join(line.replace("```", "") for line in block.lines)
+    return f"```{block.language}\n{lines}\n```"
+
+
+def _table(block: Table) -> str:
+    if not block.rows:
+        return ""
+    marked = any(block.marks)
+    head = [*block.head, *(["met"] if marked else [])]
+    ends = [_MARKS[mark] for mark in block.marks] if marked else []
+    rows = [[*map(escape, row), *ends[place : place + 1]] for place, row in enumerate(block.rows)]
+    rule = ["---:" if column in block.numbers else "---" for column in range(len(head))]
+    lines = [f"| {' | '.join(cells)} |" for cells in [[escape(cell) for cell in head], rule, *rows]]
+    return "\n".join([*([f"{escape(block.title)}:", ""] if block.title else []), *lines])
+
+
+def _tiles(block: Tiles) -> str:
+    return _table(Table(("", "", ""), tuple((tile.label, tile.value, tile.note) for tile in block.tiles)))
+
+
+def _bars(block: Bars) -> str:
+    return _table(Table((block.title, ""), tuple((bar.name, bar.value) for bar in block.bars), frozenset({1})))
+
+
+def _plots(block: Plots) -> str:
+    return ""
+
+
+_RENDERERS: dict[type[Block], Callable[[Any], str]] = {
+    Text: _text,
+    Points: _points,
+    Commands: _commands,
+    Table: _table,
+    Tiles: _tiles,
+    Bars: _bars,
+    Plots: _plots,
+}
