@@ -48,8 +48,8 @@ def training(result: Result) -> Iterator[str]:
         yield f"| {_title(name)} | {rate[name]:.1f} | {ratio:.1f} | {reached} | {best:.3f} | {of[0]['precision']} |"
     yield ""
     yield (
-        f"Accuracy on {result['rows']['valid']} validation rows; the seconds are of training alone, up to the lowest of "
-        "the best accuracies. The same rows, base model and number of epochs for all."
+        f"Accuracy on {result['rows']['valid']} validation rows; the seconds are of training alone, up to the lowest "
+        "of the best accuracies. The same rows, base model and number of epochs for all."
     )
     yield ""
 

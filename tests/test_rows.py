@@ -58,7 +58,10 @@ def test_a_guessed_encoding_is_said(tmp_path: Path) -> None:
 
 
 def test_chinese_in_its_national_encoding_is_read(tmp_path: Path) -> None:
-    table = [{"text": "距离川沙公路较近,但是公交指示不对", "label": "1"}, {"text": "商务大床房，房间很大", "label": "0"}]
+    table = [
+        {"text": "距离川沙公路较近,但是公交指示不对", "label": "1"},
+        {"text": "商务大床房，房间很大", "label": "0"},
+    ]
     file = tmp_path / "data.csv"
     file.write_bytes(csv_bytes(table, "gb18030"))
     found, _, notes = everything(file)

@@ -15,7 +15,8 @@ from benchmarks import rows
 from benchmarks.measure import answer_with, cores
 from trimtab import columns
 from trimtab.nets.network import Architecture, Network
-from trimtab.spec import Spec, Train
+from trimtab.nets.pretrained import PretrainedEncoder
+from trimtab.spec import parse
 from trimtab.train import base as bases
 from trimtab.train.loop import Lesson, device, train
 from trimtab.train.settings import choose
@@ -67,26 +68,16 @@ def _train(
     label = columns.fit("label", "label", "label", teach.labels, {})
     encoded = [columns.encode_rows([text], {"text": part.texts}) for part in (teach, choosing)]
     targets = [label.targets(part.labels) for part in (teach, choosing)]
-    settings, _ = choose(
-        Spec(
-            data=(str(data),),
-            output="label",
-            seed=seed,
-            train=Train.model_validate(
-                {"epochs": epochs, "evaluations": evaluations, "patience": NEVER, "precision": precision}
-            ),
-        ),
-        base,
-        len(teach),
-        encoded[0].steps,
-        np.bincount(targets[0]),
-        device(),
-    )
+    wanted = {"epochs": epochs, "evaluations": evaluations, "patience": NEVER, "precision": precision}
+    spec = parse({"data": str(data), "output": "label", "seed": seed, "train": wanted})
+    settings, _ = choose(spec, base, len(teach), encoded[0].steps, np.bincount(targets[0]), device())
     architecture = Architecture(
         width=base.width, fusion="mean", dropout=settings.dropout, head="label", text=dict(base.config)
     )
     network = Network(architecture, [text], label)
-    bases.load_weights(base, network.encoders["text"].pretrained())
+    encoder = network.encoders["text"]
+    assert isinstance(encoder, PretrainedEncoder)
+    bases.load_weights(base, encoder.model)
     times = Times()
     lesson = Lesson(encoded[0], targets[0], encoded[1], targets[1])
     trained = train(network, "label", lesson, settings, folder / "checkpoints", times)

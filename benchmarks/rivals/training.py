@@ -59,8 +59,8 @@ def main(recipe: str, data: str, base: str, epochs: str, evaluations: str, seed:
     tokenizer = AutoTokenizer.from_pretrained(base)
     model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=len(classes))
     model.to("cuda" if torch.cuda.is_available() else "cpu")
-    encoded = (_encode(tokenizer, part, classes) for part in (train, valid))
-    outcome = RECIPES[recipe](Job(model, tokenizer, *encoded, int(epochs), int(evaluations), int(seed)))
+    taught, asked = (_encode(tokenizer, part, classes) for part in (train, valid))
+    outcome = RECIPES[recipe](Job(model, tokenizer, taught, asked, int(epochs), int(evaluations), int(seed)))
     answer_with(
         {
             "rows_per_second": len(train) * int(epochs) / outcome.seconds,

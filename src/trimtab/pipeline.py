@@ -7,7 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -109,14 +109,15 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
     progress.stage("data", ", ".join(spec.data))
     prepared = prepare(spec, folder, progress)
     gates.check_names(parsed, prepared.task, prepared.classes)
-    automatic = [Automatic(key=key, value=value, reason=reason) for key, value, reason in prepared.automatic]
+    automatic = [Automatic(key=a.key, value=a.value, reason=a.reason) for a in prepared.automatic]
     base = None
     if any(kind.type == "text" for kind in prepared.inputs.values()):
         name = spec.base or "minilm"
         if spec.base is None:
             automatic.append(Automatic(key="base", value=name, reason="bundled, small, and trained on English text"))
         base = bases.find(name, folder, home / "work" / "base")
-    inputs, output = _fit(prepared, base)
+    _write_rejected(home, prepared)
+    inputs, output = _fit(prepared, spec.output_name, base)
     train, valid = (encode_rows(inputs, table.values) for table in (prepared.splits.train, prepared.splits.valid))
     targets = output.targets(prepared.splits.train.values[output.name])
     counts = np.bincount(targets, minlength=output.width) if prepared.task == "label" else None
@@ -125,7 +126,7 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
     if spec.fusion is None:
         automatic.append(Automatic(key="fusion", value=fusion, reason="each input's mean, side by side"))
     automatic += [Automatic(key=key, value=value, reason=why) for key, (value, why) in reasons.items()]
-    for entry in automatic:
+    for entry in automatic[len(prepared.automatic) :]:
         progress.note(f"{entry.key}: {_short(entry.value)} ({entry.reason})")
     architecture = Architecture(
         width=base.width if base else _TABLE_WIDTH,
@@ -148,10 +149,16 @@ def _read(spec: str | Path | Mapping[str, Any] | Spec, overrides: Sequence[str])
     return specs.parse(specs.override(values, overrides)), Path()
 
 
-def _fit(prepared: Prepared, base: bases.Base | None) -> tuple[tuple[InputColumn, ...], OutputColumn]:
+def _write_rejected(home: Path, prepared: Prepared) -> None:
+    """Every row that was set aside, with file, line and reason: nothing is lost."""
+    home.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in prepared.rejected]
+    (home / "rejected.jsonl").write_text("".join(lines), encoding="utf-8")
+
+
+def _fit(prepared: Prepared, name: str, base: bases.Base | None) -> tuple[tuple[InputColumn, ...], OutputColumn]:
     """Fit every column on the training rows."""
     table = prepared.splits.train
-    name = prepared.output_name
     keys = columns.keys([*prepared.inputs, name])
     inputs = tuple(
         columns.fit(kind.type, column, keys[column], table.values[column], _options(kind, base))
@@ -204,8 +211,9 @@ def build(request: Request) -> Network:
         for encoder in network.pretrained():
             bases.load_weights(request.base, encoder.model)
     if request.settings.method == "lora":
+        lora = request.settings.lora
         for encoder in network.pretrained():
-            encoder.adapt(request.settings.lora)
+            encoder.adapt(lora.rank, lora.alpha, lora.dropout)
     return network
 
 
@@ -227,13 +235,13 @@ def assemble(request: Request, network: Network, folder: Path, progress: Progres
     started = time.perf_counter()
     progress.stage("export", "model.onnx, agreement with the trained network")
     shutil.rmtree(folder, ignore_errors=True)
-    (folder / store.COLUMNS).mkdir(parents=True)
+    folder.mkdir(parents=True)
     trained_outputs = loop.predict(network, request.valid, request.settings.batch_tokens * 2, torch.device("cpu"))
     tensors = export.export(network, request.inputs, _example(request.train), folder / store.MODEL)
     save_file(network.state_dict(), folder / store.WEIGHTS)
     (folder / "network.json").write_text(request.architecture.model_dump_json(indent=1), encoding="utf-8")
     output = _calibrated(request, trained_outputs)
-    store.save_columns(folder / store.COLUMNS, request.inputs, output)
+    store.save_columns(folder, request.inputs, output)
     reference.write(folder / store.REFERENCE, request.train, trained_outputs)
     manifest = store.write_manifest(folder, _manifest(request, tensors))
     model = runtime.load(folder)
@@ -382,7 +390,7 @@ def _quantized(request: Request, candidate: Candidate, progress: Progress) -> Ca
     model, valid = runtime.load(folder), request.prepared.splits.valid
     outputs = model.outputs(valid.values)
     output = _calibrated(request, outputs)
-    store.save_columns(folder / store.COLUMNS, request.inputs, output)
+    store.save_columns(folder, request.inputs, output)
     _write_golden(folder, model, request)
     return Candidate(folder, store.write_manifest(folder, manifest), output, candidate.differs)
 

@@ -97,18 +97,11 @@ def load(folder: Path | str, threads: int | None = None) -> Model:
     with ThreadPoolExecutor(3) as pool:  # two of the three leave the interpreter free
         checked = pool.submit(store.check_files, path, manifest, store.serving_files(manifest))
         session = pool.submit(_session, path, threads or usable_cores())
-        columns = pool.submit(store.load_columns, path, manifest)
+        columns = pool.submit(store.load_columns, path / store.COLUMNS, manifest)
         checked.result()  # a changed byte is named before what it breaks
         model = Model(path, manifest, *columns.result(), session.result())
     replay(model, islice(read_golden(path), _GOLDEN_AT_LOAD))
     return model
-
-
-def assemble(
-    folder: Path, manifest: Manifest, inputs: Sequence[InputColumn], output: OutputColumn, threads: int | None = None
-) -> Model:
-    """A model from a folder that is still being made: its files are not checked, nothing is replayed."""
-    return Model(folder, manifest, tuple(inputs), output, _session(folder, threads or usable_cores()))
 
 
 def _session(folder: Path, threads: int) -> onnxruntime.InferenceSession:

@@ -64,7 +64,7 @@ class Lora(_Part):
     """Low-rank adaptation (Hu et al. 2021, arXiv:2106.09685), used by `train.method: lora`."""
 
     rank: int = Field(16, ge=1, le=1024, description="Rank of the update of each adapted matrix.")
-    alpha: float = Field(32, gt=0, description="The update is scaled by alpha / rank.")
+    alpha: int = Field(32, ge=1, description="The update is scaled by alpha / rank.")
     dropout: float = Field(0.05, ge=0, lt=1, description="Dropout before the low-rank update.")
 
 

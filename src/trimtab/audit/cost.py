@@ -49,11 +49,11 @@ def cost(bundle: Path, rows: Rows, latency_rows: int = LATENCY_ROWS, seed: int =
 
 
 def machine() -> dict[str, Any]:
-    """The machine that measured: processor, usable cores, memory (MB), system, Python and ONNX Runtime."""
+    """The machine that measured: processor, usable cores, memory, system, Python and ONNX Runtime."""
     return {
         "cpu": _cpu(),
         "cores": runtime.usable_cores(),
-        "memory_mb": _total_memory_mb(),
+        "memory": _total_memory(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
         "onnxruntime": onnxruntime.__version__,
@@ -157,7 +157,7 @@ def _sysctl(name: str) -> str:
     return subprocess.run(["sysctl", "-n", name], capture_output=True, text=True, check=False).stdout.strip()
 
 
-def _total_memory_mb() -> int | None:
+def _total_memory() -> str | None:
     if sys.platform == "win32":
         return None
-    return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / _MB)
+    return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9:.1f} GB"

@@ -41,7 +41,9 @@ def label_evidence(
     confidence = probabilities.max(axis=1)
     return {
         "confusion": {"classes": list(classes), "counts": _confusion(targets, chosen, len(classes))},
-        "curves": [_curves(classes[index], targets == index, probabilities[:, index]) for index in _drawn(targets, classes)],
+        "curves": [
+            _curves(classes[index], targets == index, probabilities[:, index]) for index in _drawn(targets, classes)
+        ],
         "reliability": {"temperature": float(temperature), "bins": _reliability(confidence, chosen == targets)},
         "histogram": _confidence_histogram(confidence, chosen == targets),
         "hardest": _hardest_labels(classes, targets, chosen, confidence, inputs),

@@ -30,8 +30,8 @@ _C = 10.0  # the better one of 1 and 10 on sst2, trec6, customer_reviews, ag_new
 _TABLE_C = 1.0
 _RIDGE = 1.0
 _PROBE_ROWS = 500  # texts looked at to see whether words have spaces between them
-_WORDS = {"analyzer": "word", "token_pattern": r"(?u)\b\w+\b"}
-_CHARACTERS = {"analyzer": "char", "token_pattern": None}
+_WORDS: dict[str, str | None] = {"analyzer": "word", "token_pattern": r"(?u)\b\w+\b"}
+_CHARACTERS: dict[str, str | None] = {"analyzer": "char", "token_pattern": None}
 # Scripts that are written without spaces: Thai, Lao, Burmese, Khmer, Japanese, Chinese.
 _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]"
@@ -45,9 +45,7 @@ def floor(inputs: Sequence[InputColumn], train: Table, test: Table, output: Outp
     return _number_floor(inputs, train, test, output, seed)
 
 
-def _label_floor(
-    inputs: Sequence[InputColumn], train: Table, test: Table, output: LabelColumn, seed: int
-) -> Floor:
+def _label_floor(inputs: Sequence[InputColumn], train: Table, test: Table, output: LabelColumn, seed: int) -> Floor:
     known = output.targets(train.values[output.name])
     asked = output.targets(test.values[output.name])
     share = np.bincount(known, minlength=output.width) / len(known)
@@ -58,9 +56,7 @@ def _label_floor(
     return {name: label_metrics(output.classes, asked, given, seed) for name, given in probabilities.items()}
 
 
-def _number_floor(
-    inputs: Sequence[InputColumn], train: Table, test: Table, output: OutputColumn, seed: int
-) -> Floor:
+def _number_floor(inputs: Sequence[InputColumn], train: Table, test: Table, output: OutputColumn, seed: int) -> Floor:
     known = output.targets(train.values[output.name])
     asked = output.targets(test.values[output.name])
     seen, unseen = _features(inputs, train, test)
@@ -98,9 +94,7 @@ def _logistic(
 # ------------------------------------------------------------------------------------------------------- features
 
 
-def _features(
-    inputs: Sequence[InputColumn], train: Table, test: Table
-) -> tuple[sparse.csr_array, sparse.csr_array]:
+def _features(inputs: Sequence[InputColumn], train: Table, test: Table) -> tuple[sparse.csr_array, sparse.csr_array]:
     """Features of all inputs side by side, for training and for test rows."""
     pairs = [_FEATURES.get(column.type, _own_numbers)(column, train, test) for column in inputs]
     return _side_by_side([seen for seen, _ in pairs]), _side_by_side([unseen for _, unseen in pairs])
@@ -113,7 +107,7 @@ def _side_by_side(parts: Sequence[Any]) -> sparse.csr_array:
 def _tf_idf(column: InputColumn, train: Table, test: Table) -> tuple[Any, Any]:
     """Words and pairs of words; characters and pairs of them where words have no spaces between them."""
     seen, unseen = _texts(train.values[column.name]), _texts(test.values[column.name])
-    unit: dict[str, str | None] = _WORDS if _words_have_spaces(seen) else _CHARACTERS
+    unit = _WORDS if _words_have_spaces(seen) else _CHARACTERS
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, **unit)
     if not any(map(vectorizer.build_analyzer(), seen)):
         return sparse.csr_array((len(train), 1)), sparse.csr_array((len(test), 1))

@@ -37,9 +37,7 @@ def judge(gates: Sequence[Gate], measured: Mapping[str, Measured]) -> list[GateR
 def _judged(gate: Gate, found: Measured | None) -> GateResult:
     if found is None:
         reason = f"{gate.name} could not be measured on the test rows"
-        return GateResult(
-            name=gate.name, asked=str(gate), measured=None, unit=gate.unit, met=False, reason=reason
-        )
+        return GateResult(name=gate.name, asked=str(gate), measured=None, unit=gate.unit, met=False, reason=reason)
     met = gate.met(found.value)
     return GateResult(
         name=gate.name,

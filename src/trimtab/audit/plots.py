@@ -9,13 +9,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 _INK = "#222831"
 _ACCENT = "#2f6fde"
@@ -31,13 +32,14 @@ _FALLBACK_FONTS = (
     "Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Micro Hei", "PingFang SC", "Hiragino Sans", "Microsoft YaHei",
     "Noto Sans Arabic", "Noto Sans Devanagari", "Noto Sans Hebrew", "Noto Sans Thai", "Arial Unicode MS",
 )  # fmt: skip
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.hashsalt": "trimtab",
     "svg.fonttype": "none",
     "text.parse_math": False,  # a class may be called $x
     "text.color": _INK,
     "axes.labelcolor": _INK,
     "axes.edgecolor": _INK,
+    "axes.facecolor": "none",
     "axes.linewidth": 0.6,
     "axes.titleweight": "bold",
     "axes.titlesize": 11,
@@ -98,8 +100,8 @@ def _confusion(confusion: Mapping[str, Any]) -> Figure:
     names = [_short(name) for name in confusion["classes"]]
     counts = np.array(confusion["counts"], dtype=np.float64)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = float(np.clip(1.6 + 0.5 * len(names), 3.2, 9.0))
-    figure, axes = _axes("Confusion matrix", "predicted", "true", side + 0.6, side)
+    side = float(np.clip(1.6 + 0.4 * len(names), 4.0, 9.0))
+    figure, axes = _axes("Confusion matrix", "predicted", "true", 1.3 * side, side)
     axes.grid(visible=False)
     axes.imshow(_tint(share, counts.sum(axis=1) > 0), interpolation="nearest")
     _name_ticks(axes, names)
@@ -153,7 +155,7 @@ def _precision_recall(curves: Sequence[Mapping[str, Any]]) -> Figure:
     return _unit_square(figure, axes, "lower left")
 
 
-def _unit_square(figure: Figure, axes: Axes, legend: str) -> Figure:
+def _unit_square(figure: Figure, axes: Axes, legend: Literal["lower left", "lower right"]) -> Figure:
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
     axes.legend(loc=legend)
     return figure
@@ -208,14 +210,14 @@ def _history(history: Sequence[Mapping[str, Any]]) -> Figure:
     """Training loss and validation score at each evaluation."""
     figure, axes = _axes("Training", "epoch", "training loss")
     epochs = [entry["epoch"] for entry in history]
-    marks = {"marker": "o", "markersize": 4, "linewidth": 1.6}
+    marks: dict[str, Any] = {"marker": "o", "markersize": 4, "linewidth": 1.6}
     loss = axes.plot(epochs, [entry["loss"] for entry in history], color=_WARNING, label="training loss", **marks)
     right = axes.twinx()
     right.spines["right"].set_visible(True)
     right.set_ylabel("validation score")
     score = right.plot(epochs, [entry["score"] for entry in history], color=_ACCENT, label="validation score", **marks)
     axes.legend(handles=[*loss, *score], loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, borderpad=0.1)
-    axes.xaxis.get_major_locator().set_params(integer=len(set(epochs)) > 1)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 

@@ -157,20 +157,23 @@ def _calibration_error(confidence: np.ndarray, right: np.ndarray) -> Statistic:
     """Expected calibration error over equal-width bins of confidence (Guo et al. 2017, arXiv:1706.04599)."""
     member = calibration_bin(confidence) == np.arange(CALIBRATION_BINS)[:, None]
     gaps = member * (confidence - right)
-    return lambda weights: _ratio(np.abs(gaps @ weights).sum(axis=0), weights.sum(axis=0))
+
+    def statistic(weights: np.ndarray) -> np.ndarray:
+        return _ratio(np.abs(gaps @ weights).sum(axis=0), weights.sum(axis=0))
+
+    return statistic
 
 
 def calibration_bin(confidence: np.ndarray) -> np.ndarray:
     """The bin of each confidence, (rows,): bin i holds ]i / 15, (i + 1) / 15]."""
-    return np.clip(np.ceil(confidence * CALIBRATION_BINS).astype(np.int64) - 1, 0, CALIBRATION_BINS - 1)
+    place = np.ceil(confidence * CALIBRATION_BINS).astype(np.int64) - 1
+    return np.asarray(np.clip(place, 0, CALIBRATION_BINS - 1))
 
 
 # ------------------------------------------------------------------------------------------------------ intervals
 
 
-def _with_intervals(
-    statistics: Mapping[str, Statistic], rows: int, seed: int, resamples: int
-) -> dict[str, Measured]:
+def _with_intervals(statistics: Mapping[str, Statistic], rows: int, seed: int, resamples: int) -> dict[str, Measured]:
     """Each statistic's value and percentile interval, widened to hold the value where the bootstrap is biased."""
     whole = np.ones((rows, 1))
     values = {name: float(statistic(whole)[0]) for name, statistic in statistics.items()}
@@ -206,7 +209,7 @@ def _affordable(resamples: int, cells: int) -> int:
 
 def _ratio(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
     """`top / bottom`, NaN where the bottom is zero."""
-    return np.divide(top, bottom, out=np.full(np.shape(top), np.nan), where=bottom != 0)
+    return np.asarray(np.divide(top, bottom, out=np.full(np.shape(top), np.nan), where=bottom != 0))
 
 
 def _mean_of_defined(values: np.ndarray) -> np.ndarray:

@@ -100,10 +100,10 @@ def content_hash(files: Mapping[str, str], spec: Mapping[str, Any]) -> str:
 
 
 def save_columns(folder: Path, inputs: Sequence[InputColumn], output: OutputColumn) -> None:
-    """Write all columns into the bundle's `columns` folder."""
-    (folder / COLUMNS).mkdir(parents=True, exist_ok=True)
+    """Write all columns into `folder`, the bundle's `columns`, which is made if need be."""
+    folder.mkdir(parents=True, exist_ok=True)
     for column in (*inputs, output):
-        column.save(folder / COLUMNS)
+        column.save(folder)
 
 
 # ------------------------------------------------------------------------------------------------------- reading
@@ -193,18 +193,21 @@ def _damaged(folder: Path, wrong: Sequence[str]) -> TrimtabError:
 
 
 def load_columns(folder: Path, manifest: Manifest) -> tuple[tuple[InputColumn, ...], OutputColumn]:
-    """The bundle's input columns, in order, and its output column. Raises TrimtabError for a damaged state."""
+    """Input columns, in order, and the output column, from the bundle's `columns`.
+
+    Raises TrimtabError for a damaged state.
+    """
     inputs = tuple(_load_column(folder, entry) for entry in manifest.inputs)
     return inputs, _load_column(folder, manifest.output)
 
 
 def _load_column(folder: Path, entry: ColumnEntry) -> Any:
-    path = folder / COLUMNS / f"{entry.key}.json"
+    path = folder / f"{entry.key}.json"
     try:
         state = json.loads(path.read_text(encoding="utf-8"))
-        return columns.restore(folder / COLUMNS, state)
+        return columns.restore(folder, state)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _damaged(folder, [f"{COLUMNS}/{path.name}: {type(error).__name__}: {error}"]) from error
+        raise _damaged(folder.parent, [f"{COLUMNS}/{path.name}: {type(error).__name__}: {error}"]) from error
 
 
 # ------------------------------------------------------------------------------------------------------- serving

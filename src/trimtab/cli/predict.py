@@ -32,7 +32,7 @@ def command(
     ] = "-",
     format: Annotated[
         str | None,
-        typer.Option(help="csv, tsv, jsonl, json or parquet. Default: by the ending of --output, else as the input."),
+        typer.Option(help="csv, tsv, jsonl, json or parquet. Default: by the ending of --output, else like the input."),
     ] = None,
     rejected: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write rows that cannot be read to this file (json lines).")
@@ -120,9 +120,10 @@ def _say_absent(absent: Sequence[str]) -> None:
 
 
 def _format(output: str, of_input: str) -> str:
-    """The format that the output's ending names, else the input's."""
+    """The format that the output's ending names, else the input's; JSON of any kind goes out line by line."""
     name = output.lower().removesuffix(".gz")
-    return next((key for key, known in rows.FORMATS.items() if name.endswith(known.endings)), of_input)
+    by_ending = [key for key, known in rows.FORMATS.items() if name.endswith(known.endings)]
+    return by_ending[0] if by_ending else "jsonl" if of_input == "json" else of_input
 
 
 def answer_names(output: OutputColumn, taken: Sequence[str]) -> dict[str, str]:

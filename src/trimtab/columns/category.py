@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from trimtab.columns import Encoded, InputColumn, _options, _state, parse
+from trimtab.columns._lookup import Lookup, lookup
 from trimtab.errors import problem
 
 OTHER = 0  # rare in the training rows, or never seen there
@@ -62,19 +63,16 @@ class CategoryColumn(InputColumn):
         return _FIRST + len(self.categories)
 
     @cached_property
-    def _ids(self) -> dict[str, int]:
-        """Id of each category, also by its folded case where only one category folds so."""
-        folds = Counter(category.casefold() for category in self.categories)
-        ids = {category: _FIRST + place for place, category in enumerate(self.categories)}
-        return {c.casefold(): i for c, i in ids.items() if folds[c.casefold()] == 1} | ids
+    def _known(self) -> Lookup:
+        return lookup(self.categories)
 
     @cached_property
     def _missing_id(self) -> int:
         return MISSING if self.fill is None else self._id(self.fill)
 
     def _id(self, name: str) -> int:
-        found = self._ids.get(name)
-        return self._ids.get(name.casefold(), OTHER) if found is None else found
+        place = self._known.find(name)
+        return OTHER if place is None else _FIRST + place
 
     def encode(self, values: Sequence[Any]) -> np.ndarray:
         """Ids, (rows,) int64."""

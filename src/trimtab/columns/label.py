@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from trimtab.columns import OutputColumn, _options, _state, parse
+from trimtab.columns._lookup import Lookup, lookup
 from trimtab.errors import nearest, problem
 
 _DECIMALS = 4  # of a confidence
@@ -58,15 +58,11 @@ class LabelColumn(OutputColumn):
         return len(self.classes)
 
     @cached_property
-    def _indices(self) -> dict[str, int]:
-        """Index of each class, also by its folded case where only one class folds so."""
-        folds = Counter(name.casefold() for name in self.classes)
-        indices = {name: place for place, name in enumerate(self.classes)}
-        return {n.casefold(): i for n, i in indices.items() if folds[n.casefold()] == 1} | indices
+    def _known(self) -> Lookup:
+        return lookup(self.classes)
 
     def _index(self, value: Any) -> int | None:
-        name = parse.label(value)
-        return self._indices.get(name, self._indices.get(name.casefold()))
+        return self._known.find(parse.label(value))
 
     def usable(self, value: Any) -> str | None:
         """None for a known class, else the reason."""

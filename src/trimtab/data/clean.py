@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from trimtab.columns import parse
 from trimtab.columns.number import fence
+from trimtab.data.fold import each, lacking
 from trimtab.data.table import Origin, Table
 from trimtab.spec import Clean, Typed
 
@@ -81,23 +83,22 @@ class Dropped:
 
 def drop_for_training(train: Table, inputs: Mapping[str, Rules]) -> Dropped:
     """Leave out the training rows that `missing: drop` and `outliers: drop` are about; fences come from these rows."""
-    lacking = np.zeros(len(train), bool)
+    absent = np.zeros(len(train), bool)
     outside = np.zeros(len(train), bool)
     for name, rule in inputs.items():
         if rule.drop_missing:
-            is_text = rule.column.type == "text"
-            lacking |= [parse.is_missing(value, text=is_text) for value in train.values[name]]
+            absent |= lacking(train.values[name], text=rule.column.type == "text")
         if rule.drop_outliers:
             outside |= _outside(numbers(train.values[name]))
-    outside &= ~lacking
-    keep = np.flatnonzero(~(lacking | outside)).tolist()
-    return Dropped(keep, int(lacking.sum()), int(outside.sum()))
+    outside &= ~absent
+    keep = np.flatnonzero(~(absent | outside)).tolist()
+    return Dropped(keep, int(absent.sum()), int(outside.sum()))
 
 
 def numbers(values: Sequence[Any]) -> np.ndarray:
     """Values as numbers, (rows,); NaN for what is missing or no number."""
     decimal = parse.decimal_mark(values)
-    return np.array([_number(value, decimal) for value in values], float)
+    return np.array(each(partial(_number, decimal=decimal), values), float)
 
 
 def _number(value: Any, decimal: str) -> float:

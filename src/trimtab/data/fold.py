@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeVar
 
 from trimtab.columns import parse
 from trimtab.data.table import Table
+
+Result = TypeVar("Result")
+
+
+def each(function: Callable[[Any], Result], values: Sequence[Any]) -> list[Result]:
+    """The function's result for each value; equal strings, of which columns are full, are asked about once."""
+    known = {text: function(text) for text in {value for value in values if type(value) is str}}
+    return [known[value] if type(value) is str else function(value) for value in values]
+
+
+def lacking(values: Sequence[Any], text: bool = False) -> list[bool]:
+    """Which values are missing."""
+    return each(partial(parse.is_missing, text=text), values)
 
 
 def fold(value: Any) -> str:
@@ -20,7 +34,7 @@ def fold(value: Any) -> str:
 
 def keys(table: Table, inputs: Sequence[str]) -> list[bytes]:
     """16 bytes for each row, equal for rows whose folded inputs are equal, whatever else the table holds."""
-    folded = [[fold(value) for value in table.values[name]] for name in inputs]
+    folded = [each(fold, table.values[name]) for name in inputs]
     return [_digest("\x1f".join(row)) for row in zip(*folded, strict=True)]
 
 

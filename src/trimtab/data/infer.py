@@ -6,10 +6,11 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 from trimtab.columns import parse
-from trimtab.data.fold import fold
+from trimtab.data.fold import each, fold, lacking
 
 LOOKED_AT = 10_000  # values, evenly spread over the rows
 FEW = 20  # different values: up to here an output of numbers is a label
@@ -68,12 +69,12 @@ class Look:
     @cached_property
     def distinct(self) -> int:
         """Different values among all rows, missing ones left out."""
-        return len({fold(value) for value in self.values if not parse.is_missing(value)})
+        return len(set(each(_fold_present, self.values)) - {None})
 
     @cached_property
     def present(self) -> int:
         """Rows with a value."""
-        return sum(not parse.is_missing(value) for value in self.values)
+        return lacking(self.values).count(False)
 
     @cached_property
     def distinct_share(self) -> float:
@@ -95,6 +96,10 @@ class Look:
     def share(self, pattern: re.Pattern[str]) -> float:
         """Share of the sample that a pattern matches as a whole."""
         return sum(bool(pattern.fullmatch(text)) for text in self.texts) / max(1, len(self.texts))
+
+
+def _fold_present(value: Any) -> str | None:
+    return None if parse.is_missing(value) else fold(value)
 
 
 def _number(value: Any, decimal: str) -> float | None:
@@ -142,10 +147,10 @@ def _split_marks(look: Look) -> Inferred | None:
 
 
 def _identifier(look: Look) -> Inferred | None:
-    if look.present < FEW or look.distinct_share < 0.99 or look.words > 1.5:
+    if look.present < FEW or look.distinct_share < _ENOUGH or look.words > 1.5:
         return None
     whole = len(look.numbers) == len(look.sample) and all(value.is_integer() for value in look.numbers)
-    named = bool(_ID_NAME.search(look.name) or _ID_CAMEL.search(look.name))
+    named = _has_id_name(look.name)
     if whole and (named or _counts_up(look.numbers)):
         return Inferred("ignore", "an id: a whole number that is different in every row")
     if not look.numbers and (named or look.share(_ID_VALUE) > _ENOUGH):
@@ -153,8 +158,19 @@ def _identifier(look: Look) -> Inferred | None:
     return None
 
 
+def _reference(look: Look) -> Inferred | None:
+    whole = len(look.numbers) == len(look.sample) and all(value.is_integer() for value in look.numbers)
+    if whole and look.distinct > FEW and _has_id_name(look.name):
+        return Inferred("category", f"its name says that the numbers stand for things ({look.distinct:,} different)")
+    return None
+
+
+def _has_id_name(name: str) -> bool:
+    return bool(_ID_NAME.search(name) or _ID_CAMEL.search(name))
+
+
 def _counts_up(numbers: Sequence[float]) -> bool:
-    steps = {after - before for before, after in zip(numbers, numbers[1:], strict=False)}
+    steps = {after - before for before, after in pairwise(numbers)}
     return len(steps) == 1
 
 
@@ -189,7 +205,8 @@ def _quantity(look: Look) -> Inferred | None:
 def _prose(look: Look) -> Inferred | None:
     long = look.words >= 4 and look.distinct_share > 0.1
     very_long = look.words >= 12 and look.distinct > FEW
-    if long or very_long or (look.distinct_share > 0.5 and look.distinct > FEW):
+    codes = look.words < 1.5 and look.share(_ID_VALUE) > 0.5
+    if long or very_long or (look.distinct_share > 0.5 and look.distinct > FEW and not codes):
         return Inferred("text", f"{look.words:.1f} words on average, {look.distinct_share:.0%} of the values different")
     return None
 
@@ -203,10 +220,11 @@ RULES: tuple[Rule, ...] = (
     _nested,
     _constant,
     _split_marks,
-    _identifier,
     _date,
+    _identifier,
     _code,
     _truth,
+    _reference,
     _quantity,
     _prose,
 )
@@ -236,4 +254,4 @@ def output_type(name: str, values: Sequence[Any]) -> Inferred:
 def is_split(name: str, values: Sequence[Any]) -> bool:
     """Whether a column says for each row to which split it belongs."""
     look = Look(name, values)
-    return look.present > 0 and 1 < look.distinct and _split_marks(look) is not None
+    return look.present > 0 and look.distinct > 1 and _split_marks(look) is not None

@@ -8,8 +8,6 @@ from typing import cast
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 
-from trimtab.spec import Lora
-
 
 class PretrainedEncoder(nn.Module):
     """An encoder around `model`, whose weights come from a base; what stands beside it is new."""
@@ -24,11 +22,11 @@ class PretrainedEncoder(nn.Module):
         """Embedding tables of which a step touches few rows."""
         return iter(())
 
-    def adapt(self, lora: Lora) -> None:
+    def adapt(self, rank: int, alpha: int, dropout: float) -> None:
         """Freeze the pretrained weights and put a low-rank update beside each linear map (arXiv:2106.09685)."""
         config = LoraConfig(
-            r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules="all-linear", bias="none"
-        )  # fmt: skip
+            r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules="all-linear", bias="none"
+        )
         self.model = cast(nn.Module, get_peft_model(self.model, config))  # type: ignore[arg-type]
 
     def merge(self) -> None:

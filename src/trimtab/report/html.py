@@ -41,7 +41,7 @@ def render(page: Page, plots: Iterable[Path]) -> str:
         summary=escape(page.summary),
         why=_list(page.why, "why"),
         facts="".join(f"<div><dt>{escape(label)}</dt><dd>{escape(value)}</dd></div>" for label, value in page.facts),
-        contents="".join(f'<a href="#{_anchor(section.title)}">{escape(section.title)}</a>' for section in shown),
+        contents="".join(f'<a href="#{_anchor(one.title)}">{escape(one.short or one.title)}</a>' for one in shown),
         sections="\n".join(_section(section, pictures) for section in shown),
     )
 
@@ -90,11 +90,12 @@ def _table(block: Table, pictures: Pictures) -> str:
     head = [*block.head, *([""] if marked else [])]
     cells = "".join(f'<th scope="col"{_kind(block, column)}>{escape(name)}</th>' for column, name in enumerate(head))
     rows = "\n".join(_row(block, place) for place in range(len(block.rows)))
-    title = f"<caption>{escape(block.title)}</caption>" if block.title else ""
-    return (
+    title = f"<caption>{escape(block.title)}</caption>" if block.title and not block.folded else ""
+    table = (
         f'<div class="wide" tabindex="0"><table>{title}<thead><tr>{cells}</tr></thead>'
         f"<tbody>\n{rows}\n</tbody></table></div>"
     )
+    return f"<details><summary>{escape(block.title)}</summary>{table}</details>" if block.folded else table
 
 
 def _row(block: Table, place: int) -> str:
@@ -108,16 +109,17 @@ def _cell(block: Table, column: int, text: str) -> str:
     inside = f"<code>{escape(text)}</code>" if column in block.codes else escape(text)
     if column == 0:
         return f'<th scope="row" dir="auto">{inside}</th>'
-    return f'<td{_kind(block, column) or " dir=" + chr(34) + "auto" + chr(34)}>{inside}</td>'
+    return f"<td{_kind(block, column)}>{inside}</td>"
 
 
 def _kind(block: Table, column: int) -> str:
-    return ' class="number"' if column in block.numbers else ""
+    return ' class="number"' if column in block.numbers else ' dir="auto"'
 
 
 def _tiles(block: Tiles, pictures: Pictures) -> str:
     inside = "".join(
-        f"<div><dt>{escape(tile.label)}</dt><dd>{escape(tile.value)}<small>{escape(tile.note)}</small></dd></div>"
+        f"<div><dt>{escape(tile.label)}</dt><dd>{escape(tile.value)} <span>{escape(tile.unit)}</span>"
+        f"<small>{escape(tile.note)}</small></dd></div>"
         for tile in block.tiles
     )
     return f'<dl class="tiles">{inside}</dl>' if inside else ""

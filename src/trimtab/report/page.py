@@ -40,6 +40,7 @@ class Table:
     codes: frozenset[int] = frozenset()
     marks: tuple[Mark, ...] = ()  # of each row, or none at all
     title: str = ""
+    folded: bool = False  # shown on request where the page can do that: a picture says the same
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Tile:
 
     label: str
     value: str
+    unit: str = ""
     note: str = ""
 
 
@@ -94,6 +96,7 @@ class Section:
 
     title: str
     blocks: tuple[Block, ...]
+    short: str = ""  # the title where there is little room
 
 
 @dataclass(frozen=True)

@@ -208,5 +208,3 @@ class Writer:
         """Flush, and leave the byte stream to its owner."""
         self._text.flush()
         self._text.detach()
-
-

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers.utils import logging as hf_logging
 
 from trimtab.errors import nearest, problem
 
@@ -70,7 +73,8 @@ def find(name: str, folder: Path, workspace: Path) -> Base:
     """
     source = _bundled(name) if name in BUNDLED else _folder_or_hub(name, folder)
     try:
-        config = AutoConfig.from_pretrained(source)
+        with _quiet():
+            config = AutoConfig.from_pretrained(source)
     except (OSError, ValueError, KeyError) as error:
         raise _unreadable(name, source, error) from None
     values = {key: value for key, value in config.to_dict().items() if key not in _NOT_ARCHITECTURE}
@@ -88,7 +92,8 @@ def load_weights(base: Base, encoder: nn.Module) -> list[str]:
     Raises TrimtabError when the weights cannot be read.
     """
     try:
-        model = AutoModel.from_pretrained(base.source, attn_implementation="sdpa", dtype="float32")
+        with _quiet():
+            model = AutoModel.from_pretrained(base.source, attn_implementation="sdpa", dtype="float32")
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise _unreadable(base.name, base.source, error) from None
     wanted = set(encoder.state_dict())
@@ -148,7 +153,8 @@ def _check_folder(name: str, folder: Path) -> str:
 
 def _tokenizer(name: str, source: str, workspace: Path) -> tuple[str, int]:
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
+        with _quiet():
+            tokenizer = AutoTokenizer.from_pretrained(source)
         fast = tokenizer.backend_tokenizer
     except (OSError, ValueError, KeyError, AttributeError, ImportError) as error:
         raise _unreadable(name, source, error) from None
@@ -184,6 +190,22 @@ def _fingerprint(folder: Path, config: Mapping[str, Any]) -> str:
     files = sorted(folder.glob("*.safetensors")) + sorted(folder.glob("*.bin")) if folder.is_dir() else []
     stamp = [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
     return hashlib.sha256(json.dumps([stamp, dict(config)], sort_keys=True, default=str).encode()).hexdigest()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the library's progress bars and remarks off the user's screen; its errors still come through."""
+    verbosity, bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
+    hf_logging.set_verbosity_error()
+    hf_logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        hf_logging.set_verbosity(verbosity)
+        if bars:
+            hf_logging.enable_progress_bar()
 
 
 def _sha256(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -11,8 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+
+_MARGIN_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,16 @@ class Position:
 
 def write(folder: Path, name: str, tensors: Mapping[str, Tensor], states: Any, position: Position) -> None:
     """Write a checkpoint so that `read` sees either the old one or the new one, whole."""
+    try:
+        _write(folder, name, tensors, states, position)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        # The libraries that write tensors wrap a full disk in errors of their own.
+        if shutil.disk_usage(folder).free > _MARGIN_BYTES and "No space" not in str(error):
+            raise
+        raise OSError(errno.ENOSPC, "No space left on device", str(folder)) from error
+
+
+def _write(folder: Path, name: str, tensors: Mapping[str, Tensor], states: Any, position: Position) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     staging, final, old = folder / f"{name}.new", folder / name, folder / f"{name}.old"
     shutil.rmtree(staging, ignore_errors=True)

@@ -1,0 +1,146 @@
+"""`trimtab evaluate`: the audit's quality numbers on other labelled rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from trimtab import rows, runtime
+from trimtab.audit import quality
+from trimtab.bundle.manifest import Measured
+from trimtab.cli._view import console, print_json, result
+from trimtab.errors import nearest, problem
+from trimtab.rows import Rejected, Row
+
+_CHUNK = 2048
+_REASONS = 5  # that are told, the most frequent ones
+
+
+def command(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle's folder.", show_default=False)],
+    data: Annotated[str, typer.Argument(metavar="DATA", help="A file of labelled rows, or - for stdin.")],
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    format: Annotated[
+        str | None, typer.Option(help="csv, tsv, jsonl, json or parquet. Default: by the file's ending.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Default: the cores that may be used.")] = None,
+) -> None:
+    """Measure a bundle on other labelled rows: every quality metric with its 95% interval.
+
+    Rows without a usable answer, such as a class that the bundle never learned, are set aside and counted.
+
+    Example: trimtab evaluate runs/reviews/bundle march.csv --json
+    """
+    model = runtime.load(bundle, threads)
+    aside = _Aside()
+    answered = _answer(model, rows.read(data, aside, format, _note), data, aside)
+    seed = int(model.manifest.spec.get("seed", 0))
+    found = quality.measure(model.output, answered.targets, answered.outputs, seed)
+    if aside.count:
+        _note(aside.summary())
+    if json:
+        metrics = {name: one.model_dump(include={"value", "low", "high"}) for name, one in found.items()}
+        print_json({"rows": len(answered.targets), "rejected": aside.count, "metrics": metrics})
+        return
+    result.print(_table(found, model.manifest.measured, len(answered.targets)))
+
+
+def _note(text: str) -> None:
+    console.print(text, markup=False, soft_wrap=True)
+
+
+@dataclass
+class _Aside:
+    """Counts the rows that are set aside, by reason."""
+
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def __call__(self, bad: Rejected) -> None:
+        self.reasons[bad.reason] += 1
+
+    @property
+    def count(self) -> int:
+        return self.reasons.total()
+
+    def summary(self) -> str:
+        """How many rows, and the most frequent reasons."""
+        told = [f"{reason} ({count:,})" for reason, count in self.reasons.most_common(_REASONS)]
+        more = ["..."] if len(self.reasons) > _REASONS else []
+        return f"{self.count:,} rows set aside: {'; '.join([*told, *more])}"
+
+
+@dataclass(frozen=True)
+class _Answered:
+    """Targets (rows,) and the network's outputs (rows, width)."""
+
+    targets: np.ndarray
+    outputs: np.ndarray
+
+
+def _answer(model: runtime.Model, source: rows.Rows, name: str, aside: _Aside) -> _Answered:
+    """Answer the usable rows chunk by chunk; only numbers are kept."""
+    if source.names is not None:
+        _check_columns(model, source.names, name)
+    usable = (_usable(model, chunk, aside) for chunk in _chunks(source, model, name))
+    parts = [_answer_chunk(model, kept) for kept in usable if kept]
+    if not parts:
+        why = f"{aside.summary()}" if aside.count else "the file has no rows"
+        raise problem(name, f"no row can be measured: {why}", f"rows with a value of {model.output.name!r}")
+    return _Answered(np.concatenate([p.targets for p in parts]), np.concatenate([p.outputs for p in parts]))
+
+
+def _chunks(source: rows.Rows, model: runtime.Model, name: str) -> Iterator[list[Row]]:
+    """Rows in lists; where the format names no columns, those of the first list are checked."""
+    first = source.names is None
+    while chunk := list(islice(source, _CHUNK)):
+        if first:
+            _check_columns(model, dict.fromkeys(key for row in chunk for key in row.values), name)
+            first = False
+        yield chunk
+
+
+def _check_columns(model: runtime.Model, names: Sequence[str] | Mapping[str, Any], name: str) -> None:
+    wanted = model.output.name
+    if wanted not in names:
+        raise problem(name, f"no column named {wanted!r}, which holds the right answers", nearest(wanted, names))
+    if absent := runtime.check_names(model.inputs, names):
+        _note(f"no column {', '.join(map(repr, absent))}: counted as missing in every row")
+
+
+def _usable(model: runtime.Model, chunk: Sequence[Row], aside: _Aside) -> list[Row]:
+    """Rows whose answer can be measured; the others are counted with their reason."""
+    kept = []
+    for row in chunk:
+        reason = model.output.usable(row.values.get(model.output.name))
+        if reason is None:
+            kept.append(row)
+        else:
+            aside.reasons[f"{model.output.name}: {reason}"] += 1
+    return kept
+
+
+def _answer_chunk(model: runtime.Model, kept: Sequence[Row]) -> _Answered:
+    outputs = model.outputs({column.name: [row.values.get(column.name) for row in kept] for column in model.inputs})
+    return _Answered(model.output.targets([row.values[model.output.name] for row in kept]), outputs)
+
+
+def _table(found: Mapping[str, Measured], released: Mapping[str, Measured], count: int) -> Table:
+    """Each metric here, with its interval, beside what was measured when the bundle was made."""
+    table = Table(title=f"{count:,} rows", title_justify="left")
+    table.add_column("metric")
+    for head in ("value", "95% interval", "when made"):
+        table.add_column(head, justify="right")
+    for name, here in found.items():
+        interval = f"{here.low:.4f} to {here.high:.4f}" if here.low is not None and here.high is not None else ""
+        before = f"{released[name].value:.4f}" if name in released else ""
+        table.add_row(escape(name), f"{here.value:.4f}", interval, before)
+    return table

@@ -1,0 +1,27 @@
+"""Which of the known names a value means."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """Places of names, found exactly or, where only one name has these letters, whatever their case."""
+
+    exact: dict[str, int]
+    folded: dict[str, int]
+
+    def find(self, name: str) -> int | None:
+        """The place of a name; None when it is not known, or known in several cases but not in this one."""
+        place = self.exact.get(name)
+        return self.folded.get(name.casefold()) if place is None else place
+
+
+def lookup(names: Sequence[str]) -> Lookup:
+    """Prepare to find `names` by their place."""
+    times = Counter(name.casefold() for name in names)
+    exact = {name: place for place, name in enumerate(names)}
+    return Lookup(exact, {name.casefold(): place for name, place in exact.items() if times[name.casefold()] == 1})

@@ -1,0 +1,145 @@
+"""Things that a person should look at before training: columns that give the answer away, and personal data."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from trimtab.columns import parse
+from trimtab.data.clean import numbers
+from trimtab.data.fold import each, fold
+
+LOOKED_AT = 20_000  # rows, evenly spread over the table
+SURE = 0.98  # accuracy (or absolute correlation) of one column alone from which it gives the answer away
+_BINS = 64
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A remark about a column."""
+
+    column: str
+    kind: str
+    text: str
+
+
+# ---------------------------------------------------------------------------------------------------- giveaways
+
+
+def giveaways(columns: Mapping[str, tuple[str, Sequence[Any]]], answers: Sequence[Any], task: str) -> list[Doubt]:
+    """Columns (name -> type and values) that alone predict the output almost perfectly.
+
+    Half of the rows tell what each value stands for; the other half says how often that is right.
+    """
+    step = max(1, len(answers) // LOOKED_AT)
+    judge = _JUDGES[task]
+    found = []
+    for name, (type_name, values) in columns.items():
+        text = judge(type_name, values[::step], answers[::step]) if type_name in ("number", "category") else None
+        if text:
+            found.append(Doubt(name, "giveaway", text))
+    return found
+
+
+def _gives_label(type_name: str, values: Sequence[Any], answers: Sequence[Any]) -> str | None:
+    cells: Sequence[Any] = _binned(numbers(values)) if type_name == "number" else each(fold, values)
+    labels = each(parse.label, answers)
+    right, asked = _one_rule(cells[::2], labels[::2], cells[1::2], labels[1::2])
+    most = Counter(labels).most_common(1)[0][1] / max(1, len(labels))
+    if asked < 20 or right / asked < SURE or (1 - right / asked) > 0.25 * (1 - most):
+        return None
+    return f"alone it tells the answer in {right / asked:.1%} of the rows: would you know it when you predict?"
+
+
+def _one_rule(known: Sequence[Any], given: Sequence[str], asked: Sequence[Any], true: Sequence[str]) -> tuple[int, int]:
+    """Answers that are right when each value stands for its most frequent answer (Holte 1993), and answers asked."""
+    counts: dict[Any, Counter[str]] = {}
+    for value, answer in zip(known, given, strict=True):
+        counts.setdefault(value, Counter())[answer] += 1
+    best = {value: counter.most_common(1)[0][0] for value, counter in counts.items()}
+    return sum(best.get(value) == answer for value, answer in zip(asked, true, strict=True)), len(asked)
+
+
+def _binned(values: np.ndarray) -> list[int]:
+    """Numbers as one of a few quantile bins; distinct numbers where there are few; -1 for none."""
+    known = values[~np.isnan(values)]
+    different = np.unique(known)
+    edges = different if len(different) <= _BINS else np.unique(np.quantile(known, np.linspace(0, 1, _BINS + 1)))
+    return [int(bin) for bin in np.where(np.isnan(values), -1, np.searchsorted(edges, values, "right"))]
+
+
+def _gives_number(type_name: str, values: Sequence[Any], answers: Sequence[Any]) -> str | None:
+    if type_name != "number":
+        return None
+    inputs, outputs = numbers(values), numbers(answers)
+    known = ~(np.isnan(inputs) | np.isnan(outputs))
+    if known.sum() < 20 or inputs[known].std() == 0 or outputs[known].std() == 0:
+        return None
+    correlation = float(np.corrcoef(inputs[known], outputs[known])[0, 1])
+    if abs(correlation) < SURE:
+        return None
+    return f"its correlation with the output is {correlation:.3f}: would you know it when you predict?"
+
+
+_JUDGES: dict[str, Callable[[str, Sequence[Any], Sequence[Any]], str | None]] = {
+    "label": _gives_label,
+    "number": _gives_number,
+}
+
+
+# ------------------------------------------------------------------------------------------------ personal data
+
+_EMAIL = re.compile(r"[\w.+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}")
+_PHONE = re.compile(
+    r"(?<![\w.+-])(\+\d{1,3}[ .-]?)?(\(\d{2,5}\)[ .-]?)?\d{2,5}([ .-]\d{2,5}){1,5}(?![\w-])|(?<![\w.])\+\d{9,14}(?!\d)"
+)
+_CARD = re.compile(r"(?<![\w.-])[3-6]\d{3}(?:[ -]?\d{2,6}){2,4}(?![\w-])")
+_NOT_PHONE = re.compile(r"\d{4}[-./ ]\d{1,2}[-./ ]\d{1,2}|\d{1,2}[-./ ]\d{1,2}[-./ ]\d{2,4}|(\d{1,3}\.){3}\d{1,3}")
+
+
+def luhn(digits: str) -> bool:
+    """Whether the last digit is the check digit of a card number (ISO/IEC 7812-1)."""
+    doubled = [int(digit) * (1 + place % 2) for place, digit in enumerate(reversed(digits))]
+    return sum(number // 10 + number % 10 for number in doubled) % 10 == 0
+
+
+def _is_card(text: str) -> bool:
+    found = (re.sub(r"\D", "", match.group()) for match in _CARD.finditer(text))
+    return any(13 <= len(digits) <= 19 and luhn(digits) for digits in found)
+
+
+def _is_phone(text: str) -> bool:
+    """Nine to fifteen digits in groups, or after a plus; neither a date, an IP address nor a card number."""
+    for match in _PHONE.finditer(text):
+        written = match.group()
+        digits = re.sub(r"\D", "", written)
+        if 9 <= len(digits) <= 15 and not _NOT_PHONE.fullmatch(written.strip()) and not _is_card(written):
+            return True
+    return False
+
+
+KINDS: dict[str, Callable[[str], bool]] = {
+    "e-mail addresses": lambda text: "@" in text and _EMAIL.search(text) is not None,
+    "phone numbers": _is_phone,
+    "card numbers": _is_card,
+}
+_DIGIT = re.compile(r"\d.*\d.*\d|@", re.DOTALL)
+
+
+def personal(columns: Mapping[str, Sequence[Any]]) -> list[Doubt]:
+    """Columns whose cells hold what looks like personal data; counted over at most LOOKED_AT rows of each."""
+    found = []
+    for name, values in columns.items():
+        step = max(1, len(values) // LOOKED_AT)
+        texts = [value for value in values[::step] if isinstance(value, str) and _DIGIT.search(value)]
+        for kind, test in KINDS.items():
+            count = sum(map(test, texts))
+            if count:
+                share = f"{count:,} of {len(values[::step]):,} rows looked at"
+                found.append(Doubt(name, "personal data", f"looks like {kind} in {share}"))
+    return found

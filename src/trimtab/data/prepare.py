@@ -1,0 +1,273 @@
+"""From a spec to splits: read, type, clean, cut, and tell what was found. The only way from files to training rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from trimtab import columns
+from trimtab.columns import OutputColumn, parse
+from trimtab.columns.label import LabelColumn
+from trimtab.data import clean, fold, read, report, split
+from trimtab.data.roles import Automatic, Roles, check_test, settle
+from trimtab.data.table import Splits, Table
+from trimtab.data.working import Working, place, rejected_row, short
+from trimtab.errors import problem
+from trimtab.progress import Progress
+from trimtab.rows import Rejected
+from trimtab.spec import Spec, Typed
+
+LEAST_ROWS = 10
+PARTS: tuple[split.Part, ...] = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Checked rows in three splits, the type of every column with its options, and what was found on the way.
+
+    `report` is plain JSON: files, rows, balance, rejected (reason -> rows), duplicates, conflicts, dropped, leaks,
+    suspicious, notes. `rejected` holds every row that could not be used, with its reason.
+    """
+
+    splits: Splits
+    inputs: dict[str, Typed]
+    output: Typed
+    task: Literal["label", "number"]
+    classes: list[str]
+    automatic: list[Automatic]
+    report: dict[str, Any]
+    rejected: list[Rejected]
+
+
+def prepare(spec: Spec, folder: Path, progress: Progress) -> Prepared:
+    """Read the spec's files (relative to `folder`) and cut them into checked splits.
+
+    Raises TrimtabError for files, columns and values with which no training can begin.
+    """
+    data = read.load(spec.data, folder)
+    test = read.load((spec.test,), folder) if spec.test else None
+    roles = settle(spec, data.table)
+    if test:
+        check_test(spec, test.table, roles)
+    rows = _gather(data, test, roles)
+    usable = _usable(rows, roles)
+    clean_rows = _clean(usable, roles)
+    cut = split.cut(clean_rows.given, clean_rows.keys, clean_rows.strata(roles), roles.shares)
+    parts = _parts(clean_rows, cut, roles)
+    final = _finish(parts, roles)
+    found = report.build(data, test, clean_rows, cut, final, roles)
+    automatic = roles.automatic + ([Automatic("split", cut.how, cut.automatic)] if cut.automatic else [])
+    report.tell(progress, automatic, found)
+    return Prepared(
+        splits=final.splits,
+        inputs={name: rule.column for name, rule in roles.inputs.items()},
+        output=roles.output,
+        task="number" if roles.output.type == "number" else "label",
+        classes=list(final.output.classes) if isinstance(final.output, LabelColumn) else [],
+        automatic=automatic,
+        report=found,
+        rejected=_in_order(final.rejected),
+    )
+
+
+# -------------------------------------------------------------------------------------------------- usable rows
+
+
+def _gather(data: read.Loaded, test: read.Loaded | None, roles: Roles) -> Working:
+    """The rows of all files with the columns that are needed, each with the split that it was given."""
+    given: list[split.Part | None] = [None] * len(data.table)
+    rejected: dict[int, str] = {}
+    if roles.split_name:
+        values = data.table.values[roles.split_name]
+        given = split.marks(values)
+        split.check_marks(roles.split_name, given, values)
+        if test and "test" in given:
+            raise problem("test", "both the test file and the split column give test rows", "one of them")
+        unmarked = [row for row, part in enumerate(given) if part is None]
+        rejected = {row: f"{roles.split_name!r} names no split: {short(values[row])!r}" for row in unmarked}
+    tables = [data.table, *([test.table] if test else [])]
+    table = Table(
+        {name: [value for part in tables for value in part.values[name]] for name in roles.needed},
+        [origin for part in tables for origin in part.origins],
+    )
+    given += ["test"] * (len(table) - len(given))
+    before = [*data.rejected, *(test.rejected if test else [])]
+    working = Working(table, given, fold.keys(table, list(roles.inputs)), before, {"rows_read": len(table)})
+    return working.set_aside(rejected)
+
+
+def _usable(rows: Working, roles: Roles) -> Working:
+    """Without the rows that have no usable answer or no input at all."""
+    values = rows.table.values[roles.output_name]
+    has_input = _has_input(rows.table, roles)
+    present = [value for value in values if not parse.is_missing(value)]
+    if not present:
+        raise problem(f"output: {roles.output_name}", "no row has a value", "a column with the answers to learn")
+    _check_repeats(present, roles)
+    column = columns.fit(roles.output.type, roles.output_name, "output", present, roles.output.options)
+    reasons = {}
+    for row, reason in enumerate(fold.each(column.usable, values)):
+        if reason:
+            reasons[row] = f"{roles.output_name}: {reason}"
+        elif not has_input[row]:
+            reasons[row] = f"no input has a value ({', '.join(roles.inputs)})"
+    usable = rows.set_aside(reasons)
+    if not len(usable.table):
+        first = usable.rejected[-1]
+        raise problem("data", f"every row was set aside; the last: {first.file}:{first.line}: {first.reason}")
+    return usable
+
+
+def _check_repeats(answers: Sequence[Any], roles: Roles) -> None:
+    """Raises TrimtabError for an output of free text."""
+    different = len(set(fold.each(parse.label, answers)))
+    if roles.output.type == "label" and different > max(2, len(answers) / 2):
+        found = f"{different:,} different answers in {len(answers):,} rows"
+        raise problem(f"output: {roles.output_name}", found, "a label that repeats, or numbers with type number")
+
+
+def _has_input(table: Table, roles: Roles) -> list[bool]:
+    absent = [fold.lacking(table.values[name], rule.column.type == "text") for name, rule in roles.inputs.items()]
+    return [not all(row) for row in zip(*absent, strict=True)]
+
+
+# ------------------------------------------------------------------------------------------------ repeated rows
+
+
+def _clean(rows: Working, roles: Roles) -> Working:
+    """Without rows that are repeated, that contradict each other or that are the only one of their class."""
+    known: list[split.Part] = [part or "train" for part in rows.given]
+    leaked = set(split.leaked(known, rows.keys))
+    apart = rows.take(
+        [row for row in range(len(rows.table)) if row not in leaked],
+        found={"leaks": {"exact_removed": dict(Counter(known[row] for row in sorted(leaked)))}},
+    )
+    single = _without_duplicates(apart, roles) if roles.drop_duplicates else _with_duplicates(apart, roles)
+    enough = _without_single_rows(single, roles) if roles.output.type == "label" else single
+    _check_enough(enough, roles)
+    return enough
+
+
+def _with_duplicates(rows: Working, roles: Roles) -> Working:
+    everything = range(len(rows.table))
+    equal = len(everything) - len(set(rows.keys))
+    disagree = clean.conflicts(everything, rows.keys, rows.answers(roles))
+    told = {"duplicates": {"dropped": 0, "kept": equal}, "conflicts": {"groups": disagree, "set_aside": 0}}
+    return rows.take(everything, found=told)
+
+
+def _without_duplicates(rows: Working, roles: Roles) -> Working:
+    """Within the rows that are cut here, and within given train and valid rows; given test rows stay as they are."""
+    answers = rows.answers(roles)
+    keep: list[int] = [row for row, part in enumerate(rows.given) if part == "test"]
+    repeated = 0
+    conflicts: list[clean.Conflict] = []
+    reasons: dict[int, str] = {}
+    for part in (None, "train", "valid"):
+        members = [row for row, given in enumerate(rows.given) if given == part]
+        found = clean.deduplicate(members, rows.keys, answers, rows.table.origins)
+        keep += found.keep
+        repeated += found.repeated
+        conflicts += found.conflicts
+        reasons |= found.set_aside()
+    told = {
+        "duplicates": {"dropped": repeated, "kept": 0},
+        "conflicts": {
+            "groups": len(conflicts),
+            "set_aside": len(reasons),
+            "examples": [_conflict(rows.table, roles, conflict) for conflict in conflicts[: report.EXAMPLES]],
+        },
+    }
+    rejected = [rejected_row(rows.table, row, reason) for row, reason in sorted(reasons.items())]
+    return rows.take(sorted(keep), rejected, told)
+
+
+def _conflict(table: Table, roles: Roles, conflict: clean.Conflict) -> dict[str, Any]:
+    first = conflict.rows[0]
+    return {
+        "inputs": {name: short(table.values[name][first]) for name in roles.inputs},
+        "answers": dict(sorted(conflict.answers.items())),
+        "kept": conflict.kept,
+        "set_aside": [place(table.origins[row]) for row in conflict.rows[: report.EXAMPLES]],
+    }
+
+
+def _without_single_rows(rows: Working, roles: Roles) -> Working:
+    classes = rows.answers(roles)
+    counts = Counter(classes)
+    alone = {row: name for row, name in enumerate(classes) if counts[name] == 1}
+    return rows.set_aside({row: f"the only row of class {name!r}" for row, name in alone.items()})
+
+
+def _check_enough(rows: Working, roles: Roles) -> None:
+    """Raises TrimtabError when what is left cannot be learned from and measured on."""
+    count, classes = len(rows.table), set(rows.answers(roles))
+    where, is_label = f"output: {roles.output_name}", roles.output.type == "label"
+    needed = f"at least {LEAST_ROWS} rows that differ, of each class at least 2 (from {split.SMALLEST} it is cut)"
+    if count < LEAST_ROWS:
+        listed = report.reasons(rows.rejected)
+        aside = f"; set aside: {listed}" if listed else ""
+        raise problem("data", f"only {count} usable rows{aside}", needed)
+    if is_label and len(classes) < 2:
+        raise problem(where, f"one class only: all {count} rows are {min(classes)!r}", needed)
+
+
+# ----------------------------------------------------------------------------------------------------- the parts
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The three splits before training rows are dropped, and the rows that found no place."""
+
+    tables: dict[split.Part, Table]
+    rejected: list[Rejected]
+
+
+def _parts(rows: Working, cut: split.Cut, roles: Roles) -> Parts:
+    members: dict[split.Part, list[int]] = {part: [] for part in PARTS}
+    for row, part in enumerate(cut.parts):
+        members[part].append(row)
+    empty = [part for part in PARTS if not members[part]]
+    if empty:
+        counted = ", ".join(f"{part} {len(found)}" for part, found in members.items())
+        raise problem(
+            "split",
+            f"no row is left for {' and '.join(empty)} ({counted})",
+            f"rows for train, valid and test; a class is cut from {split.SMALLEST} rows that differ",
+            "add rows, or change the shares: split: {valid: 0.2, test: 0.2}",
+        )
+    return Parts({part: rows.table.take(found) for part, found in members.items()}, rows.rejected)
+
+
+def _finish(parts: Parts, roles: Roles) -> report.Final:
+    """Drop training rows as `clean` says, and held-out rows whose class no training row has."""
+    dropped = clean.drop_for_training(parts.tables["train"], roles.inputs)
+    if not dropped.keep:
+        raise problem("clean", "no training row is left: each lacks an input or holds an outlier", do="missing: impute")
+    train = parts.tables["train"].take(dropped.keep)
+    answers = train.values[roles.output_name]
+    output: OutputColumn = columns.fit(roles.output.type, roles.output_name, "output", answers, roles.output.options)
+    known = {part: _known(parts.tables[part], output) for part in PARTS[1:]}
+    for part, (table, _) in known.items():
+        if not len(table):
+            raise problem("split", f"no {part} row has a class that the training rows have", "classes that both have")
+    return report.Final(
+        Splits(train, known["valid"][0], known["test"][0]),
+        output,
+        parts.rejected + known["valid"][1] + known["test"][1],
+        {"missing": dropped.missing, "outliers": dropped.outliers},
+    )
+
+
+def _known(table: Table, output: OutputColumn) -> tuple[Table, list[Rejected]]:
+    reasons = [output.usable(value) for value in table.values[output.name]]
+    keep = [row for row, reason in enumerate(reasons) if reason is None]
+    rejected = [rejected_row(table, row, f"{output.name}: {reason}") for row, reason in enumerate(reasons) if reason]
+    return table.take(keep), rejected
+
+
+def _in_order(rejected: Sequence[Rejected]) -> list[Rejected]:
+    return sorted(rejected, key=lambda row: (row.file, row.line, row.reason))

@@ -1,0 +1,156 @@
+"""What was found while rows became splits, as plain JSON and as lines for the user."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from trimtab.columns import OutputColumn, parse
+from trimtab.columns.label import LabelColumn
+from trimtab.data import clean, doubts, leaks
+from trimtab.data.fold import each, lacking
+from trimtab.data.read import Loaded
+from trimtab.data.roles import Automatic, Roles
+from trimtab.data.split import Cut
+from trimtab.data.table import Splits, Table
+from trimtab.data.working import Working, place, short
+from trimtab.progress import Progress
+from trimtab.rows import Rejected
+
+EXAMPLES = 10  # conflicts and leaks that are shown
+
+
+@dataclass(frozen=True)
+class Final:
+    """The splits as they are learned from and measured on."""
+
+    splits: Splits
+    output: OutputColumn
+    rejected: list[Rejected]
+    dropped: dict[str, int]
+
+
+def build(data: Loaded, test: Loaded | None, rows: Working, cut: Cut, final: Final, roles: Roles) -> dict[str, Any]:
+    """The report of `Prepared`."""
+    splits: dict[str, Table] = {"train": final.splits.train, "valid": final.splits.valid, "test": final.splits.test}
+    files = [*data.files, *(test.files if test else [])]
+    return {
+        "files": [{"file": file.file, "rows": file.rows, "rejected": file.rejected} for file in files],
+        "rows_read": rows.found["rows_read"],
+        "rows": {part: len(table) for part, table in splits.items()},
+        "split": cut.how,
+        "balance": {part: _balance(table, roles) for part, table in splits.items()},
+        "missing": {name: _missing(final.splits.train, name, rule) for name, rule in roles.inputs.items()},
+        "rejected": reasons(final.rejected),
+        "duplicates": rows.found["duplicates"],
+        "conflicts": rows.found["conflicts"],
+        "dropped": final.dropped,
+        "leaks": rows.found["leaks"] | _near(splits, roles),
+        "suspicious": [asdict(doubt) for doubt in _suspicious(final.splits.train, roles)],
+        "notes": [*data.notes, *(test.notes if test else []), *_small_classes(final, roles)],
+    }
+
+
+def _balance(table: Table, roles: Roles) -> dict[str, float]:
+    """Rows of each class; for a number, its mean, spread and range."""
+    values = table.values[roles.output_name]
+    if roles.output.type != "number":
+        return dict(sorted(Counter(each(parse.label, values)).items()))
+    numbers = clean.numbers(values)
+    figures = {"mean": numbers.mean(), "std": numbers.std(), "min": numbers.min(), "max": numbers.max()}
+    return {name: round(float(figure), 6) for name, figure in figures.items()}
+
+
+def _missing(train: Table, name: str, rule: clean.Rules) -> int:
+    return sum(lacking(train.values[name], text=rule.column.type == "text"))
+
+
+def reasons(rejected: Sequence[Rejected]) -> dict[str, int]:
+    """Rows by reason; the particulars of a reason (after a colon or in quotes) are left out."""
+    return dict(Counter(_family(row.reason) for row in rejected).most_common())
+
+
+def _family(reason: str) -> str:
+    head, colon, tail = reason.partition(": ")
+    kept = reason if colon and tail.startswith("no ") and "'" not in tail else head
+    return kept.partition(" '")[0]
+
+
+def _near(splits: Mapping[str, Table], roles: Roles) -> dict[str, Any]:
+    """Near-duplicates of training rows among held-out ones, by their texts."""
+    texts = [name for name, rule in roles.inputs.items() if rule.column.type == "text"]
+    if not texts:
+        return {}
+    joined = {part: _joined(table, texts) for part, table in splits.items()}
+    found = {part: leaks.near(joined["train"], joined[part]) for part in ("valid", "test")}
+    examples = [
+        {
+            "similarity": round(near.similarity, 3),
+            part: short(joined[part][near.held]),
+            "train": short(joined["train"][near.train]),
+            "lines": [place(splits[part].origins[near.held]), place(splits["train"].origins[near.train])],
+        }
+        for part, pairs in reversed(found.items())
+        for near in sorted(pairs, key=lambda near: -near.similarity)
+    ]
+    return {"near": {part: len(pairs) for part, pairs in found.items()}, "examples": examples[:EXAMPLES]}
+
+
+def _joined(table: Table, names: Sequence[str]) -> list[str]:
+    return [" \n ".join(map(parse.text, row)) for row in zip(*(table.values[name] for name in names), strict=True)]
+
+
+def _suspicious(train: Table, roles: Roles) -> list[doubts.Doubt]:
+    inputs = {name: (rule.column.type, train.values[name]) for name, rule in roles.inputs.items()}
+    return doubts.giveaways(inputs, train.values[roles.output_name], roles.output.type)
+
+
+def _small_classes(final: Final, roles: Roles) -> list[str]:
+    """Classes that are not measured, and names that differ only in case."""
+    if not isinstance(final.output, LabelColumn):
+        return []
+    tested = {parse.label(value) for value in final.splits.test.values[roles.output_name]}
+    untested = [name for name in final.output.classes if name not in tested]
+    folded = Counter(name.casefold() for name in final.output.classes)
+    twins = [name for name in final.output.classes if folded[name.casefold()] > 1]
+    notes = [f"no test row has the class {', '.join(untested[:10])}: its quality is not measured"] if untested else []
+    return notes + ([f"classes that differ only in case: {', '.join(twins)}"] if twins else [])
+
+
+def _choices(automatic: Sequence[Automatic]) -> list[str]:
+    """A line for each choice; the types of many columns share one."""
+    by_type: dict[str, list[Automatic]] = {}
+    for choice in automatic:
+        if choice.key.startswith("inputs.") and choice.value != "ignore":
+            by_type.setdefault(choice.value, []).append(choice)
+    shared = {type_name: choices for type_name, choices in by_type.items() if len(choices) > 3}
+    lines = [
+        f"inputs: {len(choices)} columns of type {type_name}: {', '.join(c.key.partition('.')[2] for c in choices)}"
+        for type_name, choices in shared.items()
+    ]
+    grouped = [choice for choices in shared.values() for choice in choices]
+    return lines + [f"{c.key}: {c.value} ({c.reason})" for c in automatic if c not in grouped]
+
+
+def tell(progress: Progress, automatic: Sequence[Automatic], report: Mapping[str, Any]) -> None:
+    """One line for each thing that the user should know before training."""
+    for line in _choices(automatic):
+        progress.note(line)
+    rejected, conflicts, leaked = sum(report["rejected"].values()), report["conflicts"], report["leaks"]
+    near = leaked.get("near", {})
+    lines = [
+        (rejected, f"{rejected:,} rows set aside: {report['rejected']}"),
+        (report["duplicates"]["dropped"], f"{report['duplicates']['dropped']:,} repeated rows dropped"),
+        (conflicts["groups"], f"{conflicts['groups']:,} sets of equal rows disagree on the answer"),
+        (leaked["exact_removed"], f"rows left out because an equal row is measured on: {leaked['exact_removed']}"),
+        (near.get("test"), f"{near.get('test', 0):,} test rows are near-duplicates of training rows"),
+    ]
+    for happened, text in lines:
+        if happened:
+            progress.note(text)
+    for doubt in report["suspicious"]:
+        progress.note(f"{doubt['column']}: {doubt['text']}")
+    for note in report["notes"]:
+        progress.note(note)

@@ -1,0 +1,132 @@
+"""What each column is for: input, output or split mark. Settled, and checked, before any row is touched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from trimtab import columns
+from trimtab.columns import InputColumn, OutputColumn
+from trimtab.data import clean, infer
+from trimtab.data.table import Table
+from trimtab.errors import nearest, problem, several
+from trimtab.spec import Clean, Fractions, Spec, Typed, typed
+
+
+@dataclass(frozen=True)
+class Automatic:
+    """An automatic choice: the spec's key, the value taken and why."""
+
+    key: str
+    value: Any
+    reason: str
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What each column is for, settled before any row is touched."""
+
+    inputs: dict[str, clean.Rules]
+    output_name: str
+    output: Typed
+    split_name: str | None
+    shares: Fractions
+    drop_duplicates: bool
+    automatic: list[Automatic]
+
+    @property
+    def has_text(self) -> bool:
+        """Whether equal rows are copies rather than chance."""
+        return any(rule.column.type == "text" for rule in self.inputs.values())
+
+    @property
+    def needed(self) -> list[str]:
+        """Columns that training rows must have."""
+        return [*self.inputs, self.output_name]
+
+
+def settle(spec: Spec, table: Table) -> Roles:
+    """The role and type of every column. Raises TrimtabError for names and types that do not fit."""
+    split_name = spec.split if isinstance(spec.split, str) else None
+    _check_names(spec, table, split_name)
+    inputs, automatic = _inputs(spec, table, split_name)
+    if not inputs:
+        reasons = "; ".join(f"{choice.key.partition('.')[2]}: {choice.reason}" for choice in automatic)
+        raise problem("inputs", f"no column is left to learn from ({reasons})", do="name them: inputs: {column: type}")
+    output, chosen = _output(spec, table)
+    automatic += chosen
+    is_text = any(column.type == "text" for column in inputs.values())
+    drop, chosen = _duplicates(spec.clean, is_text)
+    return Roles(
+        inputs={name: clean.rules(column, spec.clean) for name, column in inputs.items()},
+        output_name=spec.output_name,
+        output=output,
+        split_name=split_name,
+        shares=spec.split if isinstance(spec.split, Fractions) else Fractions.model_validate({}),
+        drop_duplicates=drop,
+        automatic=automatic + chosen,
+    )
+
+
+def _check_names(spec: Spec, table: Table, split_name: str | None) -> None:
+    """Raises one TrimtabError for all columns that are named but not there, or named twice."""
+    places = [("output", spec.output_name), *((f"inputs.{name}", name) for name in spec.inputs or ())]
+    places += [("split", split_name)] if split_name else []
+    missing = [
+        problem(place, f"the data has no column named {name!r}", nearest(name, table.values))
+        for place, name in places
+        if name not in table.values
+    ]
+    twice = [
+        problem(f"inputs.{name}", f"{name!r} is also the {role}", do=f"take {name!r} out of the inputs")
+        for role, name in (("output", spec.output_name), ("split column", split_name))
+        if name in (spec.inputs or ()) and typed((spec.inputs or {})[str(name)]).type != "ignore"
+    ]
+    if split_name == spec.output_name:
+        twice.append(problem("split", f"{split_name!r} is also the output", "a column that names train and test rows"))
+    if missing or twice:
+        raise several(missing + twice)
+
+
+def _inputs(spec: Spec, table: Table, split_name: str | None) -> tuple[dict[str, Typed], list[Automatic]]:
+    """Input columns in the order of the data, and the automatic choices among them."""
+    if spec.inputs is not None:
+        wanted = {name: typed(column) for name, column in spec.inputs.items()}
+        found = {name: column for name, column in wanted.items() if column.type != "ignore"}
+        for name, column in found.items():
+            _check_kind(column.type, InputColumn, f"inputs.{name}", "the types of inputs are text, number, category")
+        return found, []
+    candidates = [name for name in table.values if name not in (spec.output_name, split_name)]
+    inferred = {name: infer.input_type(name, table.values[name]) for name in candidates}
+    automatic = [Automatic(f"inputs.{name}", look.type, look.reason) for name, look in inferred.items()]
+    return {name: Typed(type=look.type) for name, look in inferred.items() if look.type != "ignore"}, automatic
+
+
+def _output(spec: Spec, table: Table) -> tuple[Typed, list[Automatic]]:
+    if spec.output_type is not None:
+        where = f"output.{spec.output_name}"
+        _check_kind(spec.output_type.type, OutputColumn, where, "the types of outputs are label, number")
+        return spec.output_type, []
+    look = infer.output_type(spec.output_name, table.values[spec.output_name])
+    return Typed(type=look.type), [Automatic(f"output.{spec.output_name}", look.type, look.reason)]
+
+
+def _check_kind(type_name: str, wanted: type, where: str, allowed: str) -> None:
+    if not issubclass(columns.kind(type_name, where), wanted):
+        raise problem(where, f"a column of type {type_name!r} cannot stand here", allowed)
+
+
+def _duplicates(wanted: Clean, has_text: bool) -> tuple[bool, list[Automatic]]:
+    """Whether equal rows are dropped. Without text they may be equal by chance: then only when the user says so."""
+    if wanted.duplicates == "drop" and not has_text and "duplicates" not in wanted.model_fields_set:
+        reason = "rows without text can be equal by chance: they are kept, and equal rows share a split"
+        return False, [Automatic("clean.duplicates", "keep", reason)]
+    return wanted.duplicates == "drop", []
+
+
+def check_test(spec: Spec, test: Table, roles: Roles) -> None:
+    """Raises TrimtabError when the test file lacks a column that is needed."""
+    missing = [name for name in roles.needed if name not in test.values]
+    if missing:
+        listed = ", ".join(repr(name) for name in missing)
+        raise problem(f"test: {spec.test}", f"no column named {listed}", f"the columns are {', '.join(test.values)}")

@@ -1,0 +1,77 @@
+"""Rows on their way into splits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from trimtab.columns import parse
+from trimtab.data.clean import numbers
+from trimtab.data.fold import each
+from trimtab.data.roles import Roles
+from trimtab.data.split import Part
+from trimtab.data.table import Origin, Table
+from trimtab.rows import Rejected
+
+SHORT = 200  # characters of a cell that messages and reports show
+
+
+@dataclass(frozen=True)
+class Working:
+    """Rows on their way into splits, and those that were set aside."""
+
+    table: Table
+    given: list[Part | None]
+    keys: list[bytes]
+    rejected: list[Rejected]
+    found: dict[str, Any]
+
+    def take(
+        self, rows: Sequence[int], rejected: Sequence[Rejected] = (), found: Mapping[str, Any] | None = None
+    ) -> Working:
+        """Some of the rows, in their order; more that were set aside, and more to report."""
+        return Working(
+            self.table if len(rows) == len(self.table) else self.table.take(rows),
+            [self.given[row] for row in rows],
+            [self.keys[row] for row in rows],
+            [*self.rejected, *rejected],
+            self.found | dict(found or {}),
+        )
+
+    def strata(self, roles: Roles) -> list[str]:
+        """What a cut keeps in proportion: the label of each row; of a number, the tenth of the rows that it is in."""
+        if roles.output.type != "number":
+            return self.answers(roles)
+        found = numbers(self.table.values[roles.output_name])
+        edges = np.quantile(found, np.linspace(0.1, 0.9, 9))
+        return [str(tenth) for tenth in np.searchsorted(edges, found, "right")]
+
+    def answers(self, roles: Roles) -> list[str]:
+        """The answer of each row as text, to compare."""
+        return each(parse.label, self.table.values[roles.output_name])
+
+    def set_aside(self, reasons: Mapping[int, str], found: Mapping[str, Any] | None = None) -> Working:
+        """The rows without those that have a reason to go."""
+        rejected = [rejected_row(self.table, row, reason) for row, reason in sorted(reasons.items())]
+        return self.take([row for row in range(len(self.table)) if row not in reasons], rejected, found)
+
+
+def rejected_row(table: Table, row: int, reason: str) -> Rejected:
+    """A row of a table, set aside."""
+    origin = table.origins[row]
+    cells = ", ".join(f"{name}={short(column[row])}" for name, column in table.values.items())
+    return Rejected(origin.file, origin.line, reason, cells)
+
+
+def short(value: Any) -> str:
+    """A cell as text, cut after SHORT characters."""
+    text = "" if value is None else str(value)
+    return text if len(text) <= SHORT else text[: SHORT - 3] + "..."
+
+
+def place(origin: Origin) -> str:
+    """`file:line`, as editors take it."""
+    return f"{origin.file}:{origin.line}"

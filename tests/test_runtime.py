@@ -1,0 +1,154 @@
+"""The one path from rows to predictions."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_bundle import ROWS, build, expected
+
+from trimtab import runtime
+from trimtab.bundle import store
+from trimtab.errors import TrimtabError
+
+HEAVY = {"torch", "transformers", "sklearn", "scipy", "polars", "pandas", "matplotlib", "onnx", "typer", "rich"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("runtime"))
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> runtime.Model:
+    return runtime.load(folder, threads=1)
+
+
+def test_answers_are_those_of_the_network_in_the_order_of_the_rows(model: runtime.Model) -> None:
+    rows = [ROWS[place] for place in np.random.default_rng(1).integers(0, len(ROWS), 300)]
+    outputs = model.predict(rows).outputs
+    assert outputs.shape == (300, 3)
+    wanted = np.array([expected(model.inputs, 3, row) for row in rows])
+    assert np.abs(outputs - wanted).max() < 1e-5
+
+
+def test_a_row_has_the_same_answer_alone_and_among_others(model: runtime.Model) -> None:
+    together = model.predict(ROWS)
+    for place, row in enumerate(ROWS):
+        alone = model.predict([row])
+        assert np.abs(alone.outputs[0] - together.outputs[place]).max() < 1e-5
+        assert alone[0] == together[place]
+
+
+def test_a_csv_cell_and_a_json_value_get_the_same_answer(model: runtime.Model) -> None:
+    written = {"review": "warm", "stars": "4,5", "shop": "north"}
+    assert np.array_equal(model.predict([written]).outputs, model.predict([written | {"stars": 4.5}]).outputs)
+
+
+def test_predictions_can_be_read_as_columns_and_as_rows(model: runtime.Model) -> None:
+    predictions = model.predict(ROWS)
+    assert len(predictions) == len(list(predictions)) == len(ROWS)
+    assert list(predictions.answers) == ["mood", "confidence"]
+    assert predictions.rows()[2] == predictions[2]
+    assert predictions[2]["mood"] == predictions.answers["mood"][2]
+    assert all(answer["mood"] in {"good", "bad", "so"} for answer in predictions)
+
+
+def test_no_rows_are_no_mistake(model: runtime.Model) -> None:
+    assert model.predict([]).rows() == []
+    assert model.outputs({"review": [], "stars": [], "shop": []}).shape == (0, 3)
+
+
+def test_what_a_row_lacks_counts_as_missing(model: runtime.Model) -> None:
+    lacking = model.predict([{"review": "warm"}, {"stars": "3", "review": "cold"}]).outputs
+    spelled = model.predict([{"review": "warm", "stars": None, "shop": ""}, {"review": "cold", "stars": 3}]).outputs
+    assert np.array_equal(lacking, spelled)
+
+
+def test_rows_without_the_text_are_refused_with_the_nearest_name(model: runtime.Model) -> None:
+    with pytest.raises(TrimtabError, match=r"no column named 'review'(?s:.*)did you mean 'reviews'"):
+        model.predict([{"reviews": "warm", "stars": 1}])
+    with pytest.raises(TrimtabError, match=r"row 0: found 'warm'(?s:.*)mapping"):
+        model.predict(["warm"])  # type: ignore[list-item]
+
+
+# ------------------------------------------------------------------------------------------------------- loading
+
+
+def spoiled(folder: Path, tmp_path: Path, name: str, content: bytes) -> Path:
+    """A copy of the bundle with one file changed behind the manifest's back."""
+    copy = Path(shutil.copytree(folder, tmp_path / "spoiled"))
+    (copy / name).write_bytes(content)
+    return copy
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "columns/stars.json", "columns/review.tokenizer.json", "golden.jsonl"])
+def test_a_changed_serving_file_is_never_loaded(folder: Path, tmp_path: Path, name: str) -> None:
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    with pytest.raises(TrimtabError, match=f"the bundle is damaged: changed: {name}"):
+        runtime.load(spoiled(folder, tmp_path, name, bytes(content)))
+
+
+def test_a_serving_copy_without_the_card_answers(folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "serving"
+    for name in store.serving_files(store.read_manifest(folder)):
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / name, copy / name)
+    assert runtime.load(copy).predict(ROWS).rows() == runtime.load(folder).predict(ROWS).rows()
+
+
+def rewritten(folder: Path, tmp_path: Path, name: str, content: bytes) -> Path:
+    """A copy with one file changed and the manifest made to fit, as if the bundle had been made so."""
+    copy = spoiled(folder, tmp_path, name, content)
+    store.write_manifest(copy, store.read_manifest(copy))
+    return copy
+
+
+def test_a_machine_that_computes_other_answers_is_noticed(folder: Path, tmp_path: Path) -> None:
+    lines = [json.loads(line) for line in (folder / "golden.jsonl").read_text().splitlines()]
+    lines[1]["outputs"][0] += 3e-4
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    with pytest.raises(TrimtabError, match=r"golden row 2 is answered differently here, by 0\.0003"):
+        runtime.load(rewritten(folder, tmp_path, "golden.jsonl", text.encode()))
+
+
+def test_a_model_that_cannot_be_run_says_so(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrimtabError, match=r"model.onnx: ONNX Runtime .* cannot load it"):
+        runtime.load(rewritten(folder, tmp_path, "model.onnx", b"not a graph"))
+
+
+def test_all_golden_rows_are_replayed_exactly_where_they_were_made(model: runtime.Model, folder: Path) -> None:
+    replayed = runtime.replay(model, runtime.read_golden(folder))
+    assert replayed == runtime.Replayed(len(ROWS), 0.0)
+
+
+def test_golden_rows_keep_values_that_json_cannot_hold(model: runtime.Model) -> None:
+    rows = [
+        {"review": 3.0, "stars": float("nan"), "shop": np.int64(4), "extra": 1},
+        {"review": ["a"], "stars": np.float32(2)},
+    ]
+    lines = json.loads(json.dumps(runtime.record_golden(model, rows), allow_nan=False))
+    assert lines[0]["row"] == {"review": 3.0, "stars": None, "shop": 4}
+    assert runtime.replay(model, lines).rows == 2
+    together = model.predict(rows).outputs
+    assert np.abs(together - np.array([line["outputs"] for line in lines])).max() < 1e-5
+
+
+def test_answering_loads_no_training_package(folder: Path) -> None:
+    program = (
+        "import sys\n"
+        "from trimtab import runtime\n"
+        f"print(runtime.load({str(folder)!r}).predict([{ROWS[0]!r}]).rows()[0]['mood'])\n"
+        f"heavy = {HEAVY!r}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    source = str(Path(runtime.__file__).parents[1])
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env={"PYTHONPATH": source})
+    assert done.stderr == ""
+    assert done.stdout.strip() in {"good", "bad", "so"}
