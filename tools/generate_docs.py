@@ -1,9 +1,11 @@
-"""Write docs/spec.md from the spec's models and docs/cli.md from the commands; `--check` fails when they are stale."""
+"""Write what is generated: docs/spec.md, docs/cli.md and the tree in README.md; `--check` fails when one is stale."""
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -16,8 +18,12 @@ from pydantic import BaseModel
 from trimtab import registry
 from trimtab.spec import METRICS, UNITS, Clean, Compress, Fractions, Lora, Spec, Train
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
-WIDTH = 100  # columns of a help text
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+README = ROOT / "README.md"
+SOURCE = ROOT / "src" / "trimtab"
+WIDTH = 100  # columns of a help text, and of a line of the tree
+TREE = re.compile(r"(?<=<!-- tree: written by make docs -->\n```text\n).*?(?=```\n)", re.DOTALL)
 
 # Where each part of the spec stands in the file, in the order of the page.
 PARTS: dict[str, type[BaseModel]] = {
@@ -29,6 +35,11 @@ PARTS: dict[str, type[BaseModel]] = {
     "compress": Compress,
 }
 SECTION_OF = {model.__name__: place for place, model in PARTS.items()}
+OTHER_FILES = {
+    "py.typed": "this package has type hints",
+    "card.css": "how the card looks",
+    "card.html": "the card's page",
+}
 PLAIN_TYPES = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false"}
 BOUNDS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
 BETTER = {True: "more", False: "less"}
@@ -56,18 +67,18 @@ def main(arguments: list[str]) -> int:
     for path, text in pages().items():
         if path.is_file() and path.read_text(encoding="utf-8") == text:
             continue
-        stale.append(path.name)
+        stale.append(str(path.relative_to(ROOT)))
         if "--check" not in arguments:
             path.write_text(text, encoding="utf-8")
     if "--check" not in arguments or not stale:
         return 0
-    sys.stderr.write(f"stale: {', '.join(stale)} in docs/\n  do: make docs\n")
+    sys.stderr.write(f"stale: {', '.join(stale)}\n  do: make docs\n")
     return 1
 
 
 def pages() -> dict[Path, str]:
     """Every generated page and its text."""
-    return {DOCS / "spec.md": spec_page(), DOCS / "cli.md": cli_page()}
+    return {DOCS / "spec.md": spec_page(), DOCS / "cli.md": cli_page(), README: readme()}
 
 
 # ------------------------------------------------------------------------------------------------------- spec.md
@@ -208,6 +219,49 @@ def help_text(name: str, command: Callable[..., Any]) -> str:
     parsed = typer.main.get_command(app)
     context = parsed.make_context(f"trimtab {name}", [], resilient_parsing=True, terminal_width=WIDTH)
     return "\n".join(line.rstrip() for line in parsed.get_help(context).strip().splitlines())
+
+
+# ------------------------------------------------------------------------------------------------------ README.md
+
+
+def readme() -> str:
+    """README.md with the tree of src/trimtab as it is now; everything else in it is written by hand."""
+    text = README.read_text(encoding="utf-8")
+    if not TREE.search(text):
+        raise SystemExit(f"{README.name}: the marks around the tree are missing")
+    return TREE.sub(lambda _: tree(), text)
+
+
+def tree() -> str:
+    """One line per file of src/trimtab: its name, and what its docstring says in one sentence."""
+    lines = [("src/trimtab/", ""), *_tree(SOURCE, 1)]
+    column = max(len(name) for name, _ in lines) + 2
+    return "".join(f"{name:<{column}}{_cut(said, WIDTH + 20 - column)}".rstrip() + "\n" for name, said in lines)
+
+
+def _tree(folder: Path, depth: int) -> Iterator[tuple[str, str]]:
+    paths = sorted(folder.iterdir(), key=lambda path: (path.is_dir(), path.name))
+    for path in paths:
+        if path.suffix == ".py":
+            yield f"{'  ' * depth}{path.name}", _first_sentence(path)
+        elif (path / "__init__.py").is_file():
+            yield f"{'  ' * depth}{path.name}/", ""
+            yield from _tree(path, depth + 1)
+        elif path.is_file():
+            yield f"{'  ' * depth}{path.name}", OTHER_FILES[path.name]
+
+
+def _first_sentence(path: Path) -> str:
+    line = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
+    return line.partition(". ")[0].removesuffix(".")
+
+
+def _cut(text: str, width: int) -> str:
+    """The text, cut at the last mark that leaves it whole enough."""
+    if len(text) <= width:
+        return text
+    marks = [mark.start() for mark in re.finditer(r"[:;,(]", text[:width])]
+    return text[: marks[-1]].rstrip() if marks else text[:width].rpartition(" ")[0]
 
 
 if __name__ == "__main__":

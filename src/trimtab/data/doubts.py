@@ -99,7 +99,11 @@ _PHONE = re.compile(
     r"(?<![\w.+-])(\+\d{1,3}[ .-]?)?(\(\d{2,5}\)[ .-]?)?\d{2,5}([ .-]\d{2,5}){1,5}(?![\w-])|(?<![\w.])\+\d{9,14}(?!\d)"
 )
 _CARD = re.compile(r"(?<![\w.-])[3-6]\d{3}(?:[ -]?\d{2,6}){2,4}(?![\w-])")
-_NOT_PHONE = re.compile(r"\d{4}[-./ ]\d{1,2}[-./ ]\d{1,2}|\d{1,2}[-./ ]\d{1,2}[-./ ]\d{2,4}|(\d{1,3}\.){3}\d{1,3}")
+# Dates, times, IP addresses and decimal numbers: digits in groups that are no telephone numbers.
+_NOT_PHONE = re.compile(
+    r"(?<!\d)(\d{4}[-./ ]\d{1,2}[-./ ]\d{1,2}|\d{1,2}[-./ ]\d{1,2}[-./ ]\d{4}|(\d{1,3}\.){3}\d{1,3}|\d+\.\d+)(?!\d)"
+    r"|\d{1,2}:\d{2}(:\d{2})?"
+)
 
 
 def luhn(digits: str) -> bool:
@@ -115,10 +119,9 @@ def _is_card(text: str) -> bool:
 
 def _is_phone(text: str) -> bool:
     """Nine to fifteen digits in groups, or after a plus; neither a date, an IP address nor a card number."""
-    for match in _PHONE.finditer(text):
-        written = match.group()
-        digits = re.sub(r"\D", "", written)
-        if 9 <= len(digits) <= 15 and not _NOT_PHONE.fullmatch(written.strip()) and not _is_card(written):
+    for match in _PHONE.finditer(_NOT_PHONE.sub(";", text)):
+        digits = re.sub(r"\D", "", match.group())
+        if 9 <= len(digits) <= 15 and not _is_card(match.group()):
             return True
     return False
 

@@ -134,18 +134,22 @@ def _choices(automatic: Sequence[Automatic]) -> list[str]:
     return lines + [f"{c.key}: {c.value} ({c.reason})" for c in automatic if c not in grouped]
 
 
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items())
+
+
 def tell(progress: Progress, automatic: Sequence[Automatic], report: Mapping[str, Any]) -> None:
     """One line for each thing that the user should know before training."""
     for line in _choices(automatic):
         progress.note(line)
-    rejected, conflicts, leaked = sum(report["rejected"].values()), report["conflicts"], report["leaks"]
-    near = leaked.get("near", {})
+    conflicts, leaked = report["conflicts"]["groups"], report["leaks"]["exact_removed"]
+    near = {part: count for part, count in report["leaks"].get("near", {}).items() if count}
     lines = [
-        (rejected, f"{rejected:,} rows set aside: {report['rejected']}"),
-        (report["duplicates"]["dropped"], f"{report['duplicates']['dropped']:,} repeated rows dropped"),
-        (conflicts["groups"], f"{conflicts['groups']:,} sets of equal rows disagree on the answer"),
-        (leaked["exact_removed"], f"rows left out because an equal row is measured on: {leaked['exact_removed']}"),
-        (near.get("test"), f"{near.get('test', 0):,} test rows are near-duplicates of training rows"),
+        (report["rejected"], f"rows set aside: {_listed(report['rejected'])}"),
+        (report["duplicates"]["dropped"], f"repeated rows dropped: {report['duplicates']['dropped']:,}"),
+        (conflicts, f"sets of equal rows that disagree on the answer: {conflicts:,}"),
+        (leaked, f"rows left out because an equal row is measured on: {_listed(leaked)}"),
+        (near, f"near-duplicates of training rows among those measured on: {_listed(near)}"),
     ]
     for happened, text in lines:
         if happened:

@@ -130,9 +130,8 @@ def _first(stratum: Sequence[bytes], members: dict[bytes, list[int]], share: flo
     wanted = max(1, int(rows * share + 0.5)) if rows >= SMALLEST else 0
     found: list[int] = []
     for key in stratum:
-        if len(found) + len(members[key]) / 2 > wanted:
-            break
-        found += members[key]
+        if len(found) + len(members[key]) / 2 <= wanted:
+            found += members[key]
     return found
 
 

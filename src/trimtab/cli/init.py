@@ -1,0 +1,169 @@
+"""`trimtab init`: look at data, say what was found, write a spec."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+from rich.markup import escape
+from rich.table import Table
+
+from trimtab.cli._view import console, print_json, result
+from trimtab.data.profile import ColumnProfile, Profile, profile
+from trimtab.errors import problem
+
+_WIDTH = 20  # characters of a class name that are shown
+_FEW = 8  # classes that are shown
+
+
+def command(
+    data: Annotated[list[str], typer.Argument(metavar="DATA...", help="csv, tsv, json lines or parquet files.")],
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", help="The column to predict. Default: guessed.")
+    ] = None,
+    to: Annotated[Path, typer.Option("--to", help="The spec to write.")] = Path("trimtab.yaml"),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a spec that is there already.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The profile as one JSON object on stdout.")] = False,
+) -> None:
+    """Look at your data, say what was found and what is doubtful, and write a spec for it.
+
+    Example: trimtab init reviews.csv --output sentiment
+    """
+    if to.exists() and not force:
+        raise problem(str(to), "there is such a file already", do="choose another name with --to, or use --force")
+    if not to.parent.is_dir():
+        raise problem(str(to), f"no folder {str(to.parent)!r}", do=f"mkdir -p {to.parent}")
+    found = profile(data, Path(), output)
+    to.write_text(spec_text(found, [_relative(one, to.parent) for one in data], data), encoding="utf-8")
+    if as_json:
+        print_json(asdict(found) | {"spec": str(to)})
+    else:
+        _show(found)
+    console.print(f"\n{to} is written. Next: trimtab launch {to}", markup=False, soft_wrap=True)
+
+
+def _relative(file: str, folder: Path) -> str:
+    """A data file's name as the spec in `folder` has to say it."""
+    return file if os.path.isabs(file) else os.path.relpath(file, folder)
+
+
+# --------------------------------------------------------------------------------------------------------- spec
+
+
+def spec_text(found: Profile, files: Sequence[str], given: Sequence[str]) -> str:
+    """A short commented `trimtab.yaml`; what was left out stands in it as a comment, with the reason."""
+    lines = [
+        f"# Written by `trimtab init {' '.join(given)}` from {found.rows:,} rows; every other key has a default.",
+        f"data: {_scalar(files[0]) if len(files) == 1 else _list(files)}",
+        "inputs:",
+        *(
+            _input_line(found, column)
+            for column in found.columns
+            if column.name not in (found.output.value, found.split)
+        ),
+        f"output: {{{_scalar(found.output.value)}: {found.output_type}}}  # {found.output.reason}; {_about(found)}",
+        *([f"split: {_scalar(found.split)}  # its cells say train, valid or test"] if found.split else []),
+        "gates:  # all must hold, on unseen rows and for the files that are served, or nothing is released",
+        f"  {_quality_gate(found)}",
+        '  # size: "<= 100 MB"    # what serving needs on disk',
+        '  # latency: "<= 20 ms"  # one row, tokenising included, median',
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _input_line(found: Profile, column: ColumnProfile) -> str:
+    given_away = [doubt.text for doubt in found.doubts if doubt.column == column.name and doubt.kind == "giveaway"]
+    name = _scalar(column.name)
+    if given_away:
+        return f"  {name}: ignore  # {column.type}, but {_comment(given_away[0])}"
+    return f"  {name}: {column.type}  # {_comment(column.reason)}"
+
+
+def _comment(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _scalar(text: str) -> str:
+    """A string as YAML writes it, in flow style too: quoted where it would be read as something else."""
+    written = yaml.safe_dump([text], default_flow_style=True, allow_unicode=True, width=10**6).strip()[1:-1]
+    return json.dumps(text, ensure_ascii=False) if "\n" in written else written
+
+
+def _list(texts: Sequence[str]) -> str:
+    return f"[{', '.join(map(_scalar, texts))}]"
+
+
+def _about(found: Profile) -> str:
+    if found.output_type == "number":
+        return f"from {found.answers['min']:g} to {found.answers['max']:g}"
+    return _comment(f"{len(found.answers)} classes: {_shares(found)}")
+
+
+def _shares(found: Profile) -> str:
+    total = sum(found.answers.values())
+    shown = [f"{_cut(name)} {count / total:.0%}" for name, count in list(found.answers.items())[:_FEW]]
+    return ", ".join(shown) + (", ..." if len(found.answers) > _FEW else "")
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= _WIDTH else name[: _WIDTH - 3] + "..."
+
+
+def _quality_gate(found: Profile) -> str:
+    """A first bound, a little more than half of the way from guessing to perfect; the user knows better."""
+    if found.output_type == "number":
+        return 'r2: ">= 0.3"  # share of the variance that is explained; always answering the mean gets 0'
+    name, count = next(iter(found.answers.items()))
+    share = count / sum(found.answers.values())
+    if share > 0.75:
+        return f'macro_f1: ">= 0.8"  # not accuracy: always answering {_cut(name)!r} would get {share:.2f} of that'
+    return f'accuracy: ">= {share + 0.6 * (1 - share):.2f}"  # always answering {_cut(name)!r} would get {share:.2f}'
+
+
+# ------------------------------------------------------------------------------------------------------- people
+
+
+def _show(found: Profile) -> None:
+    result.print(f"{escape(', '.join(found.files))}: {found.rows:,} rows, {len(found.columns)} columns", soft_wrap=True)
+    table = Table("column", "type", "why", "missing", "examples", box=None, header_style="bold")
+    for column in found.columns:
+        role = "[bold]output[/bold]: " if column.name == found.output.value else ""
+        missing = f"{column.missing / max(1, found.rows):.1%}" if column.missing else ""
+        about = f"{column.reason}{_figures(column)}"
+        table.add_row(
+            escape(column.name), role + column.type, escape(about), missing, escape(" | ".join(column.examples))
+        )
+    result.print(table)
+    for line in _remarks(found):
+        result.print(f"- {line}", markup=False, soft_wrap=True)
+
+
+def _figures(column: ColumnProfile) -> str:
+    figures = column.figures
+    if column.type == "text":
+        return f"; 95% have at most {figures['words_p95']:g}, the longest {figures['words_most']:g}"
+    if column.type == "number" and figures:
+        outside = f", {figures['outliers']:,.0f} outliers" if figures["outliers"] else ""
+        return f"; {figures['min']:g} to {figures['max']:g}, median {figures['median']:g}{outside}"
+    return ""
+
+
+def _remarks(found: Profile) -> list[str]:
+    """What the user should know, the answer first."""
+    lines = [f"output {found.output.value!r} ({found.output.reason}): {_about(found)}"]
+    counted = (
+        (found.rejected, "rows cannot be read and are set aside"),
+        (found.unanswered, "rows have no answer and are set aside"),
+        (found.repeated, "rows repeat the inputs of another row"),
+        (found.conflicts, "sets of equal rows disagree on the answer"),
+    )
+    lines += [f"{count:,} {text}" for count, text in counted if count]
+    lines += [f"column {found.split!r} says which rows are train, valid and test"] if found.split else []
+    lines += [f"{doubt.column}: {doubt.text} ({doubt.kind})" for doubt in found.doubts]
+    return lines + found.notes

@@ -1,0 +1,46 @@
+"""`trimtab sample`: fetch a small real data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from trimtab.cli._view import console, print_json, result
+from trimtab.data import samples
+
+
+def command(
+    name: Annotated[str | None, typer.Argument(help="Which one. Without it: the list of all.")] = None,
+    to: Annotated[Path | None, typer.Option("--to", help="The csv file to write. Default: NAME.csv")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there already.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Fetch a small real data set (pinned, hash-checked), for trying things.
+
+    Example: trimtab sample reviews --to reviews.csv
+    """
+    if name is None:
+        _list(as_json)
+        return
+    target = to or Path(f"{name}.csv")
+    count = samples.write(name, target, force)
+    if as_json:
+        print_json({"sample": name, "file": str(target), "rows": count})
+        return
+    sample = samples.SAMPLES[name]
+    console.print(f"{target}: {count:,} rows; {sample.source}; licence: {sample.licence}", markup=False, soft_wrap=True)
+    console.print(f"Next: trimtab init {target} --output {sample.output}", markup=False, soft_wrap=True)
+
+
+def _list(as_json: bool) -> None:
+    if as_json:
+        print_json({name: {"about": one.about, "source": one.source} for name, one in samples.SAMPLES.items()})
+        return
+    table = Table("name", "what", "source", "licence", box=None, header_style="bold")
+    for name, one in samples.SAMPLES.items():
+        table.add_row(name, *map(escape, (one.about, one.source, one.licence)))
+    result.print(table)

@@ -1,0 +1,225 @@
+"""A first look at a file: what its columns hold, which one is probably the answer, and what is doubtful."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trimtab.columns import parse
+from trimtab.columns.number import fence
+from trimtab.data import clean, doubts, fold, infer, read
+from trimtab.data.table import Table
+from trimtab.errors import problem
+
+_EXAMPLES = 3
+_SHORT = 60  # characters of an example
+MOST_CLASSES = 100  # of a column that is taken for the answer without being named
+
+# Names of columns that usually hold the answer, the surest first.
+OUTPUT_NAMES = (
+    "label",
+    "target",
+    "class",
+    "y",
+    "sentiment",
+    "category",
+    "output",
+    "outcome",
+    "answer",
+    "diagnosis",
+    "intent",
+    "topic",
+    "species",
+    "spam",
+    "fraud",
+    "churn",
+    "survived",
+    "rating",
+    "score",
+    "stars",
+    "quality",
+    "price",
+)
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A column or value that was chosen, and why."""
+
+    value: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ColumnProfile:
+    """One column: its type and why, its gaps, examples, and figures that fit its type (words, or a number's range)."""
+
+    name: str
+    type: str
+    reason: str
+    missing: int
+    distinct: int
+    examples: list[str]
+    figures: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What `trimtab init` tells; plain values throughout.
+
+    `answers`: rows of each class, the most frequent first, or the range of a number. `repeated`: rows whose inputs are
+    equal to those of an earlier row; `conflicts`: sets of equal rows with different answers.
+    """
+
+    files: list[str]
+    rows: int
+    rejected: int
+    columns: list[ColumnProfile]
+    output: Guess
+    output_type: str
+    split: str | None
+    answers: dict[str, float]
+    unanswered: int
+    repeated: int
+    conflicts: int
+    doubts: list[doubts.Doubt]
+    notes: list[str]
+
+    def column(self, name: str) -> ColumnProfile:
+        """The profile of a column."""
+        return next(column for column in self.columns if column.name == name)
+
+
+def profile(patterns: Sequence[str], folder: Path, output: str | None = None) -> Profile:
+    """Look at files (relative to `folder`). Raises TrimtabError when no column can be the output."""
+    found = read.load(patterns, folder)
+    table = found.table
+    if output is not None:
+        read.column(table, output, "--output", "the data")
+    looks = {name: infer.input_type(name, values) for name, values in table.values.items()}
+    split = next((name for name, values in table.values.items() if infer.is_split(name, values)), None)
+    guess = Guess(output, "named by --output") if output else _guess(table, looks)
+    answer = infer.output_type(guess.value, table.values[guess.value])
+    looks[guess.value] = answer
+    inputs = [name for name, look in looks.items() if look.type != "ignore" and name != guess.value]
+    answered = [row for row, gone in enumerate(fold.lacking(table.values[guess.value])) if not gone]
+    if not answered:
+        raise problem(f"output: {guess.value}", "no row has a value", "a column with the answers to learn")
+    rows = table.take(answered)
+    keys = fold.keys(rows, inputs) if inputs else []
+    given = fold.each(parse.label, rows.values[guess.value])
+    return Profile(
+        files=[file.file for file in found.files],
+        rows=len(table),
+        rejected=len(found.rejected),
+        columns=[_column(name, look, table.values[name]) for name, look in looks.items()],
+        output=guess,
+        output_type=answer.type,
+        split=split,
+        answers=_answers(rows.values[guess.value], answer.type),
+        unanswered=len(table) - len(rows),
+        repeated=len(keys) - len(set(keys)),
+        conflicts=clean.conflicts(range(len(keys)), keys, given),
+        doubts=_doubts(rows, looks, inputs, guess.value),
+        notes=found.notes,
+    )
+
+
+def _column(name: str, look: infer.Inferred, values: Sequence[Any]) -> ColumnProfile:
+    seen = infer.Look(name, values)
+    examples = list(dict.fromkeys(" ".join(text.split()) for text in seen.texts[:200]))[:_EXAMPLES]
+    return ColumnProfile(
+        name=name,
+        type=look.type,
+        reason=look.reason,
+        missing=len(values) - seen.present,
+        distinct=seen.distinct,
+        examples=[text if len(text) <= _SHORT else text[: _SHORT - 3] + "..." for text in examples],
+        figures=_FIGURES[look.type](values) if look.type in _FIGURES else {},
+    )
+
+
+def _words(values: Sequence[Any]) -> dict[str, float]:
+    counts = np.array([infer.words(parse.text(value)) for value in values])
+    figures = {"mean": counts.mean(), "p95": np.quantile(counts, 0.95), "most": counts.max()}
+    return {f"words_{name}": round(float(figure), 1) for name, figure in figures.items()}
+
+
+def _range(values: Sequence[Any]) -> dict[str, float]:
+    known = clean.numbers(values)
+    known = known[~np.isnan(known)]
+    if not len(known):
+        return {}
+    fences = fence(known, "iqr")
+    outside = int(((known < fences[0]) | (known > fences[1])).sum()) if fences else 0
+    figures = {"min": known.min(), "median": np.median(known), "mean": known.mean(), "max": known.max()}
+    return {name: float(f"{figure:.6g}") for name, figure in figures.items()} | {"outliers": outside}
+
+
+_FIGURES = {"text": _words, "number": _range}
+
+
+def _answers(values: Sequence[Any], type_name: str) -> dict[str, float]:
+    if type_name == "number":
+        return _range(values)
+    return dict(Counter(fold.each(parse.label, values)).most_common())
+
+
+def _doubts(rows: Table, looks: Mapping[str, infer.Inferred], inputs: Sequence[str], output: str) -> list[doubts.Doubt]:
+    columns = {name: (looks[name].type, rows.values[name]) for name in inputs}
+    texts = {name: rows.values[name] for name, look in looks.items() if look.type not in ("number", "label")}
+    headers = [name for name in looks if parse.is_missing(name) or _is_cell(name)]
+    no_header = [doubts.Doubt(name, "header", "looks like a value: is the first line a header?") for name in headers]
+    return no_header + doubts.giveaways(columns, rows.values[output], looks[output].type) + doubts.personal(texts)
+
+
+def _is_cell(name: str) -> bool:
+    """A column's name that looks like a value: a number, or a sentence."""
+    try:
+        return parse.number(name) is not None
+    except ValueError:
+        return len(name.split()) > 12
+
+
+# ----------------------------------------------------------------------------------------------------- guessing
+
+
+def _guess(table: Table, looks: Mapping[str, infer.Inferred]) -> Guess:
+    """The column to predict: by its name, else by its place, else by how few values it has."""
+    possible = [name for name, look in looks.items() if _can_be_output(name, look, table.values[name])]
+    by_name = sorted((_rank(name), place, name) for place, name in enumerate(possible) if _rank(name) is not None)
+    if by_name:
+        return Guess(by_name[0][2], "its name says so")
+    last = list(looks)[-1]
+    if last in possible and looks[last].type == "category":
+        return Guess(last, "the last column, with few different values")
+    few = sorted(
+        (infer.Look(name, table.values[name]).distinct, name) for name in possible if looks[name].type == "category"
+    )
+    if few:
+        return Guess(few[0][1], f"the column with the fewest different values ({few[0][0]})")
+    if last in possible:
+        return Guess(last, "the last column")
+    raise problem("output", "no column looks like an answer", ", ".join(looks), "name it: --output COLUMN")
+
+
+def _can_be_output(name: str, look: infer.Inferred, values: Sequence[Any]) -> bool:
+    if look.type == "number":
+        return True
+    seen = infer.Look(name, values)
+    return look.type == "category" and 2 <= seen.distinct <= MOST_CLASSES and seen.distinct_share <= 0.5
+
+
+def _rank(name: str) -> int | None:
+    """Place in OUTPUT_NAMES of a name, or of one of its words; whole names come first."""
+    plain = name.strip().casefold()
+    if plain in OUTPUT_NAMES:
+        return OUTPUT_NAMES.index(plain)
+    parts = [part for part in re.split(r"[\W_]+", plain) if part in OUTPUT_NAMES and len(part) > 1]
+    return len(OUTPUT_NAMES) + min(map(OUTPUT_NAMES.index, parts)) if parts else None

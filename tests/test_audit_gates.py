@@ -1,0 +1,68 @@
+"""Gates: refused early when they cannot be measured, judged by what was measured."""
+
+from __future__ import annotations
+
+import pytest
+
+from trimtab.audit import gates
+from trimtab.bundle.manifest import Measured
+from trimtab.errors import TrimtabError
+from trimtab.spec import parse_gate
+
+CLASSES = ["ham", "spam"]
+
+
+@pytest.mark.parametrize(
+    ("name", "bound", "task", "expected"),
+    [
+        ("rmse", "<= 2", "label", "gates.rmse: rmse is not measured on a label output"),
+        ("accuracy", ">= 0.9", "number", "gates.accuracy: accuracy is not measured on a number output"),
+        ("auc", ">= 0.9", "number", "allowed: rmse, mae, r2, size, latency"),
+        ("recall.spm", ">= 0.9", "label", "gates.recall.spm: the output has no class 'spm'\n  allowed: ham, spam (did you mean 'spam'?)"),
+    ],
+)  # fmt: skip
+def test_a_gate_that_can_never_be_measured_is_refused(name: str, bound: str, task: str, expected: str) -> None:
+    with pytest.raises(TrimtabError) as caught:
+        gates.check_names([parse_gate(name, bound)], task, CLASSES)
+    assert expected in str(caught.value)
+
+
+def test_all_unfit_gates_are_named_at_once() -> None:
+    unfit = [parse_gate("rmse", "<= 2"), parse_gate("size", "<= 9 MB"), parse_gate("recall.eggs", ">= 1")]
+    with pytest.raises(TrimtabError, match=r"(?s)2 problems.*rmse.*eggs"):
+        gates.check_names(unfit, "label", CLASSES)
+
+
+def test_gates_that_fit_pass() -> None:
+    fitting = [parse_gate("recall.spam", ">= 90%"), parse_gate("auc", ">= 0.9"), parse_gate("latency", "<= 3 ms")]
+    gates.check_names(fitting, "label", CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("bound", "value", "met", "reason"),
+    [
+        (">= 0.9", Measured(value=0.95, low=0.93, high=0.97), True, ""),
+        (">= 0.9", Measured(value=0.91, low=0.88, high=0.94), True, "the 95% interval reaches 0.88"),
+        (">= 0.9", Measured(value=0.85, low=0.8, high=0.95), False, "missed by 0.05"),
+        ("> 0.9", Measured(value=0.9), False, "exactly the bound"),
+        (">= 0.9", Measured(value=float("nan")), False, "missed"),
+        (">= 0.9", None, False, "could not be measured"),
+    ],
+)
+def test_a_gate_holds_only_when_its_measured_value_does(
+    bound: str, value: Measured | None, met: bool, reason: str
+) -> None:
+    measured = {} if value is None else {"accuracy": value}
+    [result] = gates.judge([parse_gate("accuracy", bound)], measured)
+    assert result.met is met
+    assert result.reason.startswith(reason) if value else reason in result.reason
+    assert (result.reason == "") == (reason == "")
+
+
+def test_results_keep_the_order_and_what_was_asked() -> None:
+    asked = [parse_gate("size", "<= 15 MB"), parse_gate("latency", "<= 0.003 s")]
+    found = gates.judge(asked, {"latency": Measured(value=2.5, unit="ms"), "size": Measured(value=16.0, unit="MB")})
+    assert [(one.name, one.asked, one.measured, one.met) for one in found] == [
+        ("size", "<= 15 MB", 16.0, False),
+        ("latency", "<= 3 ms", 2.5, True),
+    ]

@@ -1,0 +1,185 @@
+"""Quality metrics, their intervals and the temperature, held against scikit-learn on real data."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+import pytest
+from sklearn import metrics as rival
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
+from sklearn.linear_model import LinearRegression, LogisticRegression
+
+from trimtab import columns
+from trimtab.audit import quality
+from trimtab.audit.calibration import HIGHEST, LOWEST, fit_temperature
+from trimtab.columns.label import LabelColumn
+
+DATA = {"breast_cancer": load_breast_cancer, "digits": load_digits}
+
+
+def answers(name: str, features: int = 12) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Classes, targets and coarse probabilities, full of ties, of a weak model on held-out rows."""
+    inputs, targets = DATA[name](return_X_y=True)
+    seen, unseen = np.arange(len(targets)) % 2 == 0, np.arange(len(targets)) % 2 == 1
+    middle = inputs[:, inputs.shape[1] // 3 :][:, :features]
+    model = LogisticRegression(max_iter=50, C=1e-3).fit(middle[seen], targets[seen])
+    coarse = np.round(model.predict_proba(middle[unseen]), 2) + 1e-3
+    return [str(c) for c in model.classes_], targets[unseen], coarse / coarse.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("name", DATA)
+def test_every_label_metric_agrees_with_scikit_learn(name: str) -> None:
+    classes, targets, share = answers(name)
+    found = quality.label_metrics(classes, targets, share, seed=7, resamples=50)
+    chosen = share.argmax(axis=1)
+    expected = {
+        "accuracy": rival.accuracy_score(targets, chosen),
+        "macro_f1": rival.f1_score(targets, chosen, average="macro"),
+        "log_loss": rival.log_loss(targets, share),
+        "auc": rival.roc_auc_score(targets, share[:, 1] if len(classes) == 2 else share, multi_class="ovr"),
+        **dict(zip([f"recall.{c}" for c in classes], rival.recall_score(targets, chosen, average=None), strict=True)),
+    }
+    assert found.keys() == {*expected, "calibration_error"}
+    assert {metric: found[metric].value for metric in expected} == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_calibration_error_is_the_mean_gap_over_fifteen_bins() -> None:
+    classes, targets, share = answers("digits")
+    confidence, right = share.max(axis=1), share.argmax(axis=1) == targets
+    gaps = []
+    for low in range(15):
+        inside = (confidence > low / 15) & (confidence <= (low + 1) / 15)
+        if inside.any():
+            gaps.append(inside.mean() * abs(confidence[inside].mean() - right[inside].mean()))
+    found = quality.label_metrics(classes, targets, share, seed=7, resamples=10)
+    assert found["calibration_error"].value == pytest.approx(sum(gaps), abs=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_intervals_are_those_of_drawing_rows_again() -> None:
+    classes, targets, share = answers("breast_cancer")
+    found = quality.label_metrics(classes, targets, share, seed=7)
+    draw = np.random.default_rng(1)
+    again: dict[str, list[float]] = {"accuracy": [], "macro_f1": [], "auc": [], "log_loss": []}
+    for _ in range(400):
+        rows = draw.integers(0, len(targets), len(targets))
+        chosen = share[rows].argmax(axis=1)
+        again["accuracy"].append(rival.accuracy_score(targets[rows], chosen))
+        again["macro_f1"].append(rival.f1_score(targets[rows], chosen, average="macro"))
+        again["auc"].append(rival.roc_auc_score(targets[rows], share[rows, 1]))
+        again["log_loss"].append(rival.log_loss(targets[rows], share[rows]))
+    for metric, values in again.items():
+        low, high = np.percentile(values, [2.5, 97.5])
+        width = high - low
+        assert found[metric].low == pytest.approx(low, abs=0.15 * width), metric
+        assert found[metric].high == pytest.approx(high, abs=0.15 * width), metric
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_seed_decides_the_intervals_and_the_value_lies_inside() -> None:
+    classes, targets, share = answers("digits")
+    first, again, other = (quality.label_metrics(classes, targets, share, seed, 200) for seed in (3, 3, 4))
+    assert first == again
+    assert first["auc"].value == other["auc"].value
+    assert first["auc"].low != other["auc"].low
+    assert all(one.low <= one.value <= one.high for one in first.values() if one.low is not None and one.high is not None)
+
+
+def test_a_class_without_rows_is_left_out_and_nothing_is_nan() -> None:
+    share = np.array([[0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.5, 0.4, 0.1]])
+    found = quality.label_metrics(["a", "b", "c"], np.array([0, 1, 1]), share, seed=7)
+    assert "recall.c" not in found
+    assert {"recall.a", "recall.b", "auc", "macro_f1"} <= found.keys()
+    assert found["macro_f1"].value == pytest.approx(rival.f1_score([0, 1, 1], [0, 1, 0], average="macro"))
+    assert all(math.isfinite(part) for one in found.values() for part in (one.value, one.low, one.high))
+
+
+@pytest.mark.parametrize("rows", [1, 40])
+def test_rows_of_a_single_class_have_no_auc(rows: int) -> None:
+    share = np.tile([0.3, 0.7], (rows, 1))
+    found = quality.label_metrics(["no", "yes"], np.ones(rows, dtype=int), share, seed=7)
+    assert "auc" not in found
+    assert found["accuracy"].value == 1.0
+    assert found.keys() == {"accuracy", "macro_f1", "recall.yes", "log_loss", "calibration_error"}
+
+
+def test_no_rows_give_no_metrics() -> None:
+    assert quality.label_metrics(["no", "yes"], np.zeros(0, dtype=int), np.zeros((0, 2)), seed=7) == {}
+    assert quality.number_metrics(np.zeros(0), np.zeros(0), seed=7) == {}
+
+
+def test_an_impossible_answer_costs_much_but_not_infinitely() -> None:
+    found = quality.label_metrics(["no", "yes"], np.array([0, 1]), np.array([[0.0, 1.0], [0.0, 1.0]]), seed=7)
+    assert 10 < found["log_loss"].value < 100
+
+
+def test_a_thousand_resamples_of_five_thousand_rows_take_about_a_second() -> None:
+    draw = np.random.default_rng(0)
+    targets = draw.integers(0, 10, 5000)
+    share = draw.dirichlet(np.ones(10), 5000)
+    begun = time.perf_counter()
+    quality.label_metrics([str(c) for c in range(10)], targets, share, seed=7, resamples=1000)
+    assert time.perf_counter() - begun < 6  # about 1 s on an idle machine
+
+
+def test_raw_outputs_of_a_label_go_through_its_temperature() -> None:
+    column = LabelColumn("mood", "mood", ("bad", "good"), temperature=2.0)
+    logits, targets = np.array([[2.0, 0.0], [0.0, 1.0], [3.0, 0.0]], dtype=np.float32), np.array([0, 1, 1])
+    found = quality.measure(column, targets, logits, seed=7, resamples=20)
+    scaled = np.exp(logits / 2.0) / np.exp(logits / 2.0).sum(axis=1, keepdims=True)
+    assert found["log_loss"].value == pytest.approx(rival.log_loss(targets, scaled), rel=1e-6)
+
+
+def test_number_metrics_are_in_the_users_units_and_agree_with_scikit_learn() -> None:
+    inputs, targets = load_diabetes(return_X_y=True)
+    column = columns.fit("number", "progress", "progress", [str(t) for t in targets], {})
+    predicted = LinearRegression().fit(inputs, targets).predict(inputs)
+    outputs = ((predicted - targets.mean()) / targets.std())[:, None].astype(np.float32)
+    found = quality.measure(column, column.targets([str(t) for t in targets]), outputs, seed=7)
+    expected = {
+        "rmse": rival.root_mean_squared_error(targets, predicted),
+        "mae": rival.mean_absolute_error(targets, predicted),
+        "r2": rival.r2_score(targets, predicted),
+    }
+    assert found.keys() == expected.keys()
+    assert {name: one.value for name, one in found.items()} == pytest.approx(expected, rel=1e-4)
+    assert 40 < found["rmse"].low < expected["rmse"] < found["rmse"].high < 70
+
+
+def test_equal_numbers_have_no_r2() -> None:
+    assert quality.number_metrics(np.full(5, 3.0), np.arange(5.0), seed=7).keys() == {"rmse", "mae"}
+
+
+# ---------------------------------------------------------------------------------------------------- temperature
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_temperature_undoes_overconfidence_without_changing_an_answer() -> None:
+    _, targets, share = answers("digits", features=24)
+    plain = fit_temperature(np.log(share), targets)
+    assert fit_temperature(3.0 * np.log(share), targets) == pytest.approx(3.0 * plain, rel=0.02)
+    column = LabelColumn("digit", "digit", tuple("0123456789"), temperature=3.0 * plain)
+    before = LabelColumn("digit", "digit", tuple("0123456789"))
+    calibrated, raw = (c.probabilities(3.0 * np.log(share)) for c in (column, before))
+    assert rival.log_loss(targets, calibrated) < rival.log_loss(targets, raw)
+    assert np.array_equal(calibrated.argmax(axis=1), raw.argmax(axis=1))
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 50.0, 1e4])
+@pytest.mark.parametrize("rows", [4, 400])
+def test_rows_without_a_mistake_give_a_temperature_inside_the_bounds(scale: float, rows: int) -> None:
+    targets = np.arange(rows) % 2
+    logits = scale * np.eye(2)[targets]
+    found = fit_temperature(logits, targets)
+    assert LOWEST <= found <= HIGHEST
+    assert found == fit_temperature(logits, targets)
+
+
+def test_a_temperature_needs_rows_with_finite_logits() -> None:
+    assert fit_temperature(np.zeros((0, 2)), np.zeros(0, dtype=int)) == 1.0
+    broken = np.array([[np.nan, 1.0], [np.inf, 0.0]])
+    assert fit_temperature(broken, np.array([0, 1])) == 1.0

@@ -1,0 +1,215 @@
+"""The release card: the same facts for people in HTML and in Markdown, and nothing that runs."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from trimtab.audit import gates, plots, quality
+from trimtab.audit.evidence import label_evidence, number_evidence
+from trimtab.bundle.manifest import Automatic, ColumnEntry, Manifest, Measured, Stage
+from trimtab.report import card
+from trimtab.spec import parse_gate
+
+NASTY = "<script>alert('x')</script>"
+CLASSES = ["bad", NASTY, "a|b*c"]
+COSTS = {"size": Measured(value=12.5, unit="MB"), "latency": Measured(value=2.25, unit="ms", low=2.0, high=2.5)}
+VOID = {"meta", "img", "br", "link", "path", "use", "rect"}
+
+
+class Reader(HTMLParser):
+    """Collects tags, ids, attributes and text; fails on tags that do not close in order."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not self.open or self.open[-1] not in ("style", "title"):
+            self.text += data + " "
+
+    def values(self, name: str) -> list[str]:
+        return [value or "" for key, value in self.attributes if key == name]
+
+
+def manifest(task: str, asked: dict[str, str], **changes: Any) -> Manifest:
+    """What a launch would have filled in, for a label or a number."""
+    chance = np.random.default_rng(0)
+    inputs = [{"review": f"{NASTY} row {row} | *bold*"} for row in range(90)]
+    if task == "label":
+        targets = np.arange(90) % 3
+        share = chance.dirichlet(np.ones(3), 90) + np.eye(3)[targets]
+        share /= share.sum(axis=1, keepdims=True)
+        measured = quality.label_metrics(CLASSES, targets, share, seed=7, resamples=50)
+        prior = quality.label_metrics(CLASSES, targets, np.tile([0.4, 0.3, 0.3], (90, 1)), seed=7, resamples=50)
+        shown, rivals = label_evidence(CLASSES, targets, share, inputs), {"majority": prior}
+    else:
+        truth = chance.normal(size=90)
+        measured = quality.number_metrics(truth, truth * 0.8, seed=7, resamples=50)
+        rivals = {"mean": quality.number_metrics(truth, np.full(90, truth.mean()), seed=7, resamples=50)}
+        shown = number_evidence(truth, truth * 0.8, inputs)
+    measured |= COSTS
+    floor = {name: {key: one.model_dump() for key, one in found.items()} for name, found in rivals.items()}
+    judged = gates.judge([parse_gate(name, bound) for name, bound in asked.items()], measured)
+    filled: dict[str, Any] = {
+        "trimtab": "0.1.0",
+        "name": "reviews",
+        "created": "2026-11-23T13:30:00+00:00",
+        "task": task,
+        "spec": {},
+        "automatic": [Automatic(key="base", value="minilm", reason="bundled, small, English")],
+        "inputs": [ColumnEntry(name="review", key="review", type="text")],
+        "output": ColumnEntry(name="mood", key="mood", type=task),
+        "tensors": ["review_ids"],
+        "data": {
+            "rows": {"train": 800, "valid": 100, "test": 90},
+            "rejected": {"no value": 3},
+            "duplicates": {"dropped": 5},
+            "leaks": {"near": {"test": 2}, "examples": [{"test": NASTY, "train": "x"}]},
+            "notes": ["read as cp1252"],
+        },
+        "stages": [Stage(name="train", seconds=61.5, detail={"steps": 312, "rows": {"not": "shown"}})],
+        "measured": measured,
+        "evidence": {**shown, "floor": floor, "history": [{"epoch": 1, "step": 9, "loss": 0.5, "score": 0.8}]},
+        "gates": judged,
+        "released": all(gate.met for gate in judged),
+        "why": [f"{gate.name}: asked {gate.asked}" for gate in judged if not gate.met],
+        "machine": {"cpu": "AMD EPYC", "cores": 2},
+    }
+    return Manifest(**(filled | changes))
+
+
+def write(folder: Path, facts: Manifest) -> tuple[str, Reader, str]:
+    """The HTML text, what a reader found in it, and the Markdown text."""
+    bundle = folder / "bundle"
+    (bundle / "columns").mkdir(parents=True)
+    (bundle / "model.onnx").write_bytes(b"model")
+    (bundle / "columns" / "mood.json").write_text("{}")
+    shown, plain = card.write(bundle, facts, plots.draw(facts.evidence, folder / "plots"))
+    reader = Reader()
+    reader.feed(html := shown.read_text(encoding="utf-8"))
+    assert reader.open == []
+    return html, reader, plain.read_text(encoding="utf-8")
+
+
+def unescaped(markdown: str) -> str:
+    return re.sub(r"\\([^\w\s])", r"\1", markdown.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+
+
+@pytest.mark.parametrize("task", ["label", "number"])
+def test_both_cards_tell_the_same_facts(tmp_path: Path, task: str) -> None:
+    asked = {"accuracy": ">= 0.5"} if task == "label" else {"r2": ">= 0.5"}
+    facts = manifest(task, asked | {"size": "<= 15 MB", "latency": "<= 1 ms"})
+    _, reader, markdown = write(tmp_path, facts)
+    main = facts.measured["accuracy" if task == "label" else "r2"]
+    told = [
+        "Not released", "latency: asked <= 1 ms", "missed by 1.25 ms", f"{main.value:.3f}", f"{main.low:.3f} to {main.high:.3f}",
+        "12.5", "2.25", "majority" if task == "label" else "ridge" if "ridge" in markdown else "mean", "AMD EPYC",
+        "train: 800; valid: 100; test: 90", "no value: 3", "dropped: 5", "read as cp1252", "bundled, small, English",
+        "61.5 s", "steps: 312", "model.onnx", "9372c470eeadd5ecd9c3c74c2b3cb633f8e2f2fad799250a0f70d652b6b825e4",
+        "columns/mood.json", "What this card does not show", "trimtab predict runs/reviews/bundle",
+    ]  # fmt: skip
+    for fact in told:
+        assert fact in re.sub(r"\s+", " ", reader.text), fact
+        assert fact in re.sub(r"\s+", " ", unescaped(markdown)), fact
+
+
+def test_users_text_never_becomes_markup(tmp_path: Path) -> None:
+    html, reader, markdown = write(tmp_path, manifest("label", {}, name=f"{NASTY}"))
+    assert "script" not in reader.tags
+    assert "<script" not in html.lower()
+    assert "<script" not in markdown.lower()
+    assert NASTY in reader.text
+    assert "\\*bold\\*" in markdown
+    table = next(line for line in markdown.splitlines() if "row" in line and "bold" in line)
+    assert len(re.findall(r"(?<!\\)\|", table)) == 5  # a pipe in a cell starts no new cell
+
+
+def test_the_page_is_one_file_that_fetches_and_runs_nothing(tmp_path: Path) -> None:
+    html, reader, _ = write(tmp_path, manifest("label", {"accuracy": ">= 0.5"}))
+    links = [link for name in ("src", "href", "xlink:href", "srcset", "action") for link in reader.values(name)]
+    assert links
+    assert all(link.startswith(("#", "data:image/png;base64,")) for link in links)
+    assert not re.search(r"@import|url\(\s*['\"]?(?!#)", html)
+    assert not [name for name, _ in reader.attributes if name.startswith("on")]
+    assert {"script", "link", "iframe", "object", "form"}.isdisjoint(reader.tags)
+    assert "default-src 'none'" in html
+
+
+def test_ids_are_distinct_and_every_anchor_leads_somewhere(tmp_path: Path) -> None:
+    html, reader, _ = write(tmp_path, manifest("label", {"accuracy": ">= 0.5"}))
+    ids = reader.values("id")
+    assert len(ids) == len(set(ids)) > 20
+    anchors = [link[1:] for link in reader.values("href") + reader.values("xlink:href") if link.startswith("#")]
+    clips = re.findall(r"url\(#([^)]+)\)", html)
+    assert set(anchors) | set(clips) <= set(ids)
+
+
+def test_the_page_is_readable_without_seeing_it(tmp_path: Path) -> None:
+    html, reader, _ = write(tmp_path, manifest("label", {"accuracy": ">= 0.5"}))
+    assert '<html lang="en">' in html
+    assert reader.tags.count("h1") == 1
+    pictures = reader.tags.count("svg") + reader.tags.count("img")
+    assert pictures == 6
+    assert len(reader.values("aria-label")) + len(reader.values("alt")) >= pictures
+    assert "th" in reader.tags
+    assert "prefers-color-scheme: dark" in html
+    assert "@media print" in html
+
+
+@pytest.mark.parametrize(("bound", "verdict"), [(">= 0.5", "Released"), (">= 0.99", "Not released")])
+def test_the_verdict_comes_first(tmp_path: Path, bound: str, verdict: str) -> None:
+    _, reader, markdown = write(tmp_path, manifest("label", {"accuracy": bound}))
+    assert markdown.startswith(f"# reviews: {verdict}\n")
+    assert verdict in reader.text[:200]
+
+
+def test_the_worth_of_the_network_is_said_plainly(tmp_path: Path) -> None:
+    good = manifest("label", {})
+    _, reader, _ = write(tmp_path / "good", good)
+    assert re.search(r"The network makes \d+% fewer mistakes than majority", reader.text)
+    best = {"tf-idf + logistic regression": {"accuracy": {"value": 0.999, "low": 0.99, "high": 1.0}}}
+    _, reader, _ = write(tmp_path / "poor", good.model_copy(update={"evidence": {**good.evidence, "floor": best}}))
+    assert "not better than tf-idf + logistic regression" in reader.text
+
+
+def test_classes_with_few_test_rows_are_named_as_a_limit(tmp_path: Path) -> None:
+    facts = manifest("label", {})
+    confusion = {"classes": ["common", "rare"], "counts": [[400, 3], [2, 5]]}
+    few = facts.model_copy(update={"evidence": {"confusion": confusion}})
+    _, reader, _ = write(tmp_path, few)
+    assert "rare (7)" in reader.text
+
+
+def test_a_manifest_with_nothing_measured_still_makes_a_card(tmp_path: Path) -> None:
+    bare = manifest("label", {}, measured={}, evidence={}, data={}, stages=[], automatic=[], machine={}, released=False)
+    _, reader, markdown = write(tmp_path, bare)
+    assert "No gates were set" in reader.text
+    assert "## Quality" not in markdown
+
+
+def test_the_same_manifest_gives_the_same_card(tmp_path: Path) -> None:
+    facts = manifest("label", {"accuracy": ">= 0.5"})
+    assert write(tmp_path / "first", facts)[0] == write(tmp_path / "again", facts)[0]

@@ -1,0 +1,312 @@
+"""Promises of the training loop, held on small real tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_models
+import torch
+from sklearn.datasets import load_breast_cancer
+
+from trimtab.columns import InputColumn, encode_rows, fit
+from trimtab.columns.label import LabelColumn
+from trimtab.errors import TrimtabError
+from trimtab.nets.network import Architecture, Network
+from trimtab.progress import Quiet
+from trimtab.spec import parse
+from trimtab.train import base as bases
+from trimtab.train import checkpoint, loop
+from trimtab.train.batches import epoch_batches
+from trimtab.train.optimizer import make, set_rates, use_sparse_gradients
+from trimtab.train.settings import Settings, choose
+
+CANCER = load_breast_cancer()
+COLUMNS = [0, 1, 7, 20, 27]
+
+
+class Notes(Quiet):
+    """Keeps what a run remarks; stops it at a step, as a kill would."""
+
+    def __init__(self, stop_at: int | None = None) -> None:
+        self.texts: list[str] = []
+        self.stop_at = stop_at
+        self.ticks = 0
+
+    def note(self, text: str) -> None:
+        self.texts.append(text)
+
+    def tick(self, done: int, total: int, figures: Mapping[str, float | str]) -> None:
+        self.ticks += 1
+        if self.ticks == self.stop_at:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def table() -> tuple[list[InputColumn], LabelColumn, loop.Lesson]:
+    """Breast cancer: five numbers, benign or malignant; 400 rows to learn from, 169 to choose by."""
+    values = {f"n{i}": [f"{x:.6g}" for x in CANCER.data[:, i]] for i in COLUMNS}
+    labels = [CANCER.target_names[t] for t in CANCER.target]
+    inputs = [fit("number", name, name, column[:400], {}) for name, column in values.items()]
+    output = fit("label", "kind", "kind", labels, {})
+    rows = {part: {k: v[cut] for k, v in values.items()} for part, cut in PARTS.items()}
+    targets = output.targets(labels)
+    lesson = loop.Lesson(
+        encode_rows(inputs, rows["train"]), targets[:400], encode_rows(inputs, rows["valid"]), targets[400:]
+    )
+    return inputs, output, lesson
+
+
+PARTS = {"train": slice(0, 400), "valid": slice(400, None)}
+
+
+def settings_for(lesson: loop.Lesson, **changes: object) -> Settings:
+    spec = parse({"data": "x.csv", "output": "y", "train": changes})
+    counts = np.bincount(lesson.train_targets)
+    return choose(spec, None, len(lesson.train), lesson.train.steps, counts, torch.device("cpu"))[0]
+
+
+def network_for(inputs: list[InputColumn], output: LabelColumn) -> Network:
+    torch.manual_seed(3)
+    return Network(Architecture(width=16, fusion="mean", dropout=0.2, head="label"), inputs, output)
+
+
+def weights(network: Network) -> dict[str, torch.Tensor]:
+    return {key: value.clone() for key, value in network.state_dict().items()}
+
+
+def same(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> bool:
+    return set(one) == set(other) and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_a_small_network_learns_what_a_table_says(table, tmp_path: Path) -> None:
+    inputs, output, lesson = table
+    network = network_for(inputs, output)
+    trained = loop.train(network, "label", lesson, settings_for(lesson, epochs=8), tmp_path, Quiet())
+    outputs = loop.predict(network, lesson.valid, 512, torch.device("cpu"))
+    assert (outputs.argmax(1) == lesson.valid_targets).mean() > 0.93
+    assert trained.history[-1]["loss"] < 0.5 * trained.history[0]["loss"]
+
+
+@pytest.mark.parametrize("stop_at", [1, 7, 25, 26, 30])
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_a_stopped_run_goes_on_and_ends_with_the_same_weights(table, tmp_path: Path, stop_at: int, average: float) -> None:
+    inputs, output, lesson = table
+    chosen = settings_for(lesson, epochs=3, checkpoint_seconds=0, average=average, evaluations=2)
+    undisturbed = network_for(inputs, output)
+    whole = loop.train(undisturbed, "label", lesson, chosen, tmp_path / "whole", Quiet())
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(network_for(inputs, output), "label", lesson, chosen, tmp_path / "part", Notes(stop_at))
+    resumed = network_for(inputs, output)
+    torch.manual_seed(999)
+    again = loop.train(resumed, "label", lesson, chosen, tmp_path / "part", Quiet())
+    assert same(weights(undisturbed), weights(resumed))
+    assert again.history == whole.history
+
+
+def test_a_finished_run_is_not_trained_again(table, tmp_path: Path) -> None:
+    inputs, output, lesson = table
+    chosen, notes = settings_for(lesson, epochs=2), Notes()
+    first = network_for(inputs, output)
+    loop.train(first, "label", lesson, chosen, tmp_path, Quiet())
+    second = network_for(inputs, output)
+    loop.train(second, "label", lesson, chosen, tmp_path, notes)
+    assert notes.ticks == 0
+    assert same(weights(first), weights(second))
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_teaches_the_same(table, tmp_path: Path, monkeypatch) -> None:
+    inputs, output, lesson = table
+    chosen = replace(settings_for(lesson, epochs=1), dropout=0.0)
+    architecture = Architecture(width=16, fusion="mean", dropout=0.0, head="label")
+    torch.manual_seed(3)
+    whole = Network(architecture, inputs, output)
+    torch.manual_seed(3)
+    halved = Network(architecture, inputs, output)
+    loop.train(whole, "label", lesson, chosen, tmp_path / "whole", Quiet())
+    small_memory = halved.forward
+
+    def forward(tensors):  # a device with room for five rows
+        if len(next(iter(tensors.values()))) > 5 and torch.is_grad_enabled():
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return small_memory(tensors)
+
+    monkeypatch.setattr(halved, "forward", forward)
+    notes = Notes()
+    loop.train(halved, "label", lesson, chosen, tmp_path / "halved", notes)
+    assert any("out of memory" in text for text in notes.texts)
+    for key, value in weights(whole).items():
+        assert torch.allclose(value, weights(halved)[key], atol=1e-4)
+
+
+def test_a_row_that_never_fits_is_a_clear_error(table, tmp_path: Path, monkeypatch) -> None:
+    inputs, output, lesson = table
+    network = network_for(inputs, output)
+
+    def forward(tensors):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(network, "forward", forward)
+    with pytest.raises(TrimtabError, match="single row does not fit"):
+        loop.train(network, "label", lesson, settings_for(lesson, epochs=1), tmp_path, Quiet())
+
+
+def test_other_runtime_errors_are_not_taken_for_a_lack_of_memory(table, tmp_path: Path, monkeypatch) -> None:
+    inputs, output, lesson = table
+    network = network_for(inputs, output)
+
+    def forward(tensors):
+        raise RuntimeError("shapes cannot be multiplied")
+
+    monkeypatch.setattr(network, "forward", forward)
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        loop.train(network, "label", lesson, settings_for(lesson, epochs=1), tmp_path, Quiet())
+
+
+def test_the_best_weights_are_kept_and_patience_ends_the_run(table, tmp_path: Path) -> None:
+    inputs, output, lesson = table
+    chosen = settings_for(lesson, epochs=40, patience=2, learning_rate=0.05)
+    network = network_for(inputs, output)
+    trained = loop.train(network, "label", lesson, chosen, tmp_path, Quiet())
+    scores = [entry["score"] for entry in trained.history]
+    assert len(scores) < 40
+    outputs = loop.predict(network, lesson.valid, 512, torch.device("cpu"))
+    assert (outputs.argmax(1) == lesson.valid_targets).mean() == pytest.approx(max(scores))
+
+
+def test_accumulated_batches_give_the_gradient_of_one_large_batch(table, tmp_path: Path) -> None:
+    inputs, output, lesson = table
+    steps = int(lesson.train.steps[0])
+    ends = []
+    for rows, accumulate in [(100, 1), (25, 4)]:
+        torch.manual_seed(3)
+        network = Network(Architecture(width=16, fusion="mean", dropout=0.0, head="label"), inputs, output)
+        chosen = replace(
+            settings_for(lesson, epochs=1, accumulate=accumulate, optimizer="sgd", momentum=0.0, learning_rate=0.1),
+            batch_tokens=rows * steps,
+            batch_rows=rows,
+        )
+        # one step over all rows, however they are shuffled
+        chosen = replace(chosen, accumulate=400 // rows)
+        loop.train(network, "label", lesson, chosen, tmp_path / str(rows), Quiet())
+        ends.append(weights(network))
+    assert all(torch.allclose(ends[0][key], ends[1][key], atol=1e-5) for key in ends[0])
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
+@pytest.mark.parametrize("schedule", ["linear", "cosine", "constant"])
+def test_every_optimizer_and_schedule_lowers_the_loss(table, tmp_path: Path, optimizer: str, schedule: str) -> None:
+    inputs, output, lesson = table
+    chosen = settings_for(lesson, epochs=4, optimizer=optimizer, schedule=schedule, learning_rate=0.02)
+    trained = loop.train(network_for(inputs, output), "label", lesson, chosen, tmp_path, Quiet())
+    assert trained.history[-1]["loss"] < trained.history[0]["loss"]
+
+
+def test_every_row_is_in_exactly_one_batch_and_batches_keep_their_budget() -> None:
+    steps = np.random.default_rng(0).integers(3, 60, 1000)
+    batches = epoch_batches(steps, 400, 64, seed=1, epoch=0)
+    assert sorted(np.concatenate(batches).tolist()) == list(range(1000))
+    assert all(len(batch) * steps[batch].max() <= 400 * 1.25 for batch in batches)
+    assert sum(len(b) * steps[b].max() for b in batches) < 1.15 * steps.sum()  # little padding
+    again = epoch_batches(steps, 400, 64, seed=1, epoch=0)
+    assert all(np.array_equal(one, other) for one, other in zip(batches, again, strict=True))
+    other = epoch_batches(steps, 400, 64, seed=1, epoch=1)
+    assert not all(np.array_equal(one, two) for one, two in zip(batches, other, strict=False))
+
+
+def test_the_rate_climbs_to_its_peak_and_falls_to_nothing(table) -> None:
+    inputs, output, lesson = table
+    chosen = settings_for(lesson, warmup=0.1)
+    optimizers = make(network_for(inputs, output), chosen)
+    shares = [set_rates(optimizers, step, 100, chosen) for step in range(100)]
+    assert max(shares) == pytest.approx(1.0)
+    assert np.argmax(shares) in (9, 10)
+    assert shares[0] == pytest.approx(0.1)
+    assert 0 < shares[-1] < 0.02
+
+
+TEXTS = [f"{word} number {i}" for i, word in enumerate(["good", "bad", "fine", "awful"] * 10)]
+
+
+def text_network(folder: Path, method: str) -> tuple[Network, loop.Lesson, Settings]:
+    """A tiny BERT of random weights with its lesson."""
+    base = bases.find(str(tiny_models.save(folder / "bert", "bert", TEXTS)), folder, folder / "work")
+    column = fit("text", "t", "t", TEXTS, {"tokenizer": base.tokenizer, "pad_id": base.pad_id})
+    labels = ["yes", "no"] * 20
+    output = fit("label", "y", "y", labels, {})
+    rows = encode_rows([column], {"t": TEXTS})
+    lesson = loop.Lesson(rows, output.targets(labels), rows, output.targets(labels))
+    spec = parse({"data": "x", "output": "y", "train": {"method": method, "epochs": 6, "learning_rate": 0.003}})
+    chosen = choose(spec, base, 40, rows.steps, np.array([20, 20]), torch.device("cpu"))[0]
+    torch.manual_seed(0)
+    architecture = Architecture(width=base.width, fusion="mean", dropout=0.0, head="label", text=dict(base.config))
+    network = Network(architecture, [column], output)
+    for encoder in network.pretrained():
+        bases.load_weights(base, encoder.model)
+        if method == "lora":
+            encoder.adapt(4, 8, 0.0)
+    return network, lesson, chosen
+
+
+@pytest.mark.parametrize("method", ["full", "lora", "frozen"])
+def test_each_method_changes_just_the_weights_that_it_says(tmp_path: Path, method: str) -> None:
+    network, lesson, chosen = text_network(tmp_path, method)
+    before = weights(network)
+    trained = loop.train(network, "label", lesson, chosen, tmp_path / "run", Quiet())
+    changed = {key for key, value in weights(network).items() if not torch.equal(value, before[key])}
+    encoder = {key for key in changed if key.startswith("encoders")}
+    assert any(key.startswith("head") for key in changed)
+    assert {"full": bool(encoder), "lora": bool(encoder), "frozen": not encoder}[method]
+    assert method != "lora" or all("lora_" in key for key in encoder)
+    assert trained.history[-1]["loss"] < trained.history[0]["loss"]
+
+
+def test_sparse_gradients_reach_only_the_words_of_the_batch_and_learn_as_well(tmp_path: Path) -> None:
+    network, lesson, chosen = text_network(tmp_path, "full")
+    use_sparse_gradients(network)
+    assert make(network, chosen).sparse is not None
+    before = weights(network)
+    loop.train(network, "label", lesson, chosen, tmp_path / "run", Quiet())
+    (name,) = [key for key in before if key.endswith("word_embeddings.weight")]
+    moved = (weights(network)[name] != before[name]).any(dim=1).nonzero().flatten().tolist()
+    used = set(np.concatenate([lesson.train.batch(np.arange(40))["t_ids"].flatten()]).tolist())
+    assert moved
+    assert set(moved) <= used
+
+
+def test_deeper_layers_learn_more_slowly(tmp_path: Path) -> None:
+    network, _, chosen = text_network(tmp_path, "full")
+    rates = {}
+    optimizers = make(network, chosen)
+    named = {id(parameter): name for name, parameter in network.named_parameters()}
+    for group in optimizers.dense.param_groups:
+        for parameter in group["params"]:
+            rates[named[id(parameter)]] = group["lr"]
+    last = next(rate for name, rate in rates.items() if ".layer.1." in name)
+    first = next(rate for name, rate in rates.items() if ".layer.0." in name)
+    words = next(rate for name, rate in rates.items() if "word_embeddings" in name)
+    assert (first, words) == (pytest.approx(last * 0.9), pytest.approx(last * 0.81))
+
+
+def test_a_checkpoint_cut_off_in_the_middle_leaves_the_one_before(tmp_path: Path, monkeypatch) -> None:
+    position = checkpoint.Position(step=5)
+    checkpoint.write(tmp_path, "last", {"w": torch.ones(2)}, {"a": 1}, position)
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint.torch, "save", die)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.write(tmp_path, "last", {"w": torch.zeros(2)}, {"a": 2}, replace(position, step=6))
+    tensors, states, read = checkpoint.read(tmp_path, "last")
+    assert (tensors["w"].tolist(), states, read.step) == ([1.0, 1.0], {"a": 1}, 5)
+
+
+def test_a_learning_rate_that_ruins_the_weights_is_named(table, tmp_path: Path) -> None:
+    inputs, output, lesson = table
+    chosen = replace(settings_for(lesson, epochs=1, optimizer="sgd"), learning_rate=1e30, head_rate=1e30, clip_norm=1e30)
+    with pytest.raises(TrimtabError, match=r"lower train\.learning_rate"):
+        loop.train(network_for(inputs, output), "label", lesson, chosen, tmp_path, Quiet())
