@@ -240,28 +240,32 @@ def tree() -> str:
 
 
 def _tree(folder: Path, depth: int) -> Iterator[tuple[str, str]]:
-    paths = sorted(folder.iterdir(), key=lambda path: (path.is_dir(), path.name))
-    for path in paths:
-        if path.suffix == ".py":
-            yield f"{'  ' * depth}{path.name}", _first_sentence(path)
-        elif (path / "__init__.py").is_file():
-            yield f"{'  ' * depth}{path.name}/", ""
+    """A folder's files and then its folders; a folder's own line says what its `__init__.py` says."""
+    for path in sorted(folder.iterdir(), key=lambda path: (path.is_dir(), path.name)):
+        indent = "  " * depth
+        if path.is_dir() and (path / "__init__.py").is_file():
+            yield f"{indent}{path.name}/", _first_sentence(path / "__init__.py")
             yield from _tree(path, depth + 1)
-        elif path.is_file():
-            yield f"{'  ' * depth}{path.name}", OTHER_FILES[path.name]
+        elif path.suffix == ".py" and (depth == 1 or path.name != "__init__.py"):
+            yield f"{indent}{path.name}", _first_sentence(path)
+        elif path.is_file() and path.suffix != ".py":
+            yield f"{indent}{path.name}", OTHER_FILES[path.name]
 
 
 def _first_sentence(path: Path) -> str:
     line = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
-    return line.partition(". ")[0].removesuffix(".")
+    return re.split(r"\. (?=[A-Z])", line)[0].removesuffix(".")
 
 
 def _cut(text: str, width: int) -> str:
-    """The text, cut at the last mark that leaves it whole enough."""
+    """The text, if need be cut before an aside, else before a comma, else between words."""
     if len(text) <= width:
         return text
-    marks = [mark.start() for mark in re.finditer(r"[:;,(]", text[:width])]
-    return text[: marks[-1]].rstrip() if marks else text[:width].rpartition(" ")[0]
+    for marks in ("[:;(]", ","):
+        places = [found.start() for found in re.finditer(marks, text[:width])]
+        if places:
+            return text[: places[0]].rstrip()
+    return text[:width].rpartition(" ")[0]
 
 
 if __name__ == "__main__":

@@ -34,19 +34,24 @@ class Lines:
     def __init__(self, every_seconds: float = 10.0) -> None:
         self.every = every_seconds
         self.started = self.last = time.perf_counter()
+        self.first: tuple[int, float] | None = None  # the current stage's first tick
 
     def stage(self, name: str, detail: str = "") -> None:
         """A line with the seconds since the start."""
+        self.first = None
         console.print(f"[{self._now():5.0f} s] {name}{': ' if detail else ''}{detail}", markup=False, soft_wrap=True)
 
     def tick(self, done: int, total: int, figures: Mapping[str, float | str]) -> None:
         """A line every few seconds."""
         now = time.perf_counter()
+        self.first = self.first or (done, now)
         if now - self.last < self.every and done < total:
             return
         self.last = now
         told = "  ".join(f"{name} {figure(value)}" for name, value in figures.items())
-        console.print(f"[{self._now():5.0f} s]   {done}/{total}  {told}", markup=False, soft_wrap=True)
+        pace = (now - self.first[1]) / max(1, done - self.first[0])
+        left = f"  {pace * (total - done):.0f} s left" if done > self.first[0] else ""
+        console.print(f"[{self._now():5.0f} s]   {done}/{total}  {told}{left}", markup=False, soft_wrap=True)
 
     def note(self, text: str) -> None:
         """A line of its own."""
