@@ -47,7 +47,11 @@ def test_memory_is_that_of_a_process_without_heavy_packages(bundle: Path) -> Non
         "sys.exit(str(heavy) if heavy else 0)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, str(bundle)], input=json.dumps(ROWS), capture_output=True, text=True, check=False
+        [sys.executable, "-c", program, str(bundle)],
+        input=json.dumps(ROWS),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     held = json.loads(done.stdout)

@@ -57,7 +57,7 @@ def test_class_names_of_any_script_and_form_are_drawn_as_text(tmp_path: Path) ->
     assert "currentColor" in confusion
 
 
-@pytest.mark.parametrize("count", [15, 130])
+@pytest.mark.parametrize("count", [20, 130])
 def test_many_classes_stay_readable_and_small(tmp_path: Path, count: int) -> None:
     drawn = draw(answers([f"class {place}" for place in range(count)], rows=2 * count), tmp_path)
     assert all(path.stat().st_size < 1_000_000 for path in drawn)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 
@@ -19,6 +20,7 @@ from trimtab.columns.label import LabelColumn
 DATA = {"breast_cancer": load_breast_cancer, "digits": load_digits}
 
 
+@functools.cache
 def answers(name: str, features: int = 12) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Classes, targets and coarse probabilities, full of ties, of a weak model on held-out rows."""
     inputs, targets = DATA[name](return_X_y=True)
@@ -65,7 +67,7 @@ def test_intervals_are_those_of_drawing_rows_again() -> None:
     found = quality.label_metrics(classes, targets, share, seed=7)
     draw = np.random.default_rng(1)
     again: dict[str, list[float]] = {"accuracy": [], "macro_f1": [], "auc": [], "log_loss": []}
-    for _ in range(400):
+    for _ in range(300):
         rows = draw.integers(0, len(targets), len(targets))
         chosen = share[rows].argmax(axis=1)
         again["accuracy"].append(rival.accuracy_score(targets[rows], chosen))
@@ -75,8 +77,8 @@ def test_intervals_are_those_of_drawing_rows_again() -> None:
     for metric, values in again.items():
         low, high = np.percentile(values, [2.5, 97.5])
         width = high - low
-        assert found[metric].low == pytest.approx(low, abs=0.15 * width), metric
-        assert found[metric].high == pytest.approx(high, abs=0.15 * width), metric
+        assert found[metric].low == pytest.approx(low, abs=0.2 * width), metric
+        assert found[metric].high == pytest.approx(high, abs=0.2 * width), metric
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -86,7 +88,9 @@ def test_the_seed_decides_the_intervals_and_the_value_lies_inside() -> None:
     assert first == again
     assert first["auc"].value == other["auc"].value
     assert first["auc"].low != other["auc"].low
-    assert all(one.low <= one.value <= one.high for one in first.values() if one.low is not None and one.high is not None)
+    assert all(
+        one.low <= one.value <= one.high for one in first.values() if one.low is not None and one.high is not None
+    )
 
 
 def test_a_class_without_rows_is_left_out_and_nothing_is_nan() -> None:

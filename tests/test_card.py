@@ -136,8 +136,8 @@ def test_both_cards_tell_the_same_facts(tmp_path: Path, task: str) -> None:
     _, reader, markdown = write(tmp_path, facts)
     main = facts.measured["accuracy" if task == "label" else "r2"]
     told = [
-        "Not released", "latency: asked <= 1 ms", "missed by 1.25 ms", f"{main.value:.3f}", f"{main.low:.3f} to {main.high:.3f}",
-        "12.5", "2.25", "majority" if task == "label" else "mean", "AMD EPYC",
+        "Not released", "latency: asked <= 1 ms", "missed by 1.25 ms", f"{main.value:.3f}", 
+        f"{main.low:.3f} to {main.high:.3f}", "12.5", "2.25", "majority" if task == "label" else "mean", "AMD EPYC",
         "train: 800; valid: 100; test: 90", "no value: 3", "dropped: 5", "read as cp1252", "bundled, small, English",
         "61.5 s", "steps: 312", "model.onnx", "9372c470eeadd5ecd9c3c74c2b3cb633f8e2f2fad799250a0f70d652b6b825e4",
         "columns/mood.json", "What this card does not show", "trimtab predict runs/reviews/bundle",

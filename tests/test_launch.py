@@ -300,14 +300,19 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", list(BAD))
-def test_a_bad_request_is_one_clear_message_and_nothing_half_written(tmp_path: Path, reviews, capsys, case: str) -> None:
+def test_a_bad_request_is_one_clear_message_and_nothing_half_written(
+    tmp_path: Path, reviews, capsys, case: str
+) -> None:
     spec, told = BAD[case]
     write_rows(tmp_path / "rows.csv", reviews)
     (tmp_path / "empty.csv").write_text("")
     (tmp_path / "photo.csv").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)))
     write_rows(tmp_path / "one.csv", [{"review": row["review"], "sentiment": "positive"} for row in reviews])
     write_rows(tmp_path / "blank.csv", [{"review": row["review"], "sentiment": ""} for row in reviews])
-    for name, files in {"broken": ("config.json", "tokenizer.json", "model.safetensors"), "halfway": ("config.json",)}.items():
+    for name, files in {
+        "broken": ("config.json", "tokenizer.json", "model.safetensors"),
+        "halfway": ("config.json",),
+    }.items():
         (tmp_path / name).mkdir()
         for file in files:
             (tmp_path / name / file).write_text("{not json")

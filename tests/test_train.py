@@ -93,7 +93,9 @@ def test_a_small_network_learns_what_a_table_says(table, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("stop_at", [1, 7, 25, 26, 30])
 @pytest.mark.parametrize("average", [0.0, 0.9])
-def test_a_stopped_run_goes_on_and_ends_with_the_same_weights(table, tmp_path: Path, stop_at: int, average: float) -> None:
+def test_a_stopped_run_goes_on_and_ends_with_the_same_weights(
+    table, tmp_path: Path, stop_at: int, average: float
+) -> None:
     inputs, output, lesson = table
     chosen = settings_for(lesson, epochs=3, checkpoint_seconds=0, average=average, evaluations=2)
     undisturbed = network_for(inputs, output)
@@ -307,6 +309,8 @@ def test_a_checkpoint_cut_off_in_the_middle_leaves_the_one_before(tmp_path: Path
 
 def test_a_learning_rate_that_ruins_the_weights_is_named(table, tmp_path: Path) -> None:
     inputs, output, lesson = table
-    chosen = replace(settings_for(lesson, epochs=1, optimizer="sgd"), learning_rate=1e30, head_rate=1e30, clip_norm=1e30)
+    chosen = replace(
+        settings_for(lesson, epochs=1, optimizer="sgd"), learning_rate=1e30, head_rate=1e30, clip_norm=1e30
+    )
     with pytest.raises(TrimtabError, match=r"lower train\.learning_rate"):
         loop.train(network_for(inputs, output), "label", lesson, chosen, tmp_path, Quiet())

@@ -7,11 +7,10 @@ import errno
 import os
 import sys
 from importlib import resources
-from typing import Any
+from typing import Any, cast
 
-import click
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from trimtab import __version__, registry
 from trimtab.errors import TrimtabError, nearest, problem
@@ -22,20 +21,20 @@ ORDER = ["init", "launch", "predict", "evaluate", "inspect", "verify", "sample"]
 class Commands(TyperGroup):
     """The folder `cli/` as a group of commands; `trimtab predict` never imports what only `launch` needs."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
         """Commands in the order of a day's work, then whatever else the folder holds."""
         found = registry.names("trimtab.cli")
         return [name for name in ORDER if name in found] + [name for name in found if name not in ORDER]
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> TyperCommand:  # type: ignore[override]
         """The command of that name; its file is imported here."""
         if cmd_name not in self.list_commands(ctx):
             raise problem("trimtab", f"no command named {cmd_name!r}", nearest(cmd_name, self.list_commands(ctx)))
         app = typer.Typer(add_completion=False, rich_markup_mode=None)
         app.command(cmd_name)(registry.load("trimtab.cli", cmd_name, "command", f"trimtab {cmd_name}"))
-        return typer.main.get_command(app)
+        return cast(TyperCommand, typer.main.get_command(app))
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
         """The list in `trimtab --help`, read from the files without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, _first_line(name)) for name in self.list_commands(ctx)])
@@ -69,16 +68,11 @@ def _program(
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns 0, 1 when a gate is not met, 2 when the request is wrong."""
     try:
-        answer: Any = app(args=arguments, standalone_mode=False)
+        app(args=arguments)
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 0
     except TrimtabError as error:
         return _fail(str(error))
-    except click.exceptions.Exit as exit_:
-        return exit_.exit_code
-    except click.ClickException as error:
-        error.show()
-        return 2
-    except (click.Abort, KeyboardInterrupt):
-        return _fail("stopped; the same command goes on from here", 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what reads our output has gone
         return 0
@@ -86,15 +80,15 @@ def main(arguments: list[str] | None = None) -> int:
         if error.errno not in _DISK:
             raise
         return _fail(str(problem(str(error.filename or "disk"), _DISK[error.errno], do="make room and run it again")))
-    return answer if isinstance(answer, int) else 0
+    return 0
 
 
 _DISK = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up", errno.EROFS: "read-only disk"}
 
 
-def _fail(message: str, code: int = 2) -> int:
-    print(f"trimtab: {message}", file=sys.stderr)
-    return code
+def _fail(message: str) -> int:
+    print(message if message.startswith("trimtab:") else f"trimtab: {message}", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

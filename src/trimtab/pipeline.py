@@ -29,7 +29,7 @@ from trimtab.data.prepare import Prepared, prepare
 from trimtab.nets.network import Architecture, Network
 from trimtab.progress import Progress, Quiet
 from trimtab.report import card
-from trimtab.spec import Choice, Gate, Spec, Typed
+from trimtab.spec import Gate, Spec, Typed
 from trimtab.train import base as bases
 from trimtab.train import loop, settings
 
@@ -405,7 +405,9 @@ def _floor(request: Request, output: OutputColumn) -> dict[str, Any]:
 def _why_not(results: list[GateResult], candidate: Candidate) -> list[str]:
     why = [f"{r.name}: asked {r.asked}, measured {_told(r)}" for r in results if not r.met]
     if candidate.differs > AGREEMENT:
-        why.append(f"the exported network differs from the trained one by {candidate.differs:.2g} (at most {AGREEMENT})")
+        why.append(
+            f"the exported network differs from the trained one by {candidate.differs:.2g} (at most {AGREEMENT})"
+        )
     return why
 
 
@@ -450,7 +452,9 @@ def _train_key(request: Request) -> str:
     for key in ("gates", "compress", "data", "test", "name"):
         said.pop(key)
     splits = request.prepared.splits
-    rows = [hashlib.sha256(json.dumps(t.values, default=str).encode()).hexdigest() for t in (splits.train, splits.valid)]
+    rows = [
+        hashlib.sha256(json.dumps(t.values, default=str).encode()).hexdigest() for t in (splits.train, splits.valid)
+    ]
     source = request.base.fingerprint if request.base else ""
     return _digest([__version__, torch.__version__, said, rows, source, request.settings.score])
 
@@ -463,4 +467,3 @@ def _key(request: Request) -> str:
 
 def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
-

@@ -22,6 +22,11 @@ class Progress(Protocol):
 class Quiet:
     """Reports to nobody; the default when Trimtab is used from Python."""
 
-    def stage(self, name: str, detail: str = "") -> None: ...
-    def tick(self, done: int, total: int, figures: Mapping[str, float | str]) -> None: ...
-    def note(self, text: str) -> None: ...
+    def stage(self, name: str, detail: str = "") -> None:
+        """Told to nobody."""
+
+    def tick(self, done: int, total: int, figures: Mapping[str, float | str]) -> None:
+        """Told to nobody."""
+
+    def note(self, text: str) -> None:
+        """Told to nobody."""

@@ -101,7 +101,9 @@ def _interval(found: Measured | None) -> str:
 def _floor_line(manifest: Manifest) -> str:
     """The network's main metric beside those of the simple rivals on the same rows."""
     metric = "accuracy" if manifest.task == "label" else "r2"
-    rivals = [f"{name} {part[metric]['value']:.3f}" for name, part in manifest.evidence["floor"].items() if metric in part]
+    rivals = [
+        f"{name} {part[metric]['value']:.3f}" for name, part in manifest.evidence["floor"].items() if metric in part
+    ]
     own = manifest.measured.get(metric)
     return f"  {metric} {own.value:.3f}; on the same rows: {', '.join(rivals)}" if own and rivals else ""
 

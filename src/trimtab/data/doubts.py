@@ -49,20 +49,25 @@ def giveaways(columns: Mapping[str, tuple[str, Sequence[Any]]], answers: Sequenc
 def _gives_label(type_name: str, values: Sequence[Any], answers: Sequence[Any]) -> str | None:
     cells: Sequence[Any] = _binned(numbers(values)) if type_name == "number" else each(fold, values)
     labels = each(parse.label, answers)
-    right, asked = _one_rule(cells[::2], labels[::2], cells[1::2], labels[1::2])
+    mixed = np.random.default_rng(0).permutation(len(labels)).tolist()
+    right, asked = _one_rule([(cells[row], labels[row]) for row in mixed])
     most = Counter(labels).most_common(1)[0][1] / max(1, len(labels))
     if asked < 20 or right / asked < SURE or (1 - right / asked) > 0.25 * (1 - most):
         return None
     return f"alone it tells the answer in {right / asked:.1%} of the rows: would you know it when you predict?"
 
 
-def _one_rule(known: Sequence[Any], given: Sequence[str], asked: Sequence[Any], true: Sequence[str]) -> tuple[int, int]:
-    """Answers that are right when each value stands for its most frequent answer (Holte 1993), and answers asked."""
+def _one_rule(pairs: Sequence[tuple[Any, str]]) -> tuple[int, int]:
+    """Answers that are right, and answers asked, when each value stands for its most frequent answer (Holte 1993).
+
+    The first half of the pairs of value and answer is learned from, the second is asked.
+    """
+    half = len(pairs) // 2
     counts: dict[Any, Counter[str]] = {}
-    for value, answer in zip(known, given, strict=True):
+    for value, answer in pairs[:half]:
         counts.setdefault(value, Counter())[answer] += 1
     best = {value: counter.most_common(1)[0][0] for value, counter in counts.items()}
-    return sum(best.get(value) == answer for value, answer in zip(asked, true, strict=True)), len(asked)
+    return sum(best.get(value) == answer for value, answer in pairs[half:]), len(pairs) - half
 
 
 def _binned(values: np.ndarray) -> list[int]:

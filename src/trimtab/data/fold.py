@@ -11,11 +11,16 @@ from typing import Any, TypeVar
 from trimtab.columns import parse
 from trimtab.data.table import Table
 
+_LOOKED_AT = 1_000  # values that tell whether a column repeats itself
+
 Result = TypeVar("Result")
 
 
 def each(function: Callable[[Any], Result], values: Sequence[Any]) -> list[Result]:
-    """The function's result for each value; equal strings, of which columns are full, are asked about once."""
+    """The function's result for each value; equal strings, where a column is full of them, are asked about once."""
+    first = [value for value in values[:_LOOKED_AT] if type(value) is str]
+    if len(set(first)) > len(first) / 2:
+        return [function(value) for value in values]
     known = {text: function(text) for text in {value for value in values if type(value) is str}}
     return [known[value] if type(value) is str else function(value) for value in values]
 

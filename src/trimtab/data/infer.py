@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from trimtab.columns import parse
-from trimtab.data.fold import each, fold, lacking
+from trimtab.data.fold import each, lacking
 
 LOOKED_AT = 10_000  # values, evenly spread over the rows
 FEW = 20  # different values: up to here an output of numbers is a label
@@ -69,7 +69,7 @@ class Look:
     @cached_property
     def distinct(self) -> int:
         """Different values among all rows, missing ones left out."""
-        return len(set(each(_fold_present, self.values)) - {None})
+        return len(set(each(_name, self.values)) - {None})
 
     @cached_property
     def present(self) -> int:
@@ -98,8 +98,8 @@ class Look:
         return sum(bool(pattern.fullmatch(text)) for text in self.texts) / max(1, len(self.texts))
 
 
-def _fold_present(value: Any) -> str | None:
-    return None if parse.is_missing(value) else fold(value)
+def _name(value: Any) -> str | None:
+    return None if parse.is_missing(value) else parse.label(value)
 
 
 def _number(value: Any, decimal: str) -> float | None:

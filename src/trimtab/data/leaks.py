@@ -1,4 +1,8 @@
-"""Rows that are nearly the same in two splits: what is measured on them is remembered, not learned."""
+"""Rows that are nearly the same in two splits: what is measured on them is remembered, not learned.
+
+Texts are compared by their word triples (Broder 1997, "On the resemblance and containment of documents"). Hashes of the
+triples find the pairs that may be alike; those few are then compared exactly.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +13,29 @@ from itertools import pairwise
 
 import numpy as np
 
-NEAR = 0.6  # Jaccard similarity of word triples (Broder 1997: resemblance of documents) from which rows are near
+NEAR = 0.6  # Jaccard similarity of word triples from which rows are near
+_READ = 20_000  # texts that are hashed at a time
 _BLOCK = 2_000  # held-out rows compared at a time
-_READ = 20_000  # training rows read at a time
 _LONGEST = 20_000  # characters of a text that are compared
 _OCCURRENCES = 100  # training rows that are looked at for one triple
+_CANDIDATES = 5  # training rows that are compared exactly with a held-out row
+_SIEVE_BITS = 24
+
 # A word, or one character of a script that is written without spaces.
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
-_PRIMES = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], np.uint64)
+_WORD = re.compile(r"[\u3000-\ud7af]|[^\W_\u3000-\ud7af]+")
+
+_PRIME = np.uint64(0x9E3779B97F4A7C15)
+_INVERSE = np.uint64(pow(0x9E3779B97F4A7C15, -1, 2**64))
+_MIX = np.array([0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5], np.uint64)
+
+# What a byte of UTF-8 text is: between words, in a word, a character that is a word by itself, or a continuation.
+_BETWEEN, _LETTER, _IDEOGRAPH, _CONTINUED = range(4)
+_KIND = np.zeros(256, np.uint8)
+_KIND[[*b"0123456789abcdefghijklmnopqrstuvwxyz"]] = _LETTER
+_KIND[0xC3:0xE2] = _LETTER  # C2 and E2 lead punctuation and signs, EF full-width ones
+_KIND[0xF0:0xF5] = _LETTER
+_KIND[0xE3:0xEE] = _IDEOGRAPH
+_KIND[0x80:0xC0] = _CONTINUED
 
 
 @dataclass(frozen=True)
@@ -30,60 +49,126 @@ class Near:
 
 @dataclass(frozen=True)
 class _Triples:
-    """Hashed word triples of rows: `hashes[i]` stands in `rows[i]`; no triple twice in a row."""
+    """Hashed word triples of rows: `hashes[i]` stands in `rows[i]`; rows ascend."""
 
     rows: np.ndarray
     hashes: np.ndarray
-    counts: np.ndarray  # (rows,) different triples of each row
+
+    def take(self, places: np.ndarray) -> _Triples:
+        return _Triples(self.rows[places], self.hashes[places])
 
 
 def near(train: Sequence[str], held: Sequence[str]) -> list[Near]:
     """Held-out texts that share most of their word triples with one training text, in the order of `held`.
 
-    Case, punctuation and white space do not count. A text of one or two words is one or two triples of its own.
+    Case, punctuation and white space do not count. The last words of a text make triples with nothing after them.
     """
     if not train or not held:
         return []
-    vocabulary: dict[str, int] = {}
-    asked = _triples(held, vocabulary)
-    known = _relevant(train, np.unique(asked.hashes), vocabulary)
-    order = np.argsort(known.hashes, kind="stable")
-    hashes, rows = known.hashes[order], known.rows[order]
+    asked = _distinct(_hashed(held))
+    known, known_words = _relevant(train, asked.hashes)
+    known = known.take(np.argsort(known.hashes, kind="stable"))
+    words = np.bincount(asked.rows, minlength=len(held))
     found: list[Near] = []
     for block in _blocks(asked, len(held)):
-        found += _compare(asked, block, hashes, rows, known.counts)
-    return found
+        for row, candidates in _candidates(asked, block, known, words, known_words).items():
+            found += _best(row, candidates, train, held)
+    return sorted(found, key=lambda near: near.held)
 
 
-def _relevant(texts: Sequence[str], wanted: np.ndarray, vocabulary: dict[str, int]) -> _Triples:
-    """The triples of texts that are among the wanted ones; read in blocks, so that memory holds few of the others."""
-    parts = []
+def similarity(one: str, other: str) -> float:
+    """Jaccard similarity of the word triples of two texts."""
+    first, second = triples(one), triples(other)
+    return len(first & second) / max(1, len(first | second))
+
+
+def triples(text: str) -> set[tuple[str, ...]]:
+    """Every word of a text with the two after it."""
+    words = _WORD.findall(text[:_LONGEST].casefold())
+    return {tuple(words[place : place + 3]) for place in range(len(words))}
+
+
+# ----------------------------------------------------------------------------------------------------- hashing
+
+
+def _hashed(texts: Sequence[str]) -> _Triples:
+    parts = [_hash_block(texts[start : start + _READ], start) for start in range(0, len(texts), _READ)]
+    return _joined(parts)
+
+
+def _joined(parts: Sequence[_Triples]) -> _Triples:
+    return _Triples(np.concatenate([part.rows for part in parts]), np.concatenate([part.hashes for part in parts]))
+
+
+def _hash_block(texts: Sequence[str], first_row: int) -> _Triples:
+    """The triples of some texts, whose words are hashed all at once as the bytes of one long text."""
+    written = [text[:_LONGEST].casefold().encode("utf-8", "replace") + b"\0" for text in texts]
+    data = np.frombuffer(b"".join(written), np.uint8)
+    starts, ends = _words(data)
+    words = _word_hashes(data, starts, ends)
+    ends_of_rows = np.cumsum([len(text) for text in written])
+    rows = np.searchsorted(ends_of_rows, starts, "right")
+    hashes = words * _MIX[0]
+    for after in (1, 2):
+        same = np.zeros(len(rows), bool)
+        same[:-after] = rows[after:] == rows[:-after]
+        hashes += np.where(same, np.roll(words, -after), np.uint64(0)) * _MIX[after]
+    return _Triples(rows + first_row, hashes ^ (hashes >> np.uint64(29)))
+
+
+def _words(data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where words start and end in UTF-8 bytes."""
+    kind = _KIND[data]
+    place = np.arange(len(data))
+    character = kind[np.maximum.accumulate(np.where(kind != _CONTINUED, place, 0))]
+    before = np.concatenate([[_BETWEEN], character[:-1]])
+    is_start = (kind == _IDEOGRAPH) | ((kind == _LETTER) & (before != _LETTER))
+    is_stop = is_start | (character == _BETWEEN)
+    starts = np.flatnonzero(is_start)
+    stops = np.flatnonzero(is_stop)
+    return starts, stops[np.searchsorted(stops, starts, "right")]
+
+
+def _word_hashes(data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """A polynomial of each word's bytes, modulo 2^64, from differences of running sums."""
+    powers = _powers(_PRIME, len(data))
+    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum((data.astype(np.uint64) + np.uint64(1)) * powers)])
+    return np.asarray((sums[ends] - sums[starts]) * _powers(_INVERSE, len(data))[starts])
+
+
+def _powers(base: np.uint64, count: int) -> np.ndarray:
+    """1, base, base^2, ... modulo 2^64."""
+    factors = np.full(count, base, np.uint64)
+    factors[:1] = 1
+    return np.asarray(np.cumprod(factors))
+
+
+# --------------------------------------------------------------------------------------------------- comparing
+
+
+def _distinct(found: _Triples) -> _Triples:
+    """Each triple once in a row."""
+    mixed = found.hashes ^ ((found.rows.astype(np.uint64) + np.uint64(1)) * _PRIME)
+    return found.take(np.sort(np.unique(mixed, return_index=True)[1]))
+
+
+def _relevant(texts: Sequence[str], wanted: np.ndarray) -> tuple[_Triples, np.ndarray]:
+    """The triples of texts that are among the wanted ones, and each text's words; the others are dropped at once.
+
+    A table of their low bits drops most of them before they are looked up.
+    """
+    different = np.unique(wanted)
+    mask = np.uint64(2**_SIEVE_BITS - 1)
+    sieve = np.zeros(2**_SIEVE_BITS, bool)
+    sieve[different & mask] = True
+    parts, words = [], np.zeros(len(texts), np.int64)
     for start in range(0, len(texts), _READ):
-        part = _triples(texts[start : start + _READ], vocabulary)
-        shared = np.isin(part.hashes, wanted)
-        parts.append(_Triples(part.rows[shared] + start, part.hashes[shared], part.counts))
-    return _Triples(*(np.concatenate(arrays) for arrays in zip(*_arrays(parts), strict=True)))
-
-
-def _arrays(parts: Sequence[_Triples]) -> list[tuple[np.ndarray, ...]]:
-    return [(part.rows, part.hashes, part.counts) for part in parts]
-
-
-def _triples(texts: Sequence[str], vocabulary: dict[str, int]) -> _Triples:
-    ids: list[int] = []
-    lengths = np.zeros(len(texts), np.int64)
-    for row, text in enumerate(texts):
-        words = _WORD.findall(text[:_LONGEST].casefold())
-        lengths[row] = len(words)
-        ids += [vocabulary.setdefault(word, len(vocabulary) + 1) for word in words]
-        ids += (0, 0)
-    flat = np.array(ids, np.uint64)
-    owner = np.repeat(np.arange(len(texts)), lengths + 2)
-    hashes = flat * _PRIMES[0] + np.roll(flat, -1) * _PRIMES[1] + np.roll(flat, -2) * _PRIMES[2]
-    starts = np.flatnonzero(flat)
-    mixed = hashes[starts] ^ ((owner[starts].astype(np.uint64) + np.uint64(1)) * _PRIMES[1])
-    once = starts[np.sort(np.unique(mixed, return_index=True)[1])]
-    return _Triples(owner[once], hashes[once], np.bincount(owner[once], minlength=len(texts)))
+        part = _hash_block(texts[start : start + _READ], start)
+        words += np.bincount(part.rows, minlength=len(texts))
+        part = part.take(np.flatnonzero(sieve[part.hashes & mask]))
+        places = np.minimum(np.searchsorted(different, part.hashes), max(0, len(different) - 1))
+        parts.append(part.take(np.flatnonzero(different[places] == part.hashes)) if len(different) else part)
+    return _joined(parts), words
 
 
 def _blocks(asked: _Triples, count: int) -> Iterator[slice]:
@@ -91,20 +176,31 @@ def _blocks(asked: _Triples, count: int) -> Iterator[slice]:
     return (slice(int(start), int(end)) for start, end in pairwise(edges))
 
 
-def _compare(
-    asked: _Triples, block: slice, hashes: np.ndarray, rows: np.ndarray, known_counts: np.ndarray
-) -> list[Near]:
-    """Count the triples that pairs of rows share, and keep the best pair of each held-out row."""
-    first = np.searchsorted(hashes, asked.hashes[block], "left")
-    last = np.minimum(np.searchsorted(hashes, asked.hashes[block], "right"), first + _OCCURRENCES)
-    lengths = last - first
+def _candidates(
+    asked: _Triples, block: slice, known: _Triples, words: np.ndarray, known_words: np.ndarray
+) -> dict[int, list[int]]:
+    """Training rows that share enough triples with a held-out row to be near it, the likeliest first."""
+    first = np.searchsorted(known.hashes, asked.hashes[block], "left")
+    last = np.searchsorted(known.hashes, asked.hashes[block], "right")
+    lengths = np.minimum(last - first, _OCCURRENCES)
     if not lengths.sum():
-        return []
+        return {}
     places = np.repeat(first - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())
-    held = np.repeat(asked.rows[block], lengths)
-    pairs, shared = np.unique(held * len(known_counts) + rows[places], return_counts=True)
-    held, train = pairs // len(known_counts), pairs % len(known_counts)
-    similarity = shared / (asked.counts[held] + known_counts[train] - shared)
-    best = np.lexsort((train, -similarity, held))
-    best = best[np.unique(held[best], return_index=True)[1]]
-    return [Near(int(held[i]), int(train[i]), float(similarity[i])) for i in best if similarity[i] >= NEAR]
+    held, train = np.repeat(asked.rows[block], lengths), known.rows[places]
+    width = len(known_words)
+    pairs, shared = np.unique(held * width + train, return_counts=True)
+    enough = shared >= NEAR * words[pairs // width]
+    pairs, shared = pairs[enough], shared[enough]
+    likely = shared / (words[pairs // width] + known_words[pairs % width] - shared)
+    found: dict[int, list[int]] = {}
+    for place in np.lexsort((pairs, -likely)):
+        row, candidate = divmod(int(pairs[place]), width)
+        if len(found.setdefault(row, [])) < _CANDIDATES:
+            found[row].append(candidate)
+    return found
+
+
+def _best(row: int, candidates: Sequence[int], train: Sequence[str], held: Sequence[str]) -> list[Near]:
+    compared = [Near(row, candidate, similarity(held[row], train[candidate])) for candidate in candidates]
+    best = max(compared, key=lambda near: (near.similarity, -near.train))
+    return [best] if best.similarity >= NEAR else []

@@ -107,22 +107,24 @@ def _move(parts: list[Part], keys: Sequence[bytes], classes: Sequence[str], move
 
 def chosen(rows: Sequence[int], keys: Sequence[bytes], classes: Sequence[str], share: float) -> list[int]:
     """A share of the rows of every class, those with the smallest hashes; equal rows always go together."""
-    answers: dict[bytes, Counter[str]] = {}
     members: dict[bytes, list[int]] = {}
     for row in rows:
-        answers.setdefault(keys[row], Counter())[classes[row]] += 1
         members.setdefault(keys[row], []).append(row)
     strata: dict[str, list[bytes]] = {}
     for key in sorted(members):
-        strata.setdefault(_most_frequent(answers[key]), []).append(key)
+        strata.setdefault(_most_frequent([classes[row] for row in members[key]]), []).append(key)
     found: list[int] = []
     for stratum in strata.values():
         found += _first(stratum, members, share)
     return found
 
 
-def _most_frequent(answers: Counter[str]) -> str:
-    return min(answers, key=lambda answer: (-answers[answer], answer))
+def _most_frequent(answers: Sequence[str]) -> str:
+    """The most frequent answer, the first by name on a tie: the order of rows does not matter."""
+    if len(answers) == 1:
+        return answers[0]
+    counts = Counter(answers)
+    return min(counts, key=lambda answer: (-counts[answer], answer))
 
 
 def _first(stratum: Sequence[bytes], members: dict[bytes, list[int]], share: float) -> list[int]:

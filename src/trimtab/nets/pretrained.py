@@ -24,12 +24,10 @@ class PretrainedEncoder(nn.Module):
 
     def adapt(self, rank: int, alpha: int, dropout: float) -> None:
         """Freeze the pretrained weights and put a low-rank update beside each linear map (arXiv:2106.09685)."""
-        config = LoraConfig(
-            r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules="all-linear", bias="none"
-        )
-        self.model = cast(nn.Module, get_peft_model(self.model, config))  # type: ignore[arg-type]
+        config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules="all-linear", bias="none")
+        self.model = cast(nn.Module, get_peft_model(self.model, config))
 
     def merge(self) -> None:
         """Add the low-rank updates, where there are any, to the weights that they update."""
         if isinstance(self.model, PeftModel):
-            self.model = cast(nn.Module, self.model.merge_and_unload())  # type: ignore[operator]
+            self.model = cast(nn.Module, self.model.merge_and_unload())

@@ -316,7 +316,7 @@ def _facts(data: Mapping[str, Any], title: str = "") -> Iterator[Block]:
 
 def _is_short(value: Any) -> bool:
     if isinstance(value, Mapping):
-        return not any(isinstance(part, (Mapping, list, tuple)) for part in value.values())
+        return not any(part and isinstance(part, (Mapping, list, tuple)) for part in value.values())
     return not isinstance(value, (list, tuple))
 
 
@@ -350,7 +350,7 @@ def _counted(value: Any) -> str:
     if isinstance(value, (int, float)):
         return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
     if isinstance(value, Mapping):
-        return "; ".join(f"{_words(name)}: {_counted(part)}" for name, part in value.items())
+        return "; ".join(f"{_words(name)}: {_counted(part)}" for name, part in value.items() if part not in ({}, []))
     return ", ".join(map(_counted, value)) if isinstance(value, (list, tuple)) else str(value)
 
 

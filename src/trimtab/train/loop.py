@@ -74,9 +74,7 @@ def device() -> torch.device:
     return cast(torch.device, Accelerator(cpu=not torch.cuda.is_available()).device)
 
 
-def train(
-    network: Network, head: str, lesson: Lesson, settings: Settings, folder: Path, progress: Progress
-) -> Trained:
+def train(network: Network, head: str, lesson: Lesson, settings: Settings, folder: Path, progress: Progress) -> Trained:
     """Train `network` in place and leave it with its best weights.
 
     `folder` holds the checkpoints; a run that was killed goes on from there and ends with the same weights as one that
@@ -136,9 +134,7 @@ def _prepare(
     loss = registry.load("trimtab.nets.heads", head, "loss", "train")
     weights = _balanced(lesson.train_targets, accelerator.device) if settings.class_weights == "balanced" else None
     average = {key: value.clone() for key, value in network.state_dict().items()} if settings.average else {}
-    return _Run(
-        network, forward, loss, weights, optimizers, accelerator, settings, lesson, folder, progress, average
-    )
+    return _Run(network, forward, loss, weights, optimizers, accelerator, settings, lesson, folder, progress, average)
 
 
 def _head_only(network: Network) -> Forward:
@@ -386,4 +382,3 @@ def _resume(run: _Run) -> Position:
     if not position.finished:
         run.progress.note(f"going on from epoch {position.epoch + 1}, step {position.step}")
     return position
-

@@ -14,7 +14,7 @@ from trimtab.nets.states import States, single
 class CategoryEncoder(nn.Module):
     """(rows,) ids -> one state per row."""
 
-    def __init__(self, column: CategoryColumn, width: int, config: Mapping[str, Any]) -> None:  # noqa: ARG002
+    def __init__(self, column: CategoryColumn, width: int, config: Mapping[str, Any]) -> None:
         super().__init__()
         self.key = column.key
         self.table = nn.Embedding(column.size, width)

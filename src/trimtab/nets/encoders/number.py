@@ -14,7 +14,7 @@ from trimtab.nets.states import States, single
 class NumberEncoder(nn.Module):
     """(rows, features) -> one state per row, by a linear map and ReLU (Gorishniy et al. 2022, arXiv:2203.05556)."""
 
-    def __init__(self, column: NumberColumn, width: int, config: Mapping[str, Any]) -> None:  # noqa: ARG002
+    def __init__(self, column: NumberColumn, width: int, config: Mapping[str, Any]) -> None:
         super().__init__()
         self.key = column.key
         self.project = nn.Linear(column.features, width)

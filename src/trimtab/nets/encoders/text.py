@@ -26,13 +26,13 @@ class TextEncoder(PretrainedEncoder):
         super().__init__()
         self.key = column.key
         settings = dict(config)
-        self.model = AutoModel.from_config(
-            AutoConfig.for_model(settings.pop("model_type"), **settings), attn_implementation="sdpa"
-        )
-        if getattr(self.model, "pooler", None) is not None:
-            self.model.pooler = None  # heads read the states themselves; the pooler would only cost time and bytes
-        self.blocks = int(self.model.config.num_hidden_layers)
-        hidden = int(self.model.config.hidden_size)
+        shape = AutoConfig.for_model(settings.pop("model_type"), **settings)
+        model: Any = AutoModel.from_config(shape, attn_implementation="sdpa")
+        if getattr(model, "pooler", None) is not None:
+            model.pooler = None  # heads read the states themselves; the pooler would only cost time and bytes
+        self.model = model
+        self.blocks = int(shape.num_hidden_layers)
+        hidden = int(shape.hidden_size)
         self.project: nn.Module = nn.Identity() if hidden == width else nn.Linear(hidden, width)
 
     def forward(self, tensors: Mapping[str, Tensor]) -> States:

@@ -22,4 +22,5 @@ class AttentionFusion(nn.Module):
         """(rows, steps, width) -> (rows, width)."""
         values = states.values + self.source(states.source)
         scores = self.score(values).squeeze(-1).masked_fill(~states.mask, torch.finfo(values.dtype).min)
-        return (torch.softmax(scores, dim=1).unsqueeze(-1) * values).sum(1)
+        fused: Tensor = (torch.softmax(scores, dim=1).unsqueeze(-1) * values).sum(1)
+        return fused

@@ -21,6 +21,6 @@ class NumberHead(nn.Module):
         return numbers
 
 
-def loss(numbers: Tensor, targets: Tensor, weights: Tensor | None, smoothing: float) -> Tensor:  # noqa: ARG001
+def loss(numbers: Tensor, targets: Tensor, weights: Tensor | None, smoothing: float) -> Tensor:
     """Squared error of each row, (rows,)."""
     return functional.mse_loss(numbers.squeeze(-1), targets.to(numbers.dtype), reduction="none")

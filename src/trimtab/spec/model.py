@@ -1,0 +1,216 @@
+"""The Spec: the whole of `trimtab.yaml`, frozen; the field descriptions are its documentation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+
+class Choice(NamedTuple):
+    """An automatic choice: the value and why it was taken. The manifest keeps both."""
+
+    value: Any
+    reason: str
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Clean(_Part):
+    """What happens to rows and cells that would hurt training. Fitted on training rows, stored for serving."""
+
+    missing: Literal["impute", "mean", "median", "mode", "constant", "category", "drop"] = Field(
+        "impute",
+        description="Cells without a value. `impute`: the median for a number, a category of its own for a "
+        "category. `drop`: training rows with a missing input are left out (a served row is still imputed).",
+    )
+    fill: float | str | None = Field(None, description="The value that `missing: constant` puts in.")
+    outliers: Literal["keep", "clip", "iqr", "drop"] = Field(
+        "clip",
+        description="Numbers far outside. `clip`: to the 0.1% and 99.9% quantiles of the training rows. `iqr`: to 3 "
+        "interquartile ranges beyond the quartiles. `drop`: training rows outside those fences are left out.",
+    )
+    duplicates: Literal["drop", "keep"] = Field(
+        "drop",
+        description="Rows whose inputs are equal but for case and white space. `drop` keeps the first; where such "
+        "rows disagree on the output, the most frequent answer is kept, and all of them are set aside on a tie.",
+    )
+
+
+class Fractions(_Part):
+    """How rows are shared out when neither a file nor a column says it."""
+
+    valid: float = Field(0.1, gt=0, lt=1, description="Share of rows that choose the best checkpoint.")
+    test: float = Field(0.1, gt=0, lt=1, description="Share of rows that the gates are measured on.")
+
+    @model_validator(mode="after")
+    def _leaves_rows_to_train_on(self) -> Fractions:
+        if self.valid + self.test >= 0.9:
+            raise ValueError("valid + test must leave more than a tenth of the rows for training")
+        return self
+
+
+class Lora(_Part):
+    """Low-rank adaptation (Hu et al. 2021, arXiv:2106.09685), used by `train.method: lora`."""
+
+    rank: int = Field(16, ge=1, le=1024, description="Rank of the update of each adapted matrix.")
+    alpha: int = Field(32, ge=1, description="The update is scaled by alpha / rank.")
+    dropout: float = Field(0.05, ge=0, lt=1, description="Dropout before the low-rank update.")
+
+
+class Train(_Part):
+    """How the network learns. What is left out is chosen from the data; the manifest says what and why."""
+
+    method: Literal["full", "lora", "frozen", "scratch"] | None = Field(
+        None,
+        description="`full`: all weights. `lora`: low-rank updates. `frozen`: only the head. `scratch`: the base's "
+        "shape with random weights. Default: full.",
+    )
+    epochs: int | None = Field(None, ge=1, le=1000, description="Passes over the training rows. Default: by rows.")
+    learning_rate: float | None = Field(None, gt=0, le=1, description="Peak rate. Default: by base and method.")
+    optimizer: Literal["adamw", "adam", "sgd"] = Field("adamw", description="Fused where the device has it.")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of `sgd`.")
+    weight_decay: float = Field(0.01, ge=0, le=1, description="Decoupled decay (not on biases and norms).")
+    warmup: float = Field(0.1, ge=0, lt=1, description="Share of the steps over which the rate climbs to its peak.")
+    schedule: Literal["linear", "cosine", "constant"] = Field("linear", description="How the rate falls afterwards.")
+    layer_decay: float = Field(
+        0.9, gt=0, le=1, description="Each layer below the top learns at this share of the rate of the one above it."
+    )
+    batch_tokens: int | None = Field(
+        None, ge=16, description="Steps (tokens) in one batch, padding included. Default: by rows and device."
+    )
+    accumulate: int = Field(1, ge=1, le=1024, description="Batches whose gradients are added up before a step.")
+    clip_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to this norm.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout before the head.")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of each target spread over all classes.")
+    class_weights: Literal["auto", "none", "balanced"] = Field(
+        "auto",
+        description="`balanced` weighs rare classes up; `auto` does so when the rarest is under a tenth of even.",
+    )
+    average: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Decay per step of a running average of the weights, which is what is kept; 0: off.",
+    )
+    patience: int = Field(2, ge=1, description="Evaluations without a better validation score before training stops.")
+    evaluations: int = Field(1, ge=1, le=100, description="Evaluations on the validation rows in each epoch.")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="`auto`: bf16 where the device computes it natively, else fp32."
+    )
+    checkpoint_seconds: float = Field(60.0, ge=0, description="Least time between two checkpoints inside an epoch.")
+    lora: Lora = Lora()
+
+
+class Compress(_Part):
+    """What is done to the trained network before it is released."""
+
+    quantize: Literal["none", "int8"] = Field(
+        "none", description="`int8`: weights in 8 bits, activations quantized at run time (ONNX Runtime dynamic)."
+    )
+
+
+class Typed(BaseModel):
+    """A column's type with options of its own: `{type: text, max_tokens: 128}`."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    type: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Every key but `type`; the column type checks them."""
+        return dict(self.model_extra or {})
+
+
+ColumnType = str | Typed
+
+
+class Spec(_Part):
+    """The whole of `trimtab.yaml`. Three keys are enough: data, output, gates."""
+
+    data: tuple[str, ...] = Field(
+        description="csv, tsv, json lines or parquet, plain or gzipped; one file or a list. Relative to the spec file."
+    )
+    test: str | None = Field(None, description="A file of rows to measure the gates on; else some of `data`.")
+    inputs: dict[str, ColumnType] | None = Field(
+        None, description="Column -> type. Default: every column but the output, typed by looking at its values."
+    )
+    output: str | dict[str, ColumnType] = Field(
+        description="The column to predict, or {column: type} with type label or number."
+    )
+    name: str | None = Field(
+        None, pattern=r"^[\w.-]+$", description="Name of the run's folder in runs/. Default: the data file's name."
+    )
+    split: str | Fractions = Field(
+        Fractions(), description="A column that holds train, valid (or dev) and test; or shares, cut by content hash."
+    )
+    base: str | None = Field(
+        None,
+        description="The pretrained encoder for text: `minilm`, a local folder, or a Hugging Face id. Default: minilm.",
+    )
+    fusion: str | None = Field(
+        None, description="How states become one vector per row: mean, cls or attention. Default: mean."
+    )
+    clean: Clean = Clean()
+    train: Train = Train()
+    compress: Literal["auto", "none"] | Compress = Field(
+        "auto",
+        description="`auto`: int8 when a size, latency, throughput or memory gate is missed without it. `none`: as "
+        "trained.",
+    )
+    gates: dict[str, str] = Field(
+        default_factory=dict, description='Metric -> "operator bound unit"; all must hold for a release.'
+    )
+    seed: int = Field(7, ge=0, lt=2**31, description="Seeds every random choice.")
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("data")
+    @classmethod
+    def _at_least_one(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or not all(value):
+            raise ValueError("at least one file is needed")
+        return value
+
+    @field_validator("output")
+    @classmethod
+    def _one_output(cls, value: str | dict[str, ColumnType]) -> str | dict[str, ColumnType]:
+        if isinstance(value, dict) and len(value) != 1:
+            raise ValueError(f"one output is needed, found {len(value)}")
+        return value
+
+    @field_validator("gates", mode="before")
+    @classmethod
+    def _bounds_are_text(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        return {key: bound if isinstance(bound, str) else str(bound) for key, bound in value.items()}
+
+    @property
+    def output_name(self) -> str:
+        """The column to predict."""
+        return self.output if isinstance(self.output, str) else next(iter(self.output))
+
+    @property
+    def output_type(self) -> Typed | None:
+        """The output's type, where the user gave one."""
+        return None if isinstance(self.output, str) else typed(self.output[self.output_name])
+
+    @property
+    def run_name(self) -> str:
+        """The folder of this spec's run inside `runs/`."""
+        stem = Path(self.data[0]).name.split(".")[0]
+        return self.name or re.sub(r"[^\w.-]+", "-", stem) or "run"
+
+
+def typed(value: ColumnType) -> Typed:
+    """Both spellings of a column type, `text` and `{type: text, ...}`, as one."""
+    return Typed(type=value) if isinstance(value, str) else value

@@ -1,0 +1,159 @@
+"""From a file, or plain values, to a Spec: every problem is found at once, each with its line."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from trimtab.errors import TrimtabError, nearest, problem, several
+from trimtab.spec.gates import parse_gate
+from trimtab.spec.model import Spec
+
+
+def read(path: Path, overrides: Sequence[str] = ()) -> Spec:
+    """Read a spec file and apply `--set key=value` overrides.
+
+    Raises TrimtabError that lists every problem with its line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise problem(str(path), "no such file", do="trimtab init DATA writes a spec from your data") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise problem(str(path), f"cannot be read ({error})", "a YAML file in UTF-8") from None
+    try:
+        values = yaml.safe_load(text)
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        raise problem(str(path), f"not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise problem(str(path), f"found {_kind(values)}", "keys and values, such as `data: reviews.csv`")
+    lines = {} if node is None else dict(_lines(node, ()))
+    return parse(override(values, overrides), str(path), lines)
+
+
+def override(values: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:
+    """Apply settings like `train.epochs=1`; the value is read as YAML. The input is not changed."""
+    result: dict[str, Any] = copy.deepcopy(dict(values))
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        path = _setting_path(key.strip())
+        if not equals or not all(path):
+            raise problem(f"--set {setting}", "cannot be read", "key=value, such as train.epochs=1")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise problem(f"--set {setting}", f"not YAML: {' '.join(str(error).split())}") from None
+        part = result
+        for step in path[:-1]:
+            below = part.get(step)
+            part[step] = below if isinstance(below, dict) else {}
+            part = part[step]
+        part[path[-1]] = value
+    return result
+
+
+def _setting_path(key: str) -> list[str]:
+    """`gates.recall.spam` names one gate; every other dot goes one level down."""
+    top, _, rest = key.partition(".")
+    return [top, rest] if top in ("gates", "inputs") and rest else key.split(".")
+
+
+def parse(values: Mapping[str, Any], where: str = "spec", lines: Mapping[tuple[str, ...], int] | None = None) -> Spec:
+    """Check plain values. Raises TrimtabError with all problems: place, found, allowed, nearest name."""
+    try:
+        spec = Spec.model_validate(values)
+        errors = []
+    except ValidationError as invalid:
+        spec = None
+        seen: dict[tuple[str, ...], TrimtabError] = {}
+        for detail in invalid.errors():
+            path = _known_path(detail["loc"])
+            seen.setdefault(path, _explain(detail, path, where, lines or {}))
+        errors = list(seen.values())
+    gates = values.get("gates")
+    for name, bound in gates.items() if isinstance(gates, Mapping) else ():
+        try:
+            parse_gate(str(name), str(bound))
+        except TrimtabError as error:
+            errors.append(TrimtabError(f"{_place(('gates', str(name)), where, lines or {})}{error}"))
+    if errors or spec is None:
+        raise several(errors)
+    return spec
+
+
+def _explain(detail: Any, path: tuple[str, ...], where: str, lines: Mapping[tuple[str, ...], int]) -> TrimtabError:
+    place = f"{_place(path, where, lines)}{'.'.join(path)}"
+    found = detail["input"]
+    match detail["type"]:
+        case "missing":
+            return problem(place, "this key is needed", _describe(path))
+        case "extra_forbidden":
+            return problem(place, f"no key named {path[-1]!r}", nearest(path[-1], _keys_beside(path)))
+        case _:
+            return problem(place, f"found {found!r} ({detail['msg']})", _describe(path))
+
+
+def _place(path: tuple[str, ...], where: str, lines: Mapping[tuple[str, ...], int]) -> str:
+    for length in range(len(path), 0, -1):
+        if path[:length] in lines:
+            return f"{where}:{lines[path[:length]]}: "
+    return f"{where}: "
+
+
+def _known_path(location: tuple[int | str, ...]) -> tuple[str, ...]:
+    """Drop what pydantic adds for the members of a union, such as `literal['auto','none']`."""
+    path: list[str] = []
+    for step in location:
+        name = str(step)
+        if re.match(
+            r"^(literal\[|function-|str$|dict\[|Fractions$|Compress$|Typed$|constrained|int$|float$|bool$)", name
+        ):
+            continue
+        path.append(name)
+    return tuple(path)
+
+
+def _model_at(path: tuple[str, ...]) -> type[BaseModel] | None:
+    """The model whose keys stand at `path`, if that is a model."""
+    model: type[BaseModel] = Spec
+    for step in path:
+        field = model.model_fields.get(step)
+        if field is None:
+            return None
+        candidates = [field.annotation, *get_args(field.annotation)]
+        models = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
+        if not models:
+            return None
+        model = models[0]
+    return model
+
+
+def _keys_beside(path: tuple[str, ...]) -> list[str]:
+    model = _model_at(path[:-1])
+    return list(model.model_fields) if model else []
+
+
+def _describe(path: tuple[str, ...]) -> str:
+    model = _model_at(path[:-1])
+    field = model.model_fields.get(path[-1]) if model else None
+    return " ".join((field.description or "").split()) if field else ""
+
+
+def _lines(node: yaml.Node, path: tuple[str, ...]) -> Iterable[tuple[tuple[str, ...], int]]:
+    """Each key's path and the line that it stands on."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            below = (*path, str(key.value))
+            yield below, key.start_mark.line + 1
+            yield from _lines(value, below)
+
+
+def _kind(value: Any) -> str:
+    return "nothing" if value is None else f"a {type(value).__name__}"

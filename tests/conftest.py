@@ -1,0 +1,21 @@
+"""What several tests need: real data, fetched once and kept in the user's cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from trimtab.data import samples
+from trimtab.errors import TrimtabError
+
+
+@pytest.fixture(scope="session")
+def reviews_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample `reviews`: a csv file with the columns review and sentiment (positive, negative), 2,985 rows."""
+    target = tmp_path_factory.mktemp("sample") / "reviews.csv"
+    try:
+        samples.write("reviews", target)
+    except TrimtabError as error:
+        pytest.skip(f"the sample is not in the cache and cannot be fetched: {error}")
+    return target
