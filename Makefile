@@ -54,11 +54,13 @@ clean: ## remove the environments and everything that was made (not runs/)
 
 # The stamps: an extra is installed again only when pyproject.toml or constraints.txt has changed.
 $(VENV)/.train: $(BIN)/python pyproject.toml constraints.txt
-	$(PIP) --editable '.[train]'
+	@echo "installing trimtab[train] into $(VENV): about 2 GB, some minutes"
+	@$(PIP) --editable '.[train]'
 	@touch $@
 
 $(VENV)/.all: $(BIN)/python pyproject.toml constraints.txt
-	$(PIP) --editable '.[all]'
+	@echo "installing trimtab[all] into $(VENV): about 2 GB, some minutes"
+	@$(PIP) --editable '.[all]'
 	@touch $(VENV)/.train $@
 
 $(BIN)/python:

@@ -10,14 +10,18 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".venvs"
 PACKAGES = {"core": [str(ROOT)], "rival": ["torch", "transformers", "accelerate"]}
-_DEPENDS_ON = (ROOT / "pyproject.toml", ROOT / "constraints.txt", *(ROOT / "src" / "trimtab").rglob("*.py"))
+# An environment is made anew when one of these is newer.
+DEPENDS_ON = {
+    "core": [ROOT / "constraints.txt", ROOT / "pyproject.toml", *(ROOT / "src" / "trimtab").rglob("*.py")],
+    "rival": [ROOT / "constraints.txt"],
+}
 
 
 def python(name: str) -> Path:
     """The Python of an environment, which is made, or made again, when it is missing or older than what is in it."""
     folder = FOLDER / name
     stamp, found = folder / ".made", folder / "bin" / "python"
-    newest = max(path.stat().st_mtime for path in (_DEPENDS_ON if name == "core" else _DEPENDS_ON[:2]))
+    newest = max(path.stat().st_mtime for path in DEPENDS_ON[name])
     if stamp.is_file() and stamp.stat().st_mtime >= newest:
         return found
     _tell(f"making the environment {folder.relative_to(ROOT)}")

@@ -51,9 +51,9 @@ def test_tf_idf_beats_the_majority_on_reviews_in_seconds(reviews_csv: Path, tmp_
     tokenizer = write_tokenizer(tmp_path / "tokenizer.json", train.values["review"][:50])
     text = columns.fit("text", "review", "review", train.values["review"], {"tokenizer": str(tokenizer)})
     label = columns.fit("label", "sentiment", "sentiment", train.values["sentiment"], {})
-    begun = time.perf_counter()
+    begun = time.process_time()
     found = floor([text], train, test, label, seed=7)
-    assert time.perf_counter() - begun < 10
+    assert time.process_time() - begun < 10
     assert list(found) == ["majority", "tf-idf + logistic regression"]
     most = max(set(train.values["sentiment"]), key=train.values["sentiment"].count)
     assert found["majority"]["accuracy"].value == pytest.approx(np.mean([a == most for a in test.values["sentiment"]]))

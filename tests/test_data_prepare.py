@@ -130,6 +130,14 @@ def test_shares_are_kept_exactly(tmp_path: Path) -> None:
     assert found.report["rows"] == {"train": 100, "valid": 40, "test": 60}
 
 
+@pytest.mark.parametrize("output", ["label", "n"])
+def test_ten_rows_are_enough(tmp_path: Path, output: str) -> None:
+    table = [row | {"n": number + 0.5} for number, row in enumerate(sentences(25))]
+    few = prepared(write(tmp_path / "a.csv", table[:10]), {output: "label" if output == "label" else "number"})
+    assert min(few.report["rows"].values()) >= 1
+    assert sum(few.report["rows"].values()) == 10
+
+
 def test_equal_rows_that_are_kept_share_a_split(tmp_path: Path) -> None:
     table = [{"a": number % 40, "b": "xyz"[number % 3], "label": number % 2} for number in range(600)]
     found = prepared(write(tmp_path / "a.csv", table), "label")
@@ -314,6 +322,12 @@ def test_the_user_s_own_options_win(tmp_path: Path) -> None:
     assert found.inputs["n"].options == {"missing": "median", "outliers": "keep", "bins": 8}
     assert list(found.inputs) == ["n"]
     assert found.task == "number"
+
+
+def test_columns_that_are_only_ignored_leave_the_others_to_be_typed(tmp_path: Path) -> None:
+    table = [row | {"n": number * 7 % 13, "id": number} for number, row in enumerate(sentences(60))]
+    found = prepared(write(tmp_path / "a.csv", table), "label", inputs={"n": "ignore"})
+    assert {name: column.type for name, column in found.inputs.items()} == {"text": "text"}
 
 
 # ----------------------------------------------------------------------------------------------- what is reported

@@ -89,7 +89,7 @@ def spec_page() -> str:
     lines = [
         "# The spec: every key of `trimtab.yaml`",
         "",
-        "Generated from `src/trimtab/spec.py` by `make docs`; a test fails when it is stale.",
+        "Generated from `src/trimtab/spec/` by `make docs`; a test fails when it is stale.",
         "",
         "`data` and `output` are needed, everything else has a default. Any key can be set from the command line:",
         "`trimtab launch --set train.epochs=1`. What was chosen automatically is in the bundle's manifest, with the",

@@ -241,7 +241,7 @@ def assemble(request: Request, network: Network, folder: Path, progress: Progres
     save_file(network.state_dict(), folder / store.WEIGHTS)
     (folder / "network.json").write_text(request.architecture.model_dump_json(indent=1), encoding="utf-8")
     output = _calibrated(request, trained_outputs)
-    store.save_columns(folder, request.inputs, output)
+    store.save_columns(folder / store.COLUMNS, request.inputs, output)
     reference.write(folder / store.REFERENCE, request.train, trained_outputs)
     manifest = store.write_manifest(folder, _manifest(request, tensors))
     model = runtime.load(folder)
@@ -390,7 +390,7 @@ def _quantized(request: Request, candidate: Candidate, progress: Progress) -> Ca
     model, valid = runtime.load(folder), request.prepared.splits.valid
     outputs = model.outputs(valid.values)
     output = _calibrated(request, outputs)
-    store.save_columns(folder, request.inputs, output)
+    store.save_columns(folder / store.COLUMNS, request.inputs, output)
     _write_golden(folder, model, request)
     return Candidate(folder, store.write_manifest(folder, manifest), output, candidate.differs)
 

@@ -14,6 +14,7 @@ import yaml
 from rich.markup import escape
 from rich.table import Table
 
+from trimtab import rows
 from trimtab.cli._view import console, print_json, result
 from trimtab.data.profile import ColumnProfile, Profile, profile
 from trimtab.errors import problem
@@ -37,10 +38,10 @@ def command(
     """
     if to.exists() and not force:
         raise problem(str(to), "there is such a file already", do="choose another name with --to, or use --force")
-    if not to.parent.is_dir():
-        raise problem(str(to), f"no folder {str(to.parent)!r}", do=f"mkdir -p {to.parent}")
     found = profile(data, Path(), output)
-    to.write_text(spec_text(found, [_relative(one, to.parent) for one in data], data), encoding="utf-8")
+    text = spec_text(found, [_relative(one, to.parent) for one in data], data)
+    with rows.writing(str(to)), rows.whole_file(to) as stream:
+        stream.write(text.encode())
     if as_json:
         print_json(asdict(found) | {"spec": str(to)})
     else:

@@ -89,14 +89,17 @@ def _check_names(spec: Spec, table: Table, split_name: str | None) -> None:
 
 
 def _inputs(spec: Spec, table: Table, split_name: str | None) -> tuple[dict[str, Typed], list[Automatic]]:
-    """Input columns in the order of the data, and the automatic choices among them."""
-    if spec.inputs is not None:
-        wanted = {name: typed(column) for name, column in spec.inputs.items()}
+    """Input columns and the automatic choices among them.
+
+    Where the user names types, only those columns are read; where they only name columns to ignore, all others.
+    """
+    wanted = {name: typed(column) for name, column in (spec.inputs or {}).items()}
+    if any(column.type != "ignore" for column in wanted.values()):
         found = {name: column for name, column in wanted.items() if column.type != "ignore"}
         for name, column in found.items():
             _check_kind(column.type, InputColumn, f"inputs.{name}", "the types of inputs are text, number, category")
         return found, []
-    candidates = [name for name in table.values if name not in (spec.output_name, split_name)]
+    candidates = [name for name in table.values if name not in (spec.output_name, split_name, *wanted)]
     inferred = {name: infer.input_type(name, table.values[name]) for name in candidates}
     automatic = [Automatic(f"inputs.{name}", look.type, look.reason) for name, look in inferred.items()]
     return {name: Typed(type=look.type) for name, look in inferred.items() if look.type != "ignore"}, automatic

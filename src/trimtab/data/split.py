@@ -58,11 +58,12 @@ def cut(given: Sequence[Part | None], keys: Sequence[bytes], classes: Sequence[s
 
 @dataclass(frozen=True)
 class _Move:
-    """Take a share of the rows of one split and make them another."""
+    """Take a share of the rows of one split and make them another; a class gives none when it has less than `least`."""
 
     source: Part
     target: Part
     share: float
+    least: int = SMALLEST
 
 
 @dataclass(frozen=True)
@@ -78,13 +79,13 @@ class _Case:
 _CASES = (
     _Case(
         {"train"},
-        lambda s: [_Move("train", "test", s.test), _Move("train", "valid", s.valid / (1 - s.test))],
+        lambda s: [_Move("train", "test", s.test), _Move("train", "valid", s.valid / (1 - s.test), SMALLEST - 1)],
         "by content hash, valid {valid:g} and test {test:g}, the same shares of every class",
         None,
     ),
     _Case(
         {"train", "valid"},
-        lambda s: [_Move("valid", "test", 0.5)],
+        lambda s: [_Move("valid", "test", 0.5, 2)],
         "train and valid as given; half of the valid rows, by content hash, are the test rows",
         "no row is marked test: half of the valid rows, by content hash, are kept back to measure on",
     ),
@@ -101,12 +102,17 @@ _CASES = (
 def _move(parts: list[Part], keys: Sequence[bytes], classes: Sequence[str], moves: Sequence[_Move]) -> None:
     for move in moves:
         rows = [row for row, part in enumerate(parts) if part == move.source]
-        for row in chosen(rows, keys, classes, move.share):
+        for row in chosen(rows, keys, classes, move.share, move.least):
             parts[row] = move.target
 
 
-def chosen(rows: Sequence[int], keys: Sequence[bytes], classes: Sequence[str], share: float) -> list[int]:
-    """A share of the rows of every class, those with the smallest hashes; equal rows always go together."""
+def chosen(
+    rows: Sequence[int], keys: Sequence[bytes], classes: Sequence[str], share: float, least: int = SMALLEST
+) -> list[int]:
+    """A share of the rows of every class, those with the smallest hashes; equal rows always go together.
+
+    A class of at least `least` rows gives one or more, a smaller one none.
+    """
     members: dict[bytes, list[int]] = {}
     for row in rows:
         members.setdefault(keys[row], []).append(row)
@@ -115,7 +121,7 @@ def chosen(rows: Sequence[int], keys: Sequence[bytes], classes: Sequence[str], s
         strata.setdefault(_most_frequent([classes[row] for row in members[key]]), []).append(key)
     found: list[int] = []
     for stratum in strata.values():
-        found += _first(stratum, members, share)
+        found += _first(stratum, members, share, least)
     return found
 
 
@@ -127,9 +133,9 @@ def _most_frequent(answers: Sequence[str]) -> str:
     return min(counts, key=lambda answer: (-counts[answer], answer))
 
 
-def _first(stratum: Sequence[bytes], members: dict[bytes, list[int]], share: float) -> list[int]:
+def _first(stratum: Sequence[bytes], members: dict[bytes, list[int]], share: float, least: int) -> list[int]:
     rows = sum(len(members[key]) for key in stratum)
-    wanted = max(1, int(rows * share + 0.5)) if rows >= SMALLEST else 0
+    wanted = max(1, int(rows * share + 0.5)) if rows >= least else 0
     found: list[int] = []
     for key in stratum:
         if len(found) + len(members[key]) / 2 <= wanted:

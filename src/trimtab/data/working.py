@@ -46,8 +46,9 @@ class Working:
         if roles.output.type != "number":
             return self.answers(roles)
         found = numbers(self.table.values[roles.output_name])
-        edges = np.quantile(found, np.linspace(0.1, 0.9, 9))
-        return [str(tenth) for tenth in np.searchsorted(edges, found, "right")]
+        bins = max(1, min(10, len(found) // 10))
+        edges = np.quantile(found, np.linspace(0, 1, bins + 1)[1:-1])
+        return [str(bin) for bin in np.searchsorted(edges, found, "right")]
 
     def answers(self, roles: Roles) -> list[str]:
         """The answer of each row as text, to compare."""

@@ -155,7 +155,8 @@ def _matches(pattern: str, folder: Path) -> list[Path]:
     matches = [Path(name) for name in sorted(glob.glob(str(path), recursive=True)) if not Path(name).is_dir()]
     if not matches:
         beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise problem(pattern, f"no such file (looked for {path})", nearest(path.name, beside) if beside else "")
+        looked = "" if str(path) == pattern else f" (looked for {path})"
+        raise problem(pattern, f"no such file{looked}", nearest(path.name, beside) if beside else "")
     return matches
 
 
@@ -187,7 +188,7 @@ def writer(target: Path | str, format: str, names: Sequence[str]) -> Iterator[Wr
                 yield sink
             sys.stdout.buffer.flush()
             return
-        with _whole_file(Path(target)) as stream, _finished(make(stream, format, tuple(names))) as sink:
+        with whole_file(Path(target)) as stream, _finished(make(stream, format, tuple(names))) as sink:
             yield sink
 
 
@@ -210,7 +211,7 @@ def _finished(sink: Writer) -> Iterator[Writer]:
 
 
 @contextlib.contextmanager
-def _whole_file(target: Path) -> Iterator[BinaryIO]:
+def whole_file(target: Path) -> Iterator[BinaryIO]:
     """A stream into a file beside `target` that takes its name at the end; devices and pipes are written straight."""
     if target.is_dir():
         raise problem(str(target), "is a folder", "a file's name")

@@ -90,13 +90,13 @@ class Train(_Part):
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of each target spread over all classes.")
     class_weights: Literal["auto", "none", "balanced"] = Field(
         "auto",
-        description="`balanced` weighs rare classes up; `auto` does so when the rarest is under a tenth of even.",
+        description="`balanced` weighs rare classes up; `auto` does so below a tenth of an even share.",
     )
     average: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="Decay per step of a running average of the weights, which is what is kept; 0: off.",
+        description="Decay per step of a running average of the weights, which is then kept; 0: off.",
     )
     patience: int = Field(2, ge=1, description="Evaluations without a better validation score before training stops.")
     evaluations: int = Field(1, ge=1, le=100, description="Evaluations on the validation rows in each epoch.")
