@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import onnx
 from onnxruntime.quantization import QuantType, quant_pre_process, quantize_dynamic
+
+from trimtab.compress.export import write
 
 
 def int8(source: Path, target: Path) -> None:
@@ -22,6 +25,7 @@ def int8(source: Path, target: Path) -> None:
             prepared, target, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8,
             op_types_to_quantize=["MatMul", "Gemm", "Gather"],
         )  # fmt: skip
+        write(onnx.load(target), target)
     finally:
         logging.getLogger().setLevel(quiet)
         prepared.unlink(missing_ok=True)

@@ -39,17 +39,14 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Spec:
 
 
 def override(values: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:
-    """Apply settings like `train.epochs=1`; the value is read as YAML. The input is not changed."""
+    """Apply settings like `train.epochs=1`; the value is read as YAML, a gate's bound as it stands. The input is not changed."""
     result: dict[str, Any] = copy.deepcopy(dict(values))
     for setting in settings:
         key, equals, text = setting.partition("=")
         path = _setting_path(key.strip())
         if not equals or not all(path):
             raise problem(f"--set {setting}", "cannot be read", "key=value, such as train.epochs=1")
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise problem(f"--set {setting}", f"not YAML: {' '.join(str(error).split())}") from None
+        value = text.strip() if path[0] == "gates" and len(path) == 2 else _yaml(setting, text)
         part = result
         for step in path[:-1]:
             below = part.get(step)
@@ -57,6 +54,13 @@ def override(values: Mapping[str, Any], settings: Iterable[str]) -> dict[str, An
             part = part[step]
         part[path[-1]] = value
     return result
+
+
+def _yaml(setting: str, text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise problem(f"--set {setting}", f"not YAML: {' '.join(str(error).split())}") from None
 
 
 def _setting_path(key: str) -> list[str]:

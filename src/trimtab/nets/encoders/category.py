@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from trimtab.columns.category import CategoryColumn
+from trimtab.columns.category import MISSING, CategoryColumn
 from trimtab.nets.states import States, single
 
 
@@ -19,6 +19,7 @@ class CategoryEncoder(nn.Module):
         self.key = column.key
         self.table = nn.Embedding(column.size, width)
         nn.init.normal_(self.table.weight, std=0.1)
+        nn.init.zeros_(self.table.weight[: MISSING + 1])  # unseen and missing values say nothing until taught
 
     def forward(self, tensors: Mapping[str, Tensor]) -> States:
         """`<key>_ids` (rows,) -> states (rows, 1, width)."""

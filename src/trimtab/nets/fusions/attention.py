@@ -21,6 +21,6 @@ class AttentionFusion(nn.Module):
     def forward(self, states: States) -> Tensor:
         """(rows, steps, width) -> (rows, width)."""
         values = states.values + self.source(states.source)
-        scores = self.score(values).squeeze(-1).masked_fill(~states.mask, torch.finfo(values.dtype).min)
+        scores = self.score(values).squeeze(-1).float().masked_fill(~states.mask, -1e9)
         fused: Tensor = (torch.softmax(scores, dim=1).unsqueeze(-1) * values).sum(1)
         return fused
