@@ -137,3 +137,12 @@ def test_the_snippets_of_python_run(reviews_csv: Path, tmp_path: Path) -> None:
             )
             assert done.returncode == 0, done.stderr
             assert done.stdout.strip()
+
+
+@pytest.mark.slow
+def test_the_gpu_benchmark_says_so_and_ends_well_without_a_gpu() -> None:
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-m", "benchmarks.gpu"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "bench-gpu: no CUDA device here, nothing was measured\n"

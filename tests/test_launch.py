@@ -189,8 +189,8 @@ def small_launch(folder: Path, rows: list[dict[str, object]], **spec: object) ->
 def test_numbers_and_categories_are_inputs_and_need_no_base(tmp_path: Path) -> None:
     data = load_breast_cancer()
     rows = [
-        {"radius": f"{x[0]:.4g}", "texture": f"{x[1]:.4g}", "points": f"{x[27]:.4g}", "size": "large" if x[3] > 600 else "",
-         "kind": data.target_names[y]}
+        {"radius": f"{x[0]:.4g}", "texture": f"{x[1]:.4g}", "points": f"{x[27]:.4g}",
+         "size": "large" if x[3] > 600 else "", "kind": data.target_names[y]}
         for x, y in zip(data.data, data.target, strict=True)
     ]  # fmt: skip
     gates = {"accuracy": ">= 0.85", "auc": ">= 0.9", "recall.malignant": ">= 0.7"}

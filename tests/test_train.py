@@ -23,6 +23,7 @@ from trimtab.train import checkpoint, loop
 from trimtab.train.batches import epoch_batches
 from trimtab.train.optimizer import make, set_rates, use_sparse_gradients
 from trimtab.train.settings import Settings, choose
+from trimtab.train.step import Lesson
 
 CANCER = load_breast_cancer()
 COLUMNS = [0, 1, 7, 20, 27]
@@ -46,7 +47,7 @@ class Notes(Quiet):
 
 
 @pytest.fixture(scope="module")
-def table() -> tuple[list[InputColumn], LabelColumn, loop.Lesson]:
+def table() -> tuple[list[InputColumn], LabelColumn, Lesson]:
     """Breast cancer: five numbers, benign or malignant; 400 rows to learn from, 169 to choose by."""
     values = {f"n{i}": [f"{x:.6g}" for x in CANCER.data[:, i]] for i in COLUMNS}
     labels = [CANCER.target_names[t] for t in CANCER.target]
@@ -54,16 +55,22 @@ def table() -> tuple[list[InputColumn], LabelColumn, loop.Lesson]:
     output = fit("label", "kind", "kind", labels, {})
     rows = {part: {k: v[cut] for k, v in values.items()} for part, cut in PARTS.items()}
     targets = output.targets(labels)
-    lesson = loop.Lesson(
+    lesson = Lesson(
         encode_rows(inputs, rows["train"]), targets[:400], encode_rows(inputs, rows["valid"]), targets[400:]
     )
     return inputs, output, lesson
 
 
+@pytest.fixture(autouse=True)
+def every_step_is_told(monkeypatch) -> None:
+    """So that a run can be stopped at any step."""
+    monkeypatch.setattr(loop, "_TELL_SECONDS", 0.0)
+
+
 PARTS = {"train": slice(0, 400), "valid": slice(400, None)}
 
 
-def settings_for(lesson: loop.Lesson, **changes: object) -> Settings:
+def settings_for(lesson: Lesson, **changes: object) -> Settings:
     spec = parse({"data": "x.csv", "output": "y", "train": changes})
     counts = np.bincount(lesson.train_targets)
     return choose(spec, None, len(lesson.train), lesson.train.steps, counts, torch.device("cpu"))[0]
@@ -233,14 +240,14 @@ def test_the_rate_climbs_to_its_peak_and_falls_to_nothing(table) -> None:
 TEXTS = [f"{word} number {i}" for i, word in enumerate(["good", "bad", "fine", "awful"] * 10)]
 
 
-def text_network(folder: Path, method: str) -> tuple[Network, loop.Lesson, Settings]:
+def text_network(folder: Path, method: str) -> tuple[Network, Lesson, Settings]:
     """A tiny BERT of random weights with its lesson."""
     base = bases.find(str(tiny_models.save(folder / "bert", "bert", TEXTS)), folder, folder / "work")
     column = fit("text", "t", "t", TEXTS, {"tokenizer": base.tokenizer, "pad_id": base.pad_id})
     labels = ["yes", "no"] * 20
     output = fit("label", "y", "y", labels, {})
     rows = encode_rows([column], {"t": TEXTS})
-    lesson = loop.Lesson(rows, output.targets(labels), rows, output.targets(labels))
+    lesson = Lesson(rows, output.targets(labels), rows, output.targets(labels))
     spec = parse({"data": "x", "output": "y", "train": {"method": method, "epochs": 6, "learning_rate": 0.003}})
     chosen = choose(spec, base, 40, rows.steps, np.array([20, 20]), torch.device("cpu"))[0]
     torch.manual_seed(0)

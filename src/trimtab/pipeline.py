@@ -32,6 +32,7 @@ from trimtab.report import card
 from trimtab.spec import Gate, Spec, Typed
 from trimtab.train import base as bases
 from trimtab.train import loop, settings
+from trimtab.train.step import Lesson
 
 AGREEMENT = 1e-4  # how far the exported network may lie from the trained one, in its outputs
 _TABLE_WIDTH = 64  # of the states where no pretrained encoder sets it
@@ -185,12 +186,11 @@ def _short(value: object) -> str:
 
 def train(request: Request, folder: Path, progress: Progress) -> tuple[Network, loop.Trained, Stage]:
     """Train the network, or go on with a run of the same spec and rows that was stopped."""
-    started = time.perf_counter()
     _begin(folder, _train_key(request))
     splits, chosen = request.prepared.splits, request.settings
     progress.stage("train", f"{len(request.train)} rows, {chosen.epochs} epochs, {chosen.method}")
     network = build(request)
-    lesson = loop.Lesson(
+    lesson = Lesson(
         request.train,
         request.output.targets(splits.train.values[request.output.name]),
         request.valid,
@@ -200,7 +200,7 @@ def train(request: Request, folder: Path, progress: Progress) -> tuple[Network, 
     for encoder in network.pretrained():
         encoder.merge()
     detail = {"steps": trained.steps, "rows_per_second": round(trained.rows_per_second, 1), "best": trained.best}
-    return network, trained, Stage(name="train", seconds=time.perf_counter() - started, detail=detail)
+    return network, trained, Stage(name="train", seconds=trained.seconds, detail=detail)
 
 
 def build(request: Request) -> Network:
@@ -328,18 +328,17 @@ def audit(
         "history": history,
         "differs": candidate.differs,
     }
+    stages = [*stages, Stage(name="audit", seconds=time.perf_counter() - started)]
+    manifest = store.write_manifest(
+        candidate.folder, candidate.manifest.model_copy(update={"stages": stages, "evidence": shown})
+    )
+    progress.stage("release", str(home / "bundle"))
+    measured = {**measured, "size": cost.size(candidate.folder)}  # the evidence in the manifest is served too
     results = gates.judge(request.gates, measured)
     why = _why_not(results, candidate)
-    stages = [*stages, Stage(name="audit", seconds=time.perf_counter() - started)]
-    manifest = candidate.manifest.model_copy(
-        update={
-            "stages": stages, "measured": measured, "evidence": shown, "gates": results, "released": not why, "why": why,
-        }
-    )  # fmt: skip
-    progress.stage("release", str(home / "bundle"))
-    drawn = plots.draw(shown, home / "plots")
-    manifest = store.write_manifest(candidate.folder, manifest)
-    card.write(candidate.folder, manifest, drawn)
+    verdict = {"measured": measured, "gates": results, "released": not why, "why": why}
+    manifest = store.write_manifest(candidate.folder, manifest.model_copy(update=verdict))
+    card.write(candidate.folder, manifest, plots.draw(shown, home / "plots"))
     return Release(home / "bundle", store.save(candidate.folder, manifest, home / "bundle"))
 
 

@@ -41,11 +41,16 @@ def cost(bundle: Path, rows: Rows, latency_rows: int = LATENCY_ROWS, seed: int =
     """
     model = runtime.load(bundle)
     return {
-        "size": Measured(value=store.serving_bytes(bundle) / _MB, unit="MB"),
+        "size": size(bundle),
         **_latency(model, _thinned(rows, latency_rows), seed),
         "throughput": Measured(value=_throughput(model, rows), unit="rows/s"),
         **_memory(bundle, _thinned(rows, _MEMORY_ROWS)),
     }
+
+
+def size(bundle: Path) -> Measured:
+    """MB on disk of the files that serving needs."""
+    return Measured(value=store.serving_bytes(bundle) / _MB, unit="MB")
 
 
 def machine() -> dict[str, Any]:

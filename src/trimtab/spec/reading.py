@@ -39,7 +39,7 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Spec:
 
 
 def override(values: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:
-    """Apply settings like `train.epochs=1`; the value is read as YAML, a gate's bound as it stands. The input is not changed."""
+    """Apply settings like `train.epochs=1`; the value is YAML, a gate's bound is taken as it stands."""
     result: dict[str, Any] = copy.deepcopy(dict(values))
     for setting in settings:
         key, equals, text = setting.partition("=")

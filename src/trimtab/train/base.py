@@ -78,6 +78,7 @@ def find(name: str, folder: Path, workspace: Path) -> Base:
     except (OSError, ValueError, KeyError) as error:
         raise _unreadable(name, source, error) from None
     values = {key: value for key, value in config.to_dict().items() if key not in _NOT_ARCHITECTURE}
+    values.update({key: 0.0 for key in _ATTENTION_DROPOUT if key in values})
     _normalise_width(values, name)
     tokenizer, pad_id = _tokenizer(name, source, workspace)
     return Base(name, source, values, tokenizer, pad_id, _fingerprint(Path(source), values))
@@ -91,6 +92,10 @@ _NOT_ARCHITECTURE = {
     "torch_dtype",
     "gradient_checkpointing",
 }
+
+
+# Fused attention on a CPU knows no dropout; that of the states between the blocks is kept.
+_ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
 
 
 def load_weights(base: Base, encoder: nn.Module) -> list[str]:

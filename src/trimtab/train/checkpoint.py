@@ -30,6 +30,8 @@ class Position:
     stale: int = 0  # evaluations since the best one
     halvings: int = 0  # times that a batch did not fit into memory
     loss: float = float("nan")
+    rows: int = 0  # learnt from so far
+    seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
     finished: bool = False
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -20,25 +21,16 @@ from trimtab.errors import problem
 from trimtab.nets.network import Network
 from trimtab.progress import Progress
 from trimtab.train import checkpoint, frozen
-from trimtab.train.batches import epoch_batches, halve
+from trimtab.train.batches import epoch_batches
 from trimtab.train.checkpoint import Position
-from trimtab.train.optimizer import Optimizers, clip, make, set_rates, use_sparse_gradients
+from trimtab.train.optimizer import Optimizers, make, use_sparse_gradients
 from trimtab.train.score import rank, score
 from trimtab.train.settings import Settings
+from trimtab.train.step import Forward, Lesson, Rows, Run, step, tensors_of
 
-Rows = EncodedRows | frozen.Vectors
-Forward = Callable[[Mapping[str, Tensor]], Tensor]
+_LOSS_SHARE = 0.05  # of the newest step in the loss that is told
+_TELL_SECONDS = 0.2
 _MIXED = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """Encoded rows with their targets, (rows,): those that teach, and those that choose the best weights."""
-
-    train: Rows
-    train_targets: np.ndarray
-    valid: Rows
-    valid_targets: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -48,25 +40,13 @@ class Trained:
     history: list[dict[str, float]]
     best: float
     steps: int
-    rows_per_second: float
-    seconds: float
+    rows: int  # learnt from, over all epochs
+    seconds: float  # evaluations and checkpoints included
 
-
-@dataclass(frozen=True)
-class _Run:
-    """The moving parts of one run; each of them is changed in place by the steps."""
-
-    network: Network
-    forward: Forward
-    loss: Callable[..., Tensor]
-    weights: Tensor | None
-    optimizers: Optimizers
-    accelerator: Accelerator
-    settings: Settings
-    lesson: Lesson
-    folder: Path
-    progress: Progress
-    average: dict[str, Tensor]
+    @property
+    def rows_per_second(self) -> float:
+        """Training rows in a second."""
+        return self.rows / max(self.seconds, 1e-9)
 
 
 def device() -> torch.device:
@@ -85,15 +65,13 @@ def train(network: Network, head: str, lesson: Lesson, settings: Settings, folde
     torch.manual_seed(settings.seed)
     run = _prepare(network, head, lesson, settings, accelerator, folder, progress)
     position = _resume(run)
-    start, rows = time.perf_counter(), 0
     if not position.finished:
-        position, rows = _epochs(run, position)
+        position = _epochs(run, position)
     best = checkpoint.read(folder, "best")
     if best is None:
         raise problem("train", "the loss was not a number from the first evaluation on", do="lower train.learning_rate")
     run.network.load_state_dict(best[0])
-    seconds = time.perf_counter() - start
-    return Trained(position.history, position.best, position.step, rows / max(seconds, 1e-9), seconds)
+    return Trained(position.history, position.best, position.step, position.rows, position.seconds)
 
 
 def predict(network: Network, rows: EncodedRows, budget: int, device: torch.device) -> np.ndarray:
@@ -110,7 +88,7 @@ def _prepare(
     accelerator: Accelerator,
     folder: Path,
     progress: Progress,
-) -> _Run:
+) -> Run:
     network.to(accelerator.device)
     forward: Forward = network
     if settings.method == "frozen":
@@ -134,7 +112,7 @@ def _prepare(
     loss = registry.load("trimtab.nets.heads", head, "loss", "train")
     weights = _balanced(lesson.train_targets, accelerator.device) if settings.class_weights == "balanced" else None
     average = {key: value.clone() for key, value in network.state_dict().items()} if settings.average else {}
-    return _Run(network, forward, loss, weights, optimizers, accelerator, settings, lesson, folder, progress, average)
+    return Run(network, forward, loss, weights, optimizers, accelerator, settings, lesson, folder, progress, average)
 
 
 def _head_only(network: Network) -> Forward:
@@ -154,52 +132,77 @@ def _balanced(targets: np.ndarray, device: torch.device) -> Tensor:
 # --------------------------------------------------------------------------------------------------------- epochs
 
 
-def _epochs(run: _Run, position: Position) -> tuple[Position, int]:
-    """Train from `position` to the end; returns the last position and the rows that were learnt from."""
+def _epochs(run: Run, position: Position) -> Position:
+    """Train from `position` to the end."""
     settings, steps = run.settings, run.lesson.train.steps
     groups = [_groups(steps, settings, epoch) for epoch in range(settings.epochs)]
     total = sum(len(epoch) for epoch in groups)
     mean_rows = len(steps) * settings.epochs / max(1, sum(len(group) for epoch in groups for group in epoch))
-    clock, rows = _Clock(), 0
+    clock = _Clock(position)
     for epoch in range(position.epoch, settings.epochs):
-        evaluate_after = _evaluation_points(len(groups[epoch]), settings.evaluations)
-        run.network.train()
-        for number, group in enumerate(groups[epoch]):
-            if number < position.batch:
-                continue
-            position = _step(run, group, position, total, mean_rows)
-            rows += sum(len(batch) for batch in group)
-            position = replace(position, epoch=epoch, batch=number + 1, step=position.step + 1)
-            run.progress.tick(position.step, total, _figures(position, settings, clock.rate(rows)))
-            if number + 1 in evaluate_after:
-                position = _evaluate(run, position)
-                if position.finished:
-                    break
-            if clock.due(settings.checkpoint_seconds):
-                _save(run, position)
+        position = _epoch(run, replace(position, epoch=epoch), groups[epoch], total, mean_rows, clock)
         if position.finished:
             break
         position = replace(position, epoch=epoch + 1, batch=0)
         _save(run, position)
     position = replace(position, finished=True)
     _save(run, position)
-    return position, rows
+    return position
+
+
+def _epoch(
+    run: Run, position: Position, groups: list[list[np.ndarray]], total: int, mean_rows: float, clock: _Clock
+) -> Position:
+    """The rest of one epoch: steps, evaluations, and checkpoints when they are due."""
+    settings = run.settings
+    evaluate_after = _evaluation_points(len(groups), settings.evaluations)
+    run.network.train()
+    resumed = position.batch > 0 and not math.isnan(position.loss)
+    smooth = torch.tensor(position.loss, device=run.accelerator.device) if resumed else None
+    for number in range(position.batch, len(groups)):
+        position, loss = step(run, groups[number], position, total, mean_rows)
+        smooth = loss if smooth is None else torch.lerp(smooth, loss, _LOSS_SHARE)
+        clock.rows += sum(len(batch) for batch in groups[number])
+        position = replace(position, batch=number + 1)
+        evaluate, save = number + 1 in evaluate_after, clock.due(settings.checkpoint_seconds)
+        if evaluate or save or clock.tell():  # only then is the device waited for
+            position = clock.read(replace(position, loss=float(smooth)))
+            run.progress.tick(position.step, total, _figures(position, settings))
+        if evaluate:
+            position = _evaluate(run, position)
+            if position.finished:
+                break
+        if save:
+            _save(run, position)
+    return position
 
 
 class _Clock:
-    """Rows per second since the start, and whether the next checkpoint is due."""
+    """Rows and seconds of the whole run, and whether something is due."""
 
-    def __init__(self) -> None:
-        self.start = self.last = time.perf_counter()
+    def __init__(self, position: Position) -> None:
+        self.rows, self.before = position.rows, position.seconds
+        self.start = self.saved = time.perf_counter()
+        self.told = float("-inf")
 
-    def rate(self, rows: int) -> float:
-        return rows / max(time.perf_counter() - self.start, 1e-9)
+    def read(self, position: Position) -> Position:
+        """The position with the rows and the seconds so far."""
+        return replace(position, rows=self.rows, seconds=self.before + time.perf_counter() - self.start)
 
     def due(self, seconds: float) -> bool:
+        """Whether `seconds` have passed since the last checkpoint."""
         now = time.perf_counter()
-        if now - self.last < seconds:
+        if now - self.saved < seconds:
             return False
-        self.last = now
+        self.saved = now
+        return True
+
+    def tell(self) -> bool:
+        """Whether the user should hear of the progress again."""
+        now = time.perf_counter()
+        if now - self.told < _TELL_SECONDS:
+            return False
+        self.told = now
         return True
 
 
@@ -213,95 +216,21 @@ def _evaluation_points(groups: int, evaluations: int) -> set[int]:
     return {round(groups * (part + 1) / evaluations) for part in range(evaluations)} - {0}
 
 
-def _figures(position: Position, settings: Settings, rate: float) -> dict[str, float | str]:
+def _figures(position: Position, settings: Settings) -> dict[str, float | str]:
     figures: dict[str, float | str] = {
         "epoch": f"{position.epoch + 1}/{settings.epochs}",
         "loss": position.loss,
-        "rows/s": rate,
+        "rows/s": position.rows / max(position.seconds, 1e-9),
     }
     if position.history:
         figures[settings.score] = position.history[-1]["score"]
     return figures
 
 
-# ----------------------------------------------------------------------------------------------------------- steps
-
-
-def _step(run: _Run, group: list[np.ndarray], position: Position, total: int, mean_rows: float) -> Position:
-    """One optimizer step; where memory is short, the batches are halved and the step begins again."""
-    while True:
-        try:
-            loss = _gradients(run, group, position.halvings, mean_rows)
-            break
-        except (torch.OutOfMemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
-                raise
-            position = _halve(run, group, position)
-    for optimizer in run.optimizers.all:
-        run.accelerator.unscale_gradients(optimizer)
-    clip(run.network, run.settings.clip_norm)
-    set_rates(run.optimizers, position.step, total, run.settings)
-    for optimizer in run.optimizers.all:
-        optimizer.step()
-        optimizer.zero_grad()
-    if run.average:
-        _update_average(run)
-    smooth = loss if np.isnan(position.loss) else 0.95 * position.loss + 0.05 * loss
-    return replace(position, loss=smooth)
-
-
-def _gradients(run: _Run, group: list[np.ndarray], halvings: int, mean_rows: float) -> float:
-    """Add up the gradients of a group; every row weighs the same, however its batch was cut. Returns the mean loss."""
-    total = 0.0
-    for batch in group:
-        for part in _parts(batch, halvings):
-            tensors = _tensors(run.lesson.train, part, run.accelerator.device)
-            targets = torch.from_numpy(run.lesson.train_targets[part]).to(run.accelerator.device)
-            with run.accelerator.autocast():
-                outputs = run.forward(tensors)
-            losses = run.loss(outputs.float(), targets, run.weights, run.settings.label_smoothing)
-            run.accelerator.backward(losses.sum() / (mean_rows * len(group)))
-            total += float(losses.detach().sum())
-    return total / sum(len(batch) for batch in group)
-
-
-def _parts(batch: np.ndarray, halvings: int) -> list[np.ndarray]:
-    parts = [batch]
-    for _ in range(halvings):
-        parts = [half for part in parts for half in halve(part) if len(half)]
-    return parts
-
-
-def _out_of_memory(error: Exception) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
-
-
-def _halve(run: _Run, group: list[np.ndarray], position: Position) -> Position:
-    if 2**position.halvings >= max(len(batch) for batch in group):
-        raise problem("train", "a single row does not fit into memory", do="set max_tokens of the text input lower")
-    for optimizer in run.optimizers.all:
-        optimizer.zero_grad()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    run.progress.note(f"out of memory: each batch is now worked on in {2 ** (position.halvings + 1)} parts")
-    return replace(position, halvings=position.halvings + 1)
-
-
-def _tensors(rows: Rows, picked: np.ndarray, device: torch.device) -> dict[str, Tensor]:
-    return {key: torch.from_numpy(value).to(device, non_blocking=True) for key, value in rows.batch(picked).items()}
-
-
-@torch.no_grad()
-def _update_average(run: _Run) -> None:
-    for key, value in run.network.state_dict().items():
-        if value.is_floating_point():
-            run.average[key].lerp_(value, 1 - run.settings.average)
-
-
 # ------------------------------------------------------------------------------------------------------ evaluation
 
 
-def _evaluate(run: _Run, position: Position) -> Position:
+def _evaluate(run: Run, position: Position) -> Position:
     """Score the validation rows; the best weights so far are written at once."""
     settings, lesson = run.settings, run.lesson
     with _averaged(run):
@@ -328,7 +257,7 @@ def _evaluate(run: _Run, position: Position) -> Position:
 class _averaged:
     """Inside, the network holds the running average of its weights, if one is kept."""
 
-    def __init__(self, run: _Run) -> None:
+    def __init__(self, run: Run) -> None:
         self.run = run
         self.own: dict[str, Tensor] = {}
 
@@ -346,7 +275,7 @@ class _averaged:
 def _outputs(forward: Forward, rows: Rows, budget: int, device: torch.device) -> np.ndarray:
     parts: list[tuple[np.ndarray, np.ndarray]] = []
     for picked in length_batches(rows.steps, budget):
-        parts.append((picked, forward(_tensors(rows, picked, device)).float().cpu().numpy()))
+        parts.append((picked, forward(tensors_of(rows, picked, device)).float().cpu().numpy()))
     result = np.zeros((len(rows), parts[0][1].shape[1]), dtype=np.float32)
     for picked, values in parts:
         result[picked] = values
@@ -356,7 +285,7 @@ def _outputs(forward: Forward, rows: Rows, budget: int, device: torch.device) ->
 # ----------------------------------------------------------------------------------------------------- checkpoints
 
 
-def _save(run: _Run, position: Position) -> None:
+def _save(run: Run, position: Position) -> None:
     states = {
         "optimizers": [optimizer.state_dict() for optimizer in run.optimizers.all],
         "random": torch.get_rng_state(),
@@ -366,7 +295,7 @@ def _save(run: _Run, position: Position) -> None:
     checkpoint.write(run.folder, "last", run.network.state_dict(), states, position)
 
 
-def _resume(run: _Run) -> Position:
+def _resume(run: Run) -> Position:
     """Go on from the last checkpoint, if there is one."""
     saved = checkpoint.read(run.folder, "last")
     if saved is None:

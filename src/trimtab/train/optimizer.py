@@ -113,8 +113,8 @@ def set_rates(optimizers: Optimizers, step: int, steps: int, settings: Settings)
     return share
 
 
-def clip(network: Network, most: float) -> float:
-    """Scale all gradients so that their common norm is at most `most`; returns the norm before. Sparse ones too."""
+def clip(network: Network, most: float) -> None:
+    """Scale all gradients, sparse ones too, so that their common norm is at most `most`. Waits for no device."""
     dense, sparse = [], []
     for parameter in network.parameters():
         if parameter.grad is None:
@@ -126,8 +126,7 @@ def clip(network: Network, most: float) -> float:
             dense.append(parameter.grad)
     values: list[Tensor] = dense + [gradient._values() for gradient in sparse]
     if not values:
-        return 0.0
+        return
     norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(values)))
     scale = torch.clamp(most / (norm + 1e-6), max=1.0)
     torch._foreach_mul_(values, scale)
-    return float(norm)

@@ -1,0 +1,129 @@
+"""One optimizer step: gradients of a group of batches, clipped, at the scheduled rate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from trimtab.columns import EncodedRows
+from trimtab.errors import problem
+from trimtab.nets.network import Network
+from trimtab.progress import Progress
+from trimtab.train import frozen
+from trimtab.train.batches import halve
+from trimtab.train.checkpoint import Position
+from trimtab.train.optimizer import Optimizers, clip, set_rates
+from trimtab.train.settings import Settings
+
+Rows = EncodedRows | frozen.Vectors
+Forward = Callable[[Mapping[str, Tensor]], Tensor]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Encoded rows with their targets, (rows,): those that teach, and those that choose the best weights."""
+
+    train: Rows
+    train_targets: np.ndarray
+    valid: Rows
+    valid_targets: np.ndarray
+
+
+@dataclass(frozen=True)
+class Run:
+    """The moving parts of one run; each of them is changed in place by the steps."""
+
+    network: Network
+    forward: Forward
+    loss: Callable[..., Tensor]
+    weights: Tensor | None
+    optimizers: Optimizers
+    accelerator: Accelerator
+    settings: Settings
+    lesson: Lesson
+    folder: Path
+    progress: Progress
+    average: dict[str, Tensor]
+
+
+def step(
+    run: Run, group: list[np.ndarray], position: Position, total: int, mean_rows: float
+) -> tuple[Position, Tensor]:
+    """One optimizer step over a group of batches; returns the position and the mean loss, still on the device.
+
+    Where memory is short, the batches are halved and the step begins again. Raises TrimtabError when a single row does
+    not fit.
+    """
+    while True:
+        try:
+            loss = _gradients(run, group, position.halvings, mean_rows)
+            break
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+            position = _halve(run, group, position)
+    for optimizer in run.optimizers.all:
+        run.accelerator.unscale_gradients(optimizer)
+    clip(run.network, run.settings.clip_norm)
+    set_rates(run.optimizers, position.step, total, run.settings)
+    for optimizer in run.optimizers.all:
+        optimizer.step()
+        optimizer.zero_grad()
+    if run.average:
+        _update_average(run)
+    return replace(position, step=position.step + 1), loss
+
+
+def _gradients(run: Run, group: list[np.ndarray], halvings: int, mean_rows: float) -> Tensor:
+    """Add up the gradients of a group; every row weighs the same, however its batch was cut. Returns the mean loss."""
+    total = torch.zeros((), device=run.accelerator.device)
+    for batch in group:
+        for part in _parts(batch, halvings):
+            tensors = tensors_of(run.lesson.train, part, run.accelerator.device)
+            targets = torch.from_numpy(run.lesson.train_targets[part]).to(run.accelerator.device)
+            with run.accelerator.autocast():
+                outputs = run.forward(tensors)
+            losses = run.loss(outputs.float(), targets, run.weights, run.settings.label_smoothing)
+            run.accelerator.backward(losses.sum() / (mean_rows * len(group)))
+            total += losses.detach().sum()
+    return total / sum(len(batch) for batch in group)
+
+
+def _parts(batch: np.ndarray, halvings: int) -> list[np.ndarray]:
+    parts = [batch]
+    for _ in range(halvings):
+        parts = [half for part in parts for half in halve(part) if len(half)]
+    return parts
+
+
+def _out_of_memory(error: Exception) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
+
+
+def _halve(run: Run, group: list[np.ndarray], position: Position) -> Position:
+    if 2**position.halvings >= max(len(batch) for batch in group):
+        raise problem("train", "a single row does not fit into memory", do="set max_tokens of the text input lower")
+    for optimizer in run.optimizers.all:
+        optimizer.zero_grad()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    run.progress.note(f"out of memory: each batch is now worked on in {2 ** (position.halvings + 1)} parts")
+    return replace(position, halvings=position.halvings + 1)
+
+
+def tensors_of(rows: Rows, picked: np.ndarray, device: torch.device) -> dict[str, Tensor]:
+    """The padded tensors of the given rows, on the device."""
+    return {key: torch.from_numpy(value).to(device, non_blocking=True) for key, value in rows.batch(picked).items()}
+
+
+@torch.no_grad()
+def _update_average(run: Run) -> None:
+    for key, value in run.network.state_dict().items():
+        if value.is_floating_point():
+            run.average[key].lerp_(value, 1 - run.settings.average)
