@@ -19,7 +19,7 @@ launch: $(VENV)/.train $(SAMPLE) ## install, fetch the sample, train, compress, 
 	$(BIN)/trimtab launch $(SPEC)
 
 test: $(VENV)/.all ## the tests that need neither a GPU nor minutes
-	$(BIN)/python -m pytest -m "not slow and not gpu" $(PYTEST)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not gpu" -n 2 --dist loadfile $(PYTEST)
 
 test-slow: $(VENV)/.all ## the tests that take minutes or install packages
 	$(BIN)/python -m pytest -m "slow and not gpu" $(PYTEST)

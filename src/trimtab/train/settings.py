@@ -150,7 +150,7 @@ def _learning_rate(base: Base | None, method: str) -> Choice:
 
 
 def _epochs(rows: int, base: Base | None, method: str) -> Choice:
-    updates = {"full": 500, "lora": 700, "frozen": 1500, "scratch": 2500}[method]
+    updates = {"full": 650, "lora": 700, "frozen": 1500, "scratch": 2500}[method]
     most = 3 if method == "full" else 10 if method == "lora" else 40
     batches = max(1, rows // 32)
     epochs = int(np.clip(round(updates / batches), 2, most if rows >= 2000 else most * 3))
