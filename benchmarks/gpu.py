@@ -35,8 +35,9 @@ from trimtab.columns.text import TextColumn
 from trimtab.nets.network import Architecture, Network
 from trimtab.spec import parse
 from trimtab.train import base as bases
-from trimtab.train.loop import Lesson, device, train
+from trimtab.train.loop import device, train
 from trimtab.train.settings import choose
+from trimtab.train.step import Lesson
 
 ROOT = Path(__file__).resolve().parent.parent
 LENGTHS = {"median": 40.0, "spread": 0.7, "most": 256}  # log-normal: like reviews, many short rows and a few long ones

@@ -113,7 +113,8 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_weights(
     torch.manual_seed(999)
     again = loop.train(resumed, "label", lesson, chosen, tmp_path / "part", Quiet())
     assert same(weights(undisturbed), weights(resumed))
-    assert again.history == whole.history
+    keys = ("epoch", "step", "loss", "score")
+    assert [[e[k] for k in keys] for e in again.history] == [[e[k] for k in keys] for e in whole.history]
 
 
 def test_a_finished_run_is_not_trained_again(table, tmp_path: Path) -> None:

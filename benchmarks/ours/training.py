@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import time
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,37 +14,14 @@ from benchmarks.measure import answer_with, cores
 from trimtab import columns
 from trimtab.nets.network import Architecture, Network
 from trimtab.nets.pretrained import PretrainedEncoder
+from trimtab.progress import Quiet
 from trimtab.spec import parse
 from trimtab.train import base as bases
-from trimtab.train.loop import Lesson, device, train
+from trimtab.train.loop import device, train
 from trimtab.train.settings import choose
+from trimtab.train.step import Lesson
 
 NEVER = 1_000_000  # evaluations without a better score: every epoch is run to its end, as by the rivals
-
-
-class Times:
-    """A `Progress` that keeps the moment at which each step ended; `ended[0]` is the start."""
-
-    def __init__(self) -> None:
-        self.ended = [time.perf_counter()]
-
-    def stage(self, name: str, detail: str = "") -> None: ...
-
-    def tick(self, done: int, total: int, figures: Mapping[str, float | str]) -> None:
-        self.ended.append(time.perf_counter())
-
-    def note(self, text: str) -> None: ...
-
-    def training_seconds(self, evaluated: set[int]) -> np.ndarray:
-        """Seconds of training up to each step, (steps + 1,).
-
-        A step behind an evaluation counts as long as the mean of the others: the loop's clock cannot be stopped from
-        outside.
-        """
-        taken = np.diff(self.ended)
-        behind = np.array([step in evaluated for step in range(len(taken))])
-        taken[behind] = taken[~behind].mean()
-        return np.concatenate([[0.0], np.cumsum(taken)])
 
 
 def main(precision: str, data: str, base_name: str, epochs: str, evaluations: str, seed: str) -> None:
@@ -78,14 +53,12 @@ def _train(
     encoder = network.encoders["text"]
     assert isinstance(encoder, PretrainedEncoder)
     bases.load_weights(base, encoder.model)
-    times = Times()
     lesson = Lesson(encoded[0], targets[0], encoded[1], targets[1])
-    trained = train(network, "label", lesson, settings, folder / "checkpoints", times)
-    seconds = times.training_seconds({int(entry["step"]) for entry in trained.history})
+    trained = train(network, "label", lesson, settings, folder / "checkpoints", Quiet())
     return {
-        "rows_per_second": len(teach) * epochs / seconds[-1],
-        "seconds": seconds[-1],
-        "curve": [(seconds[int(entry["step"])], entry["score"]) for entry in trained.history],
+        "rows_per_second": trained.rows_per_second,
+        "seconds": trained.seconds,
+        "curve": [(entry["seconds"], entry["score"]) for entry in trained.history],
         "precision": settings.precision,
         "torch": torch.__version__,
     }

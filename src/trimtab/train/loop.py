@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -35,13 +36,13 @@ _MIXED = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
 @dataclass(frozen=True)
 class Trained:
-    """What training was like: one entry of `history` per evaluation, with epoch, step, loss, score."""
+    """What training was like: one entry of `history` per evaluation, with epoch, step, seconds, loss, score."""
 
     history: list[dict[str, float]]
     best: float
     steps: int
     rows: int  # learnt from, over all epochs
-    seconds: float  # evaluations and checkpoints included
+    seconds: float  # evaluations and checkpoints left out
 
     @property
     def rows_per_second(self) -> float:
@@ -144,7 +145,8 @@ def _epochs(run: Run, position: Position) -> Position:
         if position.finished:
             break
         position = replace(position, epoch=epoch + 1, batch=0)
-        _save(run, position)
+        with clock.stopped():
+            _save(run, position)
     position = replace(position, finished=True)
     _save(run, position)
     return position
@@ -168,17 +170,18 @@ def _epoch(
         if evaluate or save or clock.tell():  # only then is the device waited for
             position = clock.read(replace(position, loss=float(smooth)))
             run.progress.tick(position.step, total, _figures(position, settings))
-        if evaluate:
-            position = _evaluate(run, position)
-            if position.finished:
-                break
-        if save:
-            _save(run, position)
+        with clock.stopped():
+            if evaluate:
+                position = _evaluate(run, position)
+            if save:
+                _save(run, position)
+        if position.finished:
+            break
     return position
 
 
 class _Clock:
-    """Rows and seconds of the whole run, and whether something is due."""
+    """Rows and seconds of the whole run, evaluations and checkpoints left out, and whether something is due."""
 
     def __init__(self, position: Position) -> None:
         self.rows, self.before = position.rows, position.seconds
@@ -188,6 +191,13 @@ class _Clock:
     def read(self, position: Position) -> Position:
         """The position with the rows and the seconds so far."""
         return replace(position, rows=self.rows, seconds=self.before + time.perf_counter() - self.start)
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Time in here is not counted."""
+        before = time.perf_counter()
+        yield
+        self.start += time.perf_counter() - before
 
     def due(self, seconds: float) -> bool:
         """Whether `seconds` have passed since the last checkpoint."""
@@ -239,7 +249,13 @@ def _evaluate(run: Run, position: Position) -> Position:
         run.network.train()
         value = score(settings.score, lesson.valid_targets, outputs) if np.isfinite(outputs).all() else float("nan")
         ranked = rank(settings.score, value, lesson.valid_targets, outputs) if np.isfinite(value) else float("-inf")
-        entry = {"epoch": position.epoch + 1.0, "step": float(position.step), "loss": position.loss, "score": value}
+        entry = {
+            "epoch": position.epoch + 1.0,
+            "step": float(position.step),
+            "seconds": round(position.seconds, 3),
+            "loss": position.loss,
+            "score": value,
+        }
         better = ranked > position.best
         stale = 0 if better else position.stale + 1
         position = replace(
