@@ -28,11 +28,12 @@ from transformers import (
     TrainingArguments,
 )
 
-from benchmarks.ours.training import NEVER, Times
+from benchmarks.ours.training import NEVER
 from trimtab.columns import EncodedRows, Ragged
 from trimtab.columns.label import LabelColumn
 from trimtab.columns.text import TextColumn
 from trimtab.nets.network import Architecture, Network
+from trimtab.progress import Quiet
 from trimtab.spec import parse
 from trimtab.train import base as bases
 from trimtab.train.loop import device, train
@@ -91,10 +92,9 @@ def ours(lengths: np.ndarray, seed: int) -> float:
     taught, valid = encoded(column, lengths, seed), encoded(column, lengths[:VALID_ROWS], seed + 1)
     settings, _ = choose(spec, base, len(taught), taught.steps, np.array([1, 1]), device())
     lesson = Lesson(taught, targets(len(taught), seed), valid, targets(VALID_ROWS, seed + 1))
-    times = Times()
     with tempfile.TemporaryDirectory() as folder:
-        trained = train(network, "label", lesson, settings, Path(folder), times)
-    return float(times.training_seconds({int(entry["step"]) for entry in trained.history})[-1])
+        trained = train(network, "label", lesson, settings, Path(folder), Quiet())
+    return trained.seconds
 
 
 def theirs(lengths: np.ndarray, seed: int, batch: int) -> float:
