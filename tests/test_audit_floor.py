@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn.datasets import load_diabetes, load_wine
 from tiny_bundle import write_tokenizer
 
 from trimtab import columns
-from trimtab.audit.floor import floor
+from trimtab.audit.floor import _side_by_side, floor
 from trimtab.data.table import Origin, Table
 
 # Hotel guests and football fans, as they write.
@@ -104,3 +105,12 @@ def test_a_category_never_seen_in_training_is_no_error() -> None:
     label = columns.fit("label", "mood", "mood", train.values["mood"], {})
     found = floor([shop], train, asked, label, seed=7)
     assert found["logistic regression"]["recall.good"].value == 1.0
+
+
+def test_a_text_beside_numbers_and_categories_has_a_floor() -> None:
+    """Stacked sparse features keep the narrow indices that the solvers ask for, whatever was stacked."""
+    wide = sparse.csr_array(np.eye(4))
+    wide.indices, wide.indptr = wide.indices.astype(np.int64), wide.indptr.astype(np.int64)
+    joined = _side_by_side([wide, np.ones((4, 2))])
+    assert joined.indices.dtype == joined.indptr.dtype == np.int32
+    assert joined.toarray().sum() == 12

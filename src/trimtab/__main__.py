@@ -6,6 +6,7 @@ import ast
 import errno
 import os
 import sys
+import traceback
 from importlib import resources
 from typing import Any, cast
 
@@ -30,7 +31,7 @@ class Commands(TyperGroup):
         """The command of that name; its file is imported here."""
         if cmd_name not in self.list_commands(ctx):
             raise problem("trimtab", f"no command named {cmd_name!r}", nearest(cmd_name, self.list_commands(ctx)))
-        app = typer.Typer(add_completion=False, rich_markup_mode=None)
+        app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
         app.command(cmd_name)(registry.load("trimtab.cli", cmd_name, "command", f"trimtab {cmd_name}"))
         return cast(TyperCommand, typer.main.get_command(app))
 
@@ -55,7 +56,13 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
-app = typer.Typer(cls=Commands, add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+app = typer.Typer(
+    cls=Commands,
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
 
 
 @app.callback()
@@ -66,7 +73,7 @@ def _program(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns 0, 1 when a gate is not met, 2 when the request is wrong."""
+    """Run one command; returns 0, 1 when a gate is not met, 2 when the request is wrong, 3 for a fault of ours."""
     try:
         app(args=arguments)
     except SystemExit as ended:
@@ -78,8 +85,12 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     except OSError as error:
         if error.errno not in _DISK:
-            raise
+            traceback.print_exc()
+            return 3
         return _fail(str(problem(str(error.filename or "disk"), _DISK[error.errno], do="make room and run it again")))
+    except Exception:  # ours, not the user's: kept apart from 1, which says that a gate was missed
+        traceback.print_exc()
+        return 3
     return 0
 
 

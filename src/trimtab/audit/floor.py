@@ -101,7 +101,10 @@ def _features(inputs: Sequence[InputColumn], train: Table, test: Table) -> tuple
 
 
 def _side_by_side(parts: Sequence[Any]) -> sparse.csr_array:
-    return sparse.csr_array(sparse.hstack(parts, format="csr"))
+    joined = sparse.csr_array(sparse.hstack(parts, format="csr"))
+    # Stacking may widen the indices to 64 bits, which the solvers refuse.
+    indices = joined.indices.astype(np.int32), joined.indptr.astype(np.int32)
+    return sparse.csr_array((joined.data, *indices), shape=joined.shape)
 
 
 def _tf_idf(column: InputColumn, train: Table, test: Table) -> tuple[Any, Any]:
