@@ -36,6 +36,8 @@ BAD = {
     "no such fusion": (spoilt(GOOD, fusion="men"), "did you mean 'mean'"),
     "no such column type": (spoilt(GOOD, inputs={"review": "txt"}), "did you mean 'text'"),
     "no such input": (spoilt(GOOD, inputs={"reviw": "text"}), "did you mean 'review'"),
+    "base without text": (spoilt(GOOD, data="table.csv", base="minilm"), "no input is text"),
+    "lora without text": (spoilt(GOOD, data="table.csv", train={"method": "lora"}), "pretrained encoder"),
     "no output": (spoilt(GOOD, output=None), "output"),
 }
 
@@ -49,6 +51,8 @@ def test_a_bad_request_is_one_clear_message_and_nothing_half_written(
     (tmp_path / "empty.csv").write_text("")
     (tmp_path / "photo.csv").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)))
     write_rows(tmp_path / "one.csv", [{"review": row["review"], "sentiment": "positive"} for row in reviews])
+    table = [{"words": len(str(row["review"])), "sentiment": row["sentiment"]} for row in reviews]
+    write_rows(tmp_path / "table.csv", table)
     write_rows(tmp_path / "blank.csv", [{"review": row["review"], "sentiment": ""} for row in reviews])
     for name, files in {
         "broken": ("config.json", "tokenizer.json", "model.safetensors"),

@@ -1,0 +1,60 @@
+"""From a spec to a released bundle, top to bottom."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from trimtab import spec as specs
+from trimtab.bundle.manifest import Stage
+from trimtab.pipeline import resume
+from trimtab.pipeline.assembly import assemble
+from trimtab.pipeline.release import Release, audit
+from trimtab.pipeline.request import check
+from trimtab.pipeline.training import train
+from trimtab.progress import Progress, Quiet
+from trimtab.spec import Spec
+
+__all__ = ["Release", "launch"]
+
+
+def launch(
+    spec: str | Path | Mapping[str, Any] | Spec,
+    overrides: Sequence[str] = (),
+    runs: str | Path = "runs",
+    progress: Progress | None = None,
+) -> Release:
+    """Carry out a spec: clean, train, compress, audit, release.
+
+    `spec` is a file, or its values (then paths are relative to the current folder); `overrides` are settings such as
+    `train.epochs=1`. Finished stages are kept in `runs/NAME`, and the next launch goes on where this one stops. Raises
+    TrimtabError, before anything is spent, when the request is wrong; a missed gate is no error: see
+    `Release.released`.
+    """
+    progress = progress or Quiet()
+    started = time.perf_counter()
+    request_spec, folder = _read(spec, overrides)
+    home = Path(runs) / request_spec.run_name
+    request = check(request_spec, folder, home, progress)
+    stages = [Stage(name="data", seconds=time.perf_counter() - started, detail=request.prepared.report)]
+    kept = resume.finished(home, request)
+    if kept is not None:
+        progress.note("nothing to do: this spec was carried out on the same rows before")
+        return Release(home / "bundle", kept)
+    network, trained, stage = train(request, home / "work" / "train", progress)
+    stages.append(stage)
+    candidate, stage = assemble(request, network, home / "work" / "bundle", progress)
+    stages.append(stage)
+    release = audit(request, candidate, trained.history, stages, home, progress)
+    resume.finish(home, request)
+    return release
+
+
+def _read(spec: str | Path | Mapping[str, Any] | Spec, overrides: Sequence[str]) -> tuple[Spec, Path]:
+    """The spec, and the folder that its paths are relative to."""
+    if isinstance(spec, (str, Path)):
+        return specs.read(Path(spec), overrides), Path(spec).parent
+    values = spec.model_dump(exclude_unset=True) if isinstance(spec, Spec) else spec
+    return specs.parse(specs.override(values, overrides)), Path()

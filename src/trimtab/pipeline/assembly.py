@@ -1,0 +1,102 @@
+"""The stage `export`: all that serving needs in one folder, compared with the trained network."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from trimtab import __version__, runtime
+from trimtab.audit import calibration, cost
+from trimtab.bundle import store
+from trimtab.bundle.manifest import ColumnEntry, Manifest, Stage
+from trimtab.columns import EncodedRows, OutputColumn
+from trimtab.columns.label import LabelColumn
+from trimtab.compress import export
+from trimtab.data import reference
+from trimtab.nets.network import Network
+from trimtab.pipeline.request import Request, filled
+from trimtab.progress import Progress
+from trimtab.train import loop
+
+_GOLDEN_ROWS = 8
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A bundle in the making: everything that serving needs is in `folder`, with a manifest."""
+
+    folder: Path
+    manifest: Manifest
+    output: OutputColumn
+    differs: float  # from the trained network, on validation rows
+
+
+def assemble(request: Request, network: Network, folder: Path, progress: Progress) -> tuple[Candidate, Stage]:
+    """Export the network and put together all that serving needs; compare its answers with the trained network's."""
+    started = time.perf_counter()
+    progress.stage("export", "model.onnx, agreement with the trained network")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    trained_outputs = loop.predict(network, request.valid, request.settings.batch_tokens * 2, torch.device("cpu"))
+    tensors = export.export(network, request.inputs, _example(request.train), folder / store.MODEL)
+    save_file(network.state_dict(), folder / store.WEIGHTS)
+    (folder / "network.json").write_text(request.architecture.model_dump_json(indent=1), encoding="utf-8")
+    output = calibrated(request, trained_outputs)
+    store.save_columns(folder / store.COLUMNS, request.inputs, output)
+    reference.write(folder / store.REFERENCE, request.train, trained_outputs)
+    manifest = store.write_manifest(folder, _manifest(request, tensors))
+    model = runtime.load(folder)
+    differs = float(np.abs(model.outputs(request.prepared.splits.valid.values) - trained_outputs).max(initial=0.0))
+    write_golden(folder, model, request)
+    manifest = store.write_manifest(folder, manifest)
+    candidate = Candidate(folder, manifest, output, differs)
+    return candidate, Stage(name="export", seconds=time.perf_counter() - started, detail={"differs": differs})
+
+
+def _example(rows: EncodedRows) -> dict[str, np.ndarray]:
+    """Tensors of the three longest rows: no dimension is 1, so the exporter takes none for a constant."""
+    return rows.batch(np.argsort(rows.steps, kind="stable")[-3:])
+
+
+def calibrated(request: Request, outputs: np.ndarray) -> OutputColumn:
+    """The output column with the temperature that fits its confidence to the validation rows."""
+    if not isinstance(request.output, LabelColumn):
+        return request.output
+    targets = request.output.targets(request.prepared.splits.valid.values[request.output.name])
+    return replace(request.output, temperature=calibration.fit_temperature(outputs, targets))
+
+
+def _manifest(request: Request, tensors: list[str]) -> Manifest:
+    return Manifest(
+        trimtab=__version__,
+        name=request.spec.run_name,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        task=cast(Any, request.prepared.task),
+        spec=filled(request),
+        automatic=request.automatic,
+        inputs=[ColumnEntry(name=c.name, key=c.key, type=c.type) for c in request.inputs],
+        output=ColumnEntry(name=request.output.name, key=request.output.key, type=request.output.type),
+        tensors=tensors,
+        data=request.prepared.report,
+        machine=cost.machine(),
+    )
+
+
+def write_golden(folder: Path, model: runtime.Model, request: Request) -> None:
+    """Store the exact outputs of a few test rows; the shortest, so that replaying them costs nothing at a start."""
+    table, names = request.prepared.splits.test, [column.name for column in request.inputs]
+    rows = [{name: row[name] for name in names} for row in table.rows()]
+    picked = sorted(range(len(rows)), key=lambda i: (len(json.dumps(rows[i], default=str)), i))
+    spread = picked[: max(_GOLDEN_ROWS, len(picked) // 2)]
+    chosen = [rows[i] for i in spread[:: max(1, len(spread) // _GOLDEN_ROWS)][:_GOLDEN_ROWS]]
+    lines = [json.dumps(line, ensure_ascii=False, default=str) for line in runtime.record_golden(model, chosen)]
+    (folder / store.GOLDEN).write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,0 +1,66 @@
+"""What is kept of an earlier launch, and the keys that say whether it still holds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trimtab import __version__
+from trimtab.bundle import store
+from trimtab.bundle.manifest import Manifest
+from trimtab.pipeline.request import Request, filled
+
+
+def begin(folder: Path, held: str) -> None:
+    """Throw away what another spec, other rows or another version left in a stage's folder."""
+    note = folder / "key"
+    if not note.is_file() or note.read_text(encoding="utf-8") != held:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        note.write_text(held, encoding="utf-8")
+
+
+def finished(home: Path, request: Request) -> Manifest | None:
+    """The bundle of an earlier launch of exactly this request, if there is one."""
+    done = home / "work" / "done.json"
+    store.recover(home / "bundle")
+    if not done.is_file() or not (home / "bundle" / store.MANIFEST).is_file():
+        return None
+    if json.loads(done.read_text(encoding="utf-8"))["key"] != key(request):
+        return None
+    manifest = store.read_manifest(home / "bundle")
+    store.check_files(home / "bundle", manifest)
+    return manifest
+
+
+def train_key(request: Request) -> str:
+    """Changes when anything does that decides the trained weights."""
+    said = filled(request)
+    for place in ("gates", "compress", "data", "test", "name"):
+        said.pop(place)
+    splits = request.prepared.splits
+    rows = [
+        hashlib.sha256(json.dumps(t.values, default=str).encode()).hexdigest() for t in (splits.train, splits.valid)
+    ]
+    source = request.base.fingerprint if request.base else ""
+    return _digest([__version__, torch.__version__, said, rows, source, request.settings.score])
+
+
+def key(request: Request) -> str:
+    """Changes when anything does that decides the bundle."""
+    rows = _digest(request.prepared.splits.test.values)
+    return _digest([train_key(request), rows, request.spec.model_dump(mode="json")])
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def finish(home: Path, request: Request) -> None:
+    """Note that this very request has been carried out."""
+    (home / "work" / "done.json").write_text(json.dumps({"key": key(request)}), encoding="utf-8")

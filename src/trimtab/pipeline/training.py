@@ -1,0 +1,49 @@
+"""The stage `train`: a network with its best weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from trimtab.bundle.manifest import Stage
+from trimtab.nets.network import Network
+from trimtab.pipeline import resume
+from trimtab.pipeline.request import Request
+from trimtab.progress import Progress
+from trimtab.train import base as bases
+from trimtab.train import loop
+from trimtab.train.step import Lesson
+
+
+def train(request: Request, folder: Path, progress: Progress) -> tuple[Network, loop.Trained, Stage]:
+    """Train the network, or go on with a run of the same spec and rows that was stopped."""
+    resume.begin(folder, resume.train_key(request))
+    splits, chosen = request.prepared.splits, request.settings
+    progress.stage("train", f"{len(request.train)} rows, {chosen.epochs} epochs, {chosen.method}")
+    network = build(request)
+    lesson = Lesson(
+        request.train,
+        request.output.targets(splits.train.values[request.output.name]),
+        request.valid,
+        request.output.targets(splits.valid.values[request.output.name]),
+    )
+    trained = loop.train(network, request.architecture.head, lesson, chosen, folder, progress)
+    for encoder in network.pretrained():
+        encoder.merge()
+    detail = {"steps": trained.steps, "rows_per_second": round(trained.rows_per_second, 1), "best": trained.best}
+    return network, trained, Stage(name="train", seconds=trained.seconds, detail=detail)
+
+
+def build(request: Request) -> Network:
+    """The untrained network: pretrained weights in place, the rest drawn from the seed."""
+    torch.manual_seed(request.settings.seed)
+    network = Network(request.architecture, request.inputs, request.output)
+    if request.base is not None and request.settings.method != "scratch":
+        for encoder in network.pretrained():
+            bases.load_weights(request.base, encoder.model)
+    if request.settings.method == "lora":
+        lora = request.settings.lora
+        for encoder in network.pretrained():
+            encoder.adapt(lora.rank, lora.alpha, lora.dropout)
+    return network
