@@ -126,7 +126,7 @@ def _batch_rows(rows: int, device: torch.device) -> int:
     """Rows that an average batch should hold."""
     if device.type == "cuda":
         return 64 if rows > 4000 else 32
-    return 16 if rows < 1000 else 32 if rows < 50_000 else 64
+    return 16 if rows < 20_000 else 32 if rows < 100_000 else 64
 
 
 def _batch_tokens(batch_rows: int, steps: np.ndarray) -> Choice:
@@ -145,7 +145,7 @@ def _learning_rate(base: Base | None, method: str) -> Choice:
     if method == "scratch":
         return Choice(3e-4, "weights start at random")
     if base.width <= 384:
-        return Choice(1e-4, f"a small pretrained encoder (width {base.width})")
+        return Choice(1.5e-4, f"a small pretrained encoder (width {base.width})")
     return Choice(3e-5 if base.width <= 768 else 1e-5, f"a pretrained encoder of width {base.width}")
 
 
