@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import places
 import pytest
 import yaml
-from places import BLOCK, Place, place, write_rows
+from places import BLOCK, Place, write_rows
+from safetensors import SafetensorError
 
 from trimtab.__main__ import main
 
@@ -81,7 +84,7 @@ def test_all_problems_of_a_spec_are_told_at_once(tmp_path: Path, capsys) -> None
 
 
 def test_a_missing_extra_is_named(tmp_path: Path, reviews) -> None:
-    made = place(tmp_path, reviews, output="sentiment")
+    made = places.place(tmp_path, reviews, output="sentiment")
     code = BLOCK.format(names=["torch"]) + "from trimtab.__main__ import main; sys.exit(main(sys.argv[1:]))"
     done = subprocess.run(
         [sys.executable, "-c", code, "launch", str(made.spec)], capture_output=True, text=True, cwd=tmp_path
@@ -91,13 +94,24 @@ def test_a_missing_extra_is_named(tmp_path: Path, reviews) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_full_disk_is_told_and_leaves_no_bundle(tmp_path: Path, reviews, tiny_base, monkeypatch, capsys) -> None:
-    made = place(tmp_path, reviews, output="sentiment", base=str(tiny_base), train={"epochs": 1})
+NO_SPACE = {
+    "the system": OSError(28, "No space left on device", "weights.safetensors"),
+    "safetensors": SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+    "copying": shutil.Error([("a", "b", "[Errno 28] No space left on device: 'a'")]),
+}
+
+
+@pytest.mark.parametrize("teller", list(NO_SPACE))
+@pytest.mark.parametrize("place", ["trimtab.train.checkpoint._write", "trimtab.pipeline.assembly.save_file"])
+def test_a_full_disk_is_told_and_leaves_no_bundle(
+    tmp_path: Path, reviews, tiny_base, monkeypatch, capsys, teller: str, place: str
+) -> None:
+    made = places.place(tmp_path, reviews, output="sentiment", base=str(tiny_base), train={"epochs": 1})
 
     def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device", "weights.safetensors")
+        raise NO_SPACE[teller]
 
-    monkeypatch.setattr("trimtab.train.checkpoint._write", full)
+    monkeypatch.setattr(place, full)
     assert made.launch() == 2
     assert "disk is full" in capsys.readouterr().err
     assert not (made.runs / "rows" / "bundle").exists()

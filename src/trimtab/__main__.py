@@ -83,18 +83,25 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what reads our output has gone
         return 0
-    except OSError as error:
-        if error.errno not in _DISK:
-            traceback.print_exc()
-            return 3
-        return _fail(str(problem(str(error.filename or "disk"), _DISK[error.errno], do="make room and run it again")))
-    except Exception:  # ours, not the user's: kept apart from 1, which says that a gate was missed
-        traceback.print_exc()
+    except Exception as error:
+        told = _disk_problem(error)
+        if told:
+            return _fail(told)
+        traceback.print_exc()  # ours, not the user's: kept apart from 1, which says that a gate was missed
         return 3
     return 0
 
 
 _DISK = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up", errno.EROFS: "read-only disk"}
+
+
+def _disk_problem(error: Exception) -> str:
+    """The message for a disk that takes no more; libraries wrap the system's error in errors of their own."""
+    for number, said in _DISK.items():
+        if getattr(error, "errno", None) == number or os.strerror(number) in str(error):
+            place = str(getattr(error, "filename", None) or "disk")
+            return str(problem(place, said, do="make room and run it again"))
+    return ""
 
 
 def _fail(message: str) -> int:

@@ -113,9 +113,8 @@ def _quantized(request: Request, candidate: Candidate, progress: Progress) -> Ca
     progress.stage("compress", "int8, per channel")
     folder = candidate.folder.with_name(f"{candidate.folder.name}-int8")
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(candidate.folder, folder)
-    for stale in (store.GOLDEN, store.MODEL, f"{store.MODEL}.data"):
-        (folder / stale).unlink()
+    replaced = shutil.ignore_patterns(store.GOLDEN, store.MODEL, f"{store.MODEL}.data")
+    shutil.copytree(candidate.folder, folder, ignore=replaced)
     quantize.int8(candidate.folder / store.MODEL, folder / store.MODEL)
     manifest = store.write_manifest(folder, candidate.manifest.model_copy(update={"precision": "int8"}))
     model, valid = runtime.load(folder), request.prepared.splits.valid

@@ -148,7 +148,7 @@ def _epochs(run: Run, position: Position) -> Position:
         with clock.stopped():
             _save(run, position)
     position = replace(position, finished=True)
-    _save(run, position)
+    checkpoint.write(run.folder, "last", run.network.state_dict(), None, position)  # nothing will go on from here
     return position
 
 
@@ -317,6 +317,8 @@ def _resume(run: Run) -> Position:
     if saved is None:
         return Position()
     weights, states, position = saved
+    if position.finished:
+        return position
     run.network.load_state_dict(weights)
     for optimizer, state in zip(run.optimizers.all, states["optimizers"], strict=True):
         optimizer.load_state_dict(state)
@@ -324,6 +326,5 @@ def _resume(run: Run) -> Position:
     if states["random_cuda"]:
         torch.cuda.set_rng_state_all(states["random_cuda"])
     run.average.update(states["average"])
-    if not position.finished:
-        run.progress.note(f"going on from epoch {position.epoch + 1}, step {position.step}")
+    run.progress.note(f"going on from epoch {position.epoch + 1}, step {position.step}")
     return position
