@@ -98,5 +98,4 @@ def write_golden(folder: Path, model: runtime.Model, request: Request) -> None:
     picked = sorted(range(len(rows)), key=lambda i: (len(json.dumps(rows[i], default=str)), i))
     spread = picked[: max(_GOLDEN_ROWS, len(picked) // 2)]
     chosen = [rows[i] for i in spread[:: max(1, len(spread) // _GOLDEN_ROWS)][:_GOLDEN_ROWS]]
-    lines = [json.dumps(line, ensure_ascii=False, default=str) for line in runtime.record_golden(model, chosen)]
-    (folder / store.GOLDEN).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    runtime.write_golden(folder, runtime.record_golden(model, chosen))
