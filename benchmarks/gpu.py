@@ -32,10 +32,10 @@ from benchmarks.ours.training import NEVER
 from trimtab.columns import EncodedRows, Ragged
 from trimtab.columns.label import LabelColumn
 from trimtab.columns.text import TextColumn
-from trimtab.nets.network import Architecture, Network
+from trimtab.nets.network import Architecture, Network, one_each
 from trimtab.progress import Quiet
 from trimtab.spec import parse
-from trimtab.train import base as bases
+from trimtab.train import bases
 from trimtab.train.loop import device, train
 from trimtab.train.settings import choose
 from trimtab.train.step import Lesson
@@ -79,19 +79,20 @@ def main() -> None:
 
 def ours(lengths: np.ndarray, seed: int) -> float:
     """Seconds that Trimtab's loop takes for one epoch."""
-    minilm = Path(bases.find("minilm", ROOT, Path(tempfile.mkdtemp())).tokenizer)
+    minilm = Path(str(bases.find("minilm", "text", ROOT, Path(tempfile.mkdtemp())).options["tokenizer"]))
     column = TextColumn("text", "text", int(LENGTHS["most"]), 0, minilm.read_text(encoding="utf-8"))
     label = LabelColumn.fit("label", "label", ["0", "1"] * 8, {})
     config = BertConfig().to_dict()
-    architecture = Architecture(width=768, fusion="mean", dropout=0.1, head="label", text=config)
+    entries = one_each([column], config)
+    architecture = Architecture(width=768, encoders=entries, fusion="mean", dropout=0.1, head="label")
     torch.manual_seed(seed)
     network = Network(architecture, [column], label)
-    base = bases.Base("bert-base shape", "", config, str(minilm), 0, "")
+    base = bases.Base("bert-base shape", "text", "text", "", config, 768, {}, "")
     wanted = {"epochs": 1, "patience": NEVER, "method": "scratch", "precision": "bf16", "checkpoint_seconds": 1e6}
     spec = parse({"data": "-", "output": "label", "seed": seed, "train": wanted})
     taught, valid = encoded(column, lengths, seed), encoded(column, lengths[:VALID_ROWS], seed + 1)
-    settings, _ = choose(spec, base, len(taught), taught.steps, np.array([1, 1]), device())
-    lesson = Lesson(taught, targets(len(taught), seed), valid, targets(VALID_ROWS, seed + 1))
+    settings, _ = choose(spec, label, base, len(taught), taught.steps, np.array([1, 1]), device())
+    lesson = Lesson(taught, targets(len(taught), seed), valid, targets(VALID_ROWS, seed + 1), label)
     with tempfile.TemporaryDirectory() as folder:
         trained = train(network, "label", lesson, settings, Path(folder), Quiet())
     return trained.seconds
@@ -103,7 +104,7 @@ def theirs(lengths: np.ndarray, seed: int, batch: int) -> float:
     model = BertForSequenceClassification(BertConfig())
     answers = targets(len(lengths), seed)
     rows = [{"input_ids": ids, "labels": int(y)} for ids, y in zip(token_ids(lengths, seed), answers, strict=True)]
-    minilm = bases.find("minilm", ROOT, Path(tempfile.mkdtemp())).tokenizer
+    minilm = bases.find("minilm", "text", ROOT, Path(tempfile.mkdtemp())).options["tokenizer"]
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=minilm, pad_token="[PAD]")
     watch = _Watch()
     with tempfile.TemporaryDirectory() as folder:

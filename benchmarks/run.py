@@ -21,7 +21,7 @@ import yaml
 
 from benchmarks import environments, rows, table
 from trimtab.audit.cost import machine
-from trimtab.train import base as bases
+from trimtab.train import bases
 
 ROOT = Path(__file__).resolve().parent.parent
 BASE = "minilm"
@@ -211,7 +211,7 @@ def _arguments() -> argparse.Namespace:
 def _setting(asked: argparse.Namespace) -> Setting:
     work = asked.results.resolve() / "work"
     work.mkdir(parents=True, exist_ok=True)
-    base = Path(bases.find(BASE, work, work / "base").source)
+    base = Path(bases.find(BASE, "text", work, work / "base").source)
     return Setting(
         work / "rows.csv", work, asked.results.resolve(), base, asked.rows, asked.epochs, asked.repeats, asked.seed
     )

@@ -144,7 +144,7 @@ def test_equal_rows_that_are_kept_share_a_split(tmp_path: Path) -> None:
     assert found.report["duplicates"]["dropped"] == 0
     assert [choice.value for choice in found.automatic if choice.key == "clean.duplicates"] == ["keep"]
     tables = (found.splits.train, found.splits.valid, found.splits.test)
-    parts = [set(keys(table, ["a", "b"])) for table in tables]
+    parts = [set(keys(table, {"a": "number", "b": "number"})) for table in tables]
     assert sum(map(len, parts)) == len(set.union(*parts)) == 120
 
 

@@ -14,9 +14,9 @@ from trimtab.columns import InputColumn, encode_rows, fit
 from trimtab.nets.fusions.attention import AttentionFusion
 from trimtab.nets.fusions.cls import ClsFusion
 from trimtab.nets.fusions.mean import MeanFusion
-from trimtab.nets.network import Architecture, Network
+from trimtab.nets.network import Architecture, Network, one_each
 from trimtab.nets.states import States, lay_end_to_end
-from trimtab.train import base as bases
+from trimtab.train import bases
 
 TEXTS = ["good", "a long and winding road that leads to your door", "bad, really bad!", "房间很大", ""] * 3
 FUSIONS = ["mean", "cls", "attention"]
@@ -25,14 +25,13 @@ FUSIONS = ["mean", "cls", "attention"]
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> bases.Base:
     folder = tmp_path_factory.mktemp("base")
-    return bases.find(str(tiny_models.save(folder / "bert", "bert", TEXTS)), folder, folder / "work")
+    return bases.find(str(tiny_models.save(folder / "bert", "bert", TEXTS)), "text", folder, folder / "work")
 
 
 def columns(base: bases.Base) -> list[InputColumn]:
     numbers = [str(i) for i in range(len(TEXTS))]
-    options = {"tokenizer": base.tokenizer, "pad_id": base.pad_id, "limit": base.max_tokens}
     return [
-        fit("text", "review", "review", TEXTS, options),
+        fit("text", "review", "review", TEXTS, base.options),
         fit("number", "stars", "stars", numbers, {}),
         fit("category", "shop", "shop", ["a", "b", "b"] * 5, {}),
     ]
@@ -41,7 +40,8 @@ def columns(base: bases.Base) -> list[InputColumn]:
 def network(base: bases.Base, inputs: list[InputColumn], fusion: str = "mean") -> Network:
     torch.manual_seed(0)
     output = fit("label", "answer", "answer", ["yes", "no", "maybe"] * 5, {})
-    architecture = Architecture(width=base.width, fusion=fusion, dropout=0.1, head="label", text=dict(base.config))
+    entries = one_each(inputs, base.config)
+    architecture = Architecture(width=base.width, encoders=entries, fusion=fusion, dropout=0.1, head="label")
     return Network(architecture, inputs, output).eval()
 
 
@@ -68,7 +68,8 @@ def test_every_fusion_in_the_folder_is_tested_here() -> None:
 
 @pytest.mark.parametrize("shape", list(tiny_models.SHAPES))
 def test_an_encoder_of_any_shape_starts_with_the_weights_of_its_base(tmp_path: Path, shape: str) -> None:
-    base = bases.find(str(tiny_models.save(tmp_path / shape, shape, TEXTS, seed=1)), tmp_path, tmp_path / "work")
+    saved = tiny_models.save(tmp_path / shape, shape, TEXTS, seed=1)
+    base = bases.find(str(saved), "text", tmp_path, tmp_path / "work")
     inputs = columns(base)[:1]
     net = network(base, inputs)
     before = run(net, inputs, np.arange(4))
@@ -107,19 +108,19 @@ def states() -> States:
 
 
 def test_the_mean_leaves_masked_steps_out_and_keeps_inputs_apart() -> None:
-    fused = MeanFusion(3, 2)(states())
+    fused = MeanFusion(3, 2, {})(states())
     assert fused.shape == (2, 6)
     assert fused[0].tolist() == [1.5, 2.5, 3.5, 7.5, 8.5, 9.5]
     assert fused[1].tolist() == [12.0, 13.0, 14.0, 18.0, 19.0, 20.0]
 
 
 def test_cls_takes_the_first_step_of_each_input() -> None:
-    assert ClsFusion(3, 2)(states())[0].tolist() == [0.0, 1.0, 2.0, 6.0, 7.0, 8.0]
+    assert ClsFusion(3, 2, {})(states())[0].tolist() == [0.0, 1.0, 2.0, 6.0, 7.0, 8.0]
 
 
 def test_attention_gives_no_weight_to_masked_steps() -> None:
     torch.manual_seed(0)
-    fusion, given = AttentionFusion(3, 2), states()
+    fusion, given = AttentionFusion(3, 2, {}), states()
     changed = States(given.values.clone(), given.mask, given.source)
     changed.values[1, 1] = 1e4
     assert torch.equal(fusion(given), fusion(changed))

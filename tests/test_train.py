@@ -15,11 +15,10 @@ from sklearn.datasets import load_breast_cancer
 from trimtab.columns import InputColumn, encode_rows, fit
 from trimtab.columns.label import LabelColumn
 from trimtab.errors import TrimtabError
-from trimtab.nets.network import Architecture, Network
+from trimtab.nets.network import Architecture, Network, one_each
 from trimtab.progress import Quiet
 from trimtab.spec import parse
-from trimtab.train import base as bases
-from trimtab.train import checkpoint, loop
+from trimtab.train import bases, checkpoint, loop
 from trimtab.train.batches import epoch_batches
 from trimtab.train.optimizer import make, set_rates, use_sparse_gradients
 from trimtab.train.settings import Settings, choose
@@ -56,7 +55,7 @@ def table() -> tuple[list[InputColumn], LabelColumn, Lesson]:
     rows = {part: {k: v[cut] for k, v in values.items()} for part, cut in PARTS.items()}
     targets = output.targets(labels)
     lesson = Lesson(
-        encode_rows(inputs, rows["train"]), targets[:400], encode_rows(inputs, rows["valid"]), targets[400:]
+        encode_rows(inputs, rows["train"]), targets[:400], encode_rows(inputs, rows["valid"]), targets[400:], output
     )
     return inputs, output, lesson
 
@@ -73,12 +72,16 @@ PARTS = {"train": slice(0, 400), "valid": slice(400, None)}
 def settings_for(lesson: Lesson, **changes: object) -> Settings:
     spec = parse({"data": "x.csv", "output": "y", "train": changes})
     counts = np.bincount(lesson.train_targets)
-    return choose(spec, None, len(lesson.train), lesson.train.steps, counts, torch.device("cpu"))[0]
+    return choose(spec, lesson.output, None, len(lesson.train), lesson.train.steps, counts, torch.device("cpu"))[0]
+
+
+def architecture(inputs: list[InputColumn], dropout: float) -> Architecture:
+    return Architecture(width=16, encoders=one_each(inputs), fusion="mean", dropout=dropout, head="label")
 
 
 def network_for(inputs: list[InputColumn], output: LabelColumn) -> Network:
     torch.manual_seed(3)
-    return Network(Architecture(width=16, fusion="mean", dropout=0.2, head="label"), inputs, output)
+    return Network(architecture(inputs, 0.2), inputs, output)
 
 
 def weights(network: Network) -> dict[str, torch.Tensor]:
@@ -131,11 +134,10 @@ def test_a_finished_run_is_not_trained_again(table, tmp_path: Path) -> None:
 def test_a_batch_that_does_not_fit_is_halved_and_teaches_the_same(table, tmp_path: Path, monkeypatch) -> None:
     inputs, output, lesson = table
     chosen = replace(settings_for(lesson, epochs=1), dropout=0.0)
-    architecture = Architecture(width=16, fusion="mean", dropout=0.0, head="label")
     torch.manual_seed(3)
-    whole = Network(architecture, inputs, output)
+    whole = Network(architecture(inputs, 0.0), inputs, output)
     torch.manual_seed(3)
-    halved = Network(architecture, inputs, output)
+    halved = Network(architecture(inputs, 0.0), inputs, output)
     loop.train(whole, "label", lesson, chosen, tmp_path / "whole", Quiet())
     small_memory = halved.forward
 
@@ -193,7 +195,7 @@ def test_accumulated_batches_give_the_gradient_of_one_large_batch(table, tmp_pat
     ends = []
     for rows, accumulate in [(100, 1), (25, 4)]:
         torch.manual_seed(3)
-        network = Network(Architecture(width=16, fusion="mean", dropout=0.0, head="label"), inputs, output)
+        network = Network(architecture(inputs, 0.0), inputs, output)
         chosen = replace(
             settings_for(lesson, epochs=1, accumulate=accumulate, optimizer="sgd", momentum=0.0, learning_rate=0.1),
             batch_tokens=rows * steps,
@@ -243,17 +245,18 @@ TEXTS = [f"{word} number {i}" for i, word in enumerate(["good", "bad", "fine", "
 
 def text_network(folder: Path, method: str) -> tuple[Network, Lesson, Settings]:
     """A tiny BERT of random weights with its lesson."""
-    base = bases.find(str(tiny_models.save(folder / "bert", "bert", TEXTS)), folder, folder / "work")
-    column = fit("text", "t", "t", TEXTS, {"tokenizer": base.tokenizer, "pad_id": base.pad_id})
+    base = bases.find(str(tiny_models.save(folder / "bert", "bert", TEXTS)), "text", folder, folder / "work")
+    column = fit("text", "t", "t", TEXTS, base.options)
     labels = ["yes", "no"] * 20
     output = fit("label", "y", "y", labels, {})
     rows = encode_rows([column], {"t": TEXTS})
-    lesson = Lesson(rows, output.targets(labels), rows, output.targets(labels))
+    lesson = Lesson(rows, output.targets(labels), rows, output.targets(labels), output)
     spec = parse({"data": "x", "output": "y", "train": {"method": method, "epochs": 6, "learning_rate": 0.003}})
-    chosen = choose(spec, base, 40, rows.steps, np.array([20, 20]), torch.device("cpu"))[0]
+    chosen = choose(spec, output, base, 40, rows.steps, np.array([20, 20]), torch.device("cpu"))[0]
     torch.manual_seed(0)
-    architecture = Architecture(width=base.width, fusion="mean", dropout=0.0, head="label", text=dict(base.config))
-    network = Network(architecture, [column], output)
+    entries = one_each([column], base.config)
+    made = Architecture(width=base.width, encoders=entries, fusion="mean", dropout=0.0, head="label")
+    network = Network(made, [column], output)
     for encoder in network.pretrained():
         bases.load_weights(base, encoder.model)
         if method == "lora":

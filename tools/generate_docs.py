@@ -40,6 +40,7 @@ OTHER_FILES = {
     "card.css": "how the card looks",
     "card.html": "the card's page",
 }
+WITH_OPTIONS = {"Typed": "type with options", "Part": "name with options"}
 PLAIN_TYPES = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false"}
 BOUNDS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
 BETTER = {True: "more", False: "less"}
@@ -48,6 +49,17 @@ MEANING = {
     "macro_f1": "mean of the classes' F1",
     "recall": "share of one class's rows that are found; written `recall.<class>`",
     "auc": "area under the ROC curve; the mean of one against the rest for more than two classes",
+    "average_precision": "area under the precision-recall curve; the mean over the classes for more than two",
+    "micro_f1": "F1 over all labels of all rows",
+    "exact_match": "share of rows of which every label, or every tag, is right",
+    "quadratic_kappa": "Cohen's kappa with quadratic weights: agreement beyond chance, far misses weigh more",
+    "span_f1": "F1 over whole spans, borders and type both right",
+    "span_precision": "share of the found spans that are right",
+    "span_recall": "share of the right spans that are found",
+    "ndcg@10": "normalised discounted cumulative gain over the first ten items",
+    "hit@10": "share of rows whose item is among the first ten (recall@10 for one right item)",
+    "mrr@10": "mean reciprocal rank, 0 beyond the first ten",
+    "coverage@10": "share of all items that are among the first ten of some row",
     "log_loss": "mean negative log-likelihood of the right class, in nats",
     "calibration_error": "expected calibration error, after temperature scaling",
     "rmse": "root of the mean squared error",
@@ -123,7 +135,7 @@ def _type(field: Mapping[str, Any]) -> str:
     """A JSON schema's type in words."""
     if "$ref" in field:
         name = field["$ref"].rpartition("/")[2]
-        return "type with options" if name == "Typed" else f"the keys of {_link(SECTION_OF[name])}"
+        return WITH_OPTIONS.get(name) or f"the keys of {_link(SECTION_OF[name])}"
     if "anyOf" in field:
         options = [_type(option) for option in field["anyOf"] if option.get("type") != "null"]
         return " or ".join(dict.fromkeys(options))
@@ -169,7 +181,8 @@ def _gates() -> Iterator[str]:
     yield from ("", "| metric | output | better | unit | what |", "|---|---|---|---|---|")
     for name, metric in METRICS.items():
         written = "share or %" if metric.share else str(metric.unit) or "-"
-        yield f"| `{name}` | {metric.output} | {BETTER[metric.higher_is_better]} | {written} | {MEANING[name]} |"
+        outputs, better = ", ".join(metric.outputs) or "any", BETTER[metric.higher_is_better]
+        yield f"| `{name}` | {outputs} | {better} | {written} | {MEANING[name]} |"
     yield from ("", "A bound may be written in any of these:", "", "| unit | may be written as |", "|---|---|")
     for unit, spellings in UNITS.items():
         yield f"| {unit or 'share'} | {', '.join(f'`{s}`' if s else 'no unit' for s in spellings)} |"

@@ -12,11 +12,11 @@ import torch
 from benchmarks import rows
 from benchmarks.measure import answer_with, cores
 from trimtab import columns
-from trimtab.nets.network import Architecture, Network
+from trimtab.nets.network import Architecture, Network, one_each
 from trimtab.nets.pretrained import PretrainedEncoder
 from trimtab.progress import Quiet
 from trimtab.spec import parse
-from trimtab.train import base as bases
+from trimtab.train import bases
 from trimtab.train.loop import device, train
 from trimtab.train.settings import choose
 from trimtab.train.step import Lesson
@@ -37,23 +37,26 @@ def _train(
     precision: str, data: Path, base_name: str, epochs: int, evaluations: int, seed: int, folder: Path
 ) -> dict[str, object]:
     teach, choosing = (rows.read(data, split) for split in ("train", "valid"))
-    base = bases.find(base_name, folder, folder / "base")
-    options = {"tokenizer": base.tokenizer, "limit": base.max_tokens, "pad_id": base.pad_id}
-    text = columns.fit("text", "text", "text", teach.texts, options)
+    base = bases.find(base_name, "text", folder, folder / "base")
+    text = columns.fit("text", "text", "text", teach.texts, base.options)
     label = columns.fit("label", "label", "label", teach.labels, {})
     encoded = [columns.encode_rows([text], {"text": part.texts}) for part in (teach, choosing)]
     targets = [label.targets(part.labels) for part in (teach, choosing)]
     wanted = {"epochs": epochs, "evaluations": evaluations, "patience": NEVER, "precision": precision}
     spec = parse({"data": str(data), "output": "label", "seed": seed, "train": wanted})
-    settings, _ = choose(spec, base, len(teach), encoded[0].steps, np.bincount(targets[0]), device())
+    settings, _ = choose(spec, label, base, len(teach), encoded[0].steps, np.bincount(targets[0]), device())
     architecture = Architecture(
-        width=base.width, fusion="mean", dropout=settings.dropout, head="label", text=dict(base.config)
+        width=base.width,
+        encoders=one_each([text], base.config),
+        fusion="mean",
+        dropout=settings.dropout,
+        head="label",
     )
     network = Network(architecture, [text], label)
     encoder = network.encoders["text"]
     assert isinstance(encoder, PretrainedEncoder)
     bases.load_weights(base, encoder.model)
-    lesson = Lesson(encoded[0], targets[0], encoded[1], targets[1])
+    lesson = Lesson(encoded[0], targets[0], encoded[1], targets[1], label)
     trained = train(network, "label", lesson, settings, folder / "checkpoints", Quiet())
     return {
         "rows_per_second": trained.rows_per_second,

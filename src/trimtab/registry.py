@@ -11,7 +11,9 @@ from typing import Any
 
 from trimtab.errors import missing_extra, nearest, problem
 
-EXTRA = "train"  # the extra with the packages that the core does without
+# The extra that brings a package which the core does without; any other is in EXTRA.
+EXTRAS = {"PIL": "image", "soundfile": "audio", "soxr": "audio"}
+EXTRA = "train"
 
 
 def names(package: str) -> list[str]:
@@ -42,7 +44,7 @@ def attribute(module: str, name: str, where: str = "") -> Any:
         package = (error.name or "trimtab").partition(".")[0]
         if package == "trimtab":
             raise
-        raise missing_extra(package, EXTRA, where or f"{module}.{name}") from error
+        raise missing_extra(package, EXTRAS.get(package, EXTRA), where or f"{module}.{name}") from error
 
 
 def camel(name: str) -> str:

@@ -17,7 +17,7 @@ import onnxruntime
 
 from trimtab.bundle import store
 from trimtab.bundle.manifest import Manifest
-from trimtab.columns import InputColumn, OutputColumn, encode_rows, length_batches
+from trimtab.columns import InputColumn, OutputColumn, Outputs, encode_rows, in_order, length_batches, ragged
 from trimtab.errors import nearest, problem
 
 _OTHER_ANSWERS = "make the bundle again on this machine, or serve it where it was made: see `trimtab inspect`"
@@ -28,7 +28,7 @@ _GOLDEN_AT_LOAD = 3  # golden rows replayed at every load; `verify` replays all 
 class Predictions:
     """The answers to some rows, in their order."""
 
-    outputs: np.ndarray  # what the network gave: logits (rows, classes), or a standardised number (rows, 1)
+    outputs: Outputs  # what the network gave: logits (rows, classes), a standardised number (rows, 1) ...
     answers: dict[str, list[Any]]  # answer column -> one value per row
 
     def __len__(self) -> int:
@@ -55,28 +55,30 @@ class Model:
     output: OutputColumn
     session: onnxruntime.InferenceSession = field(repr=False, compare=False)
 
-    def predict(self, rows: Sequence[Mapping[str, Any]]) -> Predictions:
-        """Answer rows; what a row lacks counts as missing.
+    def predict(self, rows: Sequence[Mapping[str, Any]], top: int = 1) -> Predictions:
+        """Answer rows; what a row lacks counts as missing. With `top` above 1, the best answers of each row too.
 
         Raises TrimtabError when no row has a column that cannot be done without, with the nearest name.
         """
         if len(rows):
             check_names(self.inputs, _names(rows))
         outputs = self.outputs({column.name: [row.get(column.name) for row in rows] for column in self.inputs})
-        return Predictions(outputs, self.output.decode(outputs))
+        return Predictions(outputs, self.output.decode(outputs, top))
 
-    def outputs(self, values: Mapping[str, Sequence[Any]]) -> np.ndarray:
-        """The network's outputs (rows, width), float32; `values` maps each input column's name to its raw values.
+    def outputs(self, values: Mapping[str, Sequence[Any]]) -> Outputs:
+        """The network's outputs, float32; `values` maps each input column's name to its raw values.
 
         Rows are answered in batches of like length, within the manifest's `batch_tokens`.
         """
         rows = encode_rows(self.inputs, values)
-        if len(rows) == 1:
-            return self._run(rows.batch(np.zeros(1, np.int64)))
-        outputs = np.empty((len(rows), self.output.width), np.float32)
-        for batch in length_batches(rows.steps, self.manifest.batch_tokens):
-            outputs[batch] = self._run(rows.batch(batch))
-        return outputs
+        if not len(rows):
+            return self._none()
+        batches = length_batches(rows.steps, self.manifest.batch_tokens)
+        return in_order(batches, [self._run(rows.batch(batch)) for batch in batches], rows)
+
+    def _none(self) -> Outputs:
+        nothing = np.empty((0, self.output.width), np.float32)
+        return ragged([], nothing) if self.output.per_place else nothing
 
     def _run(self, tensors: Mapping[str, np.ndarray]) -> np.ndarray:
         outputs: np.ndarray = self.session.run(None, {name: tensors[name] for name in self.manifest.tensors})[0]
@@ -170,7 +172,7 @@ def record_golden(model: Model, rows: Iterable[Mapping[str, Any]]) -> list[dict[
 
     Alone, because the activations of an int8 model are quantized over the whole batch.
     """
-    kept = [{column.name: _plain(row.get(column.name)) for column in model.inputs} for row in rows]
+    kept = [{c.name: _plain(c.portable(row.get(c.name))) for c in model.inputs} for row in rows]
     return [{"row": row, "outputs": _alone(model, row).tolist()} for row in kept]
 
 
@@ -207,9 +209,8 @@ def write_golden(folder: Path, lines: Iterable[Mapping[str, Any]]) -> None:
 
 
 def _alone(model: Model, row: Mapping[str, Any]) -> np.ndarray:
-    """The outputs of one row, (width,)."""
-    outputs: np.ndarray = model.outputs({column.name: [row.get(column.name)] for column in model.inputs})[0]
-    return outputs
+    """The outputs of one row, (width,) or (places, width)."""
+    return model.outputs({column.name: [row.get(column.name)] for column in model.inputs})[0]
 
 
 def _plain(value: Any) -> Any:
@@ -218,4 +219,8 @@ def _plain(value: Any) -> Any:
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else str(value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items()}
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from trimtab.audit.quality import CALIBRATION_BINS, calibration_bin, in_units
-from trimtab.columns import OutputColumn
+from trimtab.columns import OutputColumn, Outputs, Targets, dense
+from trimtab.columns._statistics import CALIBRATION_BINS, calibration_bin
 from trimtab.columns.label import LabelColumn
+from trimtab.columns.number import NumberColumn
 
 CURVE_POINTS = 200
 CURVE_CLASSES = 12  # the most frequent classes of the rows get curves
@@ -21,16 +22,23 @@ _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 Rows = Sequence[Mapping[str, Any]]
 
 
-def evidence(output: OutputColumn, targets: np.ndarray, outputs: np.ndarray, inputs: Rows) -> dict[str, Any]:
+def evidence(output: OutputColumn, targets: Targets, outputs: Outputs, inputs: Rows) -> dict[str, Any]:
     """Everything that the card and the plots show of these rows, as plain JSON.
 
-    `targets` (rows,) and raw `outputs` (rows, width) as for `quality.measure`; `inputs` holds each row's input values,
-    shown shortened beside the hardest mistakes.
+    `targets` and raw `outputs` as for `quality.measure`; `inputs` holds each row's input values, shown shortened beside
+    the hardest mistakes. An output type of which nothing more than its metrics is shown gives nothing.
     """
-    if isinstance(output, LabelColumn):
-        probabilities = np.asarray(output.probabilities(outputs), dtype=np.float64)
-        return label_evidence(output.classes, np.asarray(targets), probabilities, inputs, output.temperature)
-    return number_evidence(in_units(output, targets), in_units(output, outputs), inputs)
+    show = _EVIDENCE.get(output.type)
+    return show(output, targets, outputs, inputs) if show else {}
+
+
+def _of_label(output: LabelColumn, targets: Targets, outputs: Outputs, inputs: Rows) -> dict[str, Any]:
+    probabilities = np.asarray(output.probabilities(dense(outputs)), dtype=np.float64)
+    return label_evidence(output.classes, dense(targets), probabilities, inputs, output.temperature)
+
+
+def _of_number(output: NumberColumn, targets: Targets, outputs: Outputs, inputs: Rows) -> dict[str, Any]:
+    return number_evidence(output.in_units(dense(targets)), output.in_units(dense(outputs)), inputs)
 
 
 def label_evidence(
@@ -179,3 +187,10 @@ def _round(value: float | np.floating[Any]) -> float:
 
 def _rounded(values: np.ndarray) -> list[float]:
     return [_round(value) for value in values]
+
+
+# Output type -> what is shown of it beside its metrics.
+_EVIDENCE: dict[str, Callable[[Any, Targets, Outputs, Rows], dict[str, Any]]] = {
+    "label": _of_label,
+    "number": _of_number,
+}

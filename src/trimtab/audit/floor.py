@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,11 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.multiclass import OneVsRestClassifier
 
-from trimtab.audit.quality import in_units, label_metrics, number_metrics
+from trimtab.audit.quality import label_metrics, number_metrics
 from trimtab.bundle.manifest import Measured
 from trimtab.columns import InputColumn, OutputColumn, encode_rows
 from trimtab.columns.label import LabelColumn
+from trimtab.columns.number import NumberColumn
 from trimtab.data.table import Table
 
 Floor = dict[str, dict[str, Measured]]
@@ -40,9 +41,8 @@ _UNSPACED = re.compile(
 
 def floor(inputs: Sequence[InputColumn], train: Table, test: Table, output: OutputColumn, seed: int) -> Floor:
     """Name of each rival -> its metrics on the test rows, as `quality.measure` gives them for the network."""
-    if isinstance(output, LabelColumn):
-        return _label_floor(inputs, train, test, output, seed)
-    return _number_floor(inputs, train, test, output, seed)
+    rivals = _FLOORS.get(output.type)
+    return rivals(inputs, train, test, output, seed) if rivals else {}
 
 
 def _label_floor(inputs: Sequence[InputColumn], train: Table, test: Table, output: LabelColumn, seed: int) -> Floor:
@@ -56,7 +56,7 @@ def _label_floor(inputs: Sequence[InputColumn], train: Table, test: Table, outpu
     return {name: label_metrics(output.classes, asked, given, seed) for name, given in probabilities.items()}
 
 
-def _number_floor(inputs: Sequence[InputColumn], train: Table, test: Table, output: OutputColumn, seed: int) -> Floor:
+def _number_floor(inputs: Sequence[InputColumn], train: Table, test: Table, output: NumberColumn, seed: int) -> Floor:
     known = output.targets(train.values[output.name])
     asked = output.targets(test.values[output.name])
     seen, unseen = _features(inputs, train, test)
@@ -64,8 +64,8 @@ def _number_floor(inputs: Sequence[InputColumn], train: Table, test: Table, outp
         "mean": np.full(len(test), known.mean()),
         f"{_prefix(inputs)}ridge regression": Ridge(alpha=_RIDGE, random_state=seed).fit(seen, known).predict(unseen),
     }
-    truth = in_units(output, asked)
-    return {name: number_metrics(truth, in_units(output, given), seed) for name, given in predictions.items()}
+    truth = output.in_units(asked)
+    return {name: number_metrics(truth, output.in_units(given), seed) for name, given in predictions.items()}
 
 
 def _prefix(inputs: Sequence[InputColumn]) -> str:
@@ -153,3 +153,7 @@ def _one_hot(ids: np.ndarray, size: int) -> sparse.csr_array:
 
 
 _FEATURES = {"text": _tf_idf}
+_FLOORS: dict[str, Callable[[Sequence[InputColumn], Table, Table, Any, int], Floor]] = {
+    "label": _label_floor,
+    "number": _number_floor,
+}

@@ -12,7 +12,7 @@ from trimtab.spec import METRICS, Gate
 def check_names(gates: Sequence[Gate], task: str, classes: Sequence[str]) -> None:
     """Refuse, before anything is spent, gates that can never be measured.
 
-    `task` is "label" or "number"; `classes` are the label's classes. Raises TrimtabError with all of them at once.
+    `task` is the output's type; `classes` are those of a label. Raises TrimtabError with all of them at once.
     """
     found = [error for gate in gates if (error := _unfit(gate, task, classes))]
     if found:
@@ -21,8 +21,8 @@ def check_names(gates: Sequence[Gate], task: str, classes: Sequence[str]) -> Non
 
 def _unfit(gate: Gate, task: str, classes: Sequence[str]) -> TrimtabError | None:
     family, _, name = gate.name.partition(".")
-    if METRICS[family].output not in ("any", task):
-        fitting = [metric for metric, facts in METRICS.items() if facts.output in ("any", task)]
+    if METRICS[family].outputs and task not in METRICS[family].outputs:
+        fitting = [metric for metric, facts in METRICS.items() if not facts.outputs or task in facts.outputs]
         return problem(f"gates.{gate.name}", f"{family} is not measured on a {task} output", ", ".join(fitting))
     if name and name not in classes:
         return problem(f"gates.{gate.name}", f"the output has no class {name!r}", nearest(name, classes))

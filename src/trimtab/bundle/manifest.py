@@ -64,7 +64,8 @@ class Manifest(_Part):
     trimtab: str
     name: str
     created: str
-    task: Literal["label", "number"]
+    task: str  # the type of the output
+    headline: str = "accuracy"  # the metric that is told first
     spec: dict[str, Any]
     automatic: list[Automatic] = []
     inputs: list[ColumnEntry]

@@ -9,7 +9,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 from rich.markup import escape
 from rich.table import Table
@@ -18,6 +17,7 @@ from trimtab import rows, runtime
 from trimtab.audit import quality
 from trimtab.bundle.manifest import Measured
 from trimtab.cli._view import console, print_json, result
+from trimtab.columns import Outputs, Targets, joined
 from trimtab.errors import nearest, problem
 from trimtab.rows import Rejected, Row
 
@@ -80,10 +80,10 @@ class _Aside:
 
 @dataclass(frozen=True)
 class _Answered:
-    """Targets (rows,) and the network's outputs (rows, width)."""
+    """Targets and the network's outputs of the same rows."""
 
-    targets: np.ndarray
-    outputs: np.ndarray
+    targets: Targets
+    outputs: Outputs
 
 
 def _answer(model: runtime.Model, source: rows.Rows, name: str, aside: _Aside) -> _Answered:
@@ -95,7 +95,7 @@ def _answer(model: runtime.Model, source: rows.Rows, name: str, aside: _Aside) -
     if not parts:
         why = f"{aside.summary()}" if aside.count else "the file has no rows"
         raise problem(name, f"no row can be measured: {why}", f"rows with a value of {model.output.name!r}")
-    return _Answered(np.concatenate([p.targets for p in parts]), np.concatenate([p.outputs for p in parts]))
+    return _Answered(joined([p.targets for p in parts]), joined([p.outputs for p in parts]))
 
 
 def _chunks(source: rows.Rows, model: runtime.Model, name: str) -> Iterator[list[Row]]:
@@ -109,9 +109,9 @@ def _chunks(source: rows.Rows, model: runtime.Model, name: str) -> Iterator[list
 
 
 def _check_columns(model: runtime.Model, names: Sequence[str] | Mapping[str, Any], name: str) -> None:
-    wanted = model.output.name
-    if wanted not in names:
-        raise problem(name, f"no column named {wanted!r}, which holds the right answers", nearest(wanted, names))
+    for wanted in model.output.sources or (model.output.name,):
+        if wanted not in names:
+            raise problem(name, f"no column named {wanted!r}, which holds the right answers", nearest(wanted, names))
     if absent := runtime.check_names(model.inputs, names):
         _note(f"no column {', '.join(map(repr, absent))}: counted as missing in every row")
 
@@ -120,7 +120,7 @@ def _usable(model: runtime.Model, chunk: Sequence[Row], aside: _Aside) -> list[R
     """Rows whose answer can be measured; the others are counted with their reason."""
     kept = []
     for row in chunk:
-        reason = model.output.usable(row.values.get(model.output.name))
+        reason = model.output.usable(model.output.gathered(row.values))
         if reason is None:
             kept.append(row)
         else:
@@ -130,7 +130,7 @@ def _usable(model: runtime.Model, chunk: Sequence[Row], aside: _Aside) -> list[R
 
 def _answer_chunk(model: runtime.Model, kept: Sequence[Row]) -> _Answered:
     outputs = model.outputs({column.name: [row.values.get(column.name) for row in kept] for column in model.inputs})
-    return _Answered(model.output.targets([row.values[model.output.name] for row in kept]), outputs)
+    return _Answered(model.output.targets([model.output.gathered(row.values) for row in kept]), outputs)
 
 
 def _table(found: Mapping[str, Measured], released: Mapping[str, Measured], count: int) -> Table:

@@ -100,7 +100,7 @@ def _interval(found: Measured | None) -> str:
 
 def _floor_line(manifest: Manifest) -> str:
     """The network's main metric beside those of the simple rivals on the same rows."""
-    metric = "accuracy" if manifest.task == "label" else "r2"
+    metric = manifest.headline
     rivals = [
         f"{name} {part[metric]['value']:.3f}" for name, part in manifest.evidence["floor"].items() if metric in part
     ]

@@ -16,7 +16,7 @@ import typer
 
 from trimtab import rows, runtime
 from trimtab.cli._view import console
-from trimtab.columns import OutputColumn
+from trimtab.columns import OutputColumn, Outputs, ragged
 from trimtab.errors import problem
 from trimtab.rows import Rejected, Row, Writer
 
@@ -37,6 +37,7 @@ def command(
     rejected: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write rows that cannot be read to this file (json lines).")
     ] = None,
+    top: Annotated[int, typer.Option(min=1, help="The best answers of each row, in order, as one more column.")] = 1,
     threads: Annotated[int | None, typer.Option(min=1, help="Default: the cores that may be used.")] = None,
 ) -> None:
     """Answer rows: the same rows come out, with the answer and its confidence as further columns.
@@ -48,7 +49,7 @@ def command(
     model = runtime.load(bundle, threads)
     try:
         with _bad_rows(rejected) as bad:
-            count = _answer(model, rows.read(data, bad, note=_note), output, format)
+            count = _answer(model, rows.read(data, bad, note=_note), output, format, top)
     except BrokenPipeError:  # whoever reads has enough; what is still buffered must not be tried again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from None
@@ -91,18 +92,18 @@ def _bad_rows(target: Path | None) -> Iterator[_BadRows]:
         yield _BadRows(sink)
 
 
-def _answer(model: runtime.Model, source: rows.Rows, output: str, format: str | None) -> int:
+def _answer(model: runtime.Model, source: rows.Rows, output: str, format: str | None, top: int) -> int:
     """Read, answer and write chunk by chunk; the number of rows."""
     chunks = _chunks(source)
     first = next(chunks, [])
     names = list(dict.fromkeys([*(source.names or ()), *(name for row in first for name in row.values)]))
     if names or first:
         _say_absent(runtime.check_names(model.inputs, names))
-    answers = answer_names(model.output, names)
+    answers = answer_names(model.output, names, top)
     count = 0
     with rows.writer(output, format or _format(output, source.format), [*names, *answers.values()]) as sink:
         for chunk in (first, *chunks) if first else ():
-            sink.write(_with_answers(model, chunk, answers))
+            sink.write(_with_answers(model, chunk, answers, top))
             count += len(chunk)
     return count
 
@@ -126,10 +127,10 @@ def _format(output: str, of_input: str) -> str:
     return by_ending[0] if by_ending else "jsonl" if of_input == "json" else of_input
 
 
-def answer_names(output: OutputColumn, taken: Sequence[str]) -> dict[str, str]:
+def answer_names(output: OutputColumn, taken: Sequence[str], top: int = 1) -> dict[str, str]:
     """What each answer column is called beside columns that have the names in `taken`."""
     names: dict[str, str] = {}
-    for answer in output.decode(np.zeros((0, output.width), np.float32)):
+    for answer in output.decode(_nothing(output), top):
         name = answer
         while name in taken or name in names.values():
             name = f"predicted_{name}"
@@ -137,9 +138,15 @@ def answer_names(output: OutputColumn, taken: Sequence[str]) -> dict[str, str]:
     return names
 
 
-def _with_answers(model: runtime.Model, chunk: Sequence[Row], names: dict[str, str]) -> list[dict[str, Any]]:
+def _nothing(output: OutputColumn) -> Outputs:
+    """The outputs of no row."""
+    outputs = np.zeros((0, output.width), np.float32)
+    return ragged([], outputs) if output.per_place else outputs
+
+
+def _with_answers(model: runtime.Model, chunk: Sequence[Row], names: dict[str, str], top: int) -> list[dict[str, Any]]:
     predictions = model.outputs({c.name: [row.values.get(c.name) for row in chunk] for c in model.inputs})
-    answers = {names[name]: values for name, values in model.output.decode(predictions).items()}
+    answers = {names[name]: values for name, values in model.output.decode(predictions, top).items()}
     for row in chunk:
         if clash := row.values.keys() & answers.keys():
             said = f"the row has {sorted(clash)[0]!r}, which names an answer; the first rows had no such column"

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 
 from trimtab import registry
-from trimtab.errors import nearest, problem
+from trimtab.errors import TrimtabError, nearest, problem
 
 # Modules of this folder that are rules for the types, not types.
 NOT_TYPES = frozenset({"parse"})
@@ -21,7 +21,7 @@ NOT_TYPES = frozenset({"parse"})
 class Ragged:
     """Rows of different lengths, end to end: row i is `values[offsets[i]:offsets[i + 1]]`."""
 
-    values: np.ndarray  # (all steps,)
+    values: np.ndarray  # (all steps, ...)
     offsets: np.ndarray  # (rows + 1,), int64
 
     @property
@@ -29,8 +29,46 @@ class Ragged:
         """Steps of each row, (rows,)."""
         return np.diff(self.offsets)
 
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        return np.asarray(self.values[self.offsets[row] : self.offsets[row + 1]])
+
+
+def ragged(rows: Sequence[np.ndarray], empty: np.ndarray) -> Ragged:
+    """Lay rows end to end; `empty` (0, ...) tells the shape and the type where there are no rows."""
+    offsets = np.cumsum([0, *map(len, rows)], dtype=np.int64)
+    return Ragged(np.concatenate([empty, *rows]), offsets)
+
+
+def joined(parts: Sequence[Ragged | np.ndarray]) -> Ragged | np.ndarray:
+    """Rows of several parts, at least one, one part after the other."""
+    arrays = [part for part in parts if not isinstance(part, Ragged)]
+    if len(arrays) == len(parts):
+        return np.concatenate(arrays)
+    lists = [part for part in parts if isinstance(part, Ragged)]
+    offsets = np.concatenate([[0], *(part.lengths for part in lists)]).cumsum(dtype=np.int64)
+    return Ragged(np.concatenate([part.values for part in lists]), offsets)
+
 
 Encoded = Ragged | np.ndarray  # a plain array has the rows in its first dimension
+Outputs = Ragged | np.ndarray  # (rows, width); `Ragged`, with values (all places, width), for an answer per place
+Targets = Ragged | np.ndarray  # (rows,) or (rows, width); `Ragged` for a target per place
+
+
+def dense(values: Ragged | np.ndarray) -> np.ndarray:
+    """Outputs or targets of a type that has one answer per row."""
+    assert isinstance(values, np.ndarray)
+    return values
+
+
+IGNORED = -100  # the target of a padded place
+
+# A statistic is a function of row weights: (rows, resamples) -> (resamples,), NaN where it is undefined. The measured
+# value is the statistic at weights of one. It is made when it is asked for.
+Statistic = Callable[[np.ndarray], np.ndarray]
+Statistics = dict[str, Callable[[], Statistic]]
 
 
 class Column(ABC):
@@ -66,6 +104,33 @@ class InputColumn(Column):
     """A column that the network reads."""
 
     imputes: ClassVar[bool] = True  # whether rows can be answered that lack the column altogether
+    from_files: ClassVar[bool] = False  # whether a value may be the path of a file
+    # Groups of parts of `batch` whose second dimension is the row's own length, the same within a group.
+    padded: ClassVar[tuple[tuple[str, ...], ...]] = ()
+
+    @classmethod
+    def encoder_for(cls, values: Sequence[Any]) -> tuple[str, str]:
+        """The encoder that reads such values where the user names none, and why: the one called like the type."""
+        return cls.type, "the encoder of this type"
+
+    @classmethod
+    def refuses(cls, value: Any) -> str | None:
+        """Why a row with this value cannot be trained on; None when it can, or when there is no value."""
+        return None
+
+    @classmethod
+    def digest(cls, value: Any) -> str:
+        """What makes two values the same, where it is not how they are written: the content of a file."""
+        return str(value)
+
+    @classmethod
+    def located(cls, value: Any, folder: Path) -> Any:
+        """The value, as it stands in a file of `folder`, such that it can be read from anywhere."""
+        return value
+
+    def portable(self, value: Any) -> Any:
+        """The value as JSON can hold it, such that it is encoded to the same numbers anywhere."""
+        return value
 
     @abstractmethod
     def encode(self, values: Sequence[Any]) -> Encoded:
@@ -75,6 +140,10 @@ class InputColumn(Column):
     def steps(self, encoded: Encoded) -> np.ndarray:
         """How many states each row becomes, (rows,): what batches are sorted and filled by."""
 
+    def places(self, encoded: Encoded) -> np.ndarray:
+        """How many places of each row are answered, (rows,), where the output has an answer per place."""
+        return self.steps(encoded)
+
     @abstractmethod
     def batch(self, encoded: Encoded, rows: np.ndarray) -> dict[str, np.ndarray]:
         """The padded tensors of the given rows, named `<key>_<part>`, as the network and the ONNX model take them."""
@@ -83,22 +152,68 @@ class InputColumn(Column):
 class OutputColumn(Column):
     """A column that the network answers."""
 
+    headline: ClassVar[str]  # the metric that chooses the checkpoint, and that the card shows first
+    tie_break: ClassVar[str | None] = None  # a metric, less is better, that decides between equal headlines
+    per_place: ClassVar[bool] = False  # whether there is an answer for each place of the input, not one for each row
+    strata: ClassVar[Literal["classes", "quantiles", "none"]] = "none"  # what a cut keeps in proportion
+    reads: ClassVar[str | None] = None  # the type of the one input that it is told from; None: any inputs
+    classes: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()  # the columns of the data that make it up; none: the one that is called like it
+
+    def gathered(self, row: Mapping[str, Any]) -> Any:
+        """The answer that stands in a row of the data: a cell, or a mapping of the cells of `sources`."""
+        return gathered(self.name, self.sources, row)
+
+    @classmethod
+    def input_options(cls) -> Mapping[str, Any]:
+        """What the columns of the inputs have to know of this type of output."""
+        return {}
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What some metrics are measured of one by one: `recall.<class>`, `r2.<column>`."""
+        return self.classes or self.sources
+
     @abstractmethod
-    def targets(self, values: Sequence[Any]) -> np.ndarray:
-        """Raw values -> training targets, (rows,). Raises ValueError for a value that is not usable as an answer."""
+    def targets(self, values: Sequence[Any]) -> Targets:
+        """Raw values -> training targets. Raises ValueError for a value that is not usable as an answer."""
 
     @abstractmethod
     def usable(self, value: Any) -> str | None:
         """None when `targets` takes the value, else the reason why it does not."""
 
+    def misfit(self, value: Any, inputs: Sequence[Any]) -> str | None:
+        """Why a usable answer cannot be the one to these raw values of the inputs; None when it can."""
+        return None
+
+    def calibrated(self, targets: Targets, outputs: Outputs) -> Self:
+        """The column with what decoding needs fitted to the validation rows, such as thresholds."""
+        return self
+
+    def counts(self, values: Sequence[Any]) -> dict[str, float]:
+        """How often each answer, or part of one, occurs in raw values that are usable; nothing if that says nothing."""
+        return {}
+
     @abstractmethod
-    def decode(self, outputs: np.ndarray) -> dict[str, list[Any]]:
-        """The network's outputs, (rows, width) -> answer columns, such as {"sentiment": [...], "confidence": [...]}."""
+    def decode(self, outputs: Outputs, top: int = 1) -> dict[str, list[Any]]:
+        """The network's outputs -> answer columns, such as {"sentiment": [...], "confidence": [...]}.
+
+        With `top` above 1, types that rank their answers add `<name>_top`: the best answers of each row, in order.
+        """
+
+    @abstractmethod
+    def statistics(self, targets: Targets, outputs: Outputs) -> Statistics:
+        """Every metric of these answers (families of `spec.METRICS`), in the user's units."""
 
     @property
     @abstractmethod
     def width(self) -> int:
-        """Numbers that the head gives for each row: the classes of a label, 1 for a number."""
+        """Numbers that the head gives for each answer: the classes of a label, 1 for a number."""
+
+
+def gathered(name: str, sources: Sequence[str], row: Mapping[str, Any]) -> Any:
+    """The cell called `name`, or a mapping of several cells."""
+    return {source: row.get(source) for source in sources} if sources else row.get(name)
 
 
 def fit(type_name: str, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Any:
@@ -109,6 +224,18 @@ def fit(type_name: str, name: str, key: str, values: Sequence[Any], options: Map
 def types() -> list[str]:
     """The names of all column types, sorted."""
     return [name for name in registry.names(__name__) if name not in NOT_TYPES]
+
+
+def types_of(wanted: type[Column]) -> list[str]:
+    """The types of inputs, or of outputs; those whose packages are not installed are left out."""
+    found = []
+    for name in types():
+        try:
+            if issubclass(kind(name, "column"), wanted):
+                found.append(name)
+        except TrimtabError:  # a package is missing
+            continue
+    return found
 
 
 def kind(type_name: str, where: str) -> type[Any]:
@@ -129,6 +256,11 @@ class EncodedRows:
 
     def __len__(self) -> int:
         return len(self.steps)
+
+    @property
+    def places(self) -> np.ndarray:
+        """How many places of each row's first input are answered, (rows,), where there is an answer per place."""
+        return self.columns[0].places(self.encoded[0])
 
     def batch(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """The tensors of the given rows, each input padded to its longest row among them."""
@@ -159,6 +291,32 @@ def length_batches(steps: np.ndarray, budget: int, most_rows: int = 512) -> list
             batches.append(order[start:end])
             start = end
     return batches
+
+
+class Placed(Protocol):
+    """Rows of which it is known how many places of each are answered."""
+
+    @property
+    def places(self) -> np.ndarray:
+        """(rows,)."""
+
+
+def in_order(batches: Sequence[np.ndarray], parts: Sequence[np.ndarray], rows: Placed) -> Outputs:
+    """The outputs of all batches in the order of the rows.
+
+    A part is (rows of the batch, width), or (rows of the batch, places, width), of which padded places are left out.
+    """
+    if not parts or parts[0].ndim == 2:
+        result = np.zeros((sum(map(len, batches)), parts[0].shape[1] if parts else 0), np.float32)
+        for batch, part in zip(batches, parts, strict=True):
+            result[batch] = part
+        return result
+    places = rows.places
+    found: list[np.ndarray] = [parts[0][0, :0]] * len(places)
+    for batch, part in zip(batches, parts, strict=True):
+        for row, values in zip(batch, part, strict=True):
+            found[row] = values[: places[row]]
+    return ragged(found, parts[0][0, :0])
 
 
 def restore(folder: Path, state: Mapping[str, Any]) -> Any:

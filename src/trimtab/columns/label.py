@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field
 
-from trimtab.columns import OutputColumn, _options, _state, parse
+from trimtab.columns import OutputColumn, Outputs, Statistics, Targets, _options, _state, dense, parse
+from trimtab.columns import _statistics as measures
 from trimtab.columns._lookup import Lookup, lookup
 from trimtab.errors import nearest, problem
 
@@ -31,9 +32,12 @@ class LabelColumn(OutputColumn):
     """One of several classes; the network gives a logit for each."""
 
     type: ClassVar[str] = "label"
+    headline: ClassVar[str] = "accuracy"
+    tie_break: ClassVar[str | None] = "log_loss"
+    strata: ClassVar[Literal["classes", "quantiles", "none"]] = "classes"
     name: str
     key: str
-    classes: tuple[str, ...]
+    classes: tuple[str, ...] = ()
     temperature: float = 1.0  # fitted on validation rows (Guo et al. 2017, arXiv:1706.04599)
 
     @classmethod
@@ -83,15 +87,24 @@ class LabelColumn(OutputColumn):
         odds = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
         return np.asarray(odds / odds.sum(axis=1, keepdims=True))
 
-    def decode(self, outputs: np.ndarray) -> dict[str, list[Any]]:
+    def decode(self, outputs: Outputs, top: int = 1) -> dict[str, list[Any]]:
         """The likeliest class and its probability as `confidence` (`probability` if the label itself is so called)."""
-        shares = self.probabilities(outputs)
+        shares = self.probabilities(dense(outputs))
         best = shares.argmax(axis=1)
-        confidence = shares[np.arange(len(shares)), best]
-        return {
-            self.name: [self.classes[index] for index in best],
-            "probability" if self.name == "confidence" else "confidence": np.round(confidence, _DECIMALS).tolist(),
-        }
+        confidence = np.round(shares[np.arange(len(shares)), best], _DECIMALS)
+        word = "probability" if self.name == "confidence" else "confidence"
+        answers: dict[str, list[Any]] = {self.name: [self.classes[i] for i in best], word: confidence.tolist()}
+        if top > 1:
+            answers[f"{self.name}_top"] = [self._first(row, top, word) for row in shares]
+        return answers
+
+    def _first(self, shares: np.ndarray, top: int, word: str) -> list[dict[str, Any]]:
+        order = np.argsort(-shares, kind="stable")[:top]
+        return [{self.name: self.classes[i], word: round(float(shares[i]), _DECIMALS)} for i in order]
+
+    def statistics(self, targets: Targets, outputs: Outputs) -> Statistics:
+        """Accuracy, macro F1, each class's recall, AUC, log loss and calibration error."""
+        return statistics(self.classes, dense(targets), self.probabilities(dense(outputs)))
 
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""
@@ -110,3 +123,18 @@ def in_order(classes: Iterable[str]) -> list[str]:
         return sorted(names, key=lambda name: parse.number(name) or 0.0)
     except ValueError:
         return names
+
+
+def statistics(classes: Sequence[str], targets: np.ndarray, probabilities: np.ndarray) -> Statistics:
+    """Statistics of class probabilities, (rows, classes), against class indices, (rows,)."""
+    share = np.asarray(probabilities, np.float64)
+    chosen = share.argmax(axis=1) if len(share) else np.zeros(0, np.int64)
+    right = np.clip(share[np.arange(len(share)), targets], measures.EPSILON, 1.0)
+    return {
+        "accuracy": partial(measures.mean, chosen == targets),
+        "macro_f1": partial(measures.macro_f1, targets, chosen, len(classes)),
+        **{f"recall.{name}": partial(measures.recall, targets == i, chosen == i) for i, name in enumerate(classes)},
+        "auc": partial(measures.class_auc, targets, share),
+        "log_loss": partial(measures.mean, -np.log(right)),
+        "calibration_error": partial(measures.calibration_error, share.max(axis=1, initial=0.0), chosen == targets),
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any, ClassVar, Literal, Self
@@ -12,7 +13,19 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from trimtab.columns import Encoded, InputColumn, OutputColumn, _options, _state, parse
+from trimtab.columns import (
+    Encoded,
+    InputColumn,
+    OutputColumn,
+    Outputs,
+    Statistics,
+    Targets,
+    _options,
+    _state,
+    dense,
+    parse,
+)
+from trimtab.columns import _statistics as measures
 from trimtab.errors import problem
 
 Scale = Literal["standard", "log", "quantile", "none"]
@@ -46,6 +59,9 @@ class NumberColumn(InputColumn, OutputColumn):
     """
 
     type: ClassVar[str] = "number"
+    headline: ClassVar[str] = "r2"
+    tie_break: ClassVar[str | None] = "rmse"
+    strata: ClassVar[Literal["classes", "quantiles", "none"]] = "quantiles"
     name: str
     key: str
     decimal: str
@@ -147,11 +163,18 @@ class NumberColumn(InputColumn, OutputColumn):
             raise ValueError(f"{self.name}: no value")
         return found
 
-    def decode(self, outputs: np.ndarray) -> dict[str, list[Any]]:
+    def in_units(self, standardised: np.ndarray) -> np.ndarray:
+        """Standardised numbers, (rows,) or (rows, 1), in the user's units, rounded to what a network can tell apart."""
+        found = np.asarray(standardised, np.float64).reshape(-1) * self.std + self.mean
+        return np.round(found, max(0, _DIGITS - math.floor(math.log10(self.std))))
+
+    def decode(self, outputs: Outputs, top: int = 1) -> dict[str, list[Any]]:
         """Numbers in the user's units, rounded to what the network can tell apart."""
-        found = np.asarray(outputs, np.float64).reshape(-1) * self.std + self.mean
-        decimals = max(0, _DIGITS - math.floor(math.log10(self.std)))
-        return {self.name: np.round(found, decimals).tolist()}
+        return {self.name: self.in_units(dense(outputs)).tolist()}
+
+    def statistics(self, targets: Targets, outputs: Outputs) -> Statistics:
+        """RMSE, MAE and R2, in the user's units."""
+        return statistics(self.in_units(dense(targets)), self.in_units(dense(outputs)))
 
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""
@@ -163,6 +186,16 @@ class NumberColumn(InputColumn, OutputColumn):
         values: dict[str, Any] = {f.name: state[f.name] for f in fields(cls)}
         lists: dict[str, Any] = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
         return cls(**values | lists)
+
+
+def statistics(targets: np.ndarray, predictions: np.ndarray) -> Statistics:
+    """Statistics of predicted numbers, (rows,), against the true ones, (rows,), in the same units."""
+    residuals = np.asarray(predictions, np.float64) - targets
+    return {
+        "rmse": partial(measures.root_mean, residuals**2),
+        "mae": partial(measures.mean, np.abs(residuals)),
+        "r2": partial(measures.r2, np.asarray(targets, np.float64), residuals**2),
+    }
 
 
 def fence(numbers: np.ndarray, outliers: Outliers) -> tuple[float, float] | None:

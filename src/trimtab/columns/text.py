@@ -42,11 +42,13 @@ class TextColumn(InputColumn):
 
     type: ClassVar[str] = "text"
     imputes: ClassVar[bool] = False
+    padded: ClassVar[tuple[tuple[str, ...], ...]] = (("ids", "mask"), ("words", "word_mask"))
     name: str
     key: str
     max_tokens: int
     pad_id: int
     definition: str = field(repr=False)  # the text of tokenizer.json, padding and truncation off
+    words: bool = False  # whether a value is a list of words, each of which becomes one state
 
     @classmethod
     def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:

@@ -45,8 +45,8 @@ def export(network: Network, inputs: Sequence[InputColumn], example: dict[str, n
         if isinstance(module, nn.Embedding):
             module.sparse = False
     rows = Dim("rows")
-    steps = {column.key: Dim(f"steps_{column.key}") for column in inputs}
-    shapes = tuple(_shape(name, value, rows, steps) for name, value in example.items())
+    padded = _padded(inputs)
+    shapes = tuple({0: rows, 1: padded[name]} if name in padded else {0: rows} for name in example)
     with torch.no_grad(), _quiet():
         program = torch.onnx.export(
             _Positional(network, names),
@@ -80,10 +80,15 @@ def write(model: onnx.ModelProto, path: Path) -> None:
     onnx.save(model, path, save_as_external_data=True, location=weights.name, size_threshold=1024)
 
 
-def _shape(name: str, value: np.ndarray, rows: Dim, steps: dict[str, Dim]) -> dict[int, Dim]:
-    if name.endswith(("_ids", "_mask")) and value.ndim == 2:
-        return {0: rows, 1: steps[name.rpartition("_")[0]]}
-    return {0: rows}
+def _padded(inputs: Sequence[InputColumn]) -> dict[str, Dim]:
+    """Tensor -> its second dimension, where that is the row's own length: one for each group of parts."""
+    return {
+        f"{column.key}_{part}": dimension
+        for column in inputs
+        for parts in column.padded
+        for dimension in [Dim(f"{'_'.join(parts)}_{column.key}")]
+        for part in parts
+    }
 
 
 @contextmanager

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from hashlib import blake2b
 from typing import Any, TypeVar
 
+from trimtab import columns
 from trimtab.columns import parse
 from trimtab.data.table import Table
 
@@ -37,10 +38,16 @@ def fold(value: Any) -> str:
     return "" if parse.is_missing(value, text=True) else " ".join(parse.label(value).casefold().split())
 
 
-def keys(table: Table, inputs: Sequence[str]) -> list[bytes]:
-    """16 bytes for each row, equal for rows whose folded inputs are equal, whatever else the table holds."""
-    folded = [each(fold, table.values[name]) for name in inputs]
+def keys(table: Table, inputs: Mapping[str, str]) -> list[bytes]:
+    """16 bytes for each row, equal for rows whose folded inputs (name -> type) are equal, whatever else it holds."""
+    folded = [each(_folding(type_name), table.values[name]) for name, type_name in inputs.items()]
     return [_digest("\x1f".join(row)) for row in zip(*folded, strict=True)]
+
+
+def _folding(type_name: str) -> Callable[[Any], str]:
+    """What is compared of a value: the content, where it is the path of a file."""
+    kind = columns.kind(type_name, "inputs")
+    return kind.digest if kind.from_files else fold
 
 
 def _digest(text: str) -> bytes:

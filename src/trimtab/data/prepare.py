@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from trimtab import columns
 from trimtab.columns import OutputColumn, parse
-from trimtab.columns.label import LabelColumn
 from trimtab.data import clean, fold, read, report, split
 from trimtab.data.roles import Automatic, Roles, check_test, settle
 from trimtab.data.table import Splits, Table
@@ -35,7 +34,7 @@ class Prepared:
     splits: Splits
     inputs: dict[str, Typed]
     output: Typed
-    task: Literal["label", "number"]
+    task: str  # the type of the output
     classes: list[str]
     automatic: list[Automatic]
     report: dict[str, Any]
@@ -52,7 +51,7 @@ def prepare(spec: Spec, folder: Path, progress: Progress) -> Prepared:
     roles = settle(spec, data.table)
     if test:
         check_test(spec, test.table, roles)
-    rows = _gather(data, test, roles)
+    rows = _gather(data, test, roles, folder)
     usable = _usable(rows, roles)
     clean_rows = _clean(usable, roles)
     cut = split.cut(clean_rows.given, clean_rows.keys, clean_rows.strata(roles), roles.shares)
@@ -65,8 +64,8 @@ def prepare(spec: Spec, folder: Path, progress: Progress) -> Prepared:
         splits=final.splits,
         inputs={name: rule.column for name, rule in roles.inputs.items()},
         output=roles.output,
-        task="number" if roles.output.type == "number" else "label",
-        classes=list(final.output.classes) if isinstance(final.output, LabelColumn) else [],
+        task=roles.output.type,
+        classes=list(final.output.classes),
         automatic=automatic,
         report=found,
         rejected=_in_order(final.rejected),
@@ -76,7 +75,7 @@ def prepare(spec: Spec, folder: Path, progress: Progress) -> Prepared:
 # -------------------------------------------------------------------------------------------------- usable rows
 
 
-def _gather(data: read.Loaded, test: read.Loaded | None, roles: Roles) -> Working:
+def _gather(data: read.Loaded, test: read.Loaded | None, roles: Roles, folder: Path) -> Working:
     """The rows of all files with the columns that are needed, each with the split that it was given."""
     given: list[split.Part | None] = [None] * len(data.table)
     rejected: dict[int, str] = {}
@@ -89,14 +88,30 @@ def _gather(data: read.Loaded, test: read.Loaded | None, roles: Roles) -> Workin
         unmarked = [row for row, part in enumerate(given) if part is None]
         rejected = {row: f"{roles.split_name!r} names no split: {short(values[row])!r}" for row in unmarked}
     tables = [data.table, *([test.table] if test else [])]
-    table = Table(
-        {name: [value for part in tables for value in part.values[name]] for name in roles.needed},
-        [origin for part in tables for origin in part.origins],
-    )
+    table = _needed(tables, roles, folder)
     given += ["test"] * (len(table) - len(given))
     before = [*data.rejected, *(test.rejected if test else [])]
-    working = Working(table, given, fold.keys(table, list(roles.inputs)), before, {"rows_read": len(table)})
+    kinds = {name: rule.column.type for name, rule in roles.inputs.items()}
+    working = Working(table, given, fold.keys(table, kinds), before, {"rows_read": len(table)})
     return working.set_aside(rejected)
+
+
+def _needed(tables: Sequence[Table], roles: Roles, folder: Path) -> Table:
+    """The columns that are needed, of all files; paths made such that they can be opened, the output put together."""
+    values = {name: [value for table in tables for value in table.values[name]] for name in roles.needed}
+    origins = [origin for table in tables for origin in table.origins]
+    for name, rule in roles.inputs.items():
+        kind = columns.kind(rule.column.type, f"inputs.{name}")
+        if kind.from_files:
+            beside = [(folder / origin.file).parent for origin in origins]
+            values[name] = [kind.located(*pair) for pair in zip(values[name], beside, strict=True)]
+    if roles.sources:
+        cells = zip(*(values.pop(name) for name in roles.sources), strict=True)
+        answers = (dict(zip(roles.sources, row, strict=True)) for row in cells)
+        values[roles.output_name] = [
+            row if any(not parse.is_missing(v) for v in row.values()) else None for row in answers
+        ]
+    return Table(values, origins)
 
 
 def _usable(rows: Working, roles: Roles) -> Working:
@@ -108,17 +123,29 @@ def _usable(rows: Working, roles: Roles) -> Working:
         raise problem(f"output: {roles.output_name}", "no row has a value", "a column with the answers to learn")
     _check_repeats(present, roles)
     column = columns.fit(roles.output.type, roles.output_name, "output", present, roles.output.options)
-    reasons = {}
+    reasons: dict[int, str] = {}
     for row, reason in enumerate(fold.each(column.usable, values)):
         if reason:
             reasons[row] = f"{roles.output_name}: {reason}"
         elif not has_input[row]:
             reasons[row] = f"no input has a value ({', '.join(roles.inputs)})"
+    reasons = {**_refused(rows.table, roles), **reasons}
     usable = rows.set_aside(reasons)
     if not len(usable.table):
         first = usable.rejected[-1]
         raise problem("data", f"every row was set aside; the last: {first.file}:{first.line}: {first.reason}")
     return usable
+
+
+def _refused(table: Table, roles: Roles) -> dict[int, str]:
+    """Row -> why an input of it cannot be read."""
+    found: dict[int, str] = {}
+    for name, rule in roles.inputs.items():
+        refuses = columns.kind(rule.column.type, f"inputs.{name}").refuses
+        for row, value in enumerate(table.values[name]):
+            if reason := refuses(value):
+                found.setdefault(row, f"{name}: {reason}")
+    return found
 
 
 def _check_repeats(answers: Sequence[Any], roles: Roles) -> None:

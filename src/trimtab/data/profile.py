@@ -112,7 +112,7 @@ def profile(patterns: Sequence[str], folder: Path, output: str | None = None) ->
     if not answered:
         raise problem(f"output: {guess.value}", "no row has a value", "a column with the answers to learn")
     rows = table.take(answered)
-    keys = fold.keys(rows, inputs) if inputs else []
+    keys = fold.keys(rows, {name: looks[name].type for name in inputs}) if inputs else []
     given = fold.each(parse.label, rows.values[guess.value])
     return Profile(
         files=[file.file for file in found.files],

@@ -12,6 +12,8 @@ from trimtab.data.table import Table
 from trimtab.errors import nearest, problem, several
 from trimtab.spec import Clean, Fractions, Spec, Typed, typed
 
+_COPIED = frozenset({"text", "image", "audio"})  # of these, equal values are copies rather than chance
+
 
 @dataclass(frozen=True)
 class Automatic:
@@ -29,6 +31,7 @@ class Roles:
     inputs: dict[str, clean.Rules]
     output_name: str
     output: Typed
+    sources: tuple[str, ...]  # the columns that make up the output; none: the one that is called like it
     split_name: str | None
     shares: Fractions
     drop_duplicates: bool
@@ -37,12 +40,12 @@ class Roles:
     @property
     def has_text(self) -> bool:
         """Whether equal rows are copies rather than chance."""
-        return any(rule.column.type == "text" for rule in self.inputs.values())
+        return any(rule.column.type in _COPIED for rule in self.inputs.values())
 
     @property
     def needed(self) -> list[str]:
         """Columns that training rows must have."""
-        return [*self.inputs, self.output_name]
+        return [*self.inputs, *(self.sources or (self.output_name,))]
 
 
 def settle(spec: Spec, table: Table) -> Roles:
@@ -55,12 +58,13 @@ def settle(spec: Spec, table: Table) -> Roles:
         raise problem("inputs", f"no column is left to learn from ({reasons})", do="name them: inputs: {column: type}")
     output, chosen = _output(spec, table)
     automatic += chosen
-    is_text = any(column.type == "text" for column in inputs.values())
-    drop, chosen = _duplicates(spec.clean, is_text)
+    are_copies = any(column.type in _COPIED for column in inputs.values())
+    drop, chosen = _duplicates(spec.clean, are_copies)
     return Roles(
         inputs={name: clean.rules(column, spec.clean) for name, column in inputs.items()},
         output_name=spec.output_name,
         output=output,
+        sources=_sources(spec),
         split_name=split_name,
         shares=spec.split if isinstance(spec.split, Fractions) else Fractions.model_validate({}),
         drop_duplicates=drop,
@@ -70,7 +74,8 @@ def settle(spec: Spec, table: Table) -> Roles:
 
 def _check_names(spec: Spec, table: Table, split_name: str | None) -> None:
     """Raises one TrimtabError for all columns that are named but not there, or named twice."""
-    places = [("output", spec.output_name), *((f"inputs.{name}", name) for name in spec.inputs or ())]
+    answers = _sources(spec) or (spec.output_name,)
+    places = [*(("output", name) for name in answers), *((f"inputs.{name}", name) for name in spec.inputs or ())]
     places += [("split", split_name)] if split_name else []
     missing = [
         problem(place, f"the data has no column named {name!r}", nearest(name, table.values))
@@ -97,9 +102,10 @@ def _inputs(spec: Spec, table: Table, split_name: str | None) -> tuple[dict[str,
     if any(column.type != "ignore" for column in wanted.values()):
         found = {name: column for name, column in wanted.items() if column.type != "ignore"}
         for name, column in found.items():
-            _check_kind(column.type, InputColumn, f"inputs.{name}", "the types of inputs are text, number, category")
+            _check_kind(column.type, InputColumn, f"inputs.{name}")
         return found, []
-    candidates = [name for name in table.values if name not in (spec.output_name, split_name, *wanted)]
+    taken = (spec.output_name, *_sources(spec), split_name, *wanted)
+    candidates = [name for name in table.values if name not in taken]
     inferred = {name: infer.input_type(name, table.values[name]) for name in candidates}
     automatic = [Automatic(f"inputs.{name}", look.type, look.reason) for name, look in inferred.items()]
     return {name: Typed(type=look.type) for name, look in inferred.items() if look.type != "ignore"}, automatic
@@ -108,14 +114,22 @@ def _inputs(spec: Spec, table: Table, split_name: str | None) -> tuple[dict[str,
 def _output(spec: Spec, table: Table) -> tuple[Typed, list[Automatic]]:
     if spec.output_type is not None:
         where = f"output.{spec.output_name}"
-        _check_kind(spec.output_type.type, OutputColumn, where, "the types of outputs are label, number")
+        _check_kind(spec.output_type.type, OutputColumn, where)
         return spec.output_type, []
     look = infer.output_type(spec.output_name, table.values[spec.output_name])
     return Typed(type=look.type), [Automatic(f"output.{spec.output_name}", look.type, look.reason)]
 
 
-def _check_kind(type_name: str, wanted: type, where: str, allowed: str) -> None:
+def _sources(spec: Spec) -> tuple[str, ...]:
+    """The columns that the user named for an output of several: `{tasks: {type: labels, columns: [a, b]}}`."""
+    named = spec.output_type.options.get("columns") if spec.output_type else None
+    return tuple(str(name) for name in named) if isinstance(named, (list, tuple)) else ()
+
+
+def _check_kind(type_name: str, wanted: type, where: str) -> None:
     if not issubclass(columns.kind(type_name, where), wanted):
+        role = "inputs" if wanted is InputColumn else "outputs"
+        allowed = f"the types of {role} are {', '.join(columns.types_of(wanted))}"
         raise problem(where, f"a column of type {type_name!r} cannot stand here", allowed)
 
 

@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from trimtab import columns
 from trimtab.columns import parse
 from trimtab.data.clean import numbers
-from trimtab.data.fold import each
+from trimtab.data.fold import each, fold
 from trimtab.data.roles import Roles
 from trimtab.data.split import Part
 from trimtab.data.table import Origin, Table
 from trimtab.rows import Rejected
 
+_PLAIN = ("label", "number", "ordinal")  # outputs whose answers are single cells
 SHORT = 200  # characters of a cell that messages and reports show
 
 
@@ -43,8 +45,9 @@ class Working:
 
     def strata(self, roles: Roles) -> list[str]:
         """What a cut keeps in proportion: the label of each row; of a number, the tenth of the rows that it is in."""
-        if roles.output.type != "number":
-            return self.answers(roles)
+        kept = columns.kind(roles.output.type, "output").strata
+        if kept != "quantiles":
+            return self.answers(roles) if kept == "classes" else [""] * len(self.table)
         found = numbers(self.table.values[roles.output_name])
         bins = max(1, min(10, len(found) // 10))
         edges = np.quantile(found, np.linspace(0, 1, bins + 1)[1:-1])
@@ -52,7 +55,7 @@ class Working:
 
     def answers(self, roles: Roles) -> list[str]:
         """The answer of each row as text, to compare."""
-        return each(parse.label, self.table.values[roles.output_name])
+        return each(fold if roles.output.type not in _PLAIN else parse.label, self.table.values[roles.output_name])
 
     def set_aside(self, reasons: Mapping[int, str], found: Mapping[str, Any] | None = None) -> Working:
         """The rows without those that have a reason to go."""

@@ -1,4 +1,4 @@
-"""The network: one encoder per input column -> one sequence of states -> fusion -> head."""
+"""The network: one encoder per input -> one sequence of states -> fusion -> head."""
 
 from __future__ import annotations
 
@@ -11,7 +11,24 @@ from torch import Tensor, nn
 from trimtab import registry
 from trimtab.columns import InputColumn, OutputColumn
 from trimtab.nets.pretrained import PretrainedEncoder
-from trimtab.nets.states import lay_end_to_end
+from trimtab.nets.states import States, lay_end_to_end
+
+
+class EncoderEntry(BaseModel):
+    """One encoder: its name in `nets/encoders/`, the keys of the columns that it reads, and its options."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    reads: tuple[str, ...]
+    config: dict[str, Any] = {}
+
+
+def one_each(inputs: Sequence[InputColumn], config: Mapping[str, Any] | None = None) -> tuple[EncoderEntry, ...]:
+    """For each column the encoder called like its type; `config` is that of the text encoders."""
+    return tuple(
+        EncoderEntry(name=c.type, reads=(c.key,), config=dict(config or {}) if c.type == "text" else {}) for c in inputs
+    )
 
 
 class Architecture(BaseModel):
@@ -20,52 +37,73 @@ class Architecture(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     width: int = Field(gt=0)  # of every state
+    encoders: tuple[EncoderEntry, ...]
     fusion: str
+    fusion_config: dict[str, Any] = {}
     dropout: float
     head: str
-    text: dict[str, Any] | None = None  # the Hugging Face configuration of the text encoder, with model_type
 
 
 class Network(nn.Module):
-    """Tensors of the input columns -> outputs (rows, output.width)."""
+    """Tensors of the input columns -> outputs (rows, output.width), or (rows, places, output.width)."""
 
     def __init__(
         self, architecture: Architecture, inputs: Sequence[InputColumn], output: OutputColumn, where: str = "network"
     ) -> None:
         super().__init__()
-        configs = {"text": architecture.text or {}}
+        columns = {column.key: column for column in inputs}
+        width, entries = architecture.width, architecture.encoders
         self.encoders = nn.ModuleDict(
             {
-                column.key: _part("encoders", column.type, where)(
-                    column, architecture.width, configs.get(column.type, {})
+                "_".join(entry.reads): encoder_kind(entry.name, where)(
+                    [columns[key] for key in entry.reads], width, entry.config
                 )
-                for column in inputs
+                for entry in entries
             }
         )
-        self.fusion = _part("fusions", architecture.fusion, "fusion")(architecture.width, len(inputs))
-        self.head = _part("heads", architecture.head, where)(
-            self.fusion.width, len(inputs), output.width, architecture.dropout
-        )
+        head = head_kind(architecture.head, where)
+        self.fusion: nn.Module | None = None
+        fused = len(entries)  # parts that the head still has to weigh against each other
+        if head.reads == "vector":
+            kind = part("fusions", architecture.fusion, "fusion")
+            self.fusion = kind(width, len(entries), architecture.fusion_config)
+            width, fused = int(self.fusion.width), 1 if kind.deep else fused  # type: ignore[arg-type]
+        self.head = head(width, fused, output, architecture.dropout, self.encoders)
 
     def pretrained(self) -> Iterator[PretrainedEncoder]:
         """The encoders whose weights come from a base."""
         for encoder in self.encoders.values():
-            if isinstance(encoder, PretrainedEncoder):
+            if isinstance(encoder, PretrainedEncoder) and encoder.based:
                 yield encoder
 
+    def states(self, tensors: Mapping[str, Tensor]) -> States:
+        """The states of all inputs, laid end to end."""
+        return lay_end_to_end([encoder(tensors) for encoder in self.encoders.values()])
+
     def vectors(self, tensors: Mapping[str, Tensor]) -> Tensor:
-        """One vector per row, as the head reads them: (rows, fusion width)."""
-        states = lay_end_to_end([encoder(tensors) for encoder in self.encoders.values()])
-        fused: Tensor = self.fusion(states)
+        """One vector per row, as a head that reads vectors takes them: (rows, fusion width)."""
+        assert self.fusion is not None
+        fused: Tensor = self.fusion(self.states(tensors))
         return fused
 
     def forward(self, tensors: Mapping[str, Tensor]) -> Tensor:
-        """The outputs of each row: logits (rows, classes), or a standardised number (rows, 1)."""
-        outputs: Tensor = self.head(self.vectors(tensors))
+        """The outputs of each row: logits (rows, classes), a standardised number (rows, 1), tags for each place ..."""
+        read = (self.states(tensors), tensors) if self.fusion is None else (self.vectors(tensors),)
+        outputs: Tensor = self.head(*read)
         return outputs
 
 
-def _part(folder: str, name: str, where: str) -> Any:
+def encoder_kind(name: str, where: str) -> Any:
+    """The class of `nets/encoders/<name>.py`. Raises TrimtabError, with the nearest name, when there is none."""
+    return part("encoders", name, where)
+
+
+def head_kind(name: str, where: str) -> Any:
+    """The class of `nets/heads/<name>.py`."""
+    return part("heads", name, where)
+
+
+def part(folder: str, name: str, where: str) -> Any:
     """`encoders`, `text` -> the class TextEncoder of `nets/encoders/text.py`."""
     suffix = registry.camel(folder.removesuffix("s"))
     return registry.load(f"trimtab.nets.{folder}", name, f"{registry.camel(name)}{suffix}", where)

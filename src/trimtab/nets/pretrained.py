@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import cast
+from typing import ClassVar, Self, cast
 
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
@@ -12,7 +12,16 @@ from torch import nn
 class PretrainedEncoder(nn.Module):
     """An encoder around `model`, whose weights come from a base; what stands beside it is new."""
 
+    default_base: ClassVar[str | None] = None  # the pretrained model, where the user names none
+    based: bool = True  # whether the weights of `model` come from a base: some shapes are also built from scratch
     model: nn.Module
+
+    def train(self, mode: bool = True) -> Self:
+        """A frozen model drops nothing out and keeps the statistics of its batch norms."""
+        super().train(mode)
+        if not any(parameter.requires_grad for parameter in self.model.parameters()):
+            self.model.eval()
+        return self
 
     def depth(self, parameter: str) -> int:
         """How many blocks lie between a parameter of this module and the head: 0 for the last block."""
@@ -22,9 +31,15 @@ class PretrainedEncoder(nn.Module):
         """Embedding tables of which a step touches few rows."""
         return iter(())
 
+    def adapted(self) -> str | list[str]:
+        """The layers that `adapt` puts an update beside: names, or `all-linear`."""
+        return "all-linear"
+
     def adapt(self, rank: int, alpha: int, dropout: float) -> None:
         """Freeze the pretrained weights and put a low-rank update beside each linear map (arXiv:2106.09685)."""
-        config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules="all-linear", bias="none")
+        config = LoraConfig(
+            r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=self.adapted(), bias="none"
+        )
         self.model = cast(nn.Module, get_peft_model(self.model, config))
 
     def merge(self) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from trimtab import __version__, runtime
 from trimtab.audit import calibration, cost
 from trimtab.bundle import store
 from trimtab.bundle.manifest import ColumnEntry, Manifest, Stage
-from trimtab.columns import EncodedRows, OutputColumn
+from trimtab.columns import EncodedRows, OutputColumn, Outputs, Ragged, dense
 from trimtab.columns.label import LabelColumn
 from trimtab.compress import export
 from trimtab.data import reference
@@ -55,7 +55,7 @@ def assemble(request: Request, network: Network, folder: Path, progress: Progres
     reference.write(folder / store.REFERENCE, request.train, trained_outputs)
     manifest = store.write_manifest(folder, _manifest(request, tensors))
     model = runtime.load(folder)
-    differs = float(np.abs(model.outputs(request.prepared.splits.valid.values) - trained_outputs).max(initial=0.0))
+    differs = _difference(model.outputs(request.prepared.splits.valid.values), trained_outputs)
     write_golden(folder, model, request)
     manifest = store.write_manifest(folder, manifest)
     candidate = Candidate(folder, manifest, output, differs)
@@ -67,12 +67,18 @@ def _example(rows: EncodedRows) -> dict[str, np.ndarray]:
     return rows.batch(np.argsort(rows.steps, kind="stable")[-3:])
 
 
-def calibrated(request: Request, outputs: np.ndarray) -> OutputColumn:
+def _difference(here: Outputs, there: Outputs) -> float:
+    """The largest difference between the outputs of the same rows."""
+    one, other = (outputs.values if isinstance(outputs, Ragged) else outputs for outputs in (here, there))
+    return float(np.abs(one - other).max(initial=0.0)) if one.shape == other.shape else math.inf
+
+
+def calibrated(request: Request, outputs: Outputs) -> OutputColumn:
     """The output column with the temperature that fits its confidence to the validation rows."""
     if not isinstance(request.output, LabelColumn):
         return request.output
     targets = request.output.targets(request.prepared.splits.valid.values[request.output.name])
-    return replace(request.output, temperature=calibration.fit_temperature(outputs, targets))
+    return replace(request.output, temperature=calibration.fit_temperature(dense(outputs), targets))
 
 
 def _manifest(request: Request, tensors: list[str]) -> Manifest:
@@ -80,7 +86,8 @@ def _manifest(request: Request, tensors: list[str]) -> Manifest:
         trimtab=__version__,
         name=request.spec.run_name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        task=cast(Any, request.prepared.task),
+        task=request.prepared.task,
+        headline=request.output.headline,
         spec=filled(request),
         automatic=request.automatic,
         inputs=[ColumnEntry(name=c.name, key=c.key, type=c.type) for c in request.inputs],

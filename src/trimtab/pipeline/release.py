@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from trimtab import runtime
 from trimtab import spec as specs
 from trimtab.audit import cost, evidence, floor, gates, plots, quality
 from trimtab.bundle import store
 from trimtab.bundle.manifest import GateResult, Manifest, Measured, Stage
-from trimtab.columns import OutputColumn
+from trimtab.columns import OutputColumn, Outputs
 from trimtab.compress import quantize
 from trimtab.pipeline.assembly import Candidate, calibrated, write_golden
 from trimtab.pipeline.request import Request
@@ -75,7 +73,7 @@ def audit(
 
 def _chosen(
     request: Request, candidate: Candidate, progress: Progress
-) -> tuple[Candidate, np.ndarray, dict[str, Measured]]:
+) -> tuple[Candidate, Outputs, dict[str, Measured]]:
     """The candidate as trained or, where `compress` asks for it or a cost gate needs it, in int8."""
     wish = request.spec.compress
     if isinstance(wish, specs.Compress) and wish.quantize == "int8":
@@ -99,7 +97,7 @@ def _family(result: GateResult) -> str:
     return result.name.partition(".")[0]
 
 
-def _measure(request: Request, candidate: Candidate) -> tuple[np.ndarray, dict[str, Measured]]:
+def _measure(request: Request, candidate: Candidate) -> tuple[Outputs, dict[str, Measured]]:
     """Outputs of the test rows through the runtime, and every number measured on the candidate."""
     test = request.prepared.splits.test
     outputs = runtime.load(candidate.folder).outputs(test.values)

@@ -9,20 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from trimtab import columns, registry
+from trimtab import columns
 from trimtab import spec as specs
 from trimtab.audit import gates
 from trimtab.bundle.manifest import Automatic
-from trimtab.columns import EncodedRows, InputColumn, OutputColumn, encode_rows
+from trimtab.columns import EncodedRows, InputColumn, OutputColumn, dense, encode_rows
 from trimtab.data.prepare import Prepared, prepare
-from trimtab.errors import problem
-from trimtab.nets.network import Architecture
+from trimtab.nets.network import Architecture, EncoderEntry, part
+from trimtab.pipeline import readers
+from trimtab.pipeline.readers import Chosen
 from trimtab.progress import Progress
-from trimtab.spec import Gate, Spec, Typed
-from trimtab.train import base as bases
+from trimtab.spec import Gate, Part, Spec
 from trimtab.train import loop, settings
-
-_TABLE_WIDTH = 64  # of the states where no pretrained encoder sets it
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class Request:
     spec: Spec
     gates: list[Gate]
     prepared: Prepared
-    base: bases.Base | None
+    chosen: Chosen
     inputs: tuple[InputColumn, ...]
     output: OutputColumn
     architecture: Architecture
@@ -49,47 +47,44 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
     prepared = prepare(spec, folder, progress)
     gates.check_names(parsed, prepared.task, prepared.classes)
     automatic = [Automatic(key=a.key, value=a.value, reason=a.reason) for a in prepared.automatic]
-    base = _base(spec, prepared, folder, home)
-    if base and spec.base is None:
-        automatic.append(Automatic(key="base", value=base.name, reason="bundled, small, and trained on English text"))
+    chosen = readers.choose(spec, prepared, folder, home / "work" / "base")
+    automatic += chosen.automatic
     _write_rejected(home, prepared)
     if prepared.rejected:
         progress.note(f"rows that were set aside: {home / 'rejected.jsonl'}")
-    inputs, output = _fit(prepared, spec.output_name, base)
+    inputs, output = _fit(prepared, spec.output_name, chosen)
     train, valid = (encode_rows(inputs, table.values) for table in (prepared.splits.train, prepared.splits.valid))
     targets = output.targets(prepared.splits.train.values[output.name])
-    counts = np.bincount(targets, minlength=output.width) if prepared.task == "label" else None
-    chosen, reasons = settings.choose(spec, base, len(train), train.steps, counts, loop.device())
-    fusion = spec.fusion or "mean"
-    if spec.fusion is None:
-        automatic.append(Automatic(key="fusion", value=fusion, reason="each input's mean, side by side"))
+    counts = np.bincount(dense(targets), minlength=output.width) if output.type == "label" else None
+    settled, reasons = settings.choose(spec, output, chosen.base, len(train), train.steps, counts, loop.device())
+    fusion = _fusion(spec, automatic)
     automatic += [Automatic(key=key, value=value, reason=why) for key, (value, why) in reasons.items()]
     for entry in automatic[len(prepared.automatic) :]:
         progress.note(f"{entry.key}: {_short(entry.value)} ({entry.reason})")
+    keys = {column.name: column.key for column in inputs}
     architecture = Architecture(
-        width=base.width if base else _TABLE_WIDTH,
-        fusion=fusion,
-        dropout=chosen.dropout,
-        head=prepared.task,
-        text=dict(base.config) if base else None,
+        width=chosen.width,
+        encoders=tuple(
+            EncoderEntry(name=r.encoder, reads=tuple(keys[name] for name in r.inputs), config=dict(r.config))
+            for r in chosen.readers
+        ),
+        fusion=fusion.name,
+        fusion_config=fusion.options,
+        dropout=settled.dropout,
+        head=output.type,
     )
-    registry.load("trimtab.nets.fusions", fusion, f"{registry.camel(fusion)}Fusion", "fusion")
+    part("fusions", fusion.name, "fusion")
     return Request(
-        spec, parsed, prepared, base, inputs, output, architecture, chosen, automatic, train, valid
+        spec, parsed, prepared, chosen, inputs, output, architecture, settled, automatic, train, valid
     )  # fmt: skip
 
 
-def _base(spec: Spec, prepared: Prepared, folder: Path, home: Path) -> bases.Base | None:
-    """The pretrained encoder, where an input is text. Raises TrimtabError for one that nothing would use."""
-    if any(kind.type == "text" for kind in prepared.inputs.values()):
-        return bases.find(spec.base or "minilm", folder, home / "work" / "base")
-    types = ", ".join(sorted({kind.type for kind in prepared.inputs.values()}))
-    if spec.base is not None:
-        raise problem("base", f"{spec.base!r}, but no input is text (the inputs: {types})", do="leave base out")
-    if spec.train.method in ("lora", "frozen"):
-        found = f"{spec.train.method!r}, but no input has a pretrained encoder (the inputs: {types})"
-        raise problem("train.method", found, "scratch, or nothing")
-    return None
+def _fusion(spec: Spec, automatic: list[Automatic]) -> Part:
+    if isinstance(spec.fusion, str):
+        return Part(name=spec.fusion)
+    if spec.fusion is None:
+        automatic.append(Automatic(key="fusion", value="mean", reason="each input's mean, side by side"))
+    return spec.fusion or Part(name="mean")
 
 
 def _write_rejected(home: Path, prepared: Prepared) -> None:
@@ -99,23 +94,18 @@ def _write_rejected(home: Path, prepared: Prepared) -> None:
     (home / "rejected.jsonl").write_text("".join(lines), encoding="utf-8")
 
 
-def _fit(prepared: Prepared, name: str, base: bases.Base | None) -> tuple[tuple[InputColumn, ...], OutputColumn]:
+def _fit(prepared: Prepared, name: str, chosen: Chosen) -> tuple[tuple[InputColumn, ...], OutputColumn]:
     """Fit every column on the training rows."""
     table = prepared.splits.train
     keys = columns.keys([*prepared.inputs, name])
+    needs = {column: reader.column_options for reader in chosen.readers for column in reader.inputs}
     inputs = tuple(
-        columns.fit(kind.type, column, keys[column], table.values[column], _options(kind, base))
+        columns.fit(kind.type, column, keys[column], table.values[column], {**needs[column], **kind.options})
         for column, kind in prepared.inputs.items()
     )
-    classes = {"classes": prepared.classes} if prepared.task == "label" else {}
+    classes = {"classes": prepared.classes} if prepared.classes else {}
     options = {**classes, **prepared.output.options}
     return inputs, columns.fit(prepared.output.type, name, keys[name], table.values[name], options)
-
-
-def _options(kind: Typed, base: bases.Base | None) -> dict[str, Any]:
-    if kind.type != "text" or base is None:
-        return kind.options
-    return {"tokenizer": base.tokenizer, "pad_id": base.pad_id, "limit": base.max_tokens, **kind.options}
 
 
 def _short(value: object) -> str:

@@ -8,11 +8,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from trimtab import __version__
 from trimtab.bundle import store
 from trimtab.bundle.manifest import Manifest
+from trimtab.columns import EncodedRows, Ragged
 from trimtab.pipeline.request import Request, filled
 
 
@@ -44,17 +46,26 @@ def train_key(request: Request) -> str:
     for place in ("gates", "compress", "data", "test", "name"):
         said.pop(place)
     splits = request.prepared.splits
-    rows = [
-        hashlib.sha256(json.dumps(t.values, default=str).encode()).hexdigest() for t in (splits.train, splits.valid)
-    ]
-    source = request.base.fingerprint if request.base else ""
-    return _digest([__version__, torch.__version__, said, rows, source, request.settings.score])
+    rows = [_numbers(request.train), _numbers(request.valid)]
+    answers = [table.values[request.output.name] for table in (splits.train, splits.valid)]
+    source = [reader.base.fingerprint for reader in request.chosen.readers if reader.base]
+    return _digest([__version__, torch.__version__, said, rows, answers, source, request.settings.score])
 
 
 def key(request: Request) -> str:
     """Changes when anything does that decides the bundle."""
     rows = _digest(request.prepared.splits.test.values)
     return _digest([train_key(request), rows, request.spec.model_dump(mode="json")])
+
+
+def _numbers(rows: EncodedRows) -> str:
+    """Of all that the network is given of some rows."""
+    digest = hashlib.sha256()
+    for encoded in rows.encoded:
+        parts = (encoded.values, encoded.offsets) if isinstance(encoded, Ragged) else (encoded,)
+        for array in parts:
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 def _digest(value: Any) -> str:

@@ -8,11 +8,11 @@ import torch
 
 from trimtab.bundle.manifest import Stage
 from trimtab.nets.network import Network
+from trimtab.nets.pretrained import PretrainedEncoder
 from trimtab.pipeline import resume
 from trimtab.pipeline.request import Request
 from trimtab.progress import Progress
-from trimtab.train import base as bases
-from trimtab.train import loop
+from trimtab.train import bases, loop
 from trimtab.train.step import Lesson
 
 
@@ -27,6 +27,7 @@ def train(request: Request, folder: Path, progress: Progress) -> tuple[Network, 
         request.output.targets(splits.train.values[request.output.name]),
         request.valid,
         request.output.targets(splits.valid.values[request.output.name]),
+        request.output,
     )
     trained = loop.train(network, request.architecture.head, lesson, chosen, folder, progress)
     for encoder in network.pretrained():
@@ -39,9 +40,10 @@ def build(request: Request) -> Network:
     """The untrained network: pretrained weights in place, the rest drawn from the seed."""
     torch.manual_seed(request.settings.seed)
     network = Network(request.architecture, request.inputs, request.output)
-    if request.base is not None and request.settings.method != "scratch":
-        for encoder in network.pretrained():
-            bases.load_weights(request.base, encoder.model)
+    if request.settings.method != "scratch":
+        for encoder, reader in zip(network.encoders.values(), request.chosen.readers, strict=True):
+            if reader.base and isinstance(encoder, PretrainedEncoder):
+                bases.load_weights(reader.base, encoder.model)
     if request.settings.method == "lora":
         lora = request.settings.lora
         for encoder in network.pretrained():

@@ -46,6 +46,17 @@ _FIGURES = {
     "auc": _Figure("AUC", "chance that a row of the class scores above a row that is not"),
     "log_loss": _Figure("Log loss", "cost of confidence in wrong answers; lower is better"),
     "calibration_error": _Figure("Calibration error", "mean gap between confidence and accuracy; lower is better"),
+    "average_precision": _Figure("Average precision", "area under the precision-recall curve"),
+    "micro_f1": _Figure("Micro F1", "harmonic mean of precision and recall over all labels of all rows"),
+    "exact_match": _Figure("Exact match", "share of rows of which everything is right"),
+    "quadratic_kappa": _Figure("Quadratic kappa", "agreement beyond chance; far misses weigh more"),
+    "span_f1": _Figure("Span F1", "harmonic mean of precision and recall over whole spans"),
+    "span_precision": _Figure("Span precision", "share of the found spans that are right"),
+    "span_recall": _Figure("Span recall", "share of the right spans that were found"),
+    "ndcg@10": _Figure("NDCG@10", "how high the right item stands among the first ten"),
+    "hit@10": _Figure("Hit rate@10", "share of rows whose item is among the first ten"),
+    "mrr@10": _Figure("MRR@10", "mean of 1 / place of the right item, 0 beyond the first ten"),
+    "coverage@10": _Figure("Coverage@10", "share of all items that are among the first ten of some row"),
     "rmse": _Figure("RMSE", "root of the mean squared error"),
     "mae": _Figure("MAE", "mean size of the error"),
     "r2": _Figure("R²", "share of the variance that is explained"),
@@ -56,8 +67,16 @@ _FIGURES = {
     "memory": _Figure("Memory", "resident in a process that has answered"),
     "memory_peak": _Figure("Memory, peak", "highest while loading"),
 }
-_TILES = ("accuracy", "macro_f1", "r2", "mae", "latency", "throughput", "size", "memory")
-_HEADLINE = {"label": "accuracy", "number": "r2"}
+_TILES = (
+    "accuracy", "macro_f1", "micro_f1", "span_f1", "quadratic_kappa", "ndcg@10", "hit@10", "r2", "mae", "latency",
+    "throughput", "size", "memory",
+)  # fmt: skip
+# What the network gains over a rival, by the metric that is told first.
+_GAINS = {
+    "accuracy": "The network makes {gone:.0%} fewer mistakes than {name}.",
+    "r2": "The network makes {gone:.0%} less squared error than {name}.",
+}
+_GAIN = "The network closes {gone:.0%} of the gap between {name} and a perfect score."
 _DIGITS = {"": 3, "MB": 1, "ms": 2, "rows/s": 0}
 
 
@@ -92,7 +111,7 @@ def page(folder: Path, manifest: Manifest) -> Page:
 def _summary(manifest: Manifest) -> str:
     inputs = ", ".join(f"{column.name} ({column.type})" for column in manifest.inputs)
     says = f"Answers {manifest.output.name} ({manifest.output.type}) from {inputs}."
-    name = _HEADLINE[manifest.task]
+    name = manifest.headline
     if name in manifest.measured:
         figure = manifest.measured[name]
         says += f" {_FIGURES[name].label} {_value(figure)}{_in_brackets(figure)} on {_test_rows(manifest)}."
@@ -155,7 +174,7 @@ def _tile(name: str, found: Measured) -> Tile:
 
 def _floor(manifest: Manifest) -> tuple[Block, ...]:
     rivals = {name: _all_measured(found) for name, found in manifest.evidence.get("floor", {}).items()}
-    headline = _HEADLINE[manifest.task]
+    headline = manifest.headline
     if not rivals or headline not in manifest.measured:
         return ()
     everyone = {**rivals, "this bundle": manifest.measured}
@@ -166,7 +185,7 @@ def _floor(manifest: Manifest) -> tuple[Block, ...]:
         for metric in metrics
     )
     return (
-        Text(_worth(manifest.task, rivals, manifest.measured)),
+        Text(_worth(headline, rivals, manifest.measured)),
         Bars(_label(headline), tuple(_bar(name, found[headline]) for name, found in shown.items())),
         Table(("on the same test rows", *everyone), rows, frozenset(range(1, len(everyone) + 1))),
     )
@@ -176,18 +195,16 @@ def _all_measured(found: Mapping[str, Any]) -> dict[str, Measured]:
     return {name: Measured.model_validate(value) for name, value in found.items()}
 
 
-def _worth(task: str, rivals: Mapping[str, Mapping[str, Measured]], own: Mapping[str, Measured]) -> str:
+def _worth(headline: str, rivals: Mapping[str, Mapping[str, Measured]], own: Mapping[str, Measured]) -> str:
     """How much of the best rival's error is gone, and whether the test rows are enough to say so."""
-    headline = _HEADLINE[task]
     name, best = max(((name, found[headline]) for name, found in rivals.items()), key=lambda pair: pair[1].value)
     network = own[headline]
-    mistakes = "mistakes" if task == "label" else "squared error"
     if network.value <= best.value:
         return f"The network is not better than {name} ({_value(best)}): the cheap model answers as well."
     gone = (network.value - best.value) / (1.0 - best.value)
     sure = (network.low or 0.0) > (best.high or 1.0)
     doubt = "" if sure else " Their intervals overlap: more test rows would make the difference surer."
-    return f"The network makes {gone:.0%} fewer {mistakes} than {name}.".replace("fewer sq", "less sq") + doubt
+    return _GAINS.get(headline, _GAIN).format(gone=gone, name=name) + doubt
 
 
 def _bar(name: str, found: Measured) -> Bar:
@@ -276,7 +293,7 @@ def _mistakes(manifest: Manifest) -> tuple[Block, ...]:
     if not hardest:
         return ()
     names = list(hardest[0]["inputs"])
-    measure = "confidence" if manifest.task == "label" else "error"
+    measure = "error" if "error" in hardest[0] else "confidence"
     rows = tuple(
         (
             *(one["inputs"].get(name, "") for name in names),
@@ -284,12 +301,13 @@ def _mistakes(manifest: Manifest) -> tuple[Block, ...]:
         )
         for one in hardest
     )
-    figures = frozenset({len(names) + 2} if manifest.task == "label" else range(len(names), len(names) + 3))
+    first = len(names) if measure == "error" else len(names) + 2
+    figures = frozenset(range(first, len(names) + 3))
     says = {
-        "label": "Wrong answers that the network was most sure of. Often it is the label that is wrong.",
-        "number": "The test rows with the largest errors.",
+        "confidence": "Wrong answers that the network was most sure of. Often it is the label that is wrong.",
+        "error": "The test rows with the largest errors.",
     }
-    return Text(says[manifest.task]), Table((*names, "true", "predicted", measure), rows, figures)
+    return Text(says[measure]), Table((*names, "true", "predicted", measure), rows, figures)
 
 
 def _plain(value: Any) -> str:

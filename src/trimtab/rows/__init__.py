@@ -57,6 +57,7 @@ FORMATS: dict[str, Format] = {
     "json": Format("jsonlines", (".json",)),
     "parquet": Format("parquet", (".parquet", ".pq")),
 }
+FOLDER = "folder"  # of class folders with pictures or sounds: read, never written
 
 Reject = Callable[[Rejected], None]
 Note = Callable[[str], None]
@@ -84,9 +85,12 @@ class Rows(Iterator[Row]):
 def read(source: Path | str, reject: Reject, format: str | None = None, note: Note = _to_nobody) -> Rows:
     """Read rows one by one from a file, or from stdin when `source` is "-"; only JSON arrays are held in memory.
 
-    The format is told by the file's ending or its first bytes. `reject` gets each row that cannot be read, `note` each
-    remark (a guessed encoding, a renamed column). Raises TrimtabError for a file that is missing, empty or no table.
+    The format is told by the file's ending or its first bytes; a folder of class folders is a source of its own kind.
+    `reject` gets each row that cannot be read, `note` each remark (a guessed encoding, a renamed column). Raises
+    TrimtabError for a file that is missing, empty or no table.
     """
+    if str(source) != "-" and Path(source).is_dir():
+        return _folder(Path(source), reject, note)
     _known(format)
     with contextlib.ExitStack() as until_read:
         file = until_read.enter_context(opened(source))
@@ -95,6 +99,12 @@ def read(source: Path | str, reject: Reject, format: str | None = None, note: No
         names, iterator = module(file, name, reject, note)
         close = until_read.pop_all()
     return Rows(name, names, _guarded(file, iterator, close))
+
+
+def _folder(source: Path, reject: Reject, note: Note) -> Rows:
+    with reading(str(source)):
+        names, iterator = registry.load(__name__, FOLDER, "read", str(source))(source, reject, note)
+    return Rows(FOLDER, names, iterator)
 
 
 def _guarded(file: Opened, rows: Iterator[Row], close: contextlib.ExitStack) -> Iterator[Row]:
@@ -135,9 +145,10 @@ def _known(format: str | None) -> None:
 
 
 def find(patterns: Sequence[str], folder: Path) -> list[Path]:
-    """The files that names or globs stand for, relative to `folder`, in the order given and without repetition.
+    """The files and folders that names stand for, relative to `folder`, in the order given and without repetition.
 
-    Raises TrimtabError for a name without a file (with the nearest one) and for a folder.
+    Globs stand for files only. Raises TrimtabError for a name without a file (with the nearest one), and for a folder
+    in which there is no other: it holds no classes.
     """
     found: dict[Path, None] = {}
     for pattern in patterns:
@@ -148,8 +159,9 @@ def find(patterns: Sequence[str], folder: Path) -> list[Path]:
 
 def _matches(pattern: str, folder: Path) -> list[Path]:
     path = folder / Path(pattern).expanduser()
-    if path.is_dir():
-        raise problem(pattern, "is a folder", "a file, or files such as " + str(Path(pattern) / "*.csv"))
+    if path.is_dir() and not _has_folders(path):
+        allowed = f"a file, files such as {Path(pattern) / '*.csv'}, or a folder that holds one of pictures per class"
+        raise problem(pattern, "is a folder without class folders", allowed)
     if path.exists():
         return [path]
     matches = [Path(name) for name in sorted(glob.glob(str(path), recursive=True)) if not Path(name).is_dir()]
@@ -158,6 +170,11 @@ def _matches(pattern: str, folder: Path) -> list[Path]:
         looked = "" if str(path) == pattern else f" (looked for {path})"
         raise problem(pattern, f"no such file{looked}", nearest(path.name, beside) if beside else "")
     return matches
+
+
+def _has_folders(folder: Path) -> bool:
+    with reading(str(folder)):
+        return any(inside.is_dir() for inside in folder.iterdir())
 
 
 # ----------------------------------------------------------------------------------------------------- writing

@@ -16,20 +16,34 @@ class Metric:
 
     unit: Literal["", "MB", "ms", "rows/s"]
     higher_is_better: bool
-    output: Literal["label", "number", "any"] = "any"
+    outputs: tuple[str, ...] = ()  # the output types that it is measured on; none: all
     share: bool = False  # lies between 0 and 1
 
 
+_CLASSES = ("label", "ordinal")
+_AMOUNTS = ("number", "numbers")
+
 METRICS: dict[str, Metric] = {
-    "accuracy": Metric("", True, "label", share=True),
-    "macro_f1": Metric("", True, "label", share=True),
-    "recall": Metric("", True, "label", share=True),  # written recall.<class>
-    "auc": Metric("", True, "label", share=True),
-    "log_loss": Metric("", False, "label"),
-    "calibration_error": Metric("", False, "label", share=True),
-    "rmse": Metric("", False, "number"),
-    "mae": Metric("", False, "number"),
-    "r2": Metric("", True, "number"),
+    "accuracy": Metric("", True, (*_CLASSES, "tags"), share=True),
+    "macro_f1": Metric("", True, (*_CLASSES, "labels"), share=True),
+    "recall": Metric("", True, (*_CLASSES, "labels"), share=True),  # written recall.<class>
+    "auc": Metric("", True, (*_CLASSES, "labels"), share=True),
+    "average_precision": Metric("", True, ("label", "labels"), share=True),
+    "log_loss": Metric("", False, (*_CLASSES, "labels")),
+    "calibration_error": Metric("", False, _CLASSES, share=True),
+    "micro_f1": Metric("", True, ("labels",), share=True),
+    "exact_match": Metric("", True, ("labels", "tags"), share=True),
+    "quadratic_kappa": Metric("", True, ("ordinal",)),
+    "span_f1": Metric("", True, ("tags",), share=True),
+    "span_precision": Metric("", True, ("tags",), share=True),
+    "span_recall": Metric("", True, ("tags",), share=True),
+    "ndcg@10": Metric("", True, ("ranking",), share=True),
+    "hit@10": Metric("", True, ("ranking",), share=True),
+    "mrr@10": Metric("", True, ("ranking",), share=True),
+    "coverage@10": Metric("", True, ("ranking",), share=True),
+    "rmse": Metric("", False, _AMOUNTS),
+    "mae": Metric("", False, (*_AMOUNTS, "ordinal")),
+    "r2": Metric("", True, _AMOUNTS),
     "size": Metric("MB", False),
     "latency": Metric("ms", False),
     "latency_p95": Metric("ms", False),

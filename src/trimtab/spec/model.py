@@ -115,16 +115,36 @@ class Compress(_Part):
     )
 
 
+class Part(BaseModel):
+    """A part of the network with options of its own: `{name: lstm, layers: 2}`."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    name: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Every key but `name`; the part checks them."""
+        return dict(self.model_extra or {})
+
+
 class Typed(BaseModel):
     """A column's type with options of its own: `{type: text, max_tokens: 128}`."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
     type: str
+    encoder: str | Part | None = None  # of an input: the part of the network that reads it
+    base: str | None = None  # of an input: the pretrained model, where it is not the spec's own
+    augment: Literal["auto", "none"] | dict[str, Any] = "none"  # of an input: how training rows are varied
 
     @property
     def options(self) -> dict[str, Any]:
-        """Every key but `type`; the column type checks them."""
+        """Every key that the column type itself checks."""
         return dict(self.model_extra or {})
+
+    @property
+    def encoder_part(self) -> Part | None:
+        """The encoder that the user asked for, with its options."""
+        return Part(name=self.encoder) if isinstance(self.encoder, str) else self.encoder
 
 
 ColumnType = str | Typed
@@ -134,14 +154,15 @@ class Spec(_Part):
     """The whole of `trimtab.yaml`. Three keys are enough: data, output, gates."""
 
     data: tuple[str, ...] = Field(
-        description="csv, tsv, json lines or parquet, plain or gzipped; one file or a list. Relative to the spec file."
+        description="csv, tsv, json lines or parquet, plain or gzipped; one file or a list; or a folder with a folder "
+        "of images or sounds for each class. Relative to the spec file."
     )
     test: str | None = Field(None, description="A file of rows to measure the gates on; else some of `data`.")
     inputs: dict[str, ColumnType] | None = Field(
         None, description="Column -> type. Default: every column but the output, typed by looking at its values."
     )
     output: str | dict[str, ColumnType] = Field(
-        description="The column to predict, or {column: type} with type label or number."
+        description="The column to predict, or {column: type}: label, number, labels, numbers, ordinal, tags, ranking."
     )
     name: str | None = Field(
         None, pattern=r"^[\w.-]+$", description="Name of the run's folder in runs/. Default: the data file's name."
@@ -151,10 +172,13 @@ class Spec(_Part):
     )
     base: str | None = Field(
         None,
-        description="The pretrained encoder for text: `minilm`, a local folder, or a Hugging Face id. Default: minilm.",
+        description="The pretrained encoder: `minilm` (text), `efficientnet-lite0` (images), a local folder, or a "
+        "Hugging Face id. An input can have its own: `{type: image, base: ./resnet}`. Default for text: minilm.",
     )
-    fusion: str | None = Field(
-        None, description="How states become one vector per row: mean, cls or attention. Default: mean."
+    fusion: str | Part | None = Field(
+        None,
+        description="How states become one vector per row: mean, cls, attention, concat, wide_deep, deepfm, dcn. "
+        "Default: mean.",
     )
     clean: Clean = Clean()
     train: Train = Train()

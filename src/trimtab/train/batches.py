@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trimtab.columns import length_batches
+from trimtab.columns import IGNORED, Ragged, Targets, length_batches
 
 
 def epoch_batches(steps: np.ndarray, budget: int, most_rows: int, seed: int, epoch: int) -> list[np.ndarray]:
@@ -29,3 +29,15 @@ def halve(batch: np.ndarray) -> list[np.ndarray]:
     """A batch in two parts, for a device whose memory it did not fit."""
     middle = len(batch) // 2
     return [batch[:middle], batch[middle:]]
+
+
+def targets_of(targets: Targets, rows: np.ndarray) -> np.ndarray:
+    """The targets of the given rows; those of rows with several places are padded with `IGNORED`."""
+    if not isinstance(targets, Ragged):
+        return targets[rows]
+    lengths = targets.lengths[rows]
+    position = np.arange(int(lengths.max(initial=1)))
+    real = position < lengths[:, None]
+    source = np.where(real, targets.offsets[:-1][rows][:, None] + position, 0)
+    found: np.ndarray = np.where(real, targets.values[source], IGNORED)
+    return found

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from trimtab.columns import EncodedRows, length_batches
+from trimtab.columns import EncodedRows, dense, in_order, length_batches
 from trimtab.nets.network import Network
 
 
@@ -17,6 +17,11 @@ class Vectors:
     """The fused vector of each row, (rows, width), in place of its encoded columns."""
 
     values: np.ndarray
+
+    @property
+    def places(self) -> np.ndarray:
+        """One place a row."""
+        return self.steps
 
     @property
     def steps(self) -> np.ndarray:
@@ -39,6 +44,8 @@ def freeze(network: Network) -> None:
 
 def only_the_head_learns(network: Network) -> bool:
     """Whether nothing below the head has a gradient, so that its input can be computed once."""
+    if network.fusion is None:
+        return False
     below: list[nn.Module] = [*network.encoders.values(), network.fusion]
     return not any(parameter.requires_grad for module in below for parameter in module.parameters())
 
@@ -47,8 +54,9 @@ def only_the_head_learns(network: Network) -> bool:
 def vectors(network: Network, rows: EncodedRows, budget: int, device: torch.device) -> Vectors:
     """Run everything below the head over all rows, without dropout."""
     network.eval()
-    result = np.zeros((len(rows), int(network.fusion.width)), dtype=np.float32)
-    for picked in length_batches(rows.steps, budget):
+    batches = length_batches(rows.steps, budget)
+    parts = []
+    for picked in batches:
         tensors = {key: torch.from_numpy(value).to(device) for key, value in rows.batch(picked).items()}
-        result[picked] = network.vectors(tensors).float().cpu().numpy()
-    return Vectors(result)
+        parts.append(network.vectors(tensors).float().cpu().numpy())
+    return Vectors(dense(in_order(batches, parts, rows)))

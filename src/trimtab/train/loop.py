@@ -17,7 +17,7 @@ from accelerate.state import AcceleratorState
 from torch import Tensor
 
 from trimtab import registry
-from trimtab.columns import EncodedRows, length_batches
+from trimtab.columns import EncodedRows, Outputs, dense, in_order, length_batches
 from trimtab.errors import problem
 from trimtab.nets.network import Network
 from trimtab.progress import Progress
@@ -25,7 +25,7 @@ from trimtab.train import checkpoint, frozen
 from trimtab.train.batches import epoch_batches
 from trimtab.train.checkpoint import Position
 from trimtab.train.optimizer import Optimizers, make, use_sparse_gradients
-from trimtab.train.score import rank, score
+from trimtab.train.score import score
 from trimtab.train.settings import Settings
 from trimtab.train.step import Forward, Lesson, Rows, Run, step, tensors_of
 
@@ -75,8 +75,8 @@ def train(network: Network, head: str, lesson: Lesson, settings: Settings, folde
     return Trained(position.history, position.best, position.step, position.rows, position.seconds)
 
 
-def predict(network: Network, rows: EncodedRows, budget: int, device: torch.device) -> np.ndarray:
-    """The network's own outputs, (rows, width), in fp32 without dropout: what an exported model is compared with."""
+def predict(network: Network, rows: EncodedRows, budget: int, device: torch.device) -> Outputs:
+    """The network's own outputs in fp32 without dropout: what an exported model is compared with."""
     network.eval()
     return _outputs(network, rows, budget, device)
 
@@ -111,7 +111,8 @@ def _prepare(
         accelerator.prepare_optimizer(optimizers.sparse) if optimizers.sparse else None,
     )
     loss = registry.load("trimtab.nets.heads", head, "loss", "train")
-    weights = _balanced(lesson.train_targets, accelerator.device) if settings.class_weights == "balanced" else None
+    balanced = settings.class_weights == "balanced"
+    weights = _balanced(dense(lesson.train_targets), accelerator.device) if balanced else None
     average = {key: value.clone() for key, value in network.state_dict().items()} if settings.average else {}
     return Run(network, forward, loss, weights, optimizers, accelerator, settings, lesson, folder, progress, average)
 
@@ -247,8 +248,7 @@ def _evaluate(run: Run, position: Position) -> Position:
         run.network.eval()
         outputs = _outputs(run.forward, lesson.valid, settings.batch_tokens * 2, run.accelerator.device)
         run.network.train()
-        value = score(settings.score, lesson.valid_targets, outputs) if np.isfinite(outputs).all() else float("nan")
-        ranked = rank(settings.score, value, lesson.valid_targets, outputs) if np.isfinite(value) else float("-inf")
+        value, ranked = score(settings.score, lesson.output, lesson.valid_targets, outputs)
         entry = {
             "epoch": position.epoch + 1.0,
             "step": float(position.step),
@@ -288,14 +288,10 @@ class _averaged:
 
 
 @torch.no_grad()
-def _outputs(forward: Forward, rows: Rows, budget: int, device: torch.device) -> np.ndarray:
-    parts: list[tuple[np.ndarray, np.ndarray]] = []
-    for picked in length_batches(rows.steps, budget):
-        parts.append((picked, forward(tensors_of(rows, picked, device)).float().cpu().numpy()))
-    result = np.zeros((len(rows), parts[0][1].shape[1]), dtype=np.float32)
-    for picked, values in parts:
-        result[picked] = values
-    return result
+def _outputs(forward: Forward, rows: Rows, budget: int, device: torch.device) -> Outputs:
+    batches = length_batches(rows.steps, budget)
+    parts = [forward(tensors_of(rows, picked, device)).float().cpu().numpy() for picked in batches]
+    return in_order(batches, parts, rows)
 
 
 # ----------------------------------------------------------------------------------------------------- checkpoints

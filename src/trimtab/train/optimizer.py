@@ -71,7 +71,8 @@ def _rate(network: Network, name: str, settings: Settings) -> float:
     key, _, inner = rest.partition(".")
     if part == "encoders":
         encoder = network.encoders[key]
-        if isinstance(encoder, PretrainedEncoder) and inner.startswith("model.") and "lora_" not in inner:
+        pretrained = isinstance(encoder, PretrainedEncoder) and encoder.based and inner.startswith("model.")
+        if pretrained and "lora_" not in inner:
             return settings.learning_rate * float(settings.layer_decay ** encoder.depth(inner))
         if "lora_" in inner:
             return settings.learning_rate

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from trimtab.spec import Choice, Lora, Spec
-from trimtab.train.base import Base
+from trimtab.columns import OutputColumn
+from trimtab.spec import METRICS, Choice, Lora, Spec
+from trimtab.train.bases import Base
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,18 @@ class Settings:
 
 
 def choose(
-    spec: Spec, base: Base | None, rows: int, steps: np.ndarray, counts: np.ndarray | None, device: torch.device
+    spec: Spec,
+    output: OutputColumn,
+    base: Base | None,
+    rows: int,
+    steps: np.ndarray,
+    counts: np.ndarray | None,
+    device: torch.device,
 ) -> tuple[Settings, dict[str, Choice]]:
     """Fill in what the spec leaves open.
 
-    `steps` (rows,) are the training rows' lengths; `counts` (classes,) how often each label occurs, None for a number.
-    Returns the settings and, by spec key, the choices with their reasons.
+    `steps` (rows,) are the training rows' lengths; `counts` (classes,) how often each label occurs, None for other
+    outputs. Returns the settings and, by spec key, the choices with their reasons.
     """
     train = spec.train
     made: dict[str, Choice] = {}
@@ -80,7 +87,7 @@ def choose(
         precision=precision,
         class_weights=weights,
         seed=spec.seed,
-        score=_score(spec, counts, weights),
+        score=_score(spec, output, weights),
         **train.model_dump(
             include={
                 "optimizer", "momentum", "weight_decay", "warmup", "schedule", "layer_decay", "accumulate", "clip_norm",
@@ -115,7 +122,7 @@ def native_bf16() -> bool:
 
 def _class_weights(counts: np.ndarray | None) -> Choice:
     if counts is None:
-        return Choice("none", "the output is a number")
+        return Choice("none", "the output is no label")
     share = float(counts.min() / counts.sum()) * len(counts)
     if share < 0.1:
         return Choice("balanced", f"the rarest class has {share:.0%} of an even share")
@@ -157,10 +164,9 @@ def _epochs(rows: int, base: Base | None, method: str) -> Choice:
     return Choice(epochs, f"{rows} training rows; the best evaluation on the validation rows is kept")
 
 
-def _score(spec: Spec, counts: np.ndarray | None, weights: str) -> str:
+def _score(spec: Spec, output: OutputColumn, weights: str) -> str:
     """The validation metric that chooses the checkpoint: the first one that a gate asks for, or the task's own."""
-    known = ("r2", "rmse", "mae") if counts is None else ("accuracy", "macro_f1", "log_loss")
     for gate in spec.gates:
-        if gate in known:
+        if gate in METRICS and output.type in METRICS[gate].outputs:
             return gate
-    return "r2" if counts is None else "macro_f1" if weights == "balanced" else "accuracy"
+    return "macro_f1" if weights == "balanced" else output.headline

@@ -11,12 +11,12 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from trimtab.columns import EncodedRows
+from trimtab.columns import EncodedRows, OutputColumn, Targets
 from trimtab.errors import problem
 from trimtab.nets.network import Network
 from trimtab.progress import Progress
 from trimtab.train import frozen
-from trimtab.train.batches import halve
+from trimtab.train.batches import halve, targets_of
 from trimtab.train.checkpoint import Position
 from trimtab.train.optimizer import Optimizers, clip, set_rates
 from trimtab.train.settings import Settings
@@ -27,12 +27,13 @@ Forward = Callable[[Mapping[str, Tensor]], Tensor]
 
 @dataclass(frozen=True)
 class Lesson:
-    """Encoded rows with their targets, (rows,): those that teach, and those that choose the best weights."""
+    """Encoded rows with their targets: those that teach, and those that choose the best weights."""
 
     train: Rows
-    train_targets: np.ndarray
+    train_targets: Targets
     valid: Rows
-    valid_targets: np.ndarray
+    valid_targets: Targets
+    output: OutputColumn
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def _gradients(run: Run, group: list[np.ndarray], halvings: int, mean_rows: floa
     for batch in group:
         for part in _parts(batch, halvings):
             tensors = tensors_of(run.lesson.train, part, run.accelerator.device)
-            targets = torch.from_numpy(run.lesson.train_targets[part]).to(run.accelerator.device)
+            targets = torch.from_numpy(targets_of(run.lesson.train_targets, part)).to(run.accelerator.device)
             with run.accelerator.autocast():
                 outputs = run.forward(tensors)
             losses = run.loss(outputs.float(), targets, run.weights, run.settings.label_smoothing)

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from trimtab.columns.category import MISSING, CategoryColumn
+from trimtab.nets import options
 from trimtab.nets.states import States, single
 
 
 class CategoryEncoder(nn.Module):
     """(rows,) ids -> one state per row."""
 
-    def __init__(self, column: CategoryColumn, width: int, config: Mapping[str, Any]) -> None:
+    types: ClassVar[frozenset[str]] = frozenset({"category"})
+    states_width: ClassVar[int] = 64
+
+    def __init__(self, columns: Sequence[CategoryColumn], width: int, config: Mapping[str, Any]) -> None:
         super().__init__()
+        (column,) = columns
+        options.check(options.Options, f"inputs.{column.name}.encoder", config)
         self.key = column.key
         self.table = nn.Embedding(column.size, width)
         nn.init.normal_(self.table.weight, std=0.1)

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from trimtab.columns.number import NumberColumn
+from trimtab.nets import options
 from trimtab.nets.states import States, single
 
 
 class NumberEncoder(nn.Module):
     """(rows, features) -> one state per row, by a linear map and ReLU (Gorishniy et al. 2022, arXiv:2203.05556)."""
 
-    def __init__(self, column: NumberColumn, width: int, config: Mapping[str, Any]) -> None:
+    types: ClassVar[frozenset[str]] = frozenset({"number"})
+    states_width: ClassVar[int] = 64
+
+    def __init__(self, columns: Sequence[NumberColumn], width: int, config: Mapping[str, Any]) -> None:
         super().__init__()
+        (column,) = columns
+        options.check(options.Options, f"inputs.{column.name}.encoder", config)
         self.key = column.key
         self.project = nn.Linear(column.features, width)
         self.activation = nn.ReLU()

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 import torch
 from torch import Tensor, nn
 
+from trimtab.nets import options
 from trimtab.nets.states import States
 
 
 class AttentionFusion(nn.Module):
     """All states -> (rows, width): their sum, weighted by a softmax over the steps that are not masked."""
 
-    def __init__(self, width: int, inputs: int) -> None:
+    deep: ClassVar[bool] = False
+
+    def __init__(self, width: int, inputs: int, config: Mapping[str, Any]) -> None:
         super().__init__()
+        options.check(options.Options, "fusion", config)
         self.width = width
         self.source = nn.Embedding(inputs, width)  # tells the steps of one input from those of another
         nn.init.zeros_(self.source.weight)

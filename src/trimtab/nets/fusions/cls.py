@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 import torch
 from torch import Tensor, nn
 
+from trimtab.nets import options
 from trimtab.nets.states import States
 
 
 class ClsFusion(nn.Module):
     """States of `inputs` inputs -> (rows, inputs x width)."""
 
-    def __init__(self, width: int, inputs: int) -> None:
+    deep: ClassVar[bool] = False
+
+    def __init__(self, width: int, inputs: int, config: Mapping[str, Any]) -> None:
         super().__init__()
+        options.check(options.Options, "fusion", config)
         self.inputs = inputs
         self.width = width * inputs
 

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 from torch import Tensor, nn
 
+from trimtab.nets import options
+from trimtab.nets.fusions._layers import each_input
 from trimtab.nets.states import States
 
 
 class MeanFusion(nn.Module):
     """States of `inputs` inputs -> (rows, inputs x width). An input whose steps are all masked gives zeros."""
 
-    def __init__(self, width: int, inputs: int) -> None:
+    deep: ClassVar[bool] = False
+
+    def __init__(self, width: int, inputs: int, config: Mapping[str, Any]) -> None:
         super().__init__()
+        options.check(options.Options, "fusion", config)
         self.inputs = inputs
         self.width = width * inputs
 
     def forward(self, states: States) -> Tensor:
         """(rows, steps, width) -> (rows, inputs x width)."""
-        return torch.cat([self._mean(states, position) for position in range(self.inputs)], dim=1)
-
-    def _mean(self, states: States, position: int) -> Tensor:
-        picked = states.mask if self.inputs == 1 else states.mask & (states.source == position)
-        weight = picked.unsqueeze(-1).to(states.values.dtype)
-        return (states.values * weight).sum(1) / weight.sum(1).clamp(min=1.0)
+        return each_input(states, self.inputs).flatten(1)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trimtab.columns import OutputColumn
 from trimtab.nets.heads._dense import dense
 
 
 class NumberHead(nn.Module):
     """One vector per row -> the standardised number (rows, 1)."""
 
-    def __init__(self, width: int, inputs: int, classes: int, dropout: float) -> None:
+    reads: ClassVar[str] = "vector"
+
+    def __init__(self, width: int, inputs: int, output: OutputColumn, dropout: float, encoders: nn.ModuleDict) -> None:
         super().__init__()
-        self.layers = dense(width, inputs, classes, dropout)
+        self.layers = dense(width, inputs, output.width, dropout)
 
     def forward(self, vectors: Tensor) -> Tensor:
         """(rows, width) -> (rows, 1)."""

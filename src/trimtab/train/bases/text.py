@@ -1,4 +1,4 @@
-"""Where a pretrained encoder comes from: a bundled name, a local folder, or a Hugging Face id."""
+"""Where a pretrained encoder of text comes from: a bundled name, a local folder, or a Hugging Face id."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 from transformers.utils import logging as hf_logging
 
 from trimtab.errors import nearest, problem
+from trimtab.train.bases import Base
 
 
 @dataclass(frozen=True)
@@ -40,31 +41,6 @@ BUNDLED = {
 }
 
 
-@dataclass(frozen=True)
-class Base:
-    """A pretrained text encoder that is there: `source` is a local folder or a hub id."""
-
-    name: str
-    source: str
-    config: Mapping[str, Any]  # with model_type; enough to build the network again
-    tokenizer: str  # path of its tokenizer.json
-    pad_id: int
-    fingerprint: str  # changes when the weights do
-
-    @property
-    def width(self) -> int:
-        """Width of its states."""
-        return int(self.config["hidden_size"])
-
-    @property
-    def max_tokens(self) -> int:
-        """The longest text that it can read."""
-        most = int(self.config.get("max_position_embeddings", 512))
-        # RoBERTa kinds start to count positions behind the padding id.
-        reserved = self.pad_id + 1 if "roberta" in str(self.config["model_type"]) else 0
-        return max(8, min(most - reserved, 8192))
-
-
 def find(name: str, folder: Path, workspace: Path) -> Base:
     """Resolve `base:` of a spec; relative folders are looked for beside the spec file.
 
@@ -81,9 +57,26 @@ def find(name: str, folder: Path, workspace: Path) -> Base:
     values.update({key: 0.0 for key in _ATTENTION_DROPOUT if key in values})
     _normalise_width(values, name)
     tokenizer, pad_id = _tokenizer(name, source, workspace)
-    return Base(name, source, values, tokenizer, pad_id, _fingerprint(Path(source), values))
+    options = {"tokenizer": tokenizer, "pad_id": pad_id, "limit": _max_tokens(values, pad_id)}
+    print_of = _fingerprint(Path(source), values)
+    return Base(name, "text", "text", source, values, int(values["hidden_size"]), options, print_of)
 
 
+def owns(name: str, folder: Path) -> bool:
+    """Whether a name or a local folder is that of a text encoder."""
+    places = (Path(folder, name).expanduser(), Path(name).expanduser())
+    return name in BUNDLED or any((place / file).is_file() for place in places for file in _TOKENIZERS)
+
+
+def _max_tokens(config: Mapping[str, Any], pad_id: int) -> int:
+    """The longest text that the model can read."""
+    most = int(config.get("max_position_embeddings", 512))
+    # RoBERTa kinds start to count positions behind the padding id.
+    reserved = pad_id + 1 if "roberta" in str(config["model_type"]) else 0
+    return max(8, min(most - reserved, 8192))
+
+
+_TOKENIZERS = {"tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model"}
 _NOT_ARCHITECTURE = {
     "_name_or_path",
     "architectures",
@@ -154,7 +147,7 @@ def _check_folder(name: str, folder: Path) -> str:
     lacking = [] if "config.json" in there else ["config.json"]
     if not weights:
         lacking.append("model.safetensors")
-    if not {"tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model"} & set(there):
+    if not _TOKENIZERS & set(there):
         lacking.append("tokenizer.json")
     if lacking:
         raise problem(

@@ -1,0 +1,153 @@
+"""Which part of the network reads which input, and with which pretrained weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from trimtab import columns, registry
+from trimtab.bundle.manifest import Automatic
+from trimtab.data.prepare import Prepared
+from trimtab.errors import TrimtabError, problem
+from trimtab.nets.network import encoder_kind
+from trimtab.nets.pretrained import PretrainedEncoder
+from trimtab.spec import Spec, Typed
+from trimtab.train import bases
+from trimtab.train.bases import Base
+
+
+@dataclass(frozen=True)
+class Reader:
+    """An encoder: the input columns that it reads, its options and the pretrained weights that it starts from."""
+
+    encoder: str
+    inputs: tuple[str, ...]
+    config: Mapping[str, Any]
+    base: Base | None
+    states_width: int  # the width of states that suits it
+
+    @property
+    def column_options(self) -> dict[str, Any]:
+        """What its columns have to know of the base; texts that are read together share its length."""
+        options = dict(self.base.options) if self.base else {}
+        if "limit" in options:
+            options["limit"] = int(options["limit"]) // len(self.inputs)
+        return options
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """All readers, in the order of their first inputs, and the choices that were made."""
+
+    readers: tuple[Reader, ...]
+    automatic: list[Automatic]
+
+    @property
+    def base(self) -> Base | None:
+        """The pretrained encoder that decides how the network is trained: that of a text, else the first."""
+        found = [reader.base for reader in self.readers if reader.base]
+        return next((base for base in found if base.reads == "text"), found[0] if found else None)
+
+    @property
+    def width(self) -> int:
+        """Of the states of all inputs."""
+        return self.base.width if self.base else max(reader.states_width for reader in self.readers)
+
+
+def choose(spec: Spec, prepared: Prepared, folder: Path, workspace: Path) -> Chosen:
+    """A reader for each input; texts with the same pretrained encoder are read together.
+
+    Raises TrimtabError for an encoder that cannot read its column, and for a base that nothing would use.
+    """
+    shared = _shared_base(spec, prepared, folder)
+    automatic: list[Automatic] = []
+    readers = [
+        _reader(name, kind, prepared, (spec, shared), (folder, workspace), automatic)
+        for name, kind in prepared.inputs.items()
+    ]
+    found = _together(readers, prepared.inputs, automatic)
+    if not any(reader.base for reader in found):
+        _check_unused(spec, prepared)
+    return Chosen(tuple(found), automatic)
+
+
+def _shared_base(spec: Spec, prepared: Prepared, folder: Path) -> str | None:
+    """The column type that the spec's own `base` is for."""
+    if spec.base is None:
+        return None
+    types = dict.fromkeys(kind.type for kind in prepared.inputs.values())
+    owner = bases.owner(spec.base, folder)
+    fitting = [kind for kind in types if kind in bases.kinds() and owner in (None, kind)]
+    if not fitting:
+        found = f"{spec.base!r}, but no input is {owner or ' or '.join(bases.kinds())} (the inputs: {', '.join(types)})"
+        raise problem("base", found, do="leave base out")
+    return "text" if "text" in fitting else fitting[0]
+
+
+def _reader(
+    name: str,
+    kind: Typed,
+    prepared: Prepared,
+    asked: tuple[Spec, str | None],
+    places: tuple[Path, Path],
+    automatic: list[Automatic],
+) -> Reader:
+    spec, shared = asked
+    base_name = kind.base or (spec.base if shared == kind.type else None)
+    base = bases.find(base_name, kind.type, *places) if base_name else None
+    part = kind.encoder_part
+    encoder = part.name if part else base.encoder if base else ""
+    if not encoder:
+        values = prepared.splits.train.values[name]
+        encoder, why = columns.kind(kind.type, f"inputs.{name}").encoder_for(values)
+        if encoder != kind.type:
+            automatic.append(Automatic(key=f"inputs.{name}.encoder", value=encoder, reason=why))
+    where = f"inputs.{name}.encoder"
+    found = encoder_kind(encoder, where)
+    if kind.type not in found.types:
+        raise problem(where, f"{encoder!r} does not read a column of type {kind.type!r}", ", ".join(reading(kind.type)))
+    if base and base.encoder != encoder:
+        raise problem(
+            where, f"{encoder!r}, but the base {base.name!r} is read by {base.encoder!r}", do="name one of them"
+        )
+    if base is None and issubclass(found, PretrainedEncoder) and found.default_base:
+        base = bases.find(found.default_base, kind.type, *places)
+        if not any(choice.key == "base" for choice in automatic):
+            reason = "bundled, small, and trained on English text" if base.reads == "text" else "bundled with a package"
+            automatic.append(Automatic(key="base", value=base.name, reason=reason))
+    config = {**(base.config if base else {}), **(part.options if part else {})}
+    return Reader(encoder, (name,), config, base, int(found.states_width))
+
+
+def reading(type_name: str) -> list[str]:
+    """The encoders that read a column type; those whose packages are not installed are left out."""
+    found = []
+    for name in registry.names("trimtab.nets.encoders"):
+        try:
+            if type_name in encoder_kind(name, "encoder").types:
+                found.append(name)
+        except TrimtabError:  # a package is missing
+            continue
+    return found
+
+
+def _together(readers: list[Reader], inputs: Mapping[str, Typed], automatic: list[Automatic]) -> list[Reader]:
+    """Texts for which no encoder was asked become the segments of one sequence."""
+    joined = [r for r in readers if r.encoder == "text" and inputs[r.inputs[0]].encoder is None]
+    if len(joined) < 2 or len({reader.base.source for reader in joined if reader.base}) > 1:
+        return readers
+    names = tuple(reader.inputs[0] for reader in joined)
+    reason = "texts of one row are read as one sequence, so that the words of one see those of the other"
+    automatic.append(Automatic(key="encoder", value=f"{' + '.join(names)} together", reason=reason))
+    first = readers.index(joined[0])
+    others = [reader for reader in readers if reader not in joined]
+    return [*others[:first], replace(joined[0], inputs=names), *others[first:]]
+
+
+def _check_unused(spec: Spec, prepared: Prepared) -> None:
+    if spec.train.method in ("lora", "frozen"):
+        types = ", ".join(sorted({kind.type for kind in prepared.inputs.values()}))
+        found = f"{spec.train.method!r}, but no input has a pretrained encoder (the inputs: {types})"
+        raise problem("train.method", found, "scratch, or nothing")

@@ -1,0 +1,54 @@
+"""Pretrained encoders: one file for each kind of column that there are some for; the folder is the registry.
+
+Each file has `BUNDLED`, the models that a Python package ships, `find`, `owns` and `load_weights`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from trimtab import registry
+
+
+@dataclass(frozen=True)
+class Base:
+    """A pretrained encoder that is there: `source` is a local folder, a file or a hub id."""
+
+    name: str
+    reads: str  # the column type
+    encoder: str  # its name in `nets/encoders/`
+    source: str
+    config: Mapping[str, Any]  # enough to build the network again
+    width: int  # of its states
+    options: Mapping[str, Any]  # what the column has to know: the tokenizer, the size of images
+    fingerprint: str  # changes when the weights do
+
+
+def kinds() -> list[str]:
+    """The column types that there are pretrained encoders for."""
+    return registry.names(__name__)
+
+
+def find(name: str, reads: str, folder: Path, workspace: Path) -> Base:
+    """Resolve `base:` of a spec for columns of type `reads`; relative folders are looked for beside the spec file.
+
+    Raises TrimtabError when there is no such model, or when it cannot be read.
+    """
+    found: Base = registry.load(__name__, reads, "find", f"base: {name}")(name, folder, workspace)
+    return found
+
+
+def owner(name: str, folder: Path) -> str | None:
+    """The column type that a bundled name or a local folder is for; None where its name does not tell."""
+    return next((kind for kind in kinds() if registry.load(__name__, kind, "owns", "base")(name, folder)), None)
+
+
+def load_weights(base: Base, encoder: nn.Module) -> list[str]:
+    """Copy the pretrained weights into an encoder's model; returns the names that the base did not have."""
+    missing: list[str] = registry.load(__name__, base.reads, "load_weights", f"base: {base.name}")(base, encoder)
+    return missing
