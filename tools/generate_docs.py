@@ -42,6 +42,7 @@ OTHER_FILES = {
 }
 WITH_OPTIONS = {"Typed": "type with options", "Part": "name with options"}
 PLAIN_TYPES = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false"}
+LISTS = {"integer": "list of whole numbers", "number": "list of numbers"}
 BOUNDS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
 BETTER = {True: "more", False: "less"}
 MEANING = {
@@ -145,7 +146,8 @@ def _type(field: Mapping[str, Any]) -> str:
         return f"`{field['const']}`"
     match field.get("type"):
         case "array":
-            return "list of texts"
+            item = field.get("items") or field["prefixItems"][0]
+            return LISTS.get(item.get("type", ""), "list of texts")
         case "object":
             return f"name: {_type(field['additionalProperties'])}"
         case None:

@@ -1,12 +1,17 @@
 """The folder is the registry: `columns/text.py` exists, so the column type `text` exists.
 
-This is the only place that imports a module by a name that a user wrote.
+This is the only place that imports a module by a name that a user wrote. Parts of one's own need not lie here: the
+environment variable TRIMTAB_PARTS names folders (separated like those of PATH) that hold folders called `columns`,
+`encoders`, `fusions` or `heads`.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
+from collections.abc import MutableSequence
+from pathlib import Path
 from typing import Any
 
 from trimtab.errors import missing_extra, nearest, problem
@@ -16,10 +21,22 @@ EXTRAS = {"PIL": "image", "soundfile": "audio", "soxr": "audio"}
 EXTRA = "train"
 
 
+OWN_PARTS = "TRIMTAB_PARTS"
+
+
 def names(package: str) -> list[str]:
     """Public module names in a package folder, sorted; none of them is imported."""
     folder = importlib.import_module(package)
+    _add_own(folder.__path__, package.rpartition(".")[2])
     return sorted(m.name for m in pkgutil.iter_modules(folder.__path__) if not m.name.startswith("_"))
+
+
+def _add_own(places: MutableSequence[str], room: str) -> None:
+    """Let a package find the user's own modules too, behind those of Trimtab."""
+    for own in filter(None, os.environ.get(OWN_PARTS, "").split(os.pathsep)):
+        folder = str(Path(own).resolve() / room)
+        if folder not in places and Path(folder).is_dir():
+            places.append(folder)
 
 
 def load(package: str, name: str, attribute_name: str, where: str) -> Any:

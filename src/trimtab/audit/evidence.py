@@ -11,6 +11,7 @@ from trimtab.columns import OutputColumn, Outputs, Targets, dense
 from trimtab.columns._statistics import CALIBRATION_BINS, calibration_bin
 from trimtab.columns.label import LabelColumn
 from trimtab.columns.number import NumberColumn
+from trimtab.columns.ranking import TOP, RankingColumn, first, ranks
 
 CURVE_POINTS = 200
 CURVE_CLASSES = 12  # the most frequent classes of the rows get curves
@@ -39,6 +40,25 @@ def _of_label(output: LabelColumn, targets: Targets, outputs: Outputs, inputs: R
 
 def _of_number(output: NumberColumn, targets: Targets, outputs: Outputs, inputs: Rows) -> dict[str, Any]:
     return number_evidence(output.in_units(dense(targets)), output.in_units(dense(outputs)), inputs)
+
+
+def _of_ranking(output: RankingColumn, targets: Targets, outputs: Outputs, inputs: Rows) -> dict[str, Any]:
+    """How often the right item stands at each place, and the rows in which it stands lowest."""
+    places = ranks(dense(outputs), dense(targets))
+    best = first(dense(outputs), 1)[:, 0]
+    shown = np.argsort(-places, kind="stable")[:HARDEST]
+    return {
+        "places": {str(place): int(np.sum(places == place)) for place in range(1, TOP + 1)},
+        "hardest": [
+            {
+                "inputs": _shortened(inputs[row]),
+                "true": output.classes[dense(targets)[row]],
+                "predicted": output.classes[best[row]],
+                "place": int(places[row]),
+            }
+            for row in shown
+        ],
+    }
 
 
 def label_evidence(
@@ -193,4 +213,5 @@ def _rounded(values: np.ndarray) -> list[float]:
 _EVIDENCE: dict[str, Callable[[Any, Targets, Outputs, Rows], dict[str, Any]]] = {
     "label": _of_label,
     "number": _of_number,
+    "ranking": _of_ranking,
 }

@@ -4,28 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from trimtab import columns
 from trimtab.bundle.manifest import GateResult, Measured
 from trimtab.errors import TrimtabError, nearest, problem, several
 from trimtab.spec import METRICS, Gate
 
 
-def check_names(gates: Sequence[Gate], task: str, classes: Sequence[str]) -> None:
+def check_names(gates: Sequence[Gate], task: str, parts: Sequence[str]) -> None:
     """Refuse, before anything is spent, gates that can never be measured.
 
-    `task` is the output's type; `classes` are those of a label. Raises TrimtabError with all of them at once.
+    `task` is the output's type; `parts` are the classes of a label, or the columns of several numbers. Raises
+    TrimtabError with all of them at once.
     """
-    found = [error for gate in gates if (error := _unfit(gate, task, classes))]
+    found = [error for gate in gates if (error := _unfit(gate, task, parts))]
     if found:
         raise several(found)
 
 
-def _unfit(gate: Gate, task: str, classes: Sequence[str]) -> TrimtabError | None:
+def _unfit(gate: Gate, task: str, parts: Sequence[str]) -> TrimtabError | None:
     family, _, name = gate.name.partition(".")
-    if METRICS[family].outputs and task not in METRICS[family].outputs:
-        fitting = [metric for metric, facts in METRICS.items() if not facts.outputs or task in facts.outputs]
+    measured = columns.kind(task, "output").metrics or [m for m, facts in METRICS.items() if task in facts.outputs]
+    if METRICS[family].outputs and family not in measured:
+        fitting = [metric for metric, facts in METRICS.items() if not facts.outputs or metric in measured]
         return problem(f"gates.{gate.name}", f"{family} is not measured on a {task} output", ", ".join(fitting))
-    if name and name not in classes:
-        return problem(f"gates.{gate.name}", f"the output has no class {name!r}", nearest(name, classes))
+    if name and task not in METRICS[family].parts:
+        return problem(f"gates.{gate.name}", f"a {task} output has no parts that it is measured of", family)
+    if name and name not in parts:
+        called = "column" if task == "numbers" else "class"
+        return problem(f"gates.{gate.name}", f"the output has no {called} {name!r}", nearest(name, parts))
     return None
 
 

@@ -32,6 +32,9 @@ class LabelColumn(OutputColumn):
     """One of several classes; the network gives a logit for each."""
 
     type: ClassVar[str] = "label"
+    metrics: ClassVar[tuple[str, ...]] = (
+        "accuracy", "macro_f1", "recall", "auc", "average_precision", "log_loss", "calibration_error",
+    )  # fmt: skip
     headline: ClassVar[str] = "accuracy"
     tie_break: ClassVar[str | None] = "log_loss"
     strata: ClassVar[Literal["classes", "quantiles", "none"]] = "classes"
@@ -103,7 +106,7 @@ class LabelColumn(OutputColumn):
         return [{self.name: self.classes[i], word: round(float(shares[i]), _DECIMALS)} for i in order]
 
     def statistics(self, targets: Targets, outputs: Outputs) -> Statistics:
-        """Accuracy, macro F1, each class's recall, AUC, log loss and calibration error."""
+        """Accuracy, macro F1, each class's recall, AUC, average precision, log loss and calibration error."""
         return statistics(self.classes, dense(targets), self.probabilities(dense(outputs)))
 
     def save(self, folder: Path) -> None:
@@ -135,6 +138,7 @@ def statistics(classes: Sequence[str], targets: np.ndarray, probabilities: np.nd
         "macro_f1": partial(measures.macro_f1, targets, chosen, len(classes)),
         **{f"recall.{name}": partial(measures.recall, targets == i, chosen == i) for i, name in enumerate(classes)},
         "auc": partial(measures.class_auc, targets, share),
+        "average_precision": partial(measures.class_average_precision, targets, share),
         "log_loss": partial(measures.mean, -np.log(right)),
         "calibration_error": partial(measures.calibration_error, share.max(axis=1, initial=0.0), chosen == targets),
     }

@@ -33,6 +33,9 @@ Outliers = Literal["keep", "clip", "iqr", "drop"]
 
 SKEWED = 2.0  # skewness beyond which `scale: auto` takes logarithms
 _LANDMARKS = 256  # quantiles that `scale: quantile` interpolates between
+_MOST_BINS = 48
+_ROWS_OF_A_BIN = 50
+_CAPPINGS = 20  # rounds in which frequent numbers are counted less; each one lowers what a bin holds
 _DIGITS = 5  # an answer is rounded to the decimals that are 1e-5 of the output's standard deviation
 
 
@@ -47,7 +50,12 @@ class Options(_options.Options):
     scale: Literal["auto", Scale] = Field(
         "auto", description="auto, standard, log, quantile or none. `auto`: log when a column is skewed and that helps."
     )
-    bins: int = Field(0, ge=0, le=256, description="Quantile bins for piecewise-linear features, 0 to 256; 0: none.")
+    bins: int | None = Field(
+        None,
+        ge=0,
+        le=256,
+        description="Quantile bins for piecewise-linear features, 0 to 256; 0: none. Default: rows / 50, at most 48.",
+    )
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,7 @@ class NumberColumn(InputColumn, OutputColumn):
     """
 
     type: ClassVar[str] = "number"
+    metrics: ClassVar[tuple[str, ...]] = ("rmse", "mae", "r2")
     headline: ClassVar[str] = "r2"
     tie_break: ClassVar[str | None] = "rmse"
     strata: ClassVar[Literal["classes", "quantiles", "none"]] = "quantiles"
@@ -299,10 +308,23 @@ _CURVES: dict[str, Callable[[NumberColumn, np.ndarray], np.ndarray]] = {
 }
 
 
-def _edges(numbers: np.ndarray, bins: int) -> tuple[float, ...]:
-    """Distinct quantiles that cut the numbers into at most `bins` bins; none when there is only one number."""
-    edges = np.unique(np.quantile(numbers, np.linspace(0, 1, bins + 1))) if bins else np.empty(0)
-    return tuple(edges.tolist()) if len(edges) > 1 else ()
+def _edges(numbers: np.ndarray, bins: int | None) -> tuple[float, ...]:
+    """Distinct quantiles that cut the numbers into at most `bins` bins; none when there is only one number.
+
+    A number counts at most as often as a bin has rows: where nine rows of ten hold 0, the rest share all bins but one.
+    """
+    wanted = min(_MOST_BINS, len(numbers) // _ROWS_OF_A_BIN) if bins is None else bins
+    distinct, counts = np.unique(numbers, return_counts=True)
+    if not wanted or len(distinct) < 2:
+        return ()
+    if len(distinct) <= wanted:
+        return tuple(distinct.tolist())
+    weights = counts.astype(np.float64)
+    for _ in range(_CAPPINGS):
+        weights = np.minimum(weights, weights.sum() / wanted)
+    middles = np.cumsum(weights) - weights / 2
+    places = np.linspace(middles[0], middles[-1], wanted + 1)
+    return tuple(np.unique(np.interp(places, middles, distinct)).tolist())
 
 
 def _piecewise_linear(numbers: np.ndarray, edges: tuple[float, ...]) -> np.ndarray:

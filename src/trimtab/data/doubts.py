@@ -37,7 +37,9 @@ def giveaways(columns: Mapping[str, tuple[str, Sequence[Any]]], answers: Sequenc
     Half of the rows tell what each value stands for; the other half says how often that is right.
     """
     step = max(1, len(answers) // LOOKED_AT)
-    judge = _JUDGES[task]
+    judge = _JUDGES.get(task)
+    if judge is None:
+        return []
     found = []
     for name, (type_name, values) in columns.items():
         text = judge(type_name, values[::step], answers[::step]) if type_name in ("number", "category") else None

@@ -9,8 +9,9 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
-from trimtab.columns import parse
+from trimtab.columns import _lists, parse
 from trimtab.data.fold import each, lacking
+from trimtab.rows import folder
 
 LOOKED_AT = 10_000  # values, evenly spread over the rows
 FEW = 20  # different values: up to here an output of numbers is a label
@@ -36,6 +37,7 @@ _DATE = re.compile(
     r"(\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?|\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d{2})|\d{1,2}[ -][A-Za-z]{3,9}[ -]\d{2,4}"
     r"|[A-Za-z]{3,9}\.? \d{1,2},? \d{4})([T ,]+\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?\s*([AaPp][Mm])?\s*(Z|[+-]\d{2}:?\d{2})?)?"
 )
+_FILES = {"image": folder.IMAGE_ENDINGS, "audio": folder.AUDIO_ENDINGS}
 _IDEOGRAPH = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]")
 
 
@@ -124,6 +126,14 @@ Rule = Callable[[Look], Inferred | None]
 
 def _empty(look: Look) -> Inferred | None:
     return None if look.present else Inferred("ignore", "no value in any row")
+
+
+def _file(look: Look) -> Inferred | None:
+    for type_name, endings in _FILES.items():
+        share = sum(text.lower().endswith(endings) for text in look.texts) / max(1, len(look.texts))
+        if share > _ENOUGH:
+            return Inferred(type_name, f"{share:.0%} of the values are names of {type_name} files")
+    return None
 
 
 def _nested(look: Look) -> Inferred | None:
@@ -217,6 +227,7 @@ def _names(look: Look) -> Inferred:
 
 RULES: tuple[Rule, ...] = (
     _empty,
+    _file,
     _nested,
     _constant,
     _split_marks,
@@ -241,14 +252,64 @@ def input_type(name: str, values: Sequence[Any]) -> Inferred:
 
 
 def output_type(name: str, values: Sequence[Any]) -> Inferred:
-    """label or number. Numbers are a label when there are few different ones."""
+    """label or number; labels, numbers or tags for lists. Numbers are a label when there are few different ones."""
     look = Look(name, values)
+    if several := _lists_of(look) or _names_with_marks(look):
+        return several
     if len(look.numbers) < _ENOUGH * len(look.sample) or not look.sample or look.share(_LEADING_ZERO) > 0:
         return Inferred("label", f"{look.distinct:,} different names")
     if look.distinct <= FEW:
         return Inferred("label", f"only {look.distinct} different numbers; write {{{name}: number}} to predict amounts")
     kind = "whole numbers" if all(value.is_integer() for value in look.numbers) else "numbers"
     return Inferred("number", f"{look.distinct:,} different {kind}; write {{{name}: label}} if they are classes")
+
+
+_TAG = re.compile(r"O|[BI]-\S+")
+_MARKS = ("|", ";")  # a comma stands in texts too
+
+
+def _lists_of(look: Look) -> Inferred | None:
+    """What lists hold: tags, numbers or names; tags may also stand in a text, a white space between them."""
+    lists = [_lists.listed(value) for value in look.sample]
+    found = [items for items in lists if items is not None]
+    if len(found) < _ENOUGH * len(look.sample) or not found:
+        return _tags(look, [text.split() for text in look.texts])
+    if tags := _tags(look, found):
+        return tags
+    items = [item for row in found for item in row]
+    if items and all(_number(item, ".") is not None for item in items) and len({len(row) for row in found if row}) == 1:
+        return Inferred("numbers", f"every value is a list of {max(map(len, found))} numbers")
+    return Inferred("labels", f"every value is a list, of {len(set(map(str, items))):,} different names")
+
+
+def _tags(look: Look, rows: Sequence[Sequence[Any]]) -> Inferred | None:
+    tags = [str(tag) for row in rows for tag in row]
+    if not tags or len(tags) == len(rows) or not any(tag.startswith("B-") for tag in tags):
+        return None
+    if sum(bool(_TAG.fullmatch(tag)) for tag in tags) < len(tags):
+        return None
+    return Inferred("tags", f"every value is a list of tags, {len(set(tags)):,} different ones such as B-person")
+
+
+def _names_with_marks(look: Look) -> Inferred | None:
+    """Few different names in many combinations, a mark between them."""
+    for mark in _MARKS:
+        cells = [text.split(mark) for text in look.texts]
+        names = [name.strip() for cell in cells for name in cell]
+        several = sum(len(cell) > 1 for cell in cells)
+        short = sum(words(name) for name in names) <= 3 * len(names)
+        if several > len(cells) / 20 and short and len(set(names)) <= max(FEW, len(cells) / 20):
+            share = f"{several / len(cells):.0%} of the values hold several"
+            return Inferred("labels", f"{len(set(names)):,} different names; {share}, {mark} between them")
+    return None
+
+
+def holds_words(values: Sequence[Any]) -> bool:
+    """Whether a column holds lists of words."""
+    look = Look("", values)
+    lists = [items for items in map(_lists.listed, look.sample) if items is not None]
+    texts = all(isinstance(item, str) for items in lists for item in items)
+    return bool(lists) and len(lists) >= _ENOUGH * len(look.sample) and texts
 
 
 def is_split(name: str, values: Sequence[Any]) -> bool:

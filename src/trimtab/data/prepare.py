@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from trimtab import columns
 from trimtab.columns import OutputColumn, parse
-from trimtab.data import clean, fold, read, report, split
+from trimtab.data import clean, events, fold, read, report, split
 from trimtab.data.roles import Automatic, Roles, check_test, settle
 from trimtab.data.table import Splits, Table
 from trimtab.data.working import Working, place, rejected_row, short
@@ -36,6 +36,7 @@ class Prepared:
     output: Typed
     task: str  # the type of the output
     classes: list[str]
+    parts: list[str]  # what some metrics are measured of one by one: classes, or the columns of several numbers
     automatic: list[Automatic]
     report: dict[str, Any]
     rejected: list[Rejected]
@@ -46,7 +47,8 @@ def prepare(spec: Spec, folder: Path, progress: Progress) -> Prepared:
 
     Raises TrimtabError for files, columns and values with which no training can begin.
     """
-    data = read.load(spec.data, folder)
+    rows_of = events.unfold(spec, read.load(spec.data, folder))
+    spec, data = rows_of.spec, rows_of.data
     test = read.load((spec.test,), folder) if spec.test else None
     roles = settle(spec, data.table)
     if test:
@@ -55,10 +57,13 @@ def prepare(spec: Spec, folder: Path, progress: Progress) -> Prepared:
     usable = _usable(rows, roles)
     clean_rows = _clean(usable, roles)
     cut = split.cut(clean_rows.given, clean_rows.keys, clean_rows.strata(roles), roles.shares)
+    cut = replace(cut, how=rows_of.how or cut.how)
     parts = _parts(clean_rows, cut, roles)
     final = _finish(parts, roles)
     found = report.build(data, test, clean_rows, cut, final, roles)
-    automatic = roles.automatic + ([Automatic("split", cut.how, cut.automatic)] if cut.automatic else [])
+    automatic = [*rows_of.automatic, *roles.automatic] + (
+        [Automatic("split", cut.how, cut.automatic)] if cut.automatic else []
+    )
     report.tell(progress, automatic, found)
     return Prepared(
         splits=final.splits,
@@ -66,6 +71,7 @@ def prepare(spec: Spec, folder: Path, progress: Progress) -> Prepared:
         output=roles.output,
         task=roles.output.type,
         classes=list(final.output.classes),
+        parts=list(final.output.parts),
         automatic=automatic,
         report=found,
         rejected=_in_order(final.rejected),
@@ -92,7 +98,9 @@ def _gather(data: read.Loaded, test: read.Loaded | None, roles: Roles, folder: P
     given += ["test"] * (len(table) - len(given))
     before = [*data.rejected, *(test.rejected if test else [])]
     kinds = {name: rule.column.type for name, rule in roles.inputs.items()}
-    working = Working(table, given, fold.keys(table, kinds), before, {"rows_read": len(table)})
+    # Events were cut by time: equal histories of several users are no copies of each other.
+    keys = fold.places(len(table)) if roles.user else fold.keys(table, kinds)
+    working = Working(table, given, keys, before, {"rows_read": len(table)})
     return working.set_aside(rejected)
 
 
@@ -129,7 +137,7 @@ def _usable(rows: Working, roles: Roles) -> Working:
             reasons[row] = f"{roles.output_name}: {reason}"
         elif not has_input[row]:
             reasons[row] = f"no input has a value ({', '.join(roles.inputs)})"
-    reasons = {**_refused(rows.table, roles), **reasons}
+    reasons = {**_refused(rows.table, roles), **_misfits(column, rows.table, roles), **reasons}
     usable = rows.set_aside(reasons)
     if not len(usable.table):
         first = usable.rejected[-1]
@@ -148,17 +156,32 @@ def _refused(table: Table, roles: Roles) -> dict[int, str]:
     return found
 
 
+def _misfits(column: OutputColumn, table: Table, roles: Roles) -> dict[int, str]:
+    """Row -> why its answer cannot be the one to its input, where the output is told from one input alone."""
+    if column.reads is None:
+        return {}
+    (name,) = roles.inputs
+    pairs = zip(table.values[name], table.values[roles.output_name], strict=True)
+    reasons = [column.misfit(answer, [value]) for value, answer in pairs]
+    return {row: f"{roles.output_name}: {reason}" for row, reason in enumerate(reasons) if reason}
+
+
 def _check_repeats(answers: Sequence[Any], roles: Roles) -> None:
     """Raises TrimtabError for an output of free text."""
     different = len(set(fold.each(parse.label, answers)))
-    if roles.output.type == "label" and different > max(2, len(answers) / 2):
+    if roles.has_classes and different > max(2, len(answers) / 2):
         found = f"{different:,} different answers in {len(answers):,} rows"
         raise problem(f"output: {roles.output_name}", found, "a label that repeats, or numbers with type number")
 
 
 def _has_input(table: Table, roles: Roles) -> list[bool]:
-    absent = [fold.lacking(table.values[name], rule.column.type == "text") for name, rule in roles.inputs.items()]
+    absent = [_absent(table.values[name], rule.column.type) for name, rule in roles.inputs.items()]
     return [not all(row) for row in zip(*absent, strict=True)]
+
+
+def _absent(values: Sequence[Any], type_name: str) -> list[bool]:
+    """Which rows lack a value of an input; a history without events is one all the same."""
+    return [False] * len(values) if type_name == "history" else fold.lacking(values, type_name == "text")
 
 
 # ------------------------------------------------------------------------------------------------ repeated rows
@@ -173,7 +196,7 @@ def _clean(rows: Working, roles: Roles) -> Working:
         found={"leaks": {"exact_removed": dict(Counter(known[row] for row in sorted(leaked)))}},
     )
     single = _without_duplicates(apart, roles) if roles.drop_duplicates else _with_duplicates(apart, roles)
-    enough = _without_single_rows(single, roles) if roles.output.type == "label" else single
+    enough = _without_single_rows(single, roles) if roles.has_classes else single
     _check_enough(enough, roles)
     return enough
 
@@ -232,7 +255,7 @@ def _without_single_rows(rows: Working, roles: Roles) -> Working:
 def _check_enough(rows: Working, roles: Roles) -> None:
     """Raises TrimtabError when what is left cannot be learned from and measured on."""
     count, classes = len(rows.table), set(rows.answers(roles))
-    where, is_label = f"output: {roles.output_name}", roles.output.type == "label"
+    where, is_label = f"output: {roles.output_name}", roles.has_classes
     needed = f"at least {LEAST_ROWS} rows that differ, of each class at least 2 (from {split.SMALLEST} it is cut)"
     if count < LEAST_ROWS:
         listed = report.reasons(rows.rejected)

@@ -32,7 +32,7 @@ def _looks(encoded: Encoded) -> dict[str, np.ndarray]:
     """The distribution of one column; of many numbers per row (pixels, frames), that of their means."""
     if isinstance(encoded, Ragged):
         lengths = {"lengths": np.quantile(encoded.lengths, _QUANTILES)}
-        if encoded.values.ndim > 1:
+        if not np.issubdtype(encoded.values.dtype, np.integer):
             return {**lengths, "quantiles": np.quantile(encoded.values[:_MOST_VALUES], _QUANTILES, axis=0)}
         return {**lengths, "counts": np.bincount(encoded.values).astype(np.int64)}
     if encoded.ndim > 2:

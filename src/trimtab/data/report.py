@@ -41,7 +41,7 @@ def build(data: Loaded, test: Loaded | None, rows: Working, cut: Cut, final: Fin
         "rows_read": rows.found["rows_read"],
         "rows": {part: len(table) for part, table in splits.items()},
         "split": cut.how,
-        "balance": {part: _balance(table, roles) for part, table in splits.items()},
+        "balance": {part: _balance(table, roles, final.output) for part, table in splits.items()},
         "missing": {name: _missing(final.splits.train, name, rule) for name, rule in roles.inputs.items()},
         "rejected": reasons(final.rejected),
         "duplicates": rows.found["duplicates"],
@@ -53,9 +53,14 @@ def build(data: Loaded, test: Loaded | None, rows: Working, cut: Cut, final: Fin
     }
 
 
-def _balance(table: Table, roles: Roles) -> dict[str, float]:
-    """Rows of each class; for a number, its mean, spread and range."""
+def _balance(table: Table, roles: Roles, output: OutputColumn) -> dict[str, float]:
+    """Rows of each class; for a number, its mean, spread and range; of a ranking, how many items and answers."""
     values = table.values[roles.output_name]
+    if roles.output.type == "ranking":
+        items = [item for value in values for item in (value if isinstance(value, list) else [value]) if item]
+        return {"items": len(set(each(parse.label, items))), "answers": len(items)}
+    if roles.output.type not in ("number", "label"):
+        return output.counts(values)
     if roles.output.type != "number":
         return dict(sorted(Counter(each(parse.label, values)).items()))
     numbers = clean.numbers(values)

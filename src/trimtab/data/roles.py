@@ -32,6 +32,7 @@ class Roles:
     output_name: str
     output: Typed
     sources: tuple[str, ...]  # the columns that make up the output; none: the one that is called like it
+    user: str | None  # where rows come from events: the column that says whose they are
     split_name: str | None
     shares: Fractions
     drop_duplicates: bool
@@ -43,9 +44,15 @@ class Roles:
         return any(rule.column.type in _COPIED for rule in self.inputs.values())
 
     @property
+    def has_classes(self) -> bool:
+        """Whether each row is of one class, that other rows are of too."""
+        return str(columns.kind(self.output.type, "output").strata) == "classes"
+
+    @property
     def needed(self) -> list[str]:
         """Columns that training rows must have."""
-        return [*self.inputs, *(self.sources or (self.output_name,))]
+        beside = [self.user] if self.user and self.user not in self.inputs else []
+        return [*self.inputs, *(self.sources or (self.output_name,)), *beside]
 
 
 def settle(spec: Spec, table: Table) -> Roles:
@@ -53,10 +60,11 @@ def settle(spec: Spec, table: Table) -> Roles:
     split_name = spec.split if isinstance(spec.split, str) else None
     _check_names(spec, table, split_name)
     inputs, automatic = _inputs(spec, table, split_name)
+    output, chosen = _output(spec, table)
+    inputs, automatic = _told_from(output, spec, table, inputs, automatic)
     if not inputs:
         reasons = "; ".join(f"{choice.key.partition('.')[2]}: {choice.reason}" for choice in automatic)
         raise problem("inputs", f"no column is left to learn from ({reasons})", do="name them: inputs: {column: type}")
-    output, chosen = _output(spec, table)
     automatic += chosen
     are_copies = any(column.type in _COPIED for column in inputs.values())
     drop, chosen = _duplicates(spec.clean, are_copies)
@@ -65,6 +73,7 @@ def settle(spec: Spec, table: Table) -> Roles:
         output_name=spec.output_name,
         output=output,
         sources=_sources(spec),
+        user=_user(spec),
         split_name=split_name,
         shares=spec.split if isinstance(spec.split, Fractions) else Fractions.model_validate({}),
         drop_duplicates=drop,
@@ -111,6 +120,37 @@ def _inputs(spec: Spec, table: Table, split_name: str | None) -> tuple[dict[str,
     return {name: Typed(type=look.type) for name, look in inferred.items() if look.type != "ignore"}, automatic
 
 
+def _told_from(
+    output: Typed, spec: Spec, table: Table, inputs: dict[str, Typed], automatic: list[Automatic]
+) -> tuple[dict[str, Typed], list[Automatic]]:
+    """The one input of an output that is told from a single one; all inputs of any other."""
+    wanted = columns.kind(output.type, "output").reads
+    if wanted is None:
+        return inputs, automatic
+    given = {name for name, column in (spec.inputs or {}).items() if typed(column).type != "ignore"}
+    if given:
+        fitting = [name for name, column in inputs.items() if column.type == wanted]
+        fitting = fitting if len(fitting) == len(inputs) else []
+    else:
+        seen = [choice.key.removeprefix("inputs.") for choice in automatic]
+        lists = [name for name in seen if infer.holds_words(table.values[name])]
+        fitting = lists or [name for name, column in inputs.items() if column.type == wanted]
+    if len(fitting) != 1:
+        found = ", ".join(f"{name} ({column.type})" for name, column in inputs.items()) or "none"
+        allowed = f"one input of type {wanted}: {output.type} are told from it alone"
+        raise problem("inputs", f"found {found}", allowed, f"name it: inputs: {{column: {wanted}}}")
+    (name,) = fitting
+    if given:
+        return inputs, automatic
+    why = f"{output.type} are told from one {wanted}"
+    others = [
+        Automatic(choice.key, "ignore", why)
+        for choice in automatic
+        if choice.key.startswith("inputs.") and choice.key != f"inputs.{name}"
+    ]
+    return {name: Typed(type=wanted)}, [Automatic(f"inputs.{name}", wanted, why), *others]
+
+
 def _output(spec: Spec, table: Table) -> tuple[Typed, list[Automatic]]:
     if spec.output_type is not None:
         where = f"output.{spec.output_name}"
@@ -124,6 +164,13 @@ def _sources(spec: Spec) -> tuple[str, ...]:
     """The columns that the user named for an output of several: `{tasks: {type: labels, columns: [a, b]}}`."""
     named = spec.output_type.options.get("columns") if spec.output_type else None
     return tuple(str(name) for name in named) if isinstance(named, (list, tuple)) else ()
+
+
+def _user(spec: Spec) -> str | None:
+    """The user column of a ranking of events."""
+    ranking = spec.output_type if spec.output_type and spec.output_type.type == "ranking" else None
+    named = ranking.options.get("user") if ranking else None
+    return str(named) if named else None
 
 
 def _check_kind(type_name: str, wanted: type, where: str) -> None:

@@ -8,8 +8,13 @@ import numpy as np
 import torch
 
 from trimtab.columns import OutputColumn
+from trimtab.errors import problem
 from trimtab.spec import METRICS, Choice, Lora, Spec
 from trimtab.train.bases import Base
+
+_RANKING_PATIENCE = 5  # evaluations
+
+_TABLE_STEPS = 800  # optimizer steps; adult and mammography were best after 700 to 1000
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,7 @@ class Settings:
     dropout: float
     label_smoothing: float
     class_weights: str
+    sampling: str
     average: float
     patience: int
     evaluations: int
@@ -51,13 +57,16 @@ def choose(
     steps: np.ndarray,
     counts: np.ndarray | None,
     device: torch.device,
+    table: bool = False,
 ) -> tuple[Settings, dict[str, Choice]]:
     """Fill in what the spec leaves open.
 
     `steps` (rows,) are the training rows' lengths; `counts` (classes,) how often each label occurs, None for other
-    outputs. Returns the settings and, by spec key, the choices with their reasons.
+    outputs; `table` whether every input is a number or a category. Returns the settings and, by spec key, the choices with their reasons. Raises TrimtabError for a sampling
+    that does not fit the output.
     """
     train = spec.train
+    _check_sampling(spec, output)
     made: dict[str, Choice] = {}
 
     def take(key: str, given: object, choice: Choice) -> object:
@@ -73,13 +82,14 @@ def choose(
         precision = made["train.precision"].value
     weights = train.class_weights
     if weights == "auto":
-        made["train.class_weights"] = _class_weights(counts)
+        made["train.class_weights"] = _class_weights(counts, train.sampling)
         weights = made["train.class_weights"].value
-    batch_rows = _batch_rows(rows, device)
+    batch_rows = _table_batch_rows(rows) if table else _batch_rows(rows, device)
     learning_rate = float(str(take("learning_rate", train.learning_rate, _learning_rate(base, method))))
+    epochs = _table_epochs(rows, batch_rows) if table else _epochs(rows, base, method)
     settings = Settings(
         method=method,
-        epochs=int(str(take("epochs", train.epochs, _epochs(rows, base, method)))),
+        epochs=int(str(take("epochs", train.epochs, epochs))),
         learning_rate=learning_rate,
         head_rate=max(learning_rate, 1e-3) if method != "full" else max(learning_rate, min(1e-3, 10 * learning_rate)),
         batch_tokens=int(str(take("batch_tokens", train.batch_tokens, _batch_tokens(batch_rows, steps)))),
@@ -87,11 +97,13 @@ def choose(
         precision=precision,
         class_weights=weights,
         seed=spec.seed,
-        score=_score(spec, output, weights),
+        score=_score(spec, output, "balanced" in (weights, train.sampling)),
+        patience=_patience(spec, output),
         **train.model_dump(
             include={
                 "optimizer", "momentum", "weight_decay", "warmup", "schedule", "layer_decay", "accumulate", "clip_norm",
-                "dropout", "label_smoothing", "average", "patience", "evaluations", "checkpoint_seconds",
+                "dropout", "label_smoothing", "average", "evaluations", "checkpoint_seconds",
+                "sampling",
             }
         ),
         lora=train.lora,
@@ -120,9 +132,25 @@ def native_bf16() -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
-def _class_weights(counts: np.ndarray | None) -> Choice:
+def _check_sampling(spec: Spec, output: OutputColumn) -> None:
+    if spec.train.class_weights == "balanced" and output.type != "label":
+        found = f"balanced, but the output {output.name!r} has no classes to weigh (type {output.type})"
+        raise problem("train.class_weights", found, "none; or a label as output")
+    if spec.train.sampling != "balanced":
+        return
+    if output.type != "label":
+        found = f"balanced, but the output {output.name!r} has no classes to balance (type {output.type})"
+        raise problem("train.sampling", found, "none; or a label as output")
+    if spec.train.class_weights == "balanced":
+        found = "balanced, and so is train.class_weights: rare classes would be weighed up twice"
+        raise problem("train.sampling", found, do="leave one of them out")
+
+
+def _class_weights(counts: np.ndarray | None, sampling: str) -> Choice:
     if counts is None:
         return Choice("none", "the output is no label")
+    if sampling == "balanced":
+        return Choice("none", "train.sampling draws all classes equally often")
     share = float(counts.min() / counts.sum()) * len(counts)
     if share < 0.1:
         return Choice("balanced", f"the rarest class has {share:.0%} of an even share")
@@ -134,6 +162,16 @@ def _batch_rows(rows: int, device: torch.device) -> int:
     if device.type == "cuda":
         return 64 if rows > 4000 else 32
     return 16 if rows < 20_000 else 32 if rows < 100_000 else 64
+
+
+def _table_batch_rows(rows: int) -> int:
+    """Rows of a batch, where a row is a few numbers and ids: a step costs as much for 256 of them as for 32."""
+    return 32 if rows < 4000 else 128 if rows < 20_000 else 256
+
+
+def _table_epochs(rows: int, batch_rows: int) -> Choice:
+    epochs = int(np.clip(round(_TABLE_STEPS * batch_rows / rows), 6, 20))
+    return Choice(epochs, f"{rows} rows of a table; the best evaluation on the validation rows is kept")
 
 
 def _batch_tokens(batch_rows: int, steps: np.ndarray) -> Choice:
@@ -164,9 +202,15 @@ def _epochs(rows: int, base: Base | None, method: str) -> Choice:
     return Choice(epochs, f"{rows} training rows; the best evaluation on the validation rows is kept")
 
 
-def _score(spec: Spec, output: OutputColumn, weights: str) -> str:
+def _patience(spec: Spec, output: OutputColumn) -> int:
+    """The spec's own; what tells rankings apart is whether ten items hold the right one, which needs more of it."""
+    asked = "patience" in spec.train.model_fields_set
+    return spec.train.patience if asked or output.type != "ranking" else max(spec.train.patience, _RANKING_PATIENCE)
+
+
+def _score(spec: Spec, output: OutputColumn, rebalanced: bool) -> str:
     """The validation metric that chooses the checkpoint: the first one that a gate asks for, or the task's own."""
     for gate in spec.gates:
-        if gate in METRICS and output.type in METRICS[gate].outputs:
+        if gate in output.metrics or (gate in METRICS and output.type in METRICS[gate].outputs):
             return gate
-    return "macro_f1" if weights == "balanced" else output.headline
+    return "macro_f1" if rebalanced else output.headline

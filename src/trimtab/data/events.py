@@ -1,0 +1,263 @@
+"""A table of events (user, item, time) becomes rows: what a user did so far, and what came next.
+
+The cut is aware of time: a row that is measured on has only earlier events in its history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from trimtab.columns import _options, parse
+from trimtab.columns.ranking import Options
+from trimtab.data.clean import numbers
+from trimtab.data.fold import each
+from trimtab.data.read import Loaded
+from trimtab.data.roles import Automatic
+from trimtab.data.split import Part
+from trimtab.data.table import Origin, Table
+from trimtab.errors import nearest, problem, several
+from trimtab.rows import Rejected
+from trimtab.spec import Fractions, Spec, Typed, typed
+
+HISTORY = "history"  # the input's name where the user gives none
+STEPS = 50  # items of a history that are looked at, as SASRec has it
+_MARKS = "split of the event"
+_FEWEST = 3  # events of a user of whom some are kept back
+_MOST_HELD = 20_000  # rows that are measured on, of each kind
+_MOST_SCORES = 200_000_000  # scores that are held in memory at once: rows x items
+_OFTEN = 0.1  # share of events from which it is said that items repeat
+
+
+@dataclass(frozen=True)
+class Unfolded:
+    """The spec and the data as rows with histories; unchanged where the data are no events."""
+
+    spec: Spec
+    data: Loaded
+    automatic: tuple[Automatic, ...] = ()
+    how: str | None = None  # how the events were cut
+
+
+def unfold(spec: Spec, data: Loaded) -> Unfolded:
+    """Rows for a ranking output. Raises TrimtabError for columns that are not there, and when no event is left."""
+    if spec.output_type is None or spec.output_type.type != "ranking":
+        return Unfolded(spec, data)
+    asked = _options.check(Options, spec.output_name, "ranking", spec.output_type.options)
+    if asked.user is None:
+        return Unfolded(_told_seen(spec, asked), data)
+    _check(spec, asked, data.table)
+    history, chosen = _history(spec, data.table)
+    events, rejected = _events(spec, asked, data.table)
+    parts, how = _parts(spec, asked, events)
+    rows = [*_taught(events, parts, chosen.options["max_steps"]), *_held(events, parts)]
+    others = [name for name, kind in (spec.inputs or {}).items() if name != history and typed(kind).type != "ignore"]
+    table = _table(rows, data.table, spec.output_name, history, [*others, asked.user])
+    return Unfolded(
+        _told_seen(_of_rows(spec, history, chosen, others), asked),
+        replace(data, table=table, rejected=[*data.rejected, *rejected], notes=[*data.notes, *_notes(events, asked)]),
+        (Automatic(f"inputs.{history}", "history", f"the earlier events of each {asked.user}, the oldest first"),),
+        how,
+    )
+
+
+def _check(spec: Spec, asked: Options, table: Table) -> None:
+    """Raises one TrimtabError for all names and keys that do not fit."""
+    where = f"output.{spec.output_name}"
+    named = {where: spec.output_name, f"{where}.user": asked.user, f"{where}.time": asked.time}
+    errors = [
+        problem(place, f"the data has no column named {name!r}", nearest(name, table.values))
+        for place, name in named.items()
+        if name is not None and name not in table.values
+    ]
+    if spec.test:
+        errors.append(problem("test", "a file of its own, but events are cut by time", do="leave test out"))
+    if isinstance(spec.split, str):
+        errors.append(problem("split", "a column, but events are cut by time", "shares, for `holdout: time`"))
+    if errors:
+        raise several(errors)
+
+
+def _history(spec: Spec, table: Table) -> tuple[str, Typed]:
+    """The name of the input that the events become, and its type with all options."""
+    asked = {name: typed(kind) for name, kind in (spec.inputs or {}).items()}
+    named = [name for name, kind in asked.items() if kind.type == "history" and name not in table.values]
+    name = named[0] if named else HISTORY
+    if not named and (name in table.values or name in asked):
+        found = f"the data has a column named {name!r}, which the history of events would be called"
+        raise problem("inputs", found, "another name: inputs: {viewed: history}")
+    kind = asked[name] if named else Typed(type="history")
+    return name, Typed.model_validate({"max_steps": STEPS, **kind.model_dump(exclude_unset=True)})
+
+
+def _of_rows(spec: Spec, history: str, chosen: Typed, others: Sequence[str]) -> Spec:
+    """The spec of the rows: the history first, then what stands beside it."""
+    inputs = {history: chosen, **{name: (spec.inputs or {})[name] for name in others}}
+    return spec.model_copy(update={"inputs": inputs, "split": _MARKS})
+
+
+def _told_seen(spec: Spec, asked: Options) -> Spec:
+    """Histories tell the network every item, so that it leaves them out of its answers; unless they may repeat."""
+    given = {name: typed(kind) for name, kind in (spec.inputs or {}).items()}
+    if asked.repeat or not any(kind.type == "history" for kind in given.values()):
+        return spec
+    seen = {
+        name: Typed.model_validate({"seen": True, **kind.model_dump(exclude_unset=True)})
+        for name, kind in given.items()
+        if kind.type == "history"
+    }
+    return spec.model_copy(update={"inputs": {**given, **seen}})
+
+
+# -------------------------------------------------------------------------------------------------------- events
+
+
+@dataclass(frozen=True)
+class _Events:
+    """Events user by user, those of each from the first to the last."""
+
+    rows: np.ndarray  # (events,), where each stands in the table
+    users: np.ndarray  # (events,), the number of the user
+    items: list[str]
+    times: np.ndarray  # (events,)
+
+    def of_users(self) -> Iterator[range]:
+        """The stretch of each user's events."""
+        edges = [*np.flatnonzero(np.diff(self.users, prepend=-1)), len(self.users)]
+        yield from (range(int(start), int(end)) for start, end in pairwise(edges))
+
+
+def _events(spec: Spec, asked: Options, table: Table) -> tuple[_Events, list[Rejected]]:
+    """The events in order, and those that lack something."""
+    users = each(parse.label, table.values[str(asked.user)])
+    items = each(parse.label, table.values[spec.output_name])
+    times = _times(table.values[asked.time]) if asked.time else np.arange(len(table), dtype=np.float64)
+    needs: dict[str, Sequence[bool]] = {
+        str(asked.user): each(parse.is_missing, table.values[str(asked.user)]),
+        spec.output_name: each(parse.is_missing, table.values[spec.output_name]),
+        str(asked.time): np.isnan(times).tolist(),
+    }
+    lacking = {row: name for name, absent in needs.items() for row in np.flatnonzero(absent).tolist()}
+    rejected = [_rejected(table.origins[row], f"{name}: no value") for row, name in sorted(lacking.items())]
+    kept = np.array([row for row in range(len(table)) if row not in lacking], np.int64)
+    if not len(kept):
+        raise problem("data", f"no event has a {asked.user}, a {spec.output_name} and a {asked.time or 'place'}")
+    names = {name: number for number, name in enumerate(sorted({users[row] for row in kept}))}
+    numbered = np.array([names[users[row]] for row in kept], np.int64)
+    order = np.lexsort((kept, times[kept], numbered))  # events of one moment stay in the order of the file
+    rows = kept[order]
+    return _Events(rows, numbered[order], [items[row] for row in rows], times[rows]), rejected
+
+
+def _rejected(origin: Origin, reason: str) -> Rejected:
+    return Rejected(origin.file, origin.line, reason, "")
+
+
+def _times(values: Sequence[Any]) -> np.ndarray:
+    """When each event was, to compare: numbers as they are, dates as seconds; NaN for none."""
+    found = numbers(values)
+    if np.isnan(found).mean() <= 0.5:
+        return found
+    return np.array(each(_seconds, values), np.float64)
+
+
+def _seconds(value: Any) -> float:
+    try:
+        moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).strip())
+    except ValueError:
+        return float("nan")
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+# --------------------------------------------------------------------------------------------------------- parts
+
+
+def _parts(spec: Spec, asked: Options, events: _Events) -> tuple[list[Part], str]:
+    """What each event is for, and how that came about."""
+    if asked.holdout == "time" and isinstance(spec.split, Fractions):
+        shares = spec.split
+        how = f"by time: the latest {shares.test:g} of all events are tested on, the {shares.valid:g} before are valid"
+        return _latest(events, shares), how
+    return _last(events), "by time: each user's last event is tested on, the one before it chooses the checkpoint"
+
+
+def _last(events: _Events) -> list[Part]:
+    parts: list[Part] = ["train"] * len(events.items)
+    for own in events.of_users():
+        if len(own) >= _FEWEST:
+            parts[own[-2]], parts[own[-1]] = "valid", "test"
+    return parts
+
+
+def _latest(events: _Events, shares: Fractions) -> list[Part]:
+    edges = np.quantile(events.times, [1 - shares.test - shares.valid, 1 - shares.test], method="higher")
+    named: tuple[Part, ...] = ("train", "valid", "test")
+    return [named[place] for place in np.searchsorted(edges, events.times, "right")]
+
+
+# ---------------------------------------------------------------------------------------------------------- rows
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row: what it is for, the history, the answer (or one for each state) and the event that it comes from."""
+
+    part: Part
+    history: list[str]
+    answer: str | list[str | None]
+    event: int  # its place in the table
+
+
+def _taught(events: _Events, parts: Sequence[Part], steps: int) -> Iterator[_Row]:
+    """Training rows: each user's training events in stretches, with an answer after the start and after each event.
+
+    Every event is an answer once; a stretch that is not a user's first has earlier events as its context.
+    """
+    for own in events.of_users():
+        places = [place for place in own if parts[place] == "train"]
+        items = [events.items[place] for place in places]
+        for end in range((len(items) - 1) % steps + 1, len(items) + 1, steps):
+            first = max(0, end - 1 - steps)
+            own_answers = items[max(0, end - steps) : end]
+            # The state of the start stands for users of whom nothing is known: it learns what they do first.
+            answers = [*[None] * bool(first), *own_answers]
+            yield _Row("train", items[first : end - 1], answers, int(events.rows[places[end - 1]]))
+
+
+def _held(events: _Events, parts: Sequence[Part]) -> Iterator[_Row]:
+    """Validation and test rows: one event each, with all that came before it."""
+    most = min(_MOST_HELD, _MOST_SCORES // max(1, len(set(events.items))))
+    for part in ("valid", "test"):
+        places = np.flatnonzero(np.array(parts) == part)
+        for place in places[:: -(-len(places) // most) or 1]:
+            first = int(np.searchsorted(events.users, events.users[place]))
+            yield _Row(part, events.items[first:place], events.items[place], int(events.rows[place]))
+
+
+def _table(rows: Sequence[_Row], source: Table, item: str, history: str, others: Sequence[str]) -> Table:
+    """The rows as a table; `others` are taken from the event of each row."""
+    beside = source.take([row.event for row in rows])
+    return Table(
+        {
+            **{name: beside.values[name] for name in others},
+            history: [row.history for row in rows],
+            item: [row.answer for row in rows],
+            _MARKS: [row.part for row in rows],
+        },
+        beside.origins,
+    )
+
+
+def _notes(events: _Events, asked: Options) -> list[str]:
+    users = int(events.users[-1]) + 1
+    notes = [f"{len(events.items):,} events of {users:,} users and {len(set(events.items)):,} items"]
+    repeats = 1 - len(set(zip(events.users.tolist(), events.items, strict=True))) / len(events.items)
+    if repeats > _OFTEN and not asked.repeat:
+        said = f"{repeats:.0%} of the events are of an item that the user had before, which is never answered"
+        notes.append(f"{said}; with `repeat: true` it may be")
+    return notes

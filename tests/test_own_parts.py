@@ -1,0 +1,61 @@
+"""A new modality is one column file and one encoder file, a new kind of answer one column file and one head file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from sklearn.datasets import load_diabetes, load_digits
+
+from trimtab import launch, runtime
+
+PARTS = Path(__file__).parent.parent / "examples" / "own-parts"
+
+
+@pytest.fixture(autouse=True)
+def own_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example's files are found beside Trimtab's own, by every process of a launch."""
+    monkeypatch.setenv("TRIMTAB_PARTS", str(PARTS))
+
+
+def test_the_example_is_two_files_for_a_modality_and_two_for_an_answer() -> None:
+    touched = sorted(path.relative_to(PARTS).as_posix() for path in PARTS.rglob("*.py"))
+    assert touched == ["columns/count.py", "columns/series.py", "encoders/series.py", "heads/count.py"]
+
+
+def test_a_new_modality_goes_the_whole_way_with_two_files(tmp_path: Path) -> None:
+    digits = load_digits()
+    rows = [
+        {"curve": pixels[: 64 - index % 3].tolist(), "digit": int(digit)}  # of three lengths
+        for index, (pixels, digit) in enumerate(zip(digits.data[:500], digits.target[:500], strict=True))
+    ]
+    (tmp_path / "curves.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    spec = {
+        "data": str(tmp_path / "curves.jsonl"),
+        "inputs": {"curve": "series"},
+        "output": {"digit": "label"},
+        "fusion": "attention",
+        "train": {"epochs": 6, "learning_rate": 0.005},
+        "gates": {"accuracy": ">= 0.5"},
+    }
+    release = launch(spec, runs=tmp_path / "runs")
+    assert release.released, release.manifest.why
+    model = runtime.load(release.folder)
+    assert len(model.predict([{"curve": rows[0]["curve"]}, {"curve": "nothing"}]).rows()) == 2
+
+
+def test_a_new_kind_of_answer_goes_the_whole_way_with_two_files(tmp_path: Path) -> None:
+    found = load_diabetes(scaled=False)
+    header = [*found.feature_names, "progression"]
+    lines = [[*map(float, cells), int(answer)] for cells, answer in zip(found.data, found.target, strict=True)]
+    (tmp_path / "patients.csv").write_text("\n".join(",".join(map(str, line)) for line in [header, *lines]))
+    spec = {
+        "data": str(tmp_path / "patients.csv"),
+        "output": {"progression": "count"},
+        "train": {"epochs": 30},
+        "gates": {"r2": ">= 0.2", "mae": "<= 70"},
+    }
+    release = launch(spec, runs=tmp_path / "runs")
+    assert release.released, release.manifest.why
+    assert all(count >= 0 for count in runtime.load(release.folder).predict([{"bmi": 30.0}]).answers["progression"])
