@@ -1,0 +1,186 @@
+"""From a cell to the content of a file: paths, bytes, what Hugging Face keeps in parquet, data: URIs, base64."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import io
+import os
+import stat
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+import numpy as np
+
+from trimtab.columns import parse
+
+_URI = "data:"
+_LEAST_BASE64 = 64  # characters; what is shorter is a file's name, for no picture or sound is so small
+_LONGEST_PATH = 4096  # characters
+_SHOWN = 80  # characters of a name in a message
+_THREADS = min(8, os.cpu_count() or 1)
+_FEW = 4  # values that are not worth a thread
+_PARTS = 8  # that each thread gets: many, so that none waits long for the last one
+
+Stream = io.BytesIO | io.BufferedReader
+Result = TypeVar("Result")
+
+
+class Unreadable(ValueError):
+    """Why a value cannot be read; the reason that stands beside a rejected row."""
+
+
+def opened(value: Any) -> Stream:
+    """The content that a cell stands for, to be closed by the caller. Raises Unreadable with the reason."""
+    if isinstance(value, Mapping):
+        return opened(_held(value))
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return _filled(bytes(value))
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if not isinstance(value, str):
+        raise Unreadable(f"found a value of type {type(value).__name__}, not a file's name, bytes or base64")
+    if value.startswith(_URI):
+        return _filled(_from_uri(value))
+    if len(value) >= _LEAST_BASE64 and not _exists(value) and (content := _from_base64(value)):
+        return io.BytesIO(content)
+    return _file(value)
+
+
+def _held(value: Mapping[str, Any]) -> Any:
+    """What `{"bytes": ..., "path": ...}` stands for; the path counts where there are no bytes."""
+    found = value.get("bytes") if value.get("bytes") is not None else value.get("path")
+    if found is None or isinstance(found, Mapping):
+        raise Unreadable("no value: neither bytes nor path")
+    return found
+
+
+def _filled(content: bytes) -> Stream:
+    if not content:
+        raise Unreadable("an empty file")
+    return io.BytesIO(content)
+
+
+def _from_uri(text: str) -> bytes:
+    head, comma, body = text.partition(",")
+    content = _from_base64(body) if comma and head.endswith(";base64") else None
+    if content is None:
+        raise Unreadable("a data: URI whose content is not base64")
+    return content
+
+
+def _from_base64(text: str) -> bytes | None:
+    """The bytes; None for text that is not base64. White space and missing padding are forgiven."""
+    compact = "".join(text.split())
+    try:
+        return base64.b64decode(compact + "=" * (-len(compact) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _exists(name: str) -> bool:
+    return len(name) <= _LONGEST_PATH and os.path.exists(name)  # False for a name with a zero byte
+
+
+def _file(name: str) -> Stream:
+    """An ordinary file, opened; devices and pipes, which might never end, are refused."""
+    if len(name) > _LONGEST_PATH or "\0" in name or _unwritable(name):
+        raise Unreadable(f"no such file: {name[:_SHOWN]!r}")
+    try:
+        found = os.stat(name)
+        if stat.S_ISDIR(found.st_mode):
+            raise Unreadable(f"{name}: is a folder")
+        if not stat.S_ISREG(found.st_mode):
+            raise Unreadable(f"{name}: is not an ordinary file")
+        if not found.st_size:
+            raise Unreadable(f"{name}: an empty file")
+        return open(name, "rb")
+    except FileNotFoundError:
+        raise Unreadable(f"no such file: {name[:_SHOWN]}") from None
+    except OSError as error:
+        raise Unreadable(f"{name[:_SHOWN]}: cannot be opened ({error.strerror})") from None
+
+
+def _unwritable(name: str) -> bool:
+    """Whether it holds half of a surrogate pair, as JSON may; those of `os.fsdecode` are names of files."""
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def names_a_file(value: Any) -> bool:
+    """Whether reading the value opens a file of this machine: what a server should not do for a stranger."""
+    if isinstance(value, Mapping):
+        return value.get("bytes") is None and names_a_file(value.get("path"))
+    if not isinstance(value, str) or value.startswith(_URI):
+        return isinstance(value, os.PathLike)
+    return len(value) < _LEAST_BASE64 or _exists(value) or _from_base64(value) is None
+
+
+def located(value: Any, folder: Path) -> Any:
+    """The value, as it stands in a file of `folder`: a relative path of a file there becomes an absolute one."""
+    if isinstance(value, Mapping) and value.get("bytes") is None and value.get("path") is not None:
+        return {**value, "path": located(value["path"], folder)}
+    if not isinstance(value, str) or parse.is_missing(value) or value.startswith(_URI):
+        return value
+    if len(value) > _LONGEST_PATH or os.path.isabs(value) or not _exists(os.path.join(folder, value)):
+        return value
+    return os.path.abspath(os.path.join(folder, value))
+
+
+def digest(value: Any) -> str:
+    """BLAKE2b of the content, 32 hexadecimal digits; "" when there is none, or none that can be read.
+
+    An array counts with its shape and type; other names, or base64 instead of a file, change nothing.
+    """
+    if parse.is_missing(value):
+        return ""
+    if isinstance(value, np.ndarray):
+        head = f"{value.dtype.str}{value.shape}".encode()
+        return hashlib.blake2b(head + np.ascontiguousarray(value).tobytes(), digest_size=16).hexdigest()
+    try:
+        with opened(value) as stream:
+            return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    except (Unreadable, OSError):
+        return ""
+
+
+def uri(media_type: str, content: bytes) -> str:
+    """The content as a data: URI."""
+    return f"{_URI}{media_type};base64,{base64.b64encode(content).decode()}"
+
+
+def cut_off(stream: BinaryIO) -> str | None:
+    """Why a RIFF file (wav, WebP) is not whole: its header says how long it is. The stream is rewound.
+
+    A program that writes to a pipe leaves the length at 0 or at its largest value, which says nothing.
+    """
+    head = stream.read(8)
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(0)
+    said = 8 + int.from_bytes(head[4:8], "little")
+    if head[:4] != b"RIFF" or said >= 0x7FFF_F000 or said <= size + 1:  # an odd chunk's last byte is often left out
+        return None
+    return f"truncated: {size:,} of {said:,} bytes"
+
+
+def spread(values: Sequence[Any], most: int) -> list[Any]:
+    """At most `most` of the values that are there, evenly spread."""
+    present = [value for value in values if not parse.is_missing(value)]
+    return present[:: -(-len(present) // most)] if present else []
+
+
+def each(function: Callable[[Any], Result], values: Sequence[Any]) -> list[Result]:
+    """`function` of each value, in order, by a few threads: decoders work outside of Python's lock."""
+    if len(values) < _FEW or _THREADS == 1:
+        return [function(value) for value in values]
+    size = -(-len(values) // (_PARTS * _THREADS))
+    parts = [values[start : start + size] for start in range(0, len(values), size)]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return list(chain.from_iterable(pool.map(lambda part: [function(value) for value in part], parts)))

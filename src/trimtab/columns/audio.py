@@ -1,0 +1,435 @@
+"""Sound becomes log-mel frames.
+
+Read, by content and not by ending, is what libsndfile reads: WAV, FLAC, Ogg, MP3, AIFF and others. Channels are
+averaged, the rate is changed by soxr, and of a clip that is too long the start is kept, so that only as much is read
+as is used.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar, Self
+
+import numpy as np
+import soundfile
+import soxr
+from pydantic import Field
+
+from trimtab.columns import Encoded, InputColumn, Ragged, _files, _options, _state, parse, ragged
+from trimtab.columns._files import Unreadable
+from trimtab.errors import problem
+
+WINDOW = 0.025  # seconds
+HOP = 0.010  # seconds between the starts of two frames
+LOWEST = 20.0  # Hz: the lower edge of the first mel band
+FLOOR = 1e-6  # of a band's power: about 50 dB below a quiet voice, above the noise of 16-bit samples
+
+_MOST_RATE = 16_000  # Hz, by default
+_MOST_SECONDS = 30.0  # by default
+_LEAST_RATE, _HIGHEST_RATE = 1_000, 768_000  # Hz, of a file
+_MOST_CHANNELS = 32
+_LOUDEST = 32_768.0  # samples beyond it are cut: full scale is 1, and some programs write 16-bit numbers as floats
+_LONGEST = 600.0  # seconds of a file that are ever read
+_MARGIN = 0.1  # seconds read beyond what is kept, which the resampling filter looks at
+_SILENCE = 0.01  # of a clip's loudest sample (-40 dB)
+_FIT_ROWS = 2_000
+_LEAST_STD = 0.1  # a band without any sound in training is not blown up
+_BLOCK = 65_536  # samples
+_UNKNOWN = 1 << 48  # samples or more, of a file written to a pipe
+
+
+class Options(_options.Options):
+    """What may be set on an audio column."""
+
+    rate: int | None = Field(
+        None,
+        ge=_LEAST_RATE,
+        le=48_000,
+        description="Samples per second, 1,000 to 48,000. Default: the training clips' commonest rate, at most 16,000.",
+    )
+    seconds: float | None = Field(
+        None,
+        gt=0,
+        le=_LONGEST,
+        description="Seconds kept of each clip, from its start, up to 600. Default: 99.5% of the training clips are "
+        "kept whole, at most 30 seconds.",
+    )
+    mels: int | None = Field(None, ge=8, le=256, description="Mel bands, 8 to 256. Default: 64, or 40 below 16,000 Hz.")
+    trim: bool = Field(False, description="Whether silence (below -40 dB of the clip's peak) is cut from both ends.")
+
+
+@dataclass(frozen=True)
+class AudioColumn(InputColumn):
+    """Log-mel frames; tensors `<key>_frames`, (rows, frames, mels) float32, and `<key>_mask`, (rows, frames) int64.
+
+    A frame every 10 ms, of 25 ms under a Hann window; padded frames are zeros, which is what a mean frame is.
+    """
+
+    type: ClassVar[str] = "audio"
+    imputes: ClassVar[bool] = False
+    from_files: ClassVar[bool] = True
+    padded: ClassVar[tuple[tuple[str, ...], ...]] = (("frames", "mask"),)
+    name: str
+    key: str
+    rate: int  # Hz
+    seconds: float  # of a clip that are kept
+    mels: int
+    trim: bool
+    mean: tuple[float, ...]  # (mels,), of the logarithms in training
+    std: tuple[float, ...]
+
+    @classmethod
+    def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:
+        """See `Column.fit`; looks at a spread sample of at most 2,000 clips.
+
+        Raises TrimtabError when none of them can be read.
+        """
+        chosen = _options.check(Options, name, cls.type, options)
+        sample = _files.spread(values, _FIT_ROWS)
+        clips = _clips(name, sample)
+        rate = chosen.rate or min(_MOST_RATE, _commonest([clip.rate for clip in clips if clip.rate]))
+        mels = chosen.mels or (64 if rate >= 16_000 else 40)
+        seconds = chosen.seconds or _covering([clip.samples / (clip.rate or rate) for clip in clips])
+        plain = cls(name, key, rate, seconds, mels, chosen.trim, (0.0,) * mels, (1.0,) * mels)
+        frames = plain.encode(sample).values.astype(np.float64)
+        std = np.maximum(frames.std(axis=0), _LEAST_STD)
+        return replace(plain, mean=tuple(frames.mean(axis=0).tolist()), std=tuple(std.tolist()))
+
+    @classmethod
+    def refuses(cls, value: Any) -> str | None:
+        """Why the sound cannot be decoded to its end; None when it can, or when there is no value."""
+        if parse.is_missing(value):
+            return None
+        try:
+            if isinstance(value, np.ndarray) or _is_decoded(value):
+                _samples(value, None, _LONGEST)
+            else:
+                _check(value)
+        except Unreadable as reason:
+            return str(reason)
+        return None
+
+    @classmethod
+    def digest(cls, value: Any) -> str:
+        """See `_files.digest`."""
+        return _files.digest(value["array"] if _is_decoded(value) else value)
+
+    @classmethod
+    def located(cls, value: Any, folder: Path) -> Any:
+        """See `_files.located`."""
+        return _files.located(value, folder)
+
+    def portable(self, value: Any) -> str | None:
+        """The samples that the frames are made of, as a data: URI of a mono WAV; None for what cannot be read."""
+        try:
+            return _files.uri("audio/wav", _wav(self._waveform(value), self.rate))
+        except Unreadable:
+            return None
+
+    @property
+    def window(self) -> int:
+        """Samples of a frame."""
+        return round(WINDOW * self.rate)
+
+    @property
+    def hop(self) -> int:
+        """Samples between the starts of two frames."""
+        return round(HOP * self.rate)
+
+    @cached_property
+    def _shape(self) -> np.ndarray:
+        """The periodic Hann window, (window,) float32."""
+        return np.asarray(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(self.window) / self.window), np.float32)
+
+    @cached_property
+    def _filters(self) -> np.ndarray:
+        """(bins, mels) float32; the Fourier transform is as long as it must be for no band to be empty."""
+        return mel_filters(self.rate, fourier_length(self.rate, self.mels), self.mels).astype(np.float32)
+
+    def waveform(self, value: Any) -> np.ndarray:
+        """The samples of a value, (samples,) float32 at `rate`, full scale 1: mono, trimmed and cut.
+
+        What cannot be read is silence, of the length of one frame.
+        """
+        try:
+            return self._waveform(value)
+        except Unreadable:
+            return np.zeros(self.window, np.float32)
+
+    def _waveform(self, value: Any) -> np.ndarray:
+        if parse.is_missing(value):
+            raise Unreadable("no value")
+        needed = _LONGEST if self.trim else self.seconds + _MARGIN
+        samples = _samples(value, self.rate, needed)
+        most = max(1, round(self.seconds * self.rate))
+        return _trimmed(_trimmed(samples)[:most]) if self.trim else samples[:most]
+
+    def features(self, waveform: np.ndarray) -> np.ndarray:
+        """Samples at `rate`, full scale 1, (samples,) -> normalised log-mel frames, (frames, mels) float32.
+
+        The last frame is filled up with zeros; there is at least one.
+        """
+        count = 1 + max(0, -(-(len(waveform) - self.window) // self.hop))
+        padded = np.zeros((count - 1) * self.hop + self.window, np.float32)
+        padded[: len(waveform)] = waveform
+        frames = np.lib.stride_tricks.sliding_window_view(padded, self.window)[:: self.hop]
+        spectrum = np.fft.rfft(frames * self._shape, 2 * (len(self._filters) - 1), axis=1)
+        power = spectrum.real**2 + spectrum.imag**2
+        logarithms = np.log(np.maximum(power.astype(np.float32) @ self._filters, np.float32(FLOOR)))
+        return np.asarray((logarithms - np.array(self.mean, np.float32)) / np.array(self.std, np.float32), np.float32)
+
+    def encode(self, values: Sequence[Any]) -> Ragged:
+        """The frames of each row, at least one: values (all frames, mels) float32."""
+        rows = _files.each(lambda value: self.features(self.waveform(value)), values)
+        return ragged(rows, np.empty((0, self.mels), np.float32))
+
+    def steps(self, encoded: Encoded) -> np.ndarray:
+        """Frames of each row, (rows,)."""
+        return _ragged(encoded).lengths
+
+    def batch(self, encoded: Encoded, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Frames and mask of the given rows, padded with zeros to the longest of them."""
+        found = _ragged(encoded)
+        lengths = found.lengths[rows]
+        mask = np.arange(int(lengths.max(initial=1))) < lengths[:, None]
+        frames = np.zeros((*mask.shape, self.mels), np.float32)
+        for place, row in enumerate(rows):
+            frames[place, : lengths[place]] = found[row]
+        return {f"{self.key}_frames": frames, f"{self.key}_mask": mask.astype(np.int64)}
+
+    def save(self, folder: Path) -> None:
+        """Write `<key>.json`."""
+        fields = {"rate": self.rate, "seconds": self.seconds, "mels": self.mels, "trim": self.trim}
+        _state.write(folder, self, {**fields, "mean": self.mean, "std": self.std})
+
+    @classmethod
+    def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:
+        """The column that `save` wrote."""
+        mean, std = tuple(state["mean"]), tuple(state["std"])
+        kept = (state["rate"], state["seconds"], state["mels"], state["trim"])
+        return cls(state["name"], state["key"], *kept, mean, std)
+
+
+# ----------------------------------------------------------------------------------------------------- mel bands
+
+
+def mel(frequency: float | np.ndarray) -> np.ndarray:
+    """Hz -> mel, by the formula of O'Shaughnessy 1987 that HTK uses: 2595 log10(1 + f / 700)."""
+    return np.asarray(2595.0 * np.log10(1.0 + np.asarray(frequency, np.float64) / 700.0))
+
+
+def hertz(mels: float | np.ndarray) -> np.ndarray:
+    """Mel -> Hz."""
+    return np.asarray(700.0 * (10.0 ** (np.asarray(mels, np.float64) / 2595.0) - 1.0))
+
+
+def mel_filters(rate: int, length: int, mels: int) -> np.ndarray:
+    """Triangles of height 1, evenly spread on the mel scale from 20 Hz to half the rate: (length / 2 + 1, mels).
+
+    Each rises from the middle of the one before and falls to the middle of the next (Davis and Mermelstein 1980,
+    doi:10.1109/TASSP.1980.1163420).
+    """
+    bins = np.arange(length // 2 + 1) * rate / length
+    corners = hertz(np.linspace(mel(LOWEST), mel(rate / 2), mels + 2))
+    low, middle, high = corners[:-2], corners[1:-1], corners[2:]
+    rising = (bins[:, None] - low) / (middle - low)
+    falling = (high - bins[:, None]) / (high - middle)
+    return np.asarray(np.maximum(0.0, np.minimum(rising, falling)))
+
+
+def fourier_length(rate: int, mels: int) -> int:
+    """The power of two that holds a window and is long enough for every mel band to hold a frequency."""
+    length = 1 << (round(WINDOW * rate) - 1).bit_length()
+    while not mel_filters(rate, length, mels).any(axis=0).all():
+        length *= 2
+    return length
+
+
+# ----------------------------------------------------------------------------------------------- what fit looks at
+
+
+@dataclass(frozen=True)
+class _Clip:
+    """A clip by its header."""
+
+    rate: int  # 0 for samples from Python, which have that of the column
+    samples: int
+
+
+def _clips(name: str, sample: Sequence[Any]) -> list[_Clip]:
+    found = _files.each(_clip_or_reason, sample)
+    clips = [clip for clip in found if isinstance(clip, _Clip)]
+    if not clips:
+        said = f"none of {len(sample):,} clips can be read; the first: {found[0]}" if sample else "no value"
+        raise problem(f"column {name!r} (audio)", f"training rows: {said}", "sounds: WAV, FLAC, Ogg, MP3, AIFF")
+    return clips
+
+
+def _clip_or_reason(value: Any) -> _Clip | str:
+    try:
+        if isinstance(value, np.ndarray):
+            return _Clip(0, len(_mono(value)))
+        if _is_decoded(value):
+            samples, rate = _taken_apart(value)
+            return _Clip(rate, len(samples))
+        with _files.opened(value) as stream, _open(stream) as sound:
+            return _Clip(sound.samplerate, _promised(sound, _LONGEST))
+    except Unreadable as reason:
+        return str(reason)
+
+
+def _commonest(rates: Sequence[int]) -> int:
+    """The commonest rate, the lower one of two that are as common; 16,000 when no clip has a rate of its own."""
+    counts = Counter(rates)
+    return min(counts, key=lambda rate: (-counts[rate], rate), default=_MOST_RATE)
+
+
+def _covering(seconds: Sequence[float]) -> float:
+    """The 99.5% quantile, rounded up to 10 ms, at most 30 seconds."""
+    covering = float(np.quantile(seconds, 0.995, method="higher"))
+    return min(_MOST_SECONDS, max(WINDOW, math.ceil(covering * 100 - 1e-9) / 100))
+
+
+# ----------------------------------------------------------------------------------------------- bytes to samples
+
+
+def _is_decoded(value: Any) -> bool:
+    """Whether it is sound as Hugging Face datasets decode it: `{"array": ..., "sampling_rate": ...}`."""
+    return isinstance(value, Mapping) and "array" in value and "sampling_rate" in value
+
+
+def _taken_apart(value: Mapping[str, Any]) -> tuple[np.ndarray, int]:
+    """Mono samples and rate of what `_is_decoded` knows. Raises Unreadable."""
+    try:
+        return _mono(np.asarray(value["array"])), _plausible(int(value["sampling_rate"]))
+    except (TypeError, OverflowError):
+        raise Unreadable(f"a sampling rate of {value['sampling_rate']!r}") from None
+    except ValueError as error:
+        raise Unreadable(str(error)) from None
+
+
+def _samples(value: Any, rate: int | None, seconds: float) -> np.ndarray:
+    """The first seconds, mono, at `rate` (None: the file's own): (samples,) float32. Raises Unreadable."""
+    try:
+        found, own = _decoded(value, seconds)
+        found = np.clip(np.nan_to_num(found, posinf=0, neginf=0), -_LOUDEST, _LOUDEST)
+        if own and rate and own != rate:
+            found = soxr.resample(found, own, rate, "HQ")
+    except Unreadable:
+        raise
+    except Exception as error:  # decoders of damaged files raise nearly anything
+        raise Unreadable(f"damaged or not supported ({error})") from None
+    if not len(found):
+        raise Unreadable("no samples")
+    return np.asarray(found, np.float32)
+
+
+def _decoded(value: Any, seconds: float) -> tuple[np.ndarray, int]:
+    """Mono samples and their rate, 0 for samples from Python, which have that of the column."""
+    if isinstance(value, np.ndarray):
+        return _mono(value), 0
+    if _is_decoded(value):
+        return _taken_apart(value)
+    with _files.opened(value) as stream, _open(stream) as sound:
+        found = sound.read(math.ceil(seconds * sound.samplerate), dtype="float32", always_2d=True)
+        _check_length(len(found), sound, seconds)
+        return _mono(found), sound.samplerate
+
+
+def _mono(samples: np.ndarray) -> np.ndarray:
+    """(samples,) or (samples, channels), float or integers of any width -> (samples,) float32. Raises Unreadable."""
+    if samples.ndim not in (1, 2) or samples.dtype.kind not in "iuf" or samples.shape[1:] > (_MOST_CHANNELS,):
+        allowed = "(samples,) or (samples, channels), float or int16"
+        raise Unreadable(f"an array of shape {samples.shape} and type {samples.dtype}; allowed: {allowed}")
+    if not samples.size:
+        raise Unreadable("no samples")
+    if samples.dtype.kind in "iu":
+        info = np.iinfo(samples.dtype)
+        middle = 0.0 if samples.dtype.kind == "i" else (info.max + 1) / 2
+        samples = (samples - middle) / (info.max + 1 - middle)
+    mono = samples if samples.ndim == 1 else samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
+    return mono.astype(np.float32)
+
+
+def _open(stream: BinaryIO) -> soundfile.SoundFile:
+    """The sound with its header read. Raises Unreadable."""
+    if reason := _files.cut_off(stream):
+        raise Unreadable(reason)
+    try:
+        sound = soundfile.SoundFile(stream)
+    except Exception as error:  # LibsndfileError; TypeError for a format that does not say its rate
+        raise Unreadable(f"not a sound, or a damaged one ({str(error).rpartition(': ')[2]})") from None
+    _plausible(sound.samplerate)
+    if sound.channels > _MOST_CHANNELS:
+        raise Unreadable(f"{sound.channels} channels: more than {_MOST_CHANNELS}")
+    return sound
+
+
+def _plausible(rate: int) -> int:
+    if not _LEAST_RATE <= rate <= _HIGHEST_RATE:
+        raise Unreadable(f"{rate:,} samples per second; allowed: {_LEAST_RATE:,} to {_HIGHEST_RATE:,}")
+    return rate
+
+
+def _check(value: Any) -> None:
+    """Decode a file to its end, or for ten minutes. Raises Unreadable."""
+    try:
+        with _files.opened(value) as stream, _open(stream) as sound:
+            most = math.ceil(_LONGEST * sound.samplerate)
+            found = sum(map(len, sound.blocks(_BLOCK, frames=most, dtype="float32")))
+            _check_length(found, sound, _LONGEST)
+    except Unreadable:
+        raise
+    except Exception as error:  # decoders of damaged files raise nearly anything
+        raise Unreadable(f"damaged ({error})") from None
+
+
+def _check_length(found: int, sound: soundfile.SoundFile, seconds: float) -> None:
+    """Whether so many samples are all that there should be in the first seconds. Raises Unreadable."""
+    if not found:
+        raise Unreadable("no samples")
+    if sound.frames < _UNKNOWN and found < _promised(sound, seconds):
+        raise Unreadable(f"truncated: {found:,} of {sound.frames:,} samples")
+
+
+def _promised(sound: soundfile.SoundFile, seconds: float) -> int:
+    """How many samples the first seconds hold by the header, which may leave open where the sound ends."""
+    return int(min(sound.frames, math.ceil(seconds * sound.samplerate)))
+
+
+def _trimmed(samples: np.ndarray) -> np.ndarray:
+    """Without what is quieter than -40 dB of the peak, at both ends; all of it when there is only silence.
+
+    Trimming twice changes nothing, so that what `portable` wrote is the same again.
+    """
+    loudness = np.abs(samples)
+    loud = np.flatnonzero(loudness > _SILENCE * loudness.max(initial=0.0))
+    return samples[loud[0] : loud[-1] + 1] if len(loud) else samples
+
+
+# https://www.mmsp.ece.mcgill.ca/Documents/AudioFormats/WAVE/WAVE.html; written here, for libsndfile puts the time into
+# files of floats, and equal rows must give equal bytes.
+_PCM, _FLOAT = 1, 3
+
+
+def _wav(samples: np.ndarray, rate: int) -> bytes:
+    """A mono WAV that holds exactly these float32 samples: 16-bit integers when they all are such, else floats."""
+    scaled = samples * np.float32(32_768)
+    whole = bool((scaled == np.rint(scaled)).all() and (scaled >= -32_768).all() and (scaled <= 32_767).all())
+    body = scaled.astype("<i2").tobytes() if whole else samples.astype("<f4").tobytes()
+    size = 2 if whole else 4
+    layout = struct.pack("<4sIHHIIHH", b"fmt ", 16, _PCM if whole else _FLOAT, 1, rate, rate * size, size, 8 * size)
+    fact = b"" if whole else struct.pack("<4sII", b"fact", 4, len(samples))
+    content = b"WAVE" + layout + fact + struct.pack("<4sI", b"data", len(body)) + body
+    return struct.pack("<4sI", b"RIFF", len(content)) + content
+
+
+def _ragged(encoded: Encoded) -> Ragged:
+    assert isinstance(encoded, Ragged)
+    return encoded

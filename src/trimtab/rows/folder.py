@@ -1,0 +1,165 @@
+"""A folder of class folders: each picture or sound in it is a row, and its folder's name is its label.
+
+`photos/ants/1.jpg` becomes `{"image": "photos/ants/1.jpg", "label": "ants"}`. Where the top folders are called train,
+valid (val, dev) or test, class folders are expected in each of them and every row says its split.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from trimtab.errors import TrimtabError, problem
+from trimtab.rows import Note, Reject, Rejected, Row
+
+IMAGE_ENDINGS = (
+    ".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".avif", ".jp2", ".ppm", ".pgm", ".pnm",
+)  # fmt: skip
+AUDIO_ENDINGS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff")
+_COLUMNS = {
+    ending: column for column, endings in (("image", IMAGE_ENDINGS), ("audio", AUDIO_ENDINGS)) for ending in endings
+}
+
+# What a split is called; the same words mark splits in a table (data.infer), and a test holds the two together.
+SPLIT_NAMES = frozenset(
+    {"train", "training", "valid", "validation", "val", "dev", "eval", "test", "testing", "holdout"}
+)
+_LEFT_BY_PROGRAMS = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
+_EXPECTED = "a folder with a folder of pictures (or of sounds) for each class, or a file of rows"
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file of the folder: its path from there, and what the folders above it say."""
+
+    parts: tuple[str, ...]
+    split: str | None  # the name of the split's folder, where there are such
+    label: str | None  # None when it lies in no class folder
+
+    @property
+    def column(self) -> str | None:
+        """image, audio, or None for another kind of file."""
+        return _COLUMNS.get(os.path.splitext(self.parts[-1])[1].lower())
+
+
+def read(folder: Path, reject: Reject, note: Note) -> tuple[tuple[str, ...], Iterator[Row]]:
+    """The columns, and a row for each picture or sound, sorted by path; a row's line is the file's number.
+
+    Hidden files are passed over, other kinds of files are set aside. Raises TrimtabError for a folder without class
+    folders, and for one that holds both pictures and sounds.
+    """
+    paths = [Path(found).relative_to(folder).parts for found in _walk(folder)]
+    splits = _splits(folder, paths)
+    files = [_placed(parts, splits) for parts in paths]
+    column = _column(folder, files)
+    for empty in _empty_folders(folder, splits, files):
+        note(f"{folder / empty}: no {column} in it: the class {empty.name!r} has no rows there")
+    names = (column, "label", *(("split",) if splits else ()))
+    return names, _rows(folder, files, column, reject)
+
+
+def _walk(folder: Path) -> list[str]:
+    """Every file below a folder, sorted by its parts; hidden ones and what programs leave behind are passed over."""
+    found: list[str] = []
+    for place, below, files in os.walk(folder, onerror=_raise):
+        below[:] = sorted(name for name in below if not _hidden(name))
+        found += [os.path.join(place, name) for name in files if not _hidden(name)]
+    return sorted(found, key=lambda path: Path(path).parts)
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _LEFT_BY_PROGRAMS
+
+
+def _folders(folder: Path) -> list[str]:
+    """The names of the folders in a folder, hidden ones left out, sorted."""
+    return sorted(child.name for child in folder.iterdir() if child.is_dir() and not _hidden(child.name))
+
+
+def _splits(folder: Path, paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """The folders that are splits: all top folders, when all are called so.
+
+    Raises TrimtabError when only some of them hold class folders as splits do, and when none does.
+    """
+    top = _folders(folder)
+    named = [name for name in top if name.casefold() in SPLIT_NAMES]
+    nested = any(len(parts) > 2 and parts[0] in named for parts in paths)
+    if named == top and named and not nested:
+        raise problem(str(folder), f"no class folders in the splits {', '.join(named)}", _EXPECTED)
+    if not named or not nested:
+        return ()
+    if len(named) < len(top):
+        other = next(name for name in top if name not in named)
+        raise problem(
+            str(folder), f"holds the splits {', '.join(named)} and beside them {other!r}", "splits or classes"
+        )
+    return tuple(named)
+
+
+def _placed(parts: tuple[str, ...], splits: tuple[str, ...]) -> _File:
+    depth = 1 if splits else 0  # of the class folder
+    split = parts[0] if splits and len(parts) > 1 else None
+    return _File(parts, split, parts[depth] if len(parts) > depth + 1 else None)
+
+
+def _column(folder: Path, files: Sequence[_File]) -> str:
+    """image or audio, whichever the class folders hold. Raises TrimtabError for neither and for both."""
+    counts = Counter(file.column for file in files if file.column and file.label is not None)
+    if not counts:
+        raise not_classes(folder, files)
+    if len(counts) > 1:
+        found = " and ".join(f"{counts[column]:,} {column} files" for column in sorted(counts))
+        raise problem(str(folder), f"holds {found}", "one kind in one folder")
+    return next(iter(counts))
+
+
+def not_classes(folder: Path, files: Sequence[_File]) -> TrimtabError:
+    """A folder is named as data whose files have no classes."""
+    usable = sum(file.column is not None for file in files)
+    beside = f" with {usable:,} pictures or sounds in no class folder" if usable else " without pictures or sounds"
+    tables = f"name the files, such as {folder / '*.csv'}" if files and not usable else ""
+    return problem(str(folder), f"is a folder{beside}", _EXPECTED, tables)
+
+
+def _empty_folders(folder: Path, splits: tuple[str, ...], files: Sequence[_File]) -> list[Path]:
+    """Class folders without a usable file, from the folder on."""
+    filled = {(file.split, file.label) for file in files if file.column}
+    roots: Sequence[str | None] = splits or (None,)
+    return [
+        Path(split or "", name)
+        for split in roots
+        for name in _folders(folder / (split or ""))
+        if (split, name) not in filled
+    ]
+
+
+def _rows(folder: Path, files: Sequence[_File], column: str, reject: Reject) -> Iterator[Row]:
+    for number, file in enumerate(files, 1):
+        path = str(folder.joinpath(*file.parts))
+        reason = next((said for wrong, said in _FAULTS if wrong(file)), None)
+        if reason:
+            shown = path.encode("utf-8", "backslashreplace").decode()
+            reject(Rejected(str(folder), number, reason, shown))
+            continue
+        split = {"split": file.split} if file.split else {}
+        yield Row({column: path, "label": file.label, **split}, number)
+
+
+# What is wrong with a file -> the reason that stands beside it.
+_FAULTS: tuple[tuple[Callable[[_File], bool], str], ...] = (
+    (lambda file: file.column is None, "not a picture or sound, by its ending"),
+    (lambda file: file.label is None, "lies in no class folder"),
+    (lambda file: not _is_text("/".join(file.parts)), "its name is not UTF-8"),
+)
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name can be written; one that is no UTF-8 on the disk holds lone surrogates."""
+    return not any("\udc80" <= character <= "\udcff" for character in name)
