@@ -157,6 +157,11 @@ def _names(rows: Sequence[Mapping[str, Any]]) -> set[str]:
     return set().union(*rows)
 
 
+def gathered(inputs: Sequence[InputColumn], rows: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, list[Any]]:
+    """The inputs' raw values of some rows; the path of a file is relative to `folder`, where the rows came from."""
+    return {c.name: [c.located(row.get(c.name), folder) for row in rows] for c in inputs}
+
+
 # -------------------------------------------------------------------------------------------------------- golden
 
 

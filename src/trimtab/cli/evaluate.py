@@ -17,6 +17,7 @@ from trimtab import rows, runtime
 from trimtab.audit import quality
 from trimtab.bundle.manifest import Measured
 from trimtab.cli._view import console, print_json, result
+from trimtab.cli.predict import beside
 from trimtab.columns import Outputs, Targets, joined
 from trimtab.errors import nearest, problem
 from trimtab.rows import Rejected, Row
@@ -91,7 +92,7 @@ def _answer(model: runtime.Model, source: rows.Rows, name: str, aside: _Aside) -
     if source.names is not None:
         _check_columns(model, source.names, name)
     usable = (_usable(model, chunk, aside) for chunk in _chunks(source, model, name))
-    parts = [_answer_chunk(model, kept) for kept in usable if kept]
+    parts = [_answer_chunk(model, kept, beside(name)) for kept in usable if kept]
     if not parts:
         why = f"{aside.summary()}" if aside.count else "the file has no rows"
         raise problem(name, f"no row can be measured: {why}", f"rows with a value of {model.output.name!r}")
@@ -120,7 +121,9 @@ def _usable(model: runtime.Model, chunk: Sequence[Row], aside: _Aside) -> list[R
     """Rows whose answer can be measured; the others are counted with their reason."""
     kept = []
     for row in chunk:
-        reason = model.output.usable(model.output.gathered(row.values))
+        answer = model.output.gathered(row.values)
+        inputs = [row.values.get(column.name) for column in model.inputs]
+        reason = model.output.usable(answer) or model.output.misfit(answer, inputs)
         if reason is None:
             kept.append(row)
         else:
@@ -128,8 +131,8 @@ def _usable(model: runtime.Model, chunk: Sequence[Row], aside: _Aside) -> list[R
     return kept
 
 
-def _answer_chunk(model: runtime.Model, kept: Sequence[Row]) -> _Answered:
-    outputs = model.outputs({column.name: [row.values.get(column.name) for row in kept] for column in model.inputs})
+def _answer_chunk(model: runtime.Model, kept: Sequence[Row], folder: Path) -> _Answered:
+    outputs = model.outputs(runtime.gathered(model.inputs, [row.values for row in kept], folder))
     return _Answered(model.output.targets([model.output.gathered(row.values) for row in kept]), outputs)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -49,7 +49,7 @@ def command(
     model = runtime.load(bundle, threads)
     try:
         with _bad_rows(rejected) as bad:
-            count = _answer(model, rows.read(data, bad, note=_note), output, format, top)
+            count = _answer(model, rows.read(data, bad, note=_note), _Asked(output, format, top, beside(data)))
     except BrokenPipeError:  # whoever reads has enough; what is still buffered must not be tried again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from None
@@ -92,18 +92,34 @@ def _bad_rows(target: Path | None) -> Iterator[_BadRows]:
         yield _BadRows(sink)
 
 
-def _answer(model: runtime.Model, source: rows.Rows, output: str, format: str | None, top: int) -> int:
+@dataclass(frozen=True)
+class _Asked:
+    """Where the answers go, and how many of each row; paths in the rows are relative to `folder`."""
+
+    output: str
+    format: str | None
+    top: int
+    folder: Path
+
+
+def beside(data: str) -> Path:
+    """The folder that paths in a file of rows are relative to: the file's own; of stdin, the current one."""
+    return Path() if data == "-" or Path(data).is_dir() else Path(data).parent
+
+
+def _answer(model: runtime.Model, source: rows.Rows, asked: _Asked) -> int:
     """Read, answer and write chunk by chunk; the number of rows."""
     chunks = _chunks(source)
     first = next(chunks, [])
     names = list(dict.fromkeys([*(source.names or ()), *(name for row in first for name in row.values)]))
     if names or first:
         _say_absent(runtime.check_names(model.inputs, names))
-    answers = answer_names(model.output, names, top)
+    answers = answer_names(model.output, names, asked.top)
     count = 0
-    with rows.writer(output, format or _format(output, source.format), [*names, *answers.values()]) as sink:
+    format = asked.format or _format(asked.output, source.format)
+    with rows.writer(asked.output, format, [*names, *answers.values()]) as sink:
         for chunk in (first, *chunks) if first else ():
-            sink.write(_with_answers(model, chunk, answers, top))
+            sink.write(_with_answers(model, chunk, answers, asked))
             count += len(chunk)
     return count
 
@@ -118,6 +134,14 @@ def _chunks(source: Iterable[Row]) -> Iterator[list[Row]]:
 def _say_absent(absent: Sequence[str]) -> None:
     if absent:
         _note(f"no column {', '.join(map(repr, absent))}: counted as missing in every row")
+
+
+def _say_unreadable(model: runtime.Model, chunk: Sequence[Row], values: Mapping[str, Sequence[Any]]) -> None:
+    """Name what cannot be read, such as a damaged image: its row is answered as if the value were missing."""
+    for column in (column for column in model.inputs if column.from_files):
+        for row, value in zip(chunk, values[column.name], strict=True):
+            if reason := column.refuses(value):
+                _note(f"line {row.line}: {column.name}: {reason}; answered as if it were missing")
 
 
 def _format(output: str, of_input: str) -> str:
@@ -144,9 +168,13 @@ def _nothing(output: OutputColumn) -> Outputs:
     return ragged([], outputs) if output.per_place else outputs
 
 
-def _with_answers(model: runtime.Model, chunk: Sequence[Row], names: dict[str, str], top: int) -> list[dict[str, Any]]:
-    predictions = model.outputs({c.name: [row.values.get(c.name) for row in chunk] for c in model.inputs})
-    answers = {names[name]: values for name, values in model.output.decode(predictions, top).items()}
+def _with_answers(
+    model: runtime.Model, chunk: Sequence[Row], names: dict[str, str], asked: _Asked
+) -> list[dict[str, Any]]:
+    values = runtime.gathered(model.inputs, [row.values for row in chunk], asked.folder)
+    _say_unreadable(model, chunk, values)
+    predictions = model.outputs(values)
+    answers = {names[name]: values for name, values in model.output.decode(predictions, asked.top).items()}
     for row in chunk:
         if clash := row.values.keys() & answers.keys():
             said = f"the row has {sorted(clash)[0]!r}, which names an answer; the first rows had no such column"

@@ -16,7 +16,7 @@ from trimtab.data.table import Splits, Table
 from trimtab.data.working import Working, place, rejected_row, short
 from trimtab.errors import problem
 from trimtab.progress import Progress
-from trimtab.rows import Rejected
+from trimtab.rows import FOLDER, Rejected
 from trimtab.spec import Spec, Typed
 
 LEAST_ROWS = 10
@@ -50,6 +50,7 @@ def prepare(spec: Spec, folder: Path, progress: Progress) -> Prepared:
     rows_of = events.unfold(spec, read.load(spec.data, folder))
     spec, data = rows_of.spec, rows_of.data
     test = read.load((spec.test,), folder) if spec.test else None
+    spec, by_folder = _split_by_folder(spec, data)
     roles = settle(spec, data.table)
     if test:
         check_test(spec, test.table, roles)
@@ -61,7 +62,7 @@ def prepare(spec: Spec, folder: Path, progress: Progress) -> Prepared:
     parts = _parts(clean_rows, cut, roles)
     final = _finish(parts, roles)
     found = report.build(data, test, clean_rows, cut, final, roles)
-    automatic = [*rows_of.automatic, *roles.automatic] + (
+    automatic = [*rows_of.automatic, *by_folder, *roles.automatic] + (
         [Automatic("split", cut.how, cut.automatic)] if cut.automatic else []
     )
     report.tell(progress, automatic, found)
@@ -76,6 +77,15 @@ def prepare(spec: Spec, folder: Path, progress: Progress) -> Prepared:
         report=found,
         rejected=_in_order(final.rejected),
     )
+
+
+def _split_by_folder(spec: Spec, data: read.Loaded) -> tuple[Spec, list[Automatic]]:
+    """The spec with the split that the folders `train`, `valid` and `test` of the data say, where it asks for none."""
+    is_folder = all(file.format == FOLDER for file in data.files)
+    if not is_folder or "split" not in data.table.values or "split" in spec.model_fields_set:
+        return spec, []
+    reason = "the data's folders are called train, valid or test"
+    return spec.model_copy(update={"split": "split"}), [Automatic("split", "split", reason)]
 
 
 # -------------------------------------------------------------------------------------------------- usable rows
