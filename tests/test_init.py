@@ -125,7 +125,7 @@ def test_a_file_that_is_there_is_never_overwritten_silently(tmp_path: Path) -> N
 
 def test_all_samples_are_listed() -> None:
     told = run(sample.command)
-    assert len(samples.SAMPLES) == 5
+    assert len(samples.SAMPLES) == 13
     assert all(name in told for name in samples.SAMPLES)
 
 

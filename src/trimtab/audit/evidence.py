@@ -7,11 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from trimtab.columns import OutputColumn, Outputs, Targets, dense
+from trimtab.columns import OutputColumn, Outputs, Ragged, Targets, _lists, dense
 from trimtab.columns._statistics import CALIBRATION_BINS, calibration_bin
 from trimtab.columns.label import LabelColumn
+from trimtab.columns.labels import LabelsColumn
 from trimtab.columns.number import NumberColumn
+from trimtab.columns.numbers import NumbersColumn
+from trimtab.columns.ordinal import OrdinalColumn
 from trimtab.columns.ranking import TOP, RankingColumn, first, ranks
+from trimtab.columns.tags import TagsColumn
 
 CURVE_POINTS = 200
 CURVE_CLASSES = 12  # the most frequent classes of the rows get curves
@@ -209,9 +213,165 @@ def _rounded(values: np.ndarray) -> list[float]:
     return [_round(value) for value in values]
 
 
+# ----------------------------------------------------------------------------------------- answers of several parts
+
+
+def _of_labels(output: LabelsColumn, targets: Targets, outputs: Outputs, inputs: Rows) -> dict[str, Any]:
+    """A line for each class, curves, and the rows with the most wrong classes."""
+    truth, shares = dense(targets), output.probabilities(dense(outputs))
+    chosen = output.chosen(shares)
+    curves = []
+    for place in np.argsort(-np.nansum(truth, axis=0), kind="stable")[:CURVE_CLASSES]:
+        known = ~np.isnan(truth[:, place])
+        positive = truth[known, place] == 1
+        if 0 < positive.sum() < len(positive):
+            curves.append(_curves(output.classes[place], positive, shares[known, place]))
+    return {
+        "parts": [_class_line(output, truth[:, i], chosen[:, i], i) for i in range(output.width)],
+        "curves": curves,
+        "hardest": _hardest_sets(output.classes, truth, shares, chosen, inputs),
+    }
+
+
+def _class_line(output: LabelsColumn, truth: np.ndarray, chosen: np.ndarray, place: int) -> dict[str, Any]:
+    known = ~np.isnan(truth)
+    right, true, answered = (int(np.sum(rows & known)) for rows in ((truth == 1) & chosen, truth == 1, chosen))
+    threshold = {"threshold": _round(output.thresholds[place])}
+    return {"class": output.classes[place], "rows": int(known.sum()), **threshold, **_scores(true, answered, right)}
+
+
+def _scores(true: int, answered: int, right: int) -> dict[str, Any]:
+    """Counts, and precision, recall and F1 of them where they are defined."""
+    pairs = {"precision": (right, answered), "recall": (right, true), "f1": (2 * right, true + answered)}
+    shares = {name: _round(top / bottom) for name, (top, bottom) in pairs.items() if bottom}
+    return {"true": true, "answered": answered, "right": right, **shares}
+
+
+def _hardest_sets(
+    classes: Sequence[str], truth: np.ndarray, shares: np.ndarray, chosen: np.ndarray, inputs: Rows
+) -> list[dict[str, Any]]:
+    """The rows with the most wrong classes; of these, the surest answers first."""
+    wrong = ((truth == 1) != chosen) & ~np.isnan(truth)
+    doubt = np.where(wrong, np.abs(shares - 0.5), 0.0).sum(axis=1)
+    worst = np.lexsort((-doubt, -wrong.sum(axis=1)))[:HARDEST]
+    return [
+        {
+            "inputs": _shortened(inputs[row]),
+            "true": ", ".join(classes[i] for i in np.flatnonzero(truth[row] == 1).tolist()) or "none",
+            "predicted": ", ".join(classes[i] for i in np.flatnonzero(chosen[row]).tolist()) or "none",
+            "error": int(wrong[row].sum()),
+        }
+        for row in worst
+        if wrong[row].any()
+    ]
+
+
+def _of_numbers(output: NumbersColumn, targets: Targets, outputs: Outputs, inputs: Rows) -> dict[str, Any]:
+    """A line for each number, and the rows with the largest errors, in standard deviations."""
+    truth, found = output.in_units(dense(targets)), output.in_units(dense(outputs))
+    errors = np.nan_to_num(np.abs(dense(outputs) - dense(targets))).max(axis=1, initial=0.0)
+    worst = np.argsort(-errors, kind="stable")[:HARDEST]
+    return {
+        "parts": [_number_line(*line) for line in zip(output.parts, truth.T, found.T, strict=True)],
+        "hardest": [
+            {
+                "inputs": _shortened(inputs[row]),
+                "true": _listed(truth[row]),
+                "predicted": _listed(found[row]),
+                "error": _round(errors[row]),
+            }
+            for row in worst
+        ],
+    }
+
+
+def _number_line(name: str, truth: np.ndarray, found: np.ndarray) -> dict[str, Any]:
+    known = ~np.isnan(truth)
+    errors = found[known] - truth[known]
+    if not len(errors):
+        return {"number": name, "rows": 0}
+    figures = {
+        "mean": truth[known].mean(),
+        "std": truth[known].std(),
+        "mean error": errors.mean(),
+        "mae": np.abs(errors).mean(),
+        "rmse": np.sqrt((errors**2).mean()),
+    }
+    return {"number": name, "rows": len(errors), **{key: _round(value) for key, value in figures.items()}}
+
+
+def _listed(row: np.ndarray) -> str:
+    return ", ".join("?" if np.isnan(value) else f"{value:.4g}" for value in row)
+
+
+def _of_ordinal(output: OrdinalColumn, targets: Targets, outputs: Outputs, inputs: Rows) -> dict[str, Any]:
+    """Confusion matrix, reliability, and the answers that are the most levels away."""
+    truth, shares, chosen = dense(targets), output.probabilities(dense(outputs)), output.chosen(dense(outputs))
+    confidence = shares[np.arange(len(shares)), chosen]
+    worst = np.lexsort((-confidence, -np.abs(chosen - truth)))[:HARDEST]
+    return {
+        "confusion": {"classes": list(output.classes), "counts": _confusion(truth, chosen, len(output.classes))},
+        "reliability": {"temperature": 1.0, "bins": _reliability(confidence, chosen == truth)},
+        "hardest": [
+            {
+                "inputs": _shortened(inputs[row]),
+                "true": output.classes[truth[row]],
+                "predicted": output.classes[chosen[row]],
+                "confidence": _round(confidence[row]),
+            }
+            for row in worst
+            if chosen[row] != truth[row]
+        ],
+    }
+
+
+def _of_tags(output: TagsColumn, targets: Targets, outputs: Outputs, inputs: Rows) -> dict[str, Any]:
+    """A line for each type of span, and the sentences with the most spans that are wrong or not found."""
+    assert isinstance(targets, Ragged)
+    assert isinstance(outputs, Ragged)
+    chosen = output.chosen(outputs)
+    lines = output.per_type(targets, chosen)
+    true, found = (_span_sets(output, tags, targets.offsets) for tags in (targets.values, chosen))
+    wrong = np.array([len(a ^ b) for a, b in zip(true, found, strict=True)])
+    worst = np.argsort(-wrong, kind="stable")[:HARDEST]
+    return {
+        "parts": [{"type": one["type"], **_scores(one["true"], one["answered"], one["right"])} for one in lines],
+        "hardest": [
+            {
+                "inputs": _shortened({name: " ".join(_lists.words(value)) for name, value in inputs[row].items()}),
+                "true": _spans_text(true[row], inputs[row]),
+                "predicted": _spans_text(found[row], inputs[row]),
+                "error": int(wrong[row]),
+            }
+            for row in worst
+            if wrong[row]
+        ],
+    }
+
+
+def _span_sets(output: TagsColumn, tags: np.ndarray, offsets: np.ndarray) -> list[set[tuple[int, int, str]]]:
+    """The spans of each row: first word, the word after the last, type."""
+    spans = output.spans(tags, offsets)
+    rows = np.searchsorted(offsets, spans.start, side="right") - 1
+    found: list[set[tuple[int, int, str]]] = [set() for _ in range(len(offsets) - 1)]
+    for row, start, end, kind in zip(rows, *spans, strict=True):
+        found[row].add((int(start - offsets[row]), int(end - offsets[row]), output.types[kind]))
+    return found
+
+
+def _spans_text(spans: set[tuple[int, int, str]], row: Mapping[str, Any]) -> str:
+    (value,) = row.values()
+    words = _lists.words(value)
+    return "; ".join(f"{' '.join(words[start:end])} ({kind})" for start, end, kind in sorted(spans)) or "none"
+
+
 # Output type -> what is shown of it beside its metrics.
 _EVIDENCE: dict[str, Callable[[Any, Targets, Outputs, Rows], dict[str, Any]]] = {
     "label": _of_label,
     "number": _of_number,
+    "labels": _of_labels,
+    "numbers": _of_numbers,
+    "ordinal": _of_ordinal,
+    "tags": _of_tags,
     "ranking": _of_ranking,
 }

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -23,14 +24,18 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.multiclass import OneVsRestClassifier
 
-from trimtab.audit.quality import label_metrics, measure, number_metrics
+from trimtab.audit.quality import RESAMPLES, intervals, label_metrics, measure, number_metrics
 from trimtab.bundle.manifest import Measured
-from trimtab.columns import InputColumn, OutputColumn, Ragged, encode_rows
+from trimtab.columns import InputColumn, OutputColumn, Ragged, Statistics, _lists, encode_rows, labels, numbers, ordinal
 from trimtab.columns.category import CategoryColumn
 from trimtab.columns.history import HistoryColumn
 from trimtab.columns.label import LabelColumn
+from trimtab.columns.labels import LabelsColumn
 from trimtab.columns.number import NumberColumn
+from trimtab.columns.numbers import NumbersColumn
+from trimtab.columns.ordinal import OrdinalColumn
 from trimtab.columns.ranking import LEFT_OUT, RankingColumn
+from trimtab.columns.tags import TagsColumn
 from trimtab.data.table import Table
 
 Floor = dict[str, dict[str, Measured]]
@@ -274,7 +279,6 @@ def _spread(rows: Ragged) -> sparse.csr_array:
     return sparse.csr_array(np.stack([np.concatenate([part.mean(axis=0), part.std(axis=0)]) for part in steps]))
 
 
-# Input type -> its features for the linear rival; any other type gives its own numbers, over time where it has steps.
 # ------------------------------------------------------------------------------------------------------- rankings
 
 
@@ -342,9 +346,110 @@ def _item_knn(histories: Sequence[Sequence[int]], near: sparse.csr_array) -> np.
     return np.asarray((given @ near).toarray(), np.float32)
 
 
+# Input type -> its features for the linear rival; any other type gives its own numbers, over time where it has steps.
 _FEATURES = {"text": _tf_idf, "image": _pixels}
+# -------------------------------------------------------------------------------------- answers of several parts
+
+
+def _labels_floor(inputs: Sequence[InputColumn], train: Table, test: Table, output: LabelsColumn, seed: int) -> Floor:
+    """How often each class occurs, and one logistic regression for each class; answered from a half on."""
+    known = output.targets(train.values[output.name])
+    asked = output.targets(test.values[output.name])
+    features = _features(inputs, train, test)
+    shares = {
+        "majority": np.tile(np.nanmean(known, axis=0), (len(test), 1)),
+        f"{_prefix(inputs)}logistic regressions": np.stack(
+            [_one_class(features, column, seed) for column in known.T], axis=1
+        ),
+    }
+    return {
+        name: _intervals(labels.statistics(output.classes, asked, given, given >= 0.5), len(test), output, seed)
+        for name, given in shares.items()
+    }
+
+
+def _one_class(features: tuple[Any, Any], known: np.ndarray, seed: int) -> np.ndarray:
+    """The chance of one class in each test row, (rows,), from the training rows of which it is known."""
+    seen, unseen = features
+    rows = np.flatnonzero(~np.isnan(known))
+    truth = known[rows].astype(np.int64)
+    if len(np.unique(truth)) < 2:
+        return np.full(unseen.shape[0], float(truth.mean()) if len(truth) else 0.0)
+    return np.asarray(_logistic(_side_by_side([seen[rows]]), unseen, truth, 2, seed)[:, 1])
+
+
+def _numbers_floor(inputs: Sequence[InputColumn], train: Table, test: Table, output: NumbersColumn, seed: int) -> Floor:
+    known = output.targets(train.values[output.name])
+    asked = output.targets(test.values[output.name])
+    features = _features(inputs, train, test)
+    predictions = {
+        "mean": np.tile(np.nanmean(known, axis=0), (len(test), 1)),
+        f"{_prefix(inputs)}ridge regression": np.stack([_ridge(features, one, seed) for one in known.T], axis=1),
+    }
+    if grid := _grid(inputs, train, test):
+        predictions[grid.rival] = np.stack([_trees_of(grid, one, seed) for one in known.T], axis=1)
+    truth = output.in_units(asked)
+    return {
+        name: _intervals(numbers.statistics(output.parts, truth, output.in_units(given)), len(test), output, seed)
+        for name, given in predictions.items()
+    }
+
+
+def _trees_of(grid: _Grid, known: np.ndarray, seed: int) -> np.ndarray:
+    rows = np.flatnonzero(~np.isnan(known))
+    return _number_trees(replace(grid, seen=grid.seen[rows]), known[rows], seed)
+
+
+def _ridge(features: tuple[Any, Any], known: np.ndarray, seed: int) -> np.ndarray:
+    seen, unseen = features
+    rows = np.flatnonzero(~np.isnan(known))
+    found: np.ndarray = Ridge(alpha=_RIDGE, random_state=seed).fit(seen[rows], known[rows]).predict(unseen)
+    return found
+
+
+def _ordinal_floor(inputs: Sequence[InputColumn], train: Table, test: Table, output: OrdinalColumn, seed: int) -> Floor:
+    """Rivals that know nothing of the order of the levels, and answer the likeliest one."""
+    known = output.targets(train.values[output.name])
+    asked = output.targets(test.values[output.name])
+    levels = output.classes
+    share = np.bincount(known, minlength=len(levels)) / len(known)
+    probabilities = {
+        "most frequent level": np.tile(share, (len(test), 1)),
+        f"{_prefix(inputs)}logistic regression": _logistic(*_features(inputs, train, test), known, len(levels), seed),
+    }
+    if grid := _grid(inputs, train, test):
+        probabilities[grid.rival] = _class_trees(grid, known, len(levels), seed)
+    return {
+        name: _intervals(ordinal.statistics(levels, asked, given, given.argmax(axis=1)), len(test), output, seed)
+        for name, given in probabilities.items()
+    }
+
+
+def _tags_floor(inputs: Sequence[InputColumn], train: Table, test: Table, output: TagsColumn, seed: int) -> Floor:
+    """The most frequent tag of each word that the training rows know, O for the others."""
+    (column,) = inputs
+    counts: dict[str, Counter[int]] = {}
+    known, asked = (output.targets(table.values[output.name]) for table in (train, test))
+    seen = [word for value in train.values[column.name] for word in _lists.words(value)]
+    for word, tag in zip(seen, known.values.tolist(), strict=True):
+        counts.setdefault(word, Counter())[tag] += 1
+    best = {word: min(found, key=lambda tag: (-found[tag], tag)) for word, found in counts.items()}
+    words = (word for value in test.values[column.name] for word in _lists.words(value))
+    answers = np.array([best.get(word, 0) for word in words], np.int64)
+    given = output.answer_statistics(asked, output.valid(answers, asked.offsets))
+    return {"most frequent tag of each word": _intervals(given, len(test), output, seed)}
+
+
+def _intervals(statistics: Statistics, rows: int, output: OutputColumn, seed: int) -> dict[str, Measured]:
+    return intervals(statistics, rows, output.width, seed, RESAMPLES)
+
+
 _FLOORS: dict[str, Callable[[Sequence[InputColumn], Table, Table, Any, int], Floor]] = {
     "label": _label_floor,
     "number": _number_floor,
+    "labels": _labels_floor,
+    "numbers": _numbers_floor,
+    "ordinal": _ordinal_floor,
+    "tags": _tags_floor,
     "ranking": _ranking_floor,
 }

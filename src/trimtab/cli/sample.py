@@ -15,7 +15,9 @@ from trimtab.data import samples
 
 def command(
     name: Annotated[str | None, typer.Argument(help="Which one. Without it: the list of all.")] = None,
-    to: Annotated[Path | None, typer.Option("--to", help="The csv file to write. Default: NAME.csv")] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", help="The csv file, or the folder, to write. Default: NAME.csv, NAME")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there already.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
@@ -26,14 +28,21 @@ def command(
     if name is None:
         _list(as_json)
         return
-    target = to or Path(f"{name}.csv")
+    target = to or samples.default(name)
     count = samples.write(name, target, force)
     if as_json:
         print_json({"sample": name, "file": str(target), "rows": count})
         return
     sample = samples.SAMPLES[name]
     console.print(f"{target}: {count:,} rows; {sample.source}; licence: {sample.licence}", markup=False, soft_wrap=True)
-    console.print(f"Next: trimtab init {target} --output {sample.output}", markup=False, soft_wrap=True)
+    console.print(_next(target, sample), markup=False, soft_wrap=True)
+
+
+def _next(target: Path, sample: samples.Sample) -> str:
+    """What to do with it: let `init` look at it, or, where no look can tell what is asked for, the keys of a spec."""
+    if sample.kind is None:
+        return f"Next: trimtab init {target} --output {sample.output}"
+    return f"Next: a spec with `data: {target}` and `output: {{{sample.output}: {sample.kind}}}`"
 
 
 def _list(as_json: bool) -> None:

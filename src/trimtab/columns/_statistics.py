@@ -7,7 +7,7 @@ matrix products.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -96,8 +96,20 @@ def macro_f1(targets: np.ndarray, chosen: np.ndarray, classes: int) -> Statistic
 
 def class_auc(targets: np.ndarray, share: np.ndarray) -> Statistic:
     """Of the second class for two classes, else the mean of one class against the rest (Hanley & McNeil 1982)."""
+    return _against_the_rest(auc, targets, share)
+
+
+def class_average_precision(targets: np.ndarray, share: np.ndarray) -> Statistic:
+    """Of the second class for two classes, else the mean of one class against the rest."""
+    return _against_the_rest(average_precision, targets, share)
+
+
+def _against_the_rest(
+    measure: Callable[[np.ndarray, np.ndarray], Statistic], targets: np.ndarray, share: np.ndarray
+) -> Statistic:
+    """A measure of scores and of what is positive, for the classes that there are rows of."""
     columns = [1] if share.shape[1] == 2 else range(share.shape[1])
-    statistics = [auc(share[:, column], targets == column) for column in columns if np.any(targets == column)]
+    statistics = [measure(share[:, column], targets == column) for column in columns if np.any(targets == column)]
     if not statistics:
         return lambda weights: np.full(weights.shape[1], np.nan)
     return lambda weights: mean_of_defined(np.stack([statistic(weights) for statistic in statistics]))

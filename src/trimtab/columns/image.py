@@ -32,6 +32,7 @@ _SIZE = 224  # pixels, where training pictures differ in size or are large
 _SMALL = 64  # pixels: up to here a size that all training pictures share is kept
 _ZOOM = 256 / 224  # the usual evaluation crop: 87.5% of the short side
 _FIT_ROWS = 2_000
+_SIZE_ROWS = 200  # that tell which encoder is chosen
 _MOST_IN_MEMORY = 1 << 30  # bytes of pixels; more go to a file
 _BLOCK = 1_024  # pictures decoded before they are put where they belong
 _TURNED = frozenset({5, 6, 7, 8})  # EXIF orientations that swap width and height
@@ -117,8 +118,12 @@ class ImageColumn(InputColumn):
 
     @classmethod
     def encoder_for(cls, values: Sequence[Any]) -> tuple[str, str]:
-        """Convolutions, learned from scratch."""
-        return "cnn", "pictures, and no pretrained model is named"
+        """By the sizes of a spread sample of the pictures."""
+        sizes = (found for found in _files.each(_size_or_reason, _files.spread(values, _SIZE_ROWS)))
+        sides = [max(size) for size in sizes if not isinstance(size, str)]
+        if sides and max(sides) <= _SMALL:
+            return "cnn", f"pictures of at most {max(sides)} pixels a side: a small network, from scratch"
+        return "efficientnet_lite0", "photos: ImageNet features transfer"
 
     @classmethod
     def refuses(cls, value: Any) -> str | None:

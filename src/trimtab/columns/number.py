@@ -131,9 +131,12 @@ class NumberColumn(InputColumn, OutputColumn):
 
     def encode(self, values: Sequence[Any]) -> np.ndarray:
         """Features, (rows, features) float32. What is not a number counts as missing."""
-        found = _numbers(values, self.decimal)
-        absent = np.isnan(found)
-        filled = np.where(absent, self.fill, found)
+        return self.featured(_numbers(values, self.decimal))
+
+    def featured(self, numbers: np.ndarray) -> np.ndarray:
+        """The features of parsed numbers, (rows,) with NaN for what is missing: (rows, features) float32."""
+        absent = np.isnan(numbers)
+        filled = np.where(absent, self.fill, numbers)
         if self.low is not None:
             filled = np.clip(filled, self.low, self.high)
         parts = [((_CURVES[self.scale](self, filled) - self.center) / self.spread)[:, None]]

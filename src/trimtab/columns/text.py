@@ -1,20 +1,23 @@
-"""Text becomes token ids, by the tokenizer of the pretrained encoder that reads them."""
+"""Text becomes token ids, by the tokenizer of the pretrained encoder that reads them.
+
+Without one, a tokenizer is learnt from the training rows.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 from pydantic import Field
 from tokenizers import Encoding, Tokenizer
 
-from trimtab.columns import Encoded, InputColumn, Ragged, _options, _state, parse
+from trimtab.columns import Encoded, InputColumn, Ragged, _lists, _options, _state, _wordpieces, parse, ragged
 from trimtab.errors import problem
 
 _PAD_TOKENS = ("[PAD]", "<pad>", "<|padding|>", "<|endoftext|>")
@@ -22,23 +25,49 @@ _PAD_TOKENS = ("[PAD]", "<pad>", "<|padding|>", "<|endoftext|>")
 # would make one absurdly long value cost seconds.
 _MOST_CHARACTERS_PER_TOKEN = 64
 _FIT_ROWS = 20_000  # rows whose lengths are looked at
+_LEARN_ROWS = 100_000  # rows that a tokenizer is learnt from
+_LEAST_VOCABULARY, _VOCABULARY, _MOST_VOCABULARY = 100, 8_000, 200_000
+_MOST_CHARACTERS_PER_WORD = 512  # of a list of words: the rest of a longer one is not read
 _ENCODE_ROWS = 10_000  # rows handed to the tokenizer at a time: bounds the memory of its results
+
+Row = TypeVar("Row")
 
 
 class Options(_options.Options):
     """What may be set on a text column."""
 
-    tokenizer: str | Path = Field(description="Path of the encoder's tokenizer.json.")
+    tokenizer: str | Path | None = Field(
+        None, description="Path of the encoder's tokenizer.json. Default: one is learnt from the training rows."
+    )
+    vocabulary: int | None = Field(
+        None,
+        ge=_LEAST_VOCABULARY,
+        le=_MOST_VOCABULARY,
+        description="Most tokens that a tokenizer learns, 100 to 200,000. Default: 8,000, or as many as the rows give.",
+    )
     max_tokens: int | None = Field(
         None, ge=1, description="A whole number: tokens kept of each row, special tokens counted. Default: by the data."
     )
     limit: int = Field(512, ge=1, description="The longest input that the encoder takes.")
     pad_id: int | None = Field(None, ge=0, description="Token that fills up a batch. Default: the tokenizer's own.")
+    words: bool = Field(False, description="Whether a value is a list of words. Default: where the output is tags.")
+    follows: bool = Field(False, description="Whether it is read behind another text. Filled in for texts of one row.")
+
+
+@dataclass(frozen=True)
+class Worded(Ragged):
+    """Token ids of rows of words, and where in its row each word's first token stands: -1 for a word without any."""
+
+    words: Ragged
 
 
 @dataclass(frozen=True)
 class TextColumn(InputColumn):
-    """Token ids of a text; tensors `<key>_ids` and `<key>_mask`, both (rows, steps) int64."""
+    """Token ids of a text; tensors `<key>_ids` and `<key>_mask`, both (rows, steps) int64.
+
+    Of lists of words also `<key>_words`, the step of each word's first token, and `<key>_word_mask`, 0 for a word that
+    has none because it stands behind the cut: both (rows, words) int64.
+    """
 
     type: ClassVar[str] = "text"
     imputes: ClassVar[bool] = False
@@ -49,19 +78,27 @@ class TextColumn(InputColumn):
     pad_id: int
     definition: str = field(repr=False)  # the text of tokenizer.json, padding and truncation off
     words: bool = False  # whether a value is a list of words, each of which becomes one state
+    dropped: int = 0  # special tokens at the beginning that a text read behind another one does not have
+    opening: tuple[int, ...] = ()  # and those that it has in their place
 
     @classmethod
     def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:
         """See `Column.fit`; the default `max_tokens` covers 99.5% of the rows without cutting them."""
         chosen = _options.check(Options, name, cls.type, options)
-        tokenizer = _read_tokenizer(Path(chosen.tokenizer), name)
-        widest = cls(name, key, chosen.limit, _pad_id(tokenizer, chosen.pad_id), tokenizer)
+        tokenizer = _read_tokenizer(Path(chosen.tokenizer), name) if chosen.tokenizer else _learnt(chosen, values)
+        if chosen.tokenizer and chosen.vocabulary:
+            found = f"found {chosen.vocabulary}, but the tokenizer of a pretrained encoder is used"
+            raise problem(f"column {name!r} (text): vocabulary", found, do="leave it out")
+        if chosen.words:
+            tokenizer = _with_spaces(tokenizer)
+        opening = _opening(tokenizer) if chosen.follows else (0, ())
+        widest = cls(name, key, chosen.limit, _pad_id(tokenizer, chosen.pad_id), tokenizer, chosen.words, *opening)
         special = widest.tokenizer.num_special_tokens_to_add(is_pair=False)
         if chosen.max_tokens is not None and not special < chosen.max_tokens <= chosen.limit:
             where, allowed = f"column {name!r} (text): max_tokens", f"{special + 1} to {chosen.limit}"
             raise problem(where, f"found {chosen.max_tokens}", f"{allowed} ({special} go to special tokens)")
         most = chosen.max_tokens or _covering_length(widest, values, chosen.limit)
-        return cls(name, key, most, widest.pad_id, tokenizer)
+        return replace(widest, max_tokens=most)
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -76,17 +113,29 @@ class TextColumn(InputColumn):
         return self.tokenizer.get_vocab_size(with_added_tokens=True)
 
     def encode(self, values: Sequence[Any]) -> Ragged:
-        """Token ids of each row; a row always has at least one."""
+        """Token ids of each row; a row always has at least one. `Worded` for lists of words."""
+        if self.words:
+            return self._encode_words([_lists.words(value) for value in values])
         most = self.max_tokens * _MOST_CHARACTERS_PER_TOKEN
         texts = [_writable(parse.text(value)[:most]) for value in values]
-        starts = range(0, len(texts), _ENCODE_ROWS)
-        parts = [self._ids(self.tokenizer.encode_batch_fast(texts[start : start + _ENCODE_ROWS])) for start in starts]
-        lengths = np.concatenate([[0], *(part.lengths for part in parts)])
-        ids = np.concatenate([np.empty(0, np.int64), *(part.values for part in parts)])
-        return Ragged(ids, np.cumsum(lengths, dtype=np.int64))
+        parts = [self._ids(self.tokenizer.encode_batch_fast(part)) for part in _portions(texts)]
+        return _end_to_end(parts)
+
+    def _encode_words(self, rows: Sequence[list[str]]) -> Worded:
+        """Words behind the first `max_tokens`, of which none could be kept, are not even looked at."""
+        looked_at = [[_writable(word[:_MOST_CHARACTERS_PER_WORD]) for word in row[: self.max_tokens]] for row in rows]
+        ids, firsts = [], []
+        for part in _portions(looked_at):
+            encodings = self.tokenizer.encode_batch(part, is_pretokenized=True)
+            ids.append(self._ids(encodings))
+            firsts += [encoding.word_ids for encoding in encodings]
+        words = [_first_tokens(found, len(row)) for found, row in zip(firsts, rows, strict=True)]
+        tokens = _end_to_end(ids)
+        return Worded(tokens.values, tokens.offsets, ragged(words, np.zeros(0, np.int64)))
 
     def _ids(self, encodings: Sequence[Encoding]) -> Ragged:
-        rows = [encoding.ids or [self.pad_id] for encoding in encodings]
+        begin, opening = self.dropped, list(self.opening)
+        rows = [opening + encoding.ids[begin:] or [self.pad_id] for encoding in encodings]
         lengths = np.fromiter(map(len, rows), np.int64, len(rows))
         ids = np.fromiter(chain.from_iterable(rows), np.int64, int(lengths.sum()))
         return Ragged(ids, np.concatenate([[0], np.cumsum(lengths)]))
@@ -95,26 +144,48 @@ class TextColumn(InputColumn):
         """Tokens of each row, (rows,)."""
         return _ragged(encoded).lengths
 
+    def places(self, encoded: Encoded) -> np.ndarray:
+        """Words of each row, (rows,), where a value is a list of them; else tokens."""
+        return encoded.words.lengths if isinstance(encoded, Worded) else self.steps(encoded)
+
     def batch(self, encoded: Encoded, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Ids and mask of the given rows, padded on the right to the longest of them."""
-        ragged = _ragged(encoded)
-        lengths = ragged.lengths[rows]
-        position = np.arange(int(lengths.max(initial=1)))
-        mask = position < lengths[:, None]
-        source = np.where(mask, ragged.offsets[:-1][rows][:, None] + position, 0)
-        ids = np.where(mask, ragged.values[source], self.pad_id) if len(rows) else np.empty(mask.shape, np.int64)
-        return {f"{self.key}_ids": ids, f"{self.key}_mask": mask.astype(np.int64)}
+        ids, mask = _padded(_ragged(encoded), rows, self.pad_id)
+        tensors = {f"{self.key}_ids": ids, f"{self.key}_mask": mask.astype(np.int64)}
+        if not isinstance(encoded, Worded):
+            return tensors
+        words, _ = _padded(encoded.words, rows, -1)
+        read = {f"{self.key}_words": words.clip(min=0), f"{self.key}_word_mask": (words >= 0).astype(np.int64)}
+        return tensors | read
 
     def save(self, folder: Path) -> None:
         """Write `<key>.json` and `<key>.tokenizer.json`."""
-        _state.write(folder, self, {"max_tokens": self.max_tokens, "pad_id": self.pad_id})
+        kept = ("max_tokens", "pad_id", "words", "dropped", "opening")
+        _state.write(folder, self, {part: getattr(self, part) for part in kept})
         (folder / f"{self.key}.tokenizer.json").write_text(self.definition, encoding="utf-8", newline="\n")
 
     @classmethod
     def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:
         """The column that `save` wrote."""
         definition = (folder / f"{state['key']}.tokenizer.json").read_text(encoding="utf-8")
-        return cls(state["name"], state["key"], state["max_tokens"], state["pad_id"], definition)
+        return cls(
+            state["name"],
+            state["key"],
+            state["max_tokens"],
+            state["pad_id"],
+            definition,
+            state.get("words", False),
+            state.get("dropped", 0),
+            tuple(state.get("opening", ())),
+        )
+
+
+def _learnt(chosen: Options, values: Sequence[Any]) -> str:
+    """A tokenizer of a spread sample of the training rows."""
+    most = chosen.limit * _MOST_CHARACTERS_PER_TOKEN
+    sample = values[:: -(-len(values) // _LEARN_ROWS) or 1]
+    whole = (" ".join(_lists.words(value)) if chosen.words else parse.text(value) for value in sample)
+    return _wordpieces.train([_writable(text[:most]) for text in whole], chosen.vocabulary or _VOCABULARY)
 
 
 def _read_tokenizer(path: Path, column: str) -> str:
@@ -133,6 +204,32 @@ def _read_tokenizer(path: Path, column: str) -> str:
     except Exception as error:  # the library raises bare Exception
         raise problem(where, f"{path} is not a tokenizer ({error})", allowed) from None
     return text
+
+
+def _with_spaces(definition: str) -> str:
+    """The tokenizer such that each word of a list is read like one with a space before it: byte-level ones differ."""
+    tokenizer = json.loads(definition)
+    first = tokenizer.get("pre_tokenizer") or {}
+    for part in (first, *first.get("pretokenizers", ())):
+        if part.get("type") == "ByteLevel":
+            part["add_prefix_space"] = True
+    return json.dumps(tokenizer, ensure_ascii=False)
+
+
+def _opening(definition: str) -> tuple[int, tuple[int, ...]]:
+    """How a text begins behind another one, by the tokenizer's own rule for pairs.
+
+    How many special tokens it loses at its beginning, and those that come in their place: BERT's [CLS] goes, and
+    RoBERTa's <s> becomes </s>.
+    """
+    tokenizer = Tokenizer.from_str(definition)
+    alone, pair = tokenizer.encode("a"), tokenizer.encode("a", "a")
+    own = [place for place, part in enumerate(alone.sequence_ids) if part is not None]
+    first, second = ([place for place, part in enumerate(pair.sequence_ids) if part == text] for text in (0, 1))
+    if not own or not first or not second:
+        return 0, ()
+    closing = len(alone.ids) - own[-1] - 1
+    return own[0], tuple(pair.ids[first[-1] + 1 + closing : second[0]])
 
 
 def _pad_id(definition: str, chosen: int | None) -> int:
@@ -156,6 +253,35 @@ def _covering_length(widest: TextColumn, values: Sequence[Any], limit: int) -> i
 def _writable(text: str) -> str:
     """The text with lone surrogates (possible in JSON, impossible in UTF-8) replaced."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _portions(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    return (rows[start : start + _ENCODE_ROWS] for start in range(0, len(rows), _ENCODE_ROWS))
+
+
+def _end_to_end(parts: Sequence[Ragged]) -> Ragged:
+    lengths = np.concatenate([[0], *(part.lengths for part in parts)])
+    ids = np.concatenate([np.empty(0, np.int64), *(part.values for part in parts)])
+    return Ragged(ids, np.cumsum(lengths, dtype=np.int64))
+
+
+def _first_tokens(words: Sequence[int | None], count: int) -> np.ndarray:
+    """The step of each word's first token, (count,) int64; -1 for a word that has none."""
+    first = np.full(count, -1, np.int64)
+    for step, word in enumerate(words):
+        if word is not None and first[word] < 0:
+            first[word] = step
+    return first
+
+
+def _padded(found: Ragged, rows: np.ndarray, fill: int) -> tuple[np.ndarray, np.ndarray]:
+    """Values and mask of the given rows, filled up on the right to the longest of them, (rows, longest)."""
+    lengths = found.lengths[rows]
+    position = np.arange(int(lengths.max(initial=1)))
+    mask = position < lengths[:, None]
+    source = np.where(mask, found.offsets[:-1][rows][:, None] + position, 0)
+    values = found.values if len(found.values) else np.full(1, fill, np.int64)
+    return np.where(mask, values[source], fill), mask
 
 
 def _ragged(encoded: Encoded) -> Ragged:

@@ -223,9 +223,9 @@ def _taught(events: _Events, parts: Sequence[Part], steps: int) -> Iterator[_Row
         items = [events.items[place] for place in places]
         for end in range((len(items) - 1) % steps + 1, len(items) + 1, steps):
             first = max(0, end - 1 - steps)
-            own_answers = items[max(0, end - steps) : end]
-            # The state of the start stands for users of whom nothing is known: it learns what they do first.
-            answers = [*[None] * bool(first), *own_answers]
+            # What an earlier stretch has learned, the state of the start too, has no answer here.
+            known = [None] * (end - first - min(end, steps))
+            answers: list[str | None] = [*known, *items[max(0, end - steps) : end]]
             yield _Row("train", items[first : end - 1], answers, int(events.rows[places[end - 1]]))
 
 

@@ -37,9 +37,7 @@ class PretrainedEncoder(nn.Module):
 
     def adapt(self, rank: int, alpha: int, dropout: float) -> None:
         """Freeze the pretrained weights and put a low-rank update beside each linear map (arXiv:2106.09685)."""
-        config = LoraConfig(
-            r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=self.adapted(), bias="none"
-        )
+        config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=self.adapted(), bias="none")
         self.model = cast(nn.Module, get_peft_model(self.model, config))
 
     def merge(self) -> None:

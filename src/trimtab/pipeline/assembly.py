@@ -48,7 +48,7 @@ def assemble(request: Request, network: Network, folder: Path, progress: Progres
     folder.mkdir(parents=True)
     trained_outputs = loop.predict(network, request.valid, request.settings.batch_tokens * 2, torch.device("cpu"))
     tensors = export.export(network, request.inputs, _example(request.train), folder / store.MODEL)
-    save_file(network.state_dict(), folder / store.WEIGHTS)
+    save_file({key: value.contiguous() for key, value in network.state_dict().items()}, folder / store.WEIGHTS)
     (folder / "network.json").write_text(request.architecture.model_dump_json(indent=1), encoding="utf-8")
     output = calibrated(request, trained_outputs)
     store.save_columns(folder / store.COLUMNS, request.inputs, output)
@@ -74,11 +74,11 @@ def _difference(here: Outputs, there: Outputs) -> float:
 
 
 def calibrated(request: Request, outputs: Outputs) -> OutputColumn:
-    """The output column with the temperature that fits its confidence to the validation rows."""
-    if not isinstance(request.output, LabelColumn):
-        return request.output
+    """The output column with what decoding needs (a temperature, thresholds) fitted to the validation rows."""
     targets = request.output.targets(request.prepared.splits.valid.values[request.output.name])
-    return replace(request.output, temperature=calibration.fit_temperature(dense(outputs), targets))
+    if not isinstance(request.output, LabelColumn):
+        return request.output.calibrated(targets, outputs)
+    return replace(request.output, temperature=calibration.fit_temperature(dense(outputs), dense(targets)))
 
 
 def _manifest(request: Request, tensors: list[str]) -> Manifest:

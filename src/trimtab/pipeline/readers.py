@@ -51,6 +51,16 @@ class Chosen:
         return next((base for base in found if base.reads == "text"), found[0] if found else None)
 
     @property
+    def table(self) -> bool:
+        """Whether every input is a number or a category: then one state stands for each."""
+        return all(reader.encoder in ("number", "category") for reader in self.readers)
+
+    @property
+    def pictures(self) -> bool:
+        """Whether some input is pictures that are read from scratch."""
+        return any(reader.encoder in ("cnn", "resnet", "vit") and not reader.base for reader in self.readers)
+
+    @property
     def width(self) -> int:
         """Of the states of all inputs."""
         return self.base.width if self.base else max(reader.states_width for reader in self.readers)

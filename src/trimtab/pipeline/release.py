@@ -51,11 +51,13 @@ def audit(
     candidate, outputs, measured = _chosen(request, candidate, progress)
     targets = candidate.output.targets(splits.test.values[candidate.output.name])
     rows = _input_rows(request)
+    sheet = request.augmentation.sheet(request.train) if request.augmentation else None
     shown: dict[str, Any] = {
         **evidence.evidence(candidate.output, targets, outputs, rows),
         "floor": _floor(request, candidate.output),
         "history": history,
         "differs": candidate.differs,
+        **({"augmentation": sheet.evidence} if sheet else {}),
     }
     stages = [*stages, Stage(name="audit", seconds=time.perf_counter() - started)]
     manifest = store.write_manifest(
@@ -67,7 +69,8 @@ def audit(
     why = _why_not(results, candidate)
     verdict = {"measured": measured, "gates": results, "released": not why, "why": why}
     manifest = store.write_manifest(candidate.folder, manifest.model_copy(update=verdict))
-    card.write(candidate.folder, manifest, plots.draw(shown, home / "plots"))
+    drawn = plots.draw(shown, home / "plots") + plots.contact_sheet(sheet.pictures if sheet else (), home / "plots")
+    card.write(candidate.folder, manifest, drawn)
     return Release(home / "bundle", store.save(candidate.folder, manifest, home / "bundle"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,11 @@ from trimtab.nets.network import Architecture, EncoderEntry, part
 from trimtab.pipeline import readers
 from trimtab.pipeline.readers import Chosen
 from trimtab.progress import Progress
-from trimtab.spec import Gate, Part, Spec
-from trimtab.train import loop, settings
+from trimtab.spec import Choice, Gate, Part, Spec
+from trimtab.train import augment, loop, settings
+
+_FUSION = ("mean", "each input's mean, side by side")
+_TABLE_FUSION = ("deepfm", "numbers and categories: products of pairs of columns beside hidden layers")
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Request:
     automatic: list[Automatic]
     train: EncodedRows
     valid: EncodedRows
+    augmentation: augment.Augmentation | None
 
 
 def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
@@ -45,7 +50,7 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
     parsed = specs.parse_gates(spec.gates)
     progress.stage("data", ", ".join(spec.data))
     prepared = prepare(spec, folder, progress)
-    gates.check_names(parsed, prepared.task, prepared.classes)
+    gates.check_names(parsed, prepared.task, prepared.parts)
     automatic = [Automatic(key=a.key, value=a.value, reason=a.reason) for a in prepared.automatic]
     chosen = readers.choose(spec, prepared, folder, home / "work" / "base")
     automatic += chosen.automatic
@@ -56,8 +61,20 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
     train, valid = (encode_rows(inputs, table.values) for table in (prepared.splits.train, prepared.splits.valid))
     targets = output.targets(prepared.splits.train.values[output.name])
     counts = np.bincount(dense(targets), minlength=output.width) if output.type == "label" else None
-    settled, reasons = settings.choose(spec, output, chosen.base, len(train), train.steps, counts, loop.device())
-    fusion = _fusion(spec, automatic)
+    settled, reasons = settings.choose(
+        spec,
+        output,
+        chosen.base,
+        len(train),
+        train.steps,
+        counts,
+        loop.device(),
+        chosen.table,
+        chosen.pictures,
+    )
+    augmentation, varied = _augmentation(prepared, chosen, inputs, output, settled)
+    reasons |= varied
+    fusion = _fusion(spec, chosen, automatic)
     automatic += [Automatic(key=key, value=value, reason=why) for key, (value, why) in reasons.items()]
     for entry in automatic[len(prepared.automatic) :]:
         progress.note(f"{entry.key}: {_short(entry.value)} ({entry.reason})")
@@ -75,16 +92,35 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
     )
     part("fusions", fusion.name, "fusion")
     return Request(
-        spec, parsed, prepared, chosen, inputs, output, architecture, settled, automatic, train, valid
+        spec, parsed, prepared, chosen, inputs, output, architecture, settled, automatic, train, valid,
+        augmentation,
     )  # fmt: skip
 
 
-def _fusion(spec: Spec, automatic: list[Automatic]) -> Part:
+def _augmentation(
+    prepared: Prepared,
+    chosen: Chosen,
+    inputs: Sequence[InputColumn],
+    output: OutputColumn,
+    settled: settings.Settings,
+) -> tuple[augment.Augmentation | None, dict[str, Choice]]:
+    """How training rows are varied; what a frozen encoder reads is left as it is."""
+    frozen = {name for reader in chosen.readers if reader.base for name in reader.inputs}
+    values = prepared.splits.train.values
+    return augment.choose(
+        prepared.inputs, inputs, values, output, frozen if settled.method == "frozen" else (), settled.seed
+    )
+
+
+def _fusion(spec: Spec, chosen: Chosen, automatic: list[Automatic]) -> Part:
     if isinstance(spec.fusion, str):
         return Part(name=spec.fusion)
-    if spec.fusion is None:
-        automatic.append(Automatic(key="fusion", value="mean", reason="each input's mean, side by side"))
-    return spec.fusion or Part(name="mean")
+    if spec.fusion:
+        return spec.fusion
+    table = chosen.table and len(chosen.readers) > 1
+    name, reason = _TABLE_FUSION if table else _FUSION
+    automatic.append(Automatic(key="fusion", value=name, reason=reason))
+    return Part(name=name)
 
 
 def _write_rejected(home: Path, prepared: Prepared) -> None:
@@ -98,7 +134,16 @@ def _fit(prepared: Prepared, name: str, chosen: Chosen) -> tuple[tuple[InputColu
     """Fit every column on the training rows."""
     table = prepared.splits.train
     keys = columns.keys([*prepared.inputs, name])
-    needs = {column: reader.column_options for reader in chosen.readers for column in reader.inputs}
+    needs = {
+        column: {**reader.column_options, **({"follows": True} if place else {})}
+        for reader in chosen.readers
+        for place, column in enumerate(reader.inputs)
+    }
+    told_from = columns.kind(prepared.output.type, "output").input_options()
+    needs = {column: {**options, **told_from} for column, options in needs.items()}
+    if prepared.task == "ranking":  # what is answered must be known where it stands in a history
+        known = {column: kind for column, kind in prepared.inputs.items() if kind.type == "history"}
+        needs |= {column: {**needs[column], "items": prepared.classes} for column in known}
     inputs = tuple(
         columns.fit(kind.type, column, keys[column], table.values[column], {**needs[column], **kind.options})
         for column, kind in prepared.inputs.items()
@@ -120,6 +165,10 @@ def filled(request: Request) -> dict[str, Any]:
     values["output"] = {request.output.name: request.prepared.output.model_dump(mode="json")}
     for entry in request.automatic:
         part, _, key = entry.key.rpartition(".")
+        if part == "inputs":  # written in full above
+            continue
         if entry.key in values or (part in values and isinstance(values[part], dict)):
             (values[part] if part else values)[key or entry.key] = entry.value
+        elif (name := part.removeprefix("inputs.")) in values["inputs"]:
+            values["inputs"][name][key] = entry.value
     return values

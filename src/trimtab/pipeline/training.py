@@ -28,6 +28,7 @@ def train(request: Request, folder: Path, progress: Progress) -> tuple[Network, 
         request.valid,
         request.output.targets(splits.valid.values[request.output.name]),
         request.output,
+        request.augmentation,
     )
     trained = loop.train(network, request.architecture.head, lesson, chosen, folder, progress)
     for encoder in network.pretrained():

@@ -68,8 +68,8 @@ _FIGURES = {
     "memory_peak": _Figure("Memory, peak", "highest while loading"),
 }
 _TILES = (
-    "accuracy", "macro_f1", "micro_f1", "span_f1", "quadratic_kappa", "ndcg@10", "hit@10", "r2", "mae", "latency",
-    "throughput", "size", "memory",
+    "accuracy", "average_precision", "macro_f1", "micro_f1", "span_f1", "quadratic_kappa", "ndcg@10", "hit@10", "r2",
+    "mae", "latency", "throughput", "size", "memory",
 )  # fmt: skip
 # What the network gains over a rival, by the metric that is told first.
 _GAINS = {
@@ -97,6 +97,7 @@ def page(folder: Path, manifest: Manifest) -> Page:
             Section("Hardest mistakes", _mistakes(manifest), "Mistakes"),
             Section("Cost", _cost(manifest)),
             Section("Data", _data(manifest)),
+            Section("Augmentation", _augmentation(manifest)),
             Section("How it was made", _making(manifest), "Making"),
             Section("Files", _files(folder, manifest)),
             Section("What this card does not show", _limits(manifest), "Limits"),
@@ -224,6 +225,7 @@ def _quality(manifest: Manifest) -> tuple[Block, ...]:
     return (
         _measured_table(manifest, [name for name in manifest.measured if not _is_cost(manifest, name)]),
         Plots(("confusion", "reliability", "roc", "precision_recall", "scatter", "histogram", "history")),
+        *_parts(manifest.evidence.get("parts")),
         *_confusion(manifest.evidence.get("confusion")),
         *_reliability(manifest.evidence.get("reliability")),
         *_residuals(manifest.evidence.get("residuals")),
@@ -248,6 +250,14 @@ def _measured_table(manifest: Manifest, names: Sequence[str]) -> Table:
         for name in names
     )
     return Table(("metric", "value", "95% interval", "meaning"), rows, frozenset({1, 2}))
+
+
+def _parts(parts: Sequence[Mapping[str, Any]] | None) -> Iterator[Block]:
+    """A line for each part of an answer: a class, a number, a type of span."""
+    if parts:
+        names = list(dict.fromkeys(name for line in parts for name in line))
+        rows = tuple(tuple(_counted(line.get(name)) for name in names) for line in parts)
+        yield Table(tuple(names), rows, frozenset(range(1, len(names))), title=f"Each {names[0]}")
 
 
 def _confusion(confusion: Mapping[str, Any] | None) -> Iterator[Block]:
@@ -293,7 +303,7 @@ def _mistakes(manifest: Manifest) -> tuple[Block, ...]:
     if not hardest:
         return ()
     names = list(hardest[0]["inputs"])
-    measure = "error" if "error" in hardest[0] else "confidence"
+    measure = next(key for key in ("error", "place", "confidence") if key in hardest[0])
     rows = tuple(
         (
             *(one["inputs"].get(name, "") for name in names),
@@ -306,6 +316,7 @@ def _mistakes(manifest: Manifest) -> tuple[Block, ...]:
     says = {
         "confidence": "Wrong answers that the network was most sure of. Often it is the label that is wrong.",
         "error": "The test rows with the largest errors.",
+        "place": "The test rows whose right item stands lowest among all.",
     }
     return Text(says[measure]), Table((*names, "true", "predicted", measure), rows, figures)
 
@@ -384,6 +395,25 @@ def _making(manifest: Manifest) -> tuple[Block, ...]:
         Table(("stage", "took", "detail"), stages, frozenset({1}), title="Stages"),
         _history(manifest.evidence.get("history", [])),
         Table(("choice", "value", "why"), chosen, codes=frozenset({0}), title="Chosen automatically"),
+    )
+
+
+def _augmentation(manifest: Manifest) -> tuple[Block, ...]:
+    """How training rows were varied, and examples."""
+    found = manifest.evidence.get("augmentation")
+    if not found:
+        return ()
+    options = tuple((name, _counted(chosen)) for name, chosen in found["options"].items())
+    texts = tuple((one["input"], one["as it is"], text) for one in found["texts"] for text in one["varied"])
+    return (
+        Text(
+            "Training rows alone are varied, anew each time that they are learnt from: those that choose the weights "
+            "and those that the numbers above were measured on stay as they are. The examples are training data: mind "
+            "who may see them."
+        ),
+        Table(("input", "how its rows are varied"), options),
+        Plots(("augmentation",)),
+        Table(("input", "as it is", "varied"), texts, title="Varied texts"),
     )
 
 

@@ -18,6 +18,7 @@ class Metric:
     higher_is_better: bool
     outputs: tuple[str, ...] = ()  # the output types that it is measured on; none: all
     share: bool = False  # lies between 0 and 1
+    parts: tuple[str, ...] = ()  # the output types of whose parts it is measured one by one: `r2.<column>`
 
 
 _CLASSES = ("label", "ordinal")
@@ -26,10 +27,10 @@ _AMOUNTS = ("number", "numbers")
 METRICS: dict[str, Metric] = {
     "accuracy": Metric("", True, (*_CLASSES, "tags"), share=True),
     "macro_f1": Metric("", True, (*_CLASSES, "labels"), share=True),
-    "recall": Metric("", True, (*_CLASSES, "labels"), share=True),  # written recall.<class>
+    "recall": Metric("", True, (*_CLASSES, "labels"), share=True, parts=(*_CLASSES, "labels")),  # recall.<class> only
     "auc": Metric("", True, (*_CLASSES, "labels"), share=True),
     "average_precision": Metric("", True, ("label", "labels"), share=True),
-    "log_loss": Metric("", False, (*_CLASSES, "labels")),
+    "log_loss": Metric("", False, (*_CLASSES, "labels", "tags")),
     "calibration_error": Metric("", False, _CLASSES, share=True),
     "micro_f1": Metric("", True, ("labels",), share=True),
     "exact_match": Metric("", True, ("labels", "tags"), share=True),
@@ -41,9 +42,9 @@ METRICS: dict[str, Metric] = {
     "hit@10": Metric("", True, ("ranking",), share=True),
     "mrr@10": Metric("", True, ("ranking",), share=True),
     "coverage@10": Metric("", True, ("ranking",), share=True),
-    "rmse": Metric("", False, _AMOUNTS),
-    "mae": Metric("", False, (*_AMOUNTS, "ordinal")),
-    "r2": Metric("", True, _AMOUNTS),
+    "rmse": Metric("", False, _AMOUNTS, parts=("numbers",)),
+    "mae": Metric("", False, (*_AMOUNTS, "ordinal"), parts=("numbers",)),
+    "r2": Metric("", True, _AMOUNTS, parts=("numbers",)),
     "size": Metric("MB", False),
     "latency": Metric("ms", False),
     "latency_p95": Metric("ms", False),
@@ -98,7 +99,7 @@ def parse_gate(name: str, text: str) -> Gate:
     """Read one gate, such as `size: "<= 15 MB"`. Raises TrimtabError for an unknown metric, form or unit."""
     where = f"gates.{name}"
     family, _, label = name.partition(".")
-    if family not in METRICS or (label and family != "recall"):
+    if family not in METRICS or (label and not METRICS[family].parts):
         known = ["recall.<class>" if metric == "recall" else metric for metric in METRICS]
         raise problem(where, f"no metric named {name!r}", nearest(name, known))
     if family == "recall" and not label:

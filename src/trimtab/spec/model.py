@@ -92,6 +92,11 @@ class Train(_Part):
         "auto",
         description="`balanced` weighs rare classes up; `auto` does so below a tenth of an even share.",
     )
+    sampling: Literal["none", "balanced"] = Field(
+        "none",
+        description="`balanced` draws the training rows of each epoch such that every class is equally frequent: rare "
+        "ones come again, of frequent ones some are left out. In place of `class_weights`; label outputs only.",
+    )
     average: float = Field(
         0.0,
         ge=0,
@@ -134,7 +139,7 @@ class Typed(BaseModel):
     type: str
     encoder: str | Part | None = None  # of an input: the part of the network that reads it
     base: str | None = None  # of an input: the pretrained model, where it is not the spec's own
-    augment: Literal["auto", "none"] | dict[str, Any] = "none"  # of an input: how training rows are varied
+    augment: Literal["auto", "none"] | dict[str, Any] = "auto"  # of an input: how training rows are varied
 
     @property
     def options(self) -> dict[str, Any]:

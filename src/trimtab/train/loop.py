@@ -94,7 +94,7 @@ def _prepare(
     forward: Forward = network
     if settings.method == "frozen":
         frozen.freeze(network)
-        if frozen.only_the_head_learns(network):
+        if lesson.augmentation is None and frozen.only_the_head_learns(network):
             budget = settings.batch_tokens * 4
             lesson = replace(
                 lesson,
@@ -137,7 +137,8 @@ def _balanced(targets: np.ndarray, device: torch.device) -> Tensor:
 def _epochs(run: Run, position: Position) -> Position:
     """Train from `position` to the end."""
     settings, steps = run.settings, run.lesson.train.steps
-    groups = [_groups(steps, settings, epoch) for epoch in range(settings.epochs)]
+    classes = dense(run.lesson.train_targets) if settings.sampling == "balanced" else None
+    groups = [_groups(steps, settings, epoch, classes) for epoch in range(settings.epochs)]
     total = sum(len(epoch) for epoch in groups)
     mean_rows = len(steps) * settings.epochs / max(1, sum(len(group) for epoch in groups for group in epoch))
     clock = _Clock(position)
@@ -217,9 +218,9 @@ class _Clock:
         return True
 
 
-def _groups(steps: np.ndarray, settings: Settings, epoch: int) -> list[list[np.ndarray]]:
-    """The batches of an epoch, `accumulate` of them to each optimizer step."""
-    batches = epoch_batches(steps, settings.batch_tokens, settings.batch_rows, settings.seed, epoch)
+def _groups(steps: np.ndarray, settings: Settings, epoch: int, classes: np.ndarray | None) -> list[list[np.ndarray]]:
+    """The batches of an epoch, `accumulate` of them to each optimizer step; balanced where there are `classes`."""
+    batches = epoch_batches(steps, settings.batch_tokens, settings.batch_rows, settings.seed, epoch, classes)
     return [batches[i : i + settings.accumulate] for i in range(0, len(batches), settings.accumulate)]
 
 

@@ -13,8 +13,12 @@ from trimtab.spec import METRICS, Choice, Lora, Spec
 from trimtab.train.bases import Base
 
 _RANKING_PATIENCE = 5  # evaluations
-
-_TABLE_STEPS = 800  # optimizer steps; adult and mammography were best after 700 to 1000
+_TABLE_PATIENCE = 5
+_FROZEN_PATIENCE = 10  # of a head on pictures' features: an evaluation costs nothing, and the score wavers
+_PICTURE_PATIENCE = 20  # from scratch: the last, small steps are worth most
+_PICTURE_STEPS = 5000  # optimizer steps of 32 rows: 36 epochs of 4,500 digits
+_FEW_PICTURES = {"cpu": 5000, "cuda": 500}  # rows below which a pretrained network stays frozen
+_TABLE_STEPS = 1000  # optimizer steps; adult was best after 700, mammography after 1100
 
 
 @dataclass(frozen=True)
@@ -58,12 +62,14 @@ def choose(
     counts: np.ndarray | None,
     device: torch.device,
     table: bool = False,
+    pictures: bool = False,
 ) -> tuple[Settings, dict[str, Choice]]:
     """Fill in what the spec leaves open.
 
     `steps` (rows,) are the training rows' lengths; `counts` (classes,) how often each label occurs, None for other
-    outputs; `table` whether every input is a number or a category. Returns the settings and, by spec key, the choices with their reasons. Raises TrimtabError for a sampling
-    that does not fit the output.
+    outputs; `table` whether every input is a number or a category, `pictures` whether some input is pictures that are
+    read from scratch. Returns the settings and, by spec key, the choices with their reasons. Raises TrimtabError for a
+    sampling that does not fit the output.
     """
     train = spec.train
     _check_sampling(spec, output)
@@ -75,18 +81,23 @@ def choose(
         made[f"train.{key}"] = choice
         return choice.value
 
-    method = str(take("method", train.method, _method(base)))
+    method = str(take("method", train.method, _method(base, rows, device)))
     precision = train.precision
     if precision == "auto":
-        made["train.precision"] = _precision(device, method)
+        made["train.precision"] = _precision(device, method, pictures)
         precision = made["train.precision"].value
     weights = train.class_weights
     if weights == "auto":
         made["train.class_weights"] = _class_weights(counts, train.sampling)
         weights = made["train.class_weights"].value
-    batch_rows = _table_batch_rows(rows) if table else _batch_rows(rows, device)
+    from_scratch = pictures and method == "scratch"
+    batch_rows = _table_batch_rows(rows) if table else _batch_rows(rows, device, least=32 if from_scratch else 16)
     learning_rate = float(str(take("learning_rate", train.learning_rate, _learning_rate(base, method))))
-    epochs = _table_epochs(rows, batch_rows) if table else _epochs(rows, base, method)
+    epochs = (
+        _table_epochs(rows, batch_rows) if table
+        else _picture_epochs(rows, batch_rows) if from_scratch
+        else _epochs(rows, base, method)
+    )  # fmt: skip
     settings = Settings(
         method=method,
         epochs=int(str(take("epochs", train.epochs, epochs))),
@@ -98,7 +109,7 @@ def choose(
         class_weights=weights,
         seed=spec.seed,
         score=_score(spec, output, "balanced" in (weights, train.sampling)),
-        patience=_patience(spec, output),
+        patience=_patience(spec, output, table, _picture_patience(base, method, pictures)),
         **train.model_dump(
             include={
                 "optimizer", "momentum", "weight_decay", "warmup", "schedule", "layer_decay", "accumulate", "clip_norm",
@@ -111,18 +122,21 @@ def choose(
     return settings, made
 
 
-def _method(base: Base | None) -> Choice:
+def _method(base: Base | None, rows: int, device: torch.device) -> Choice:
     if base is None:
         return Choice("scratch", "no input has a pretrained encoder")
+    few = _FEW_PICTURES.get(device.type, 0)
+    if base.reads == "image" and rows < few:
+        return Choice("frozen", f"{rows} pictures, fewer than {few}: only the head learns, on features computed once")
     return Choice("full", "all weights learn: the most accurate method, and the base is small enough")
 
 
-def _precision(device: torch.device, method: str) -> Choice:
+def _precision(device: torch.device, method: str, pictures: bool) -> Choice:
     if device.type == "cuda" and torch.cuda.is_bf16_supported():
         return Choice("bf16", "this GPU computes bf16 natively")
     if device.type == "cuda":
         return Choice("fp16", "this GPU has no bf16")
-    if device.type == "cpu" and method != "scratch" and native_bf16():
+    if device.type == "cpu" and (pictures or method != "scratch") and native_bf16():
         return Choice("bf16", "this CPU multiplies bf16 natively; weights and sums stay in fp32")
     return Choice("fp32", "bf16 would not be faster on this device")
 
@@ -157,11 +171,11 @@ def _class_weights(counts: np.ndarray | None, sampling: str) -> Choice:
     return Choice("none", f"the rarest class has {share:.0%} of an even share")
 
 
-def _batch_rows(rows: int, device: torch.device) -> int:
+def _batch_rows(rows: int, device: torch.device, least: int = 16) -> int:
     """Rows that an average batch should hold."""
     if device.type == "cuda":
         return 64 if rows > 4000 else 32
-    return 16 if rows < 20_000 else 32 if rows < 100_000 else 64
+    return max(least, 16 if rows < 20_000 else 32 if rows < 100_000 else 64)
 
 
 def _table_batch_rows(rows: int) -> int:
@@ -174,6 +188,11 @@ def _table_epochs(rows: int, batch_rows: int) -> Choice:
     return Choice(epochs, f"{rows} rows of a table; the best evaluation on the validation rows is kept")
 
 
+def _picture_epochs(rows: int, batch_rows: int) -> Choice:
+    epochs = int(np.clip(round(_PICTURE_STEPS * batch_rows / max(1, rows)), 10, 60))
+    return Choice(epochs, f"{rows} pictures, read from scratch; the best evaluation on the validation rows is kept")
+
+
 def _batch_tokens(batch_rows: int, steps: np.ndarray) -> Choice:
     typical = float(np.mean(steps)) if len(steps) else 1.0
     tokens = max(int(np.ceil(batch_rows * typical / 8) * 8), int(steps.max(initial=1)))
@@ -181,6 +200,8 @@ def _batch_tokens(batch_rows: int, steps: np.ndarray) -> Choice:
 
 
 def _learning_rate(base: Base | None, method: str) -> Choice:
+    if method == "frozen" and base and base.reads == "image":
+        return Choice(3e-3, "only the head learns, on features of pictures, which are small numbers")
     if method == "frozen":
         return Choice(1e-3, "only the head learns")
     if method == "lora":
@@ -189,6 +210,8 @@ def _learning_rate(base: Base | None, method: str) -> Choice:
         return Choice(2e-3, "a small network without a pretrained base")
     if method == "scratch":
         return Choice(3e-4, "weights start at random")
+    if base.reads == "image" and base.encoder != "vit":
+        return Choice(3e-4, "pretrained convolutions, whose batch norms stand a high rate")
     if base.width <= 384:
         return Choice(1.5e-4, f"a small pretrained encoder (width {base.width})")
     return Choice(3e-5 if base.width <= 768 else 1e-5, f"a pretrained encoder of width {base.width}")
@@ -202,10 +225,21 @@ def _epochs(rows: int, base: Base | None, method: str) -> Choice:
     return Choice(epochs, f"{rows} training rows; the best evaluation on the validation rows is kept")
 
 
-def _patience(spec: Spec, output: OutputColumn) -> int:
-    """The spec's own; what tells rankings apart is whether ten items hold the right one, which needs more of it."""
-    asked = "patience" in spec.train.model_fields_set
-    return spec.train.patience if asked or output.type != "ranking" else max(spec.train.patience, _RANKING_PATIENCE)
+def _patience(spec: Spec, output: OutputColumn, table: bool, pictures: int) -> int:
+    """The spec's own; more where the score wavers: whether ten items hold the right one, or a table's short epochs.
+
+    `pictures` is the least for what reads pictures.
+    """
+    if "patience" in spec.train.model_fields_set:
+        return spec.train.patience
+    least = _RANKING_PATIENCE if output.type == "ranking" else _TABLE_PATIENCE if table else 1
+    return max(spec.train.patience, least, pictures)
+
+
+def _picture_patience(base: Base | None, method: str, pictures: bool) -> int:
+    if method == "frozen" and base and base.reads == "image":
+        return _FROZEN_PATIENCE
+    return _PICTURE_PATIENCE if pictures and method == "scratch" else 1
 
 
 def _score(spec: Spec, output: OutputColumn, rebalanced: bool) -> str:

@@ -16,6 +16,7 @@ from trimtab.errors import problem
 from trimtab.nets.network import Network
 from trimtab.progress import Progress
 from trimtab.train import frozen
+from trimtab.train.augment import Augmentation, Mix
 from trimtab.train.batches import halve, targets_of
 from trimtab.train.checkpoint import Position
 from trimtab.train.optimizer import Optimizers, clip, set_rates
@@ -34,6 +35,7 @@ class Lesson:
     valid: Rows
     valid_targets: Targets
     output: OutputColumn
+    augmentation: Augmentation | None = None  # of the rows that teach
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def step(
     """
     while True:
         try:
-            loss = _gradients(run, group, position.halvings, mean_rows)
+            loss = _gradients(run, group, position, mean_rows)
             break
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if not _out_of_memory(error):
@@ -81,19 +83,29 @@ def step(
     return replace(position, step=position.step + 1), loss
 
 
-def _gradients(run: Run, group: list[np.ndarray], halvings: int, mean_rows: float) -> Tensor:
+def _gradients(run: Run, group: list[np.ndarray], position: Position, mean_rows: float) -> Tensor:
     """Add up the gradients of a group; every row weighs the same, however its batch was cut. Returns the mean loss."""
     total = torch.zeros((), device=run.accelerator.device)
-    for batch in group:
-        for part in _parts(batch, halvings):
-            tensors = tensors_of(run.lesson.train, part, run.accelerator.device)
-            targets = torch.from_numpy(targets_of(run.lesson.train_targets, part)).to(run.accelerator.device)
-            with run.accelerator.autocast():
-                outputs = run.forward(tensors)
-            losses = run.loss(outputs.float(), targets, run.weights, run.settings.label_smoothing)
-            run.accelerator.backward(losses.sum() / (mean_rows * len(group)))
-            total += losses.detach().sum()
+    for number, part in enumerate(part for batch in group for part in _parts(batch, position.halvings)):
+        tensors = tensors_of(run.lesson.train, part, run.accelerator.device)
+        targets = torch.from_numpy(targets_of(run.lesson.train_targets, part)).to(run.accelerator.device)
+        mix = None
+        if run.lesson.augmentation:
+            tensors, mix = run.lesson.augmentation(tensors, part, position.step, number)
+        with run.accelerator.autocast():
+            outputs = run.forward(tensors)
+        losses = _losses(run, outputs.float(), targets, mix)
+        run.accelerator.backward(losses.sum() / (mean_rows * len(group)))
+        total += losses.detach().sum()
     return total / sum(len(batch) for batch in group)
+
+
+def _losses(run: Run, outputs: Tensor, targets: Tensor, mix: Mix | None) -> Tensor:
+    """The loss of each row, (rows,)."""
+    own = run.loss(outputs, targets, run.weights, run.settings.label_smoothing)
+    if mix is None:
+        return own
+    return mix.of(own, run.loss(outputs, targets[mix.partner], run.weights, run.settings.label_smoothing))
 
 
 def _parts(batch: np.ndarray, halvings: int) -> list[np.ndarray]:

@@ -16,7 +16,7 @@ class CategoryEncoder(nn.Module):
     """(rows,) ids -> one state per row."""
 
     types: ClassVar[frozenset[str]] = frozenset({"category"})
-    states_width: ClassVar[int] = 64
+    states_width: ClassVar[int] = 16
 
     def __init__(self, columns: Sequence[CategoryColumn], width: int, config: Mapping[str, Any]) -> None:
         super().__init__()

@@ -16,7 +16,7 @@ class NumberEncoder(nn.Module):
     """(rows, features) -> one state per row, by a linear map and ReLU (Gorishniy et al. 2022, arXiv:2203.05556)."""
 
     types: ClassVar[frozenset[str]] = frozenset({"number"})
-    states_width: ClassVar[int] = 64
+    states_width: ClassVar[int] = 16
 
     def __init__(self, columns: Sequence[NumberColumn], width: int, config: Mapping[str, Any]) -> None:
         super().__init__()

@@ -43,9 +43,10 @@ class TextEncoder(PretrainedEncoder):
             model.pooler = None  # heads read the states themselves; the pooler would only cost time and bytes
         self.model = model
         self.blocks = int(shape.num_hidden_layers)
-        self.segments = int(getattr(shape, "type_vocab_size", 0) or 0)
-        # RoBERTa kinds count positions from behind the padding id.
-        self.first_position = int(shape.pad_token_id or 0) + 1 if "roberta" in str(shape.model_type) else 0
+        # RoBERTa kinds do not tell segments apart, and count positions from behind the padding id.
+        is_roberta = "roberta" in str(shape.model_type)
+        self.segments = 0 if is_roberta else int(getattr(shape, "type_vocab_size", 0) or 0)
+        self.first_position = int(shape.pad_token_id or 0) + 1 if is_roberta else 0
         hidden = int(shape.hidden_size)
         self.project: nn.Module = nn.Identity() if hidden == width else nn.Linear(hidden, width)
 
@@ -63,14 +64,15 @@ class TextEncoder(PretrainedEncoder):
         return States(picked, real.bool(), torch.zeros_like(first[0]))
 
     def _together(self, tensors: Mapping[str, Tensor]) -> States:
-        """All texts in one sequence. Padding may stand between them: it is masked, and positions do not count it."""
+        """All texts in one sequence, each right behind the one before, as the base was trained on pairs."""
         parts = [tensors[f"{key}_ids"] for key in self.keys]
-        ids = torch.cat(parts, dim=1)
-        mask = torch.cat([tensors[f"{key}_mask"] for key in self.keys], dim=1)
+        masks = [tensors[f"{key}_mask"] for key in self.keys]
+        source, mask = _without_gaps(masks)
+        ids = torch.cat(parts, dim=1).gather(1, source)
         extra: dict[str, Tensor] = {}
         if self.segments:
             kinds = [torch.full_like(part, min(number, self.segments - 1)) for number, part in enumerate(parts)]
-            extra["token_type_ids"] = torch.cat(kinds, dim=1)
+            extra["token_type_ids"] = torch.cat(kinds, dim=1).gather(1, source)
         if self.positions:
             extra["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0) + self.first_position
         hidden = self.model(input_ids=ids, attention_mask=mask, **extra).last_hidden_state
@@ -90,3 +92,18 @@ class TextEncoder(PretrainedEncoder):
         table = self.model.get_input_embeddings()  # type: ignore[operator]
         if isinstance(table, nn.Embedding):
             yield table
+
+
+def _without_gaps(masks: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Where each step comes from when the padding between several texts is moved behind all of them, and its mask.
+
+    The masks of texts laid end to end, each (rows, its steps), ones first -> (rows, all steps) twice.
+    """
+    width = sum(mask.shape[1] for mask in masks)
+    step = torch.arange(width, device=masks[0].device).unsqueeze(0)
+    source, behind = step, torch.zeros_like(masks[0][:, :1])
+    for mask in masks:
+        length = mask.sum(1, keepdim=True)
+        behind = behind + length
+        source = source + (step >= behind).to(step.dtype) * (mask.shape[1] - length)
+    return source.clamp(max=width - 1), (step < behind).to(masks[0].dtype)

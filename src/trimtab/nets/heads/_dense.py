@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
 
 
 def dense(width: int, inputs: int, outputs: int, dropout: float) -> nn.Sequential:
@@ -17,3 +17,9 @@ def dense(width: int, inputs: int, outputs: int, dropout: float) -> nn.Sequentia
         nn.Dropout(dropout),
         nn.Linear(hidden, outputs),
     )
+
+
+def known_mean(losses: Tensor, known: Tensor) -> Tensor:
+    """The mean of each row's losses over what is known of it, both (rows, parts) -> (rows,)."""
+    weight = known.to(losses.dtype)
+    return (losses * weight).sum(1) / weight.sum(1).clamp(min=1.0)

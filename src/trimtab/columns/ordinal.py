@@ -1,0 +1,172 @@
+"""Levels in an order, such as low, medium and high, or 1 to 5 stars: a near miss is better than a far one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import Field
+
+from trimtab.columns import OutputColumn, Outputs, Statistics, Targets, _options, _state, dense, parse
+from trimtab.columns import _statistics as measures
+from trimtab.columns._lookup import Lookup, lookup
+from trimtab.errors import nearest, problem
+
+_DECIMALS = 4  # of a confidence
+
+
+class Options(_options.Options):
+    """What may be set on a column of levels."""
+
+    levels: tuple[Any, ...] | None = Field(
+        None, min_length=2, description="The levels, the lowest first. Default, for numbers only: by their value."
+    )
+    classes: tuple[Any, ...] | None = Field(None, min_length=2, description="Another word for `levels`.")
+
+
+@dataclass(frozen=True)
+class OrdinalColumn(OutputColumn):
+    """One of several levels; the network gives a logit for each but the lowest.
+
+    Logit k is that of "above level k, if not below it" (CORN, Shi et al. 2021, arXiv:2111.08851): the chances of being
+    above a level are products of these, so they can only fall from level to level.
+    """
+
+    type: ClassVar[str] = "ordinal"
+    headline: ClassVar[str] = "quadratic_kappa"
+    tie_break: ClassVar[str | None] = "log_loss"
+    strata: ClassVar[Literal["classes", "quantiles", "none"]] = "classes"
+    name: str
+    key: str
+    classes: tuple[str, ...] = ()  # the levels, the lowest first
+
+    @classmethod
+    def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:
+        """See `Column.fit`. Raises TrimtabError for levels whose order is not known."""
+        chosen = _options.check(Options, name, cls.type, options)
+        where = f"column {name!r} (ordinal)"
+        found = {parse.label(value) for value in values if not parse.is_missing(value)}
+        given = tuple(map(parse.label, chosen.levels or chosen.classes or ()))
+        levels = given or _by_value(where, found)
+        if len(set(levels)) < len(levels):
+            raise problem(f"{where}: levels", "a level is named twice", "each level once")
+        if unknown := sorted(found - set(levels)):
+            raise problem(f"{where}: levels", f"training rows hold {unknown[0]!r}", nearest(unknown[0], levels))
+        if len(found) < 2:
+            said = f"all training rows are {min(found)!r}" if found else "no training row has a value"
+            raise problem(where, said, "at least two levels")
+        return cls(name, key, levels)
+
+    @property
+    def width(self) -> int:
+        """One logit for each level but the lowest."""
+        return len(self.classes) - 1
+
+    @cached_property
+    def _known(self) -> Lookup:
+        return lookup(self.classes)
+
+    def usable(self, value: Any) -> str | None:
+        """None for a known level, else the reason."""
+        if parse.is_missing(value):
+            return "no value"
+        name = parse.label(value)
+        return f"no level named {name!r} in training" if self._known.find(name) is None else None
+
+    def targets(self, values: Sequence[Any]) -> np.ndarray:
+        """Positions of the levels, the lowest is 0, (rows,) int64. Raises ValueError for what is no known level."""
+        for value in values:
+            if reason := self.usable(value):
+                raise ValueError(f"{self.name}: {reason}")
+        return np.array([self._known.find(parse.label(value)) for value in values], np.int64)
+
+    def probabilities(self, outputs: np.ndarray) -> np.ndarray:
+        """The chance of each level, (rows, levels - 1) -> (rows, levels), float64."""
+        above = self._above(outputs)
+        edges = np.concatenate([np.ones((len(above), 1)), above, np.zeros((len(above), 1))], axis=1)
+        return np.asarray(edges[:, :-1] - edges[:, 1:])
+
+    def _above(self, outputs: np.ndarray) -> np.ndarray:
+        """The chance of being above each level but the highest, (rows, levels - 1); it falls from left to right."""
+        logits = np.asarray(outputs, np.float64)
+        return np.asarray(np.cumprod(0.5 * (1.0 + np.tanh(0.5 * logits)), axis=1))
+
+    def chosen(self, outputs: np.ndarray) -> np.ndarray:
+        """The position of the level that is answered, (rows,): the median, above as many levels as is likely."""
+        return np.asarray((self._above(outputs) > 0.5).sum(axis=1))
+
+    def counts(self, values: Sequence[Any]) -> dict[str, float]:
+        """Rows of each level."""
+        found = Counter(self.targets(values).tolist())
+        return {name: found[place] for place, name in enumerate(self.classes)}
+
+    def decode(self, outputs: Outputs, top: int = 1) -> dict[str, list[Any]]:
+        """The level and its probability as `confidence`."""
+        shares, chosen = self.probabilities(dense(outputs)), self.chosen(dense(outputs))
+        confidence = np.round(shares[np.arange(len(shares)), chosen], _DECIMALS)
+        word = "probability" if self.name == "confidence" else "confidence"
+        answers: dict[str, list[Any]] = {self.name: [self.classes[i] for i in chosen], word: confidence.tolist()}
+        if top > 1:
+            answers[f"{self.name}_top"] = [self._first(row, top, word) for row in shares]
+        return answers
+
+    def _first(self, shares: np.ndarray, top: int, word: str) -> list[dict[str, Any]]:
+        order = np.argsort(-shares, kind="stable")[:top]
+        return [{self.name: self.classes[i], word: round(float(shares[i]), _DECIMALS)} for i in order]
+
+    def statistics(self, targets: Targets, outputs: Outputs) -> Statistics:
+        """Quadratic kappa, mean distance, accuracy, recall of each level, AUC, log loss and calibration error."""
+        shares, chosen = self.probabilities(dense(outputs)), self.chosen(dense(outputs))
+        return statistics(self.classes, dense(targets), shares, chosen)
+
+    def save(self, folder: Path) -> None:
+        """Write `<key>.json`."""
+        _state.write(folder, self, {"classes": self.classes})
+
+    @classmethod
+    def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:
+        """The column that `save` wrote."""
+        return cls(state["name"], state["key"], tuple(state["classes"]))
+
+
+def statistics(levels: Sequence[str], targets: np.ndarray, probabilities: np.ndarray, chosen: np.ndarray) -> Statistics:
+    """Statistics of the chances, (rows, levels), and of the level answered, (rows,), against positions, (rows,).
+
+    The mean distance (MAE) is counted in the levels' own units where they are numbers, else in levels.
+    """
+    share = np.asarray(probabilities, np.float64)
+    right = np.clip(share[np.arange(len(share)), targets], measures.EPSILON, 1.0)
+    confidence = share[np.arange(len(share)), chosen]
+    units = _units(levels)
+    return {
+        "quadratic_kappa": partial(measures.quadratic_kappa, targets, chosen, len(levels)),
+        "mae": partial(measures.mean, np.abs(units[chosen] - units[targets])),
+        "accuracy": partial(measures.mean, chosen == targets),
+        "macro_f1": partial(measures.macro_f1, targets, chosen, len(levels)),
+        **{f"recall.{name}": partial(measures.recall, targets == i, chosen == i) for i, name in enumerate(levels)},
+        "auc": partial(measures.class_auc, targets, share),
+        "log_loss": partial(measures.mean, -np.log(right)),
+        "calibration_error": partial(measures.calibration_error, confidence, chosen == targets),
+    }
+
+
+def _units(levels: Sequence[str]) -> np.ndarray:
+    try:
+        found = [parse.number(name) for name in levels]
+    except ValueError:
+        found = []
+    return np.array(found, np.float64) if found and None not in found else np.arange(len(levels), dtype=np.float64)
+
+
+def _by_value(where: str, found: set[str]) -> tuple[str, ...]:
+    """Numbers, sorted. Raises TrimtabError for names: their order is not known."""
+    try:
+        return tuple(sorted(found, key=lambda name: (parse.number(name) or 0.0, name)))
+    except ValueError:
+        listed = ", ".join(sorted(found)[:8])
+        raise problem(where, f"the order of {listed} is not known", do=f"name it: levels: [{listed}]") from None

@@ -1,0 +1,197 @@
+"""The next item: every item of the catalogue gets a score, the best ones are the answer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from itertools import chain
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import Field
+
+from trimtab.columns import IGNORED, OutputColumn, Outputs, Statistics, Targets, _options, _state, dense, parse, ragged
+from trimtab.columns import _statistics as measures
+from trimtab.columns._lookup import Lookup, lookup
+from trimtab.columns.history import by_count
+from trimtab.errors import problem
+
+TOP = 10  # places that are measured
+MOST_ITEMS = 50_000  # every row is answered with a score for each
+_DECIMALS = 4  # of a confidence
+_BLOCK_CELLS = 20_000_000  # scores that are compared at a time
+LEFT_OUT = -1e9  # the score of an item that must not be answered
+
+
+class Options(_options.Options):
+    """What may be set on a ranking output."""
+
+    user: str | None = Field(
+        None, description="The data holds one event a row: the column that says whose it is. Default: rows as they are."
+    )
+    time: str | None = Field(None, description="The column of when an event was. Default: the order of the file.")
+    holdout: Literal["last", "time"] = Field(
+        "last",
+        description="Events that are kept back. `last`: each user's last is tested on, the one before it chooses the "
+        "checkpoint. `time`: the latest events of all, in the shares of `split`.",
+    )
+    repeat: bool = Field(False, description="Whether an item that stands in the history may be answered again.")
+    min_count: int = Field(1, ge=1, description="Items with fewer events in the training rows are never answered.")
+    classes: tuple[Any, ...] | None = Field(None, min_length=2, description="The items. Default: those of training.")
+
+
+@dataclass(frozen=True)
+class RankingColumn(OutputColumn):
+    """One item of a catalogue; the network gives a score for each.
+
+    An answer is an item or, for a row that teaches all along its history, a list of items, one for each state: the
+    next item after the start, after the first event, ...; None where nothing is to be learned.
+    """
+
+    type: ClassVar[str] = "ranking"
+    headline: ClassVar[str] = f"ndcg@{TOP}"
+    tie_break: ClassVar[str | None] = None
+    name: str
+    key: str
+    classes: tuple[str, ...] = ()
+    repeat: bool = False
+    each_step: bool = False  # whether training rows have an answer for each state
+    user: str | None = None  # the column of the events that says whose they are
+
+    @classmethod
+    def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:
+        """See `Column.fit`; the most frequent items come first. Raises TrimtabError for less than two items."""
+        chosen = _options.check(Options, name, cls.type, options)
+        each_step = any(isinstance(value, (list, tuple)) for value in values)
+        counts = Counter(chain.from_iterable(map(_items, values)))
+        found = [item for item in by_count(counts) if counts[item] >= chosen.min_count]
+        classes = tuple(map(parse.label, chosen.classes)) if chosen.classes else tuple(found)
+        where = f"column {name!r} (ranking)"
+        if not 2 <= len(classes) <= MOST_ITEMS:
+            allowed = f"2 to {MOST_ITEMS:,} items: every one gets a score in every row"
+            raise problem(where, f"{len(classes):,} items", allowed, "set min_count to leave rare items out")
+        return cls(name, key, classes, chosen.repeat, each_step, chosen.user)
+
+    @property
+    def width(self) -> int:
+        """One score per item."""
+        return len(self.classes)
+
+    @cached_property
+    def _known(self) -> Lookup:
+        return lookup(self.classes)
+
+    def index(self, item: Any) -> int | None:
+        """The place of an item among the classes."""
+        return None if parse.is_missing(item) else self._known.find(parse.label(item))
+
+    def usable(self, value: Any) -> str | None:
+        """None for a known item, or for a list that has one; else the reason."""
+        found = _items(value)
+        if not found:
+            return "no value"
+        if all(self._known.find(item) is None for item in found):
+            return f"no item named {found[0]!r} in training"
+        return None
+
+    def targets(self, values: Sequence[Any]) -> Targets:
+        """Item indices, (rows,) int64; for lists a `Ragged`, `IGNORED` where an entry is None or no known item."""
+        for value in values:
+            if reason := self.usable(value):
+                raise ValueError(f"{self.name}: {reason}")
+        lists = [value for value in values if isinstance(value, (list, tuple))]
+        if not lists:
+            return np.array([self.index(value) for value in values], np.int64)
+        if len(lists) < len(values):
+            raise ValueError(f"{self.name}: some rows hold a list of items, others a single one")
+        rows = [np.array([self._target(item) for item in row], np.int64) for row in lists]
+        return ragged(rows, np.empty(0, np.int64))
+
+    def _target(self, item: Any) -> int:
+        place = self.index(item)
+        return IGNORED if place is None else place
+
+    def decode(self, outputs: Outputs, top: int = 1) -> dict[str, list[Any]]:
+        """The best item and its share of the softmax as `score`; with `top` above 1 that many, in order.
+
+        An item that was left out (see `repeat`) is never among them.
+        """
+        scores = dense(outputs)
+        best = first(scores, max(1, top))
+        odds = np.exp(scores - scores.max(axis=1, keepdims=True, initial=LEFT_OUT)).sum(axis=1, keepdims=True)
+        chosen = np.take_along_axis(scores, best, axis=1)
+        shares = np.round(np.exp(chosen - chosen[:, :1], dtype=np.float64) / odds, _DECIMALS)
+        word = "share" if self.name == "score" else "score"
+        answers: dict[str, list[Any]] = {self.name: [self.classes[row[0]] for row in best], word: shares[:, 0].tolist()}
+        if top > 1:
+            listed = zip(best, shares, chosen > LEFT_OUT / 2, strict=True)
+            answers[f"{self.name}_top"] = [self._listed(word, *row) for row in listed]
+        return answers
+
+    def _listed(self, word: str, items: np.ndarray, shares: np.ndarray, kept: np.ndarray) -> list[dict[str, Any]]:
+        pairs = zip(items[kept], shares[kept], strict=True)
+        return [{self.name: self.classes[item], word: float(share)} for item, share in pairs]
+
+    def statistics(self, targets: Targets, outputs: Outputs) -> Statistics:
+        """Of the place of the right item among all: NDCG, hit rate and reciprocal rank at 10; coverage at 10."""
+        return statistics(dense(targets), dense(outputs))
+
+    def save(self, folder: Path) -> None:
+        """Write `<key>.json`."""
+        fields = ("classes", "repeat", "each_step", "user")
+        _state.write(folder, self, {name: getattr(self, name) for name in fields})
+
+    @classmethod
+    def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:
+        """The column that `save` wrote."""
+        kept = (state["repeat"], state["each_step"], state["user"])
+        return cls(state["name"], state["key"], tuple(state["classes"]), *kept)
+
+
+def _items(value: Any) -> list[str]:
+    """The items of an answer."""
+    answers = value if isinstance(value, (list, tuple)) else (value,)
+    return [parse.label(item) for item in answers if not parse.is_missing(item)]
+
+
+def first(scores: np.ndarray, count: int) -> np.ndarray:
+    """The items with the best scores of each row, in order, (rows, at most count); of equal ones the first."""
+    count = min(count, scores.shape[1])
+    found = np.empty((len(scores), count), np.int64)
+    for row, own in enumerate(scores):
+        least = np.partition(own, -count)[-count]
+        candidates = np.flatnonzero(own >= least)
+        found[row] = candidates[np.argsort(-own[candidates], kind="stable")[:count]]
+    return found
+
+
+def ranks(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """The place of the right item in each row, (rows,), counted from 1; equal scores count as `first` orders them."""
+    found = np.empty(len(scores), np.int64)
+    block = max(1, _BLOCK_CELLS // max(1, scores.shape[1]))
+    earlier = np.arange(scores.shape[1])
+    for start in range(0, len(scores), block):
+        part, wanted = scores[start : start + block], targets[start : start + block, None]
+        own = np.take_along_axis(part, wanted, axis=1)
+        ahead = (part > own) | ((part == own) & (earlier < wanted))
+        found[start : start + block] = 1 + ahead.sum(axis=1)
+    return found
+
+
+def statistics(targets: np.ndarray, scores: np.ndarray) -> Statistics:
+    """Statistics of scores, (rows, items), against the index of each row's right item, (rows,).
+
+    With one right item the recall at 10 is the hit rate, and the ideal gain of the NDCG is 1 (Järvelin & Kekäläinen
+    2002, doi:10.1145/582415.582418).
+    """
+    place = ranks(scores, targets)
+    inside = place <= TOP
+    return {
+        f"ndcg@{TOP}": partial(measures.mean, inside / np.log2(place + 1.0)),
+        f"hit@{TOP}": partial(measures.mean, inside),
+        f"mrr@{TOP}": partial(measures.mean, inside / place),
+        f"coverage@{TOP}": lambda: measures.coverage(first(scores, TOP), scores.shape[1]),
+    }

@@ -1,0 +1,40 @@
+"""One of several levels in an order."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from trimtab.columns import OutputColumn
+from trimtab.nets.heads._dense import dense
+
+
+class OrdinalHead(nn.Module):
+    """One vector per row -> logits (rows, levels - 1): above level k, if not below it (CORN, arXiv:2111.08851)."""
+
+    reads: ClassVar[str] = "vector"
+
+    def __init__(self, width: int, inputs: int, output: OutputColumn, dropout: float, encoders: nn.ModuleDict) -> None:
+        super().__init__()
+        self.layers = dense(width, inputs, output.width, dropout)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """(rows, width) -> (rows, levels - 1)."""
+        logits: Tensor = self.layers(vectors)
+        return logits
+
+
+def loss(logits: Tensor, targets: Tensor, weights: Tensor | None, smoothing: float) -> Tensor:
+    """Negative log-likelihood of each row's level, (rows,).
+
+    Step k, from level k to the one above, is learnt from the rows that are not below level k: the conditional training
+    sets of CORN. The sum over a row's steps is the likelihood of its level.
+    """
+    steps = torch.arange(logits.shape[1], device=logits.device)
+    level = targets.unsqueeze(1)
+    climbs = (level > steps).to(logits.dtype) * (1 - smoothing) + smoothing / 2
+    losses = functional.binary_cross_entropy_with_logits(logits, climbs, reduction="none")
+    return (losses * (level >= steps).to(logits.dtype)).sum(1)

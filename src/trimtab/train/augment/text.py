@@ -1,0 +1,158 @@
+"""Text: typing errors, words left out, words that change places.
+
+The raw text is changed and encoded again, so that the network sees the tokens that such a text would have when served.
+The operations on words are two of the four of Wei and Zou 2019 (arXiv:1901.11196); nothing is put in that was not said.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self, cast
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from trimtab.columns import InputColumn, OutputColumn, parse
+from trimtab.nets import options
+from trimtab.spec import Choice
+from trimtab.train.augment import InputAugment, Mix
+
+_SHORTEST = 4  # letters of a word that is mistyped: `not` and `no` stay what they are
+_SHOWN = 200  # characters
+# A word is what stands between white space; in scripts without it, one character.
+_WORDS = re.compile(r"\s+|[぀-ヿ㐀-鿿豈-﫿]|[^\s぀-ヿ㐀-鿿豈-﫿]+")
+_KEYS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
+
+
+def _neighbours() -> dict[str, str]:
+    """The letters beside, above and below each letter of an English keyboard."""
+    places = {letter: (row, column) for row, letters in enumerate(_KEYS) for column, letter in enumerate(letters)}
+    return {
+        one: "".join(
+            other
+            for other, (row, column) in places.items()
+            if other != one and abs(row - places[one][0]) <= 1 and abs(column - places[one][1]) <= 1
+        )
+        for one in places
+    }
+
+
+_BESIDE = _neighbours()
+
+Random = np.random.Generator
+
+
+def _neighbour(word: str, place: int, random: Random) -> str:
+    """A letter of the key beside; other signs are typed twice."""
+    beside = _BESIDE.get(word[place].lower(), word[place] * 2)
+    typed = beside[random.integers(len(beside))] if word[place].lower() in _BESIDE else beside
+    return word[:place] + (typed.upper() if word[place].isupper() else typed) + word[place + 1 :]
+
+
+def _twisted(word: str, place: int, random: Random) -> str:
+    place = min(place, len(word) - 2)
+    return word[:place] + word[place + 1] + word[place] + word[place + 2 :]
+
+
+def _dropped(word: str, place: int, random: Random) -> str:
+    return word[:place] + word[place + 1 :]
+
+
+def _doubled(word: str, place: int, random: Random) -> str:
+    return word[:place] + word[place] + word[place:]
+
+
+_TYPOS: tuple[Callable[[str, int, Random], str], ...] = (_neighbour, _twisted, _dropped, _doubled)
+
+
+class Options(options.Options):
+    """What may be set under `augment` of a text."""
+
+    typos: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Chance of each word of four letters or more to be mistyped: a key beside, two letters twisted, "
+        "one left out or typed twice.",
+    )
+    delete: float = Field(0.0, ge=0, le=0.9, description="Chance of each word to be left out; one always stays.")
+    swap: float = Field(0.0, ge=0, le=1, description="Chance of each word to change places with the next one.")
+
+
+@dataclass(frozen=True)
+class TextAugment(InputAugment):
+    """The column's tensors of texts with other words."""
+
+    column: InputColumn
+    values: Sequence[Any]
+    chosen: Options
+
+    @classmethod
+    def automatic(cls, column: InputColumn) -> Choice:
+        """Nothing: one word (`not`) or one letter of a code can be what the answer hangs on."""
+        return Choice({}, "")
+
+    @classmethod
+    def make(cls, column: InputColumn, values: Sequence[Any], options_: Mapping[str, Any], where: str) -> Self:
+        """See `InputAugment.make`."""
+        return cls(column, values, options.check(Options, where, options_))
+
+    def refuses(self, output: OutputColumn, inputs: int) -> str | None:
+        """Words must keep their places where each of them is answered."""
+        if output.per_place and (self.chosen.delete or self.chosen.swap):
+            return f"delete and swap move words, but {output.type!r} answers each word at its place"
+        return None
+
+    def __call__(
+        self, tensors: Mapping[str, Tensor], rows: np.ndarray, random: np.random.Generator
+    ) -> tuple[dict[str, Tensor], Mix | None]:
+        """See `InputAugment`."""
+        device = next(iter(tensors.values())).device
+        encoded = self.column.encode([self._varied(self.values[row], random) for row in rows])
+        batch = self.column.batch(encoded, np.arange(len(rows)))
+        return {key: torch.from_numpy(value).to(device) for key, value in batch.items()}, None
+
+    def texts(self, rows: np.ndarray, random: np.random.Generator | None) -> list[str] | None:
+        """See `InputAugment`; cut to what a card has room for."""
+        plain = [self.values[row] for row in rows]
+        shown = [self._varied(value, random) for value in plain] if random else plain
+        return [_in_one_line(value)[:_SHOWN] for value in shown]
+
+    def _varied(self, value: Any, random: np.random.Generator) -> Any:
+        """A text, or a list of words, with other words."""
+        if isinstance(value, (list, tuple)):
+            return [self._mistyped(str(word), random) for word in value]
+        pieces = cast("list[str]", _WORDS.findall(parse.text(value)))
+        places = [place for place, piece in enumerate(pieces) if not piece.isspace()]
+        self._swap(pieces, places, random)
+        for place in places:
+            pieces[place] = self._mistyped(pieces[place], random)
+        return "".join(self._thinned(pieces, places, random))
+
+    def _swap(self, pieces: list[str], places: Sequence[int], random: np.random.Generator) -> None:
+        swapped = random.random(max(0, len(places) - 1)) < self.chosen.swap
+        for one, other in [(places[i], places[i + 1]) for i in np.flatnonzero(swapped).tolist()]:
+            pieces[one], pieces[other] = pieces[other], pieces[one]
+
+    def _mistyped(self, word: str, random: np.random.Generator) -> str:
+        if random.random() >= self.chosen.typos or len(word) < _SHORTEST:
+            return word
+        typo = _TYPOS[random.integers(len(_TYPOS))]
+        return typo(word, int(random.integers(1, len(word))), random)  # the first letter is seldom wrong
+
+    def _thinned(self, pieces: list[str], places: Sequence[int], random: np.random.Generator) -> list[str]:
+        """Without the words that are left out and the white space behind them."""
+        gone = random.random(len(places)) < self.chosen.delete
+        if gone.all() and len(places):
+            gone[random.integers(len(places))] = False
+        left_out = {place for place, out in zip(places, gone, strict=True) if out}
+        spaces = {place + 1 for place in left_out if place + 1 < len(pieces) and pieces[place + 1].isspace()}
+        return [piece for place, piece in enumerate(pieces) if place not in left_out | spaces]
+
+
+def _in_one_line(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else " ".join(parse.text(value).split())

