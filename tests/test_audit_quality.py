@@ -42,6 +42,9 @@ def test_every_label_metric_agrees_with_scikit_learn(name: str) -> None:
         "macro_f1": rival.f1_score(targets, chosen, average="macro"),
         "log_loss": rival.log_loss(targets, share),
         "auc": rival.roc_auc_score(targets, share[:, 1] if len(classes) == 2 else share, multi_class="ovr"),
+        "average_precision": rival.average_precision_score(
+            targets if len(classes) == 2 else np.eye(len(classes))[targets], share[:, 1] if len(classes) == 2 else share
+        ),
         **dict(zip([f"recall.{c}" for c in classes], rival.recall_score(targets, chosen, average=None), strict=True)),
     }
     assert found.keys() == {*expected, "calibration_error"}

@@ -33,16 +33,18 @@ VALUES: dict[str, list[Any]] = {
     "text": ["good", "a long and winding road that leads to your door", "bad, really bad!", "房间很大", "", "so so"]
     * 2,
     "history": ["milk|bread|eggs|milk", "tea", "", "eggs|tea|tea|milk|bread|bread|soap", "soap|milk", "bread"] * 2,
-    "audio": [tone(pitch, seconds) for pitch, seconds in zip(range(200, 1400, 100), np.linspace(0.01, 0.5, 12))],
+    "audio": [
+        tone(pitch, seconds) for pitch, seconds in zip(range(200, 1400, 100), np.linspace(0.01, 0.5, 12), strict=True)
+    ],
 }
 OPTIONS: dict[str, dict[str, Any]] = {"text": {}, "history": {}, "audio": {"rate": RATE, "mels": 20}}
 ENCODERS = {  # the options that reach the code beyond the defaults
     "lstm": {"layers": 2, "hidden": 12},
     "bilstm": {"layers": 2, "embedding": 10},
     "gru": {"layers": 2},
-    "transformer": {"heads": 4, "hidden": 24},
-    "textcnn": {"kernels": [2, 3, 4], "filters": 7},
-    "conformer": {"channels": 4, "heads": 2, "kernel": 5},
+    "transformer": {"layers": 1, "heads": 4, "hidden": 24},
+    "textcnn": {"kernels": [2, 3, 4], "filters": 7, "pooled": False},
+    "conformer": {"layers": 1, "channels": 4, "heads": 2, "kernel": 5},
     "audio_cnn": {"channels": 4},
 }
 SOUND = {"conformer": 4, "audio_cnn": 8}  # frames of a state
@@ -133,6 +135,17 @@ def test_a_state_of_a_text_knows_the_words_behind_it_unless_it_must_not(columns,
     assert same == config.get("causal", False)
 
 
+def test_a_textcnn_gives_a_text_the_largest_value_of_each_filter(columns) -> None:
+    rows = rows_of(columns["text"])
+    net, every = (encoder("textcnn", columns["text"], {"pooled": pooled, "filters": 3}) for pooled in (None, False))
+    for net_of_one in (net, every):
+        net_of_one.project = torch.nn.Identity()
+    found, steps_of = (states(one, tensors(rows, range(12))) for one in (net, every))
+    assert found.values.shape == (12, 1, 9)
+    assert torch.equal(found.values[:, 0], steps.blank(steps_of.values, steps_of.mask).amax(1))
+    assert torch.allclose(states(net, tensors(rows, [0])).values[0], found.values[0], atol=1e-5)
+
+
 def test_a_row_reversed_twice_is_itself_and_its_padding_stays() -> None:
     mask = torch.tensor([[1, 1, 1, 0], [1, 1, 1, 1], [1, 0, 0, 0]], dtype=torch.bool)
     places = steps.reversal(mask)
@@ -150,7 +163,7 @@ def test_the_longest_rows_have_as_many_steps_as_their_column_says(columns) -> No
 
 
 def test_where_a_text_is_a_list_of_words_there_is_a_state_for_each_word(columns) -> None:
-    sentences = [["Unbelievably", "good", "!"], ["房间很大"], ["so"]] * 3
+    sentences = [["房间很大", "good", "!"], ["Good"], ["so"]] * 3
     column = fit("text", "Steps", "steps", sentences, {"words": True})
     rows = encode_rows([column], {"Steps": sentences})
     for name in ("lstm", "bilstm", "gru", "transformer", "textcnn"):
@@ -165,27 +178,21 @@ def test_where_a_text_is_a_list_of_words_there_is_a_state_for_each_word(columns)
         assert torch.equal(found.values[0], tokens[0][given["steps_words"][0]])
 
 
-EXPORTED = [
-    ("lstm", "text"),
-    ("bilstm", "audio"),
-    ("gru", "history"),
-    ("transformer", "history"),
-    ("textcnn", "text"),
-    ("conformer", "audio"),
-    ("audio_cnn", "audio"),
+EXPORTED = [  # each a network of several inputs
+    {"textcnn": "text", "lstm": "text", "gru": "history", "transformer": "history", "bilstm": "audio"},
+    {"conformer": "audio", "audio_cnn": "audio"},
 ]
 
 
-@pytest.mark.parametrize(("name", "kind"), EXPORTED)
-def test_the_exported_network_gives_the_same_outputs_at_any_size(columns, tmp_path: Path, name: str, kind: str) -> None:
-    column = columns[kind]
-    output = fit("label", "answer", "answer", ["yes", "no", "maybe"], {})
-    entry = EncoderEntry(name=name, reads=("steps",), config=ENCODERS[name])
+@pytest.mark.parametrize("read", EXPORTED, ids=["steps", "sound"])
+def test_exported_networks_give_the_same_outputs_at_any_size(tmp_path: Path, read: dict[str, str]) -> None:
+    inputs = [fit(kind, name, name, VALUES[kind], OPTIONS[kind]) for name, kind in read.items()]
+    rows = encode_rows(inputs, {name: VALUES[kind] for name, kind in read.items()})
+    entries = tuple(EncoderEntry(name=name, reads=(name,), config=ENCODERS[name]) for name in read)
     torch.manual_seed(0)
-    shape = Architecture(width=WIDTH, encoders=(entry,), fusion="attention", dropout=0.1, head="label")
-    net = Network(shape, [column], output).eval()
-    rows = rows_of(column)
-    names = export(net, [column], rows.batch(np.argsort(rows.steps)[-3:]), tmp_path / "model.onnx")
+    shape = Architecture(width=WIDTH, encoders=entries, fusion="attention", dropout=0.1, head="label")
+    net = Network(shape, inputs, fit("label", "answer", "answer", ["yes", "no", "maybe"], {})).eval()
+    names = export(net, inputs, rows.batch(np.argsort(rows.steps)[-3:]), tmp_path / "model.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     for picked in ([0], [4], [11], [0, 4], list(range(12)), [1] * 40):
         batch = rows.batch(np.asarray(picked))
@@ -197,15 +204,19 @@ def test_the_exported_network_gives_the_same_outputs_at_any_size(columns, tmp_pa
 
 
 def test_every_encoder_is_exported_here() -> None:
-    assert sorted(name for name, _ in EXPORTED) == sorted(ENCODERS)
+    assert sorted(name for read in EXPORTED for name in read) == sorted(ENCODERS)
 
 
 WRONG = [
-    ("lstm", {"layer": 2}, "inputs.Steps.encoder: layer: no such option; allowed: layers"),
+    (
+        "lstm",
+        {"layer": 2},
+        "inputs.Steps.encoder: layer: no such option\n  allowed: dropout, embedding, hidden, layers",
+    ),
     ("gru", {"layers": 0}, "inputs.Steps.encoder: layers: input should be greater than or equal to 1 (found 0)"),
     ("transformer", {"heads": 3}, "inputs.Steps.encoder: heads: 3 heads do not divide a width of 16"),
     ("textcnn", {"kernels": [0]}, "inputs.Steps.encoder: kernels.0: input should be greater than or equal to 1"),
-    ("conformer", {"kernel": 4}, "inputs.Steps.encoder: kernel: found 4; allowed: an odd number"),
+    ("conformer", {"kernel": 4}, "inputs.Steps.encoder: kernel: found 4\n  allowed: an odd number"),
     ("conformer", {"heads": 16}, "inputs.Steps.encoder: heads: 16 heads do not cut a width of 16 into even numbers"),
     ("audio_cnn", {"stages": 9}, "inputs.Steps.encoder: stages: input should be less than or equal to 6 (found 9)"),
 ]

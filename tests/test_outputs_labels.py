@@ -15,6 +15,7 @@ from sklearn.datasets import load_digits
 
 import trimtab
 from trimtab import columns
+from trimtab.__main__ import main
 from trimtab.audit import quality
 from trimtab.columns.labels import LabelsColumn
 from trimtab.data import infer
@@ -185,10 +186,8 @@ def test_a_launch_learns_several_labels_from_columns_with_gaps(tmp_path: Path) -
     release = trimtab.launch(made.spec, runs=made.runs)
     manifest = release.manifest
     assert release.released, manifest.why
-    assert (
-        manifest.data["rejected"] == {"traits: even is 'perhaps', not 0 or 1": 1}
-        or sum(manifest.data["rejected"].values()) == 1
-    )
+    assert sum(manifest.data["rejected"].values()) == 1
+    assert "even is 'perhaps', not 0 or 1" in (made.runs / "rows" / "rejected.jsonl").read_text()
     assert [line["class"] for line in manifest.evidence["parts"]] == ["even", "small", "round"]
     floor = manifest.evidence["floor"]["logistic regressions"]["average_precision"]["value"]
     assert 0.5 < floor < 1
@@ -200,6 +199,4 @@ def test_a_launch_learns_several_labels_from_columns_with_gaps(tmp_path: Path) -
     assert all(set(names) <= {"even", "small", "round"} for names in found["traits"])
     again = trimtab.launch(made.spec, runs=made.runs)
     assert again.manifest.hash == manifest.hash
-    evaluated = made.folder / "labelled.csv"
-    evaluated.write_text((made.folder / "rows.csv").read_text())
-    assert trimtab.__main__.main(["evaluate", str(release.folder), str(evaluated), "--json"]) == 0
+    assert main(["evaluate", str(release.folder), str(made.folder / "rows.csv"), "--json"]) == 0

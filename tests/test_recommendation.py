@@ -314,3 +314,19 @@ def test_predict_and_evaluate_take_histories_in_a_table(
     found = json.loads(capfd.readouterr().out)
     assert (found["rows"], found["rejected"]) == (2, 1)
     assert found["metrics"]["hit@10"]["value"] >= 0.5
+
+
+def test_predict_takes_events_and_answers_each_user_once(
+    launched: tuple[Place, trimtab.Release], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    events = tmp_path / "events.csv"
+    events.write_text("item,user,time,age\nitem 17,ann,9,30\nitem 3,ann,1,30\nitem 5,bob,2,40\nitem 10,ann,5,30\n")
+    assert main(["predict", str(launched[1].folder), str(events)]) == 0
+    printed = capfd.readouterr()
+    rows = list(csv.DictReader(io.StringIO(printed.out)))
+    assert "taken for events; one answer for each of 2 users" in " ".join(printed.err.split())
+    assert [(row["user"], row["age"], json.loads(row["history"])) for row in rows] == [
+        ("ann", "30", ["item 3", "item 10", "item 17"]),
+        ("bob", "40", ["item 5"]),
+    ]
+    assert [row["item"] for row in rows] == ["item 24", "item 12"]

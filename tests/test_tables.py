@@ -21,11 +21,6 @@ from trimtab.data.table import Origin, Table
 from trimtab.train.settings import Settings, choose
 
 
-def table(values: dict[str, list[Any]], part: slice = slice(None)) -> Table:
-    cut = {name: column[part] for name, column in values.items()}
-    return Table(cut, [Origin("rows.csv", line) for line in range(len(next(iter(cut.values()))))])
-
-
 def patients() -> list[dict[str, object]]:
     """Cells of tumours: four numbers, one of them sometimes missing, and a category."""
     data = load_breast_cancer()
@@ -89,9 +84,9 @@ def test_what_the_spec_says_of_a_table_is_kept() -> None:
 
 def test_a_number_gets_bins_where_there_are_rows_enough_for_them() -> None:
     values = np.random.default_rng(0).normal(size=2000)
-    assert columns.fit("number", "n", "n", values[:60].tolist(), {}).features == 2  # the number, and one bin
-    assert columns.fit("number", "n", "n", values[:500].tolist(), {}).features == 11
-    assert columns.fit("number", "n", "n", values.tolist(), {}).features == 41
+    assert columns.fit("number", "n", "n", values[:199].tolist(), {}).features == 1
+    assert columns.fit("number", "n", "n", values[:500].tolist(), {}).features == 6
+    assert columns.fit("number", "n", "n", values.tolist(), {}).features == 21
     assert columns.fit("number", "n", "n", values.tolist(), {"bins": 0}).features == 1
 
 

@@ -146,7 +146,7 @@ def _type(field: Mapping[str, Any]) -> str:
         return f"`{field['const']}`"
     match field.get("type"):
         case "array":
-            item = field.get("items") or field["prefixItems"][0]
+            item = field["items"] if "items" in field else field["prefixItems"][0]
             return LISTS.get(item.get("type", ""), "list of texts")
         case "object":
             return f"name: {_type(field['additionalProperties'])}"

@@ -262,10 +262,10 @@ def _sheet(grid: np.ndarray) -> np.ndarray:
 
 def _resized(tiles: np.ndarray) -> np.ndarray:
     """(tiles, height, width, 3) made larger by repeating pixels, or smaller by averaging them, by a whole number."""
-    side = max(tiles.shape[1:3])
-    if side < _SHEET_PIXELS:
-        return tiles.repeat(_SHEET_PIXELS // side, axis=1).repeat(_SHEET_PIXELS // side, axis=2)
-    by = math.ceil(side / _SHEET_PIXELS)
+    share = math.sqrt(tiles.shape[1] * tiles.shape[2]) / _SHEET_PIXELS
+    if share < 1:
+        return tiles.repeat(int(1 / share), axis=1).repeat(int(1 / share), axis=2)
+    by = math.ceil(share)
     height, width = max(1, tiles.shape[1] // by), max(1, tiles.shape[2] // by)
     cut = tiles[:, : height * by, : width * by]
     means = cut.reshape(len(tiles), height, -1, width, cut.shape[2] // width, 3).mean(axis=(2, 4))

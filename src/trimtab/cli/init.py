@@ -103,7 +103,7 @@ def _list(texts: Sequence[str]) -> str:
 def _about(found: Profile) -> str:
     if found.output_type == "number":
         return f"from {found.answers['min']:g} to {found.answers['max']:g}"
-    return _comment(f"{len(found.answers)} classes: {_shares(found)}")
+    return _comment(f"{len(found.answers)} classes: {_shares(found)}") if found.answers else "lists of numbers"
 
 
 def _shares(found: Profile) -> str:
@@ -116,10 +116,19 @@ def _cut(name: str) -> str:
     return name if len(name) <= _WIDTH else name[: _WIDTH - 3] + "..."
 
 
+_MEAN = 'r2: ">= 0.3"  # share of the variance that is explained; always answering the mean gets 0'
+_FIRST_GATES = {
+    "number": _MEAN,
+    "numbers": _MEAN,
+    "labels": 'average_precision: ">= 0.5"  # area under the precision-recall curve, the mean over the classes',
+    "tags": 'span_f1: ">= 0.5"  # of whole spans: type and borders must be right',
+}
+
+
 def _quality_gate(found: Profile) -> str:
     """A first bound, a little more than half of the way from guessing to perfect; the user knows better."""
-    if found.output_type == "number":
-        return 'r2: ">= 0.3"  # share of the variance that is explained; always answering the mean gets 0'
+    if found.output_type in _FIRST_GATES:
+        return _FIRST_GATES[found.output_type]
     name, count = next(iter(found.answers.items()))
     share = count / sum(found.answers.values())
     if share > 0.75:

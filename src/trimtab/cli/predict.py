@@ -15,6 +15,7 @@ import numpy as np
 import typer
 
 from trimtab import rows, runtime
+from trimtab.cli import _events
 from trimtab.cli._view import console
 from trimtab.columns import OutputColumn, Outputs, ragged
 from trimtab.errors import problem
@@ -109,6 +110,7 @@ def beside(data: str) -> Path:
 
 def _answer(model: runtime.Model, source: rows.Rows, asked: _Asked) -> int:
     """Read, answer and write chunk by chunk; the number of rows."""
+    source = _events.gathered(model, source, _note)
     chunks = _chunks(source)
     first = next(chunks, [])
     names = list(dict.fromkeys([*(source.names or ()), *(name for row in first for name in row.values)]))

@@ -107,9 +107,11 @@ def class_average_precision(targets: np.ndarray, share: np.ndarray) -> Statistic
 def _against_the_rest(
     measure: Callable[[np.ndarray, np.ndarray], Statistic], targets: np.ndarray, share: np.ndarray
 ) -> Statistic:
-    """A measure of scores and of what is positive, for the classes that there are rows of."""
+    """The mean of a measure of scores over the classes that some rows have and others lack."""
     columns = [1] if share.shape[1] == 2 else range(share.shape[1])
-    statistics = [measure(share[:, column], targets == column) for column in columns if np.any(targets == column)]
+    counts = np.bincount(targets, minlength=share.shape[1])
+    told = [column for column in columns if 0 < counts[column] < len(targets)]
+    statistics = [measure(share[:, column], targets == column) for column in told]
     if not statistics:
         return lambda weights: np.full(weights.shape[1], np.nan)
     return lambda weights: mean_of_defined(np.stack([statistic(weights) for statistic in statistics]))

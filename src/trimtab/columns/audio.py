@@ -102,6 +102,11 @@ class AudioColumn(InputColumn):
         return replace(plain, mean=tuple(frames.mean(axis=0).tolist()), std=tuple(std.tolist()))
 
     @classmethod
+    def encoder_for(cls, values: Sequence[Any]) -> tuple[str, str]:
+        """Convolutions, which learn from fewer clips than attention needs."""
+        return "audio_cnn", "convolutions over frames and mel bands, from scratch"
+
+    @classmethod
     def refuses(cls, value: Any) -> str | None:
         """Why the sound cannot be decoded to its end; None when it can, or when there is no value."""
         if parse.is_missing(value):

@@ -34,7 +34,7 @@ Outliers = Literal["keep", "clip", "iqr", "drop"]
 SKEWED = 2.0  # skewness beyond which `scale: auto` takes logarithms
 _LANDMARKS = 256  # quantiles that `scale: quantile` interpolates between
 _MOST_BINS = 48
-_ROWS_OF_A_BIN = 50
+_ROWS_OF_A_BIN = 100
 _CAPPINGS = 20  # rounds in which frequent numbers are counted less; each one lowers what a bin holds
 _DIGITS = 5  # an answer is rounded to the decimals that are 1e-5 of the output's standard deviation
 
@@ -54,7 +54,7 @@ class Options(_options.Options):
         None,
         ge=0,
         le=256,
-        description="Quantile bins for piecewise-linear features, 0 to 256; 0: none. Default: rows / 50, at most 48.",
+        description="Quantile bins for piecewise-linear features, 0 to 256; 0: none. Default: rows / 100, at most 48.",
     )
 
 
@@ -318,7 +318,7 @@ def _edges(numbers: np.ndarray, bins: int | None) -> tuple[float, ...]:
     """
     wanted = min(_MOST_BINS, len(numbers) // _ROWS_OF_A_BIN) if bins is None else bins
     distinct, counts = np.unique(numbers, return_counts=True)
-    if not wanted or len(distinct) < 2:
+    if wanted < (2 if bins is None else 1) or len(distinct) < 2:
         return ()
     if len(distinct) <= wanted:
         return tuple(distinct.tolist())

@@ -50,15 +50,19 @@ class OrdinalColumn(OutputColumn):
         """See `Column.fit`. Raises TrimtabError for levels whose order is not known."""
         chosen = _options.check(Options, name, cls.type, options)
         where = f"column {name!r} (ordinal)"
-        found = {parse.label(value) for value in values if not parse.is_missing(value)}
+        present = [parse.label(value) for value in values if not parse.is_missing(value)]
+        found = set(present)
         given = tuple(map(parse.label, chosen.levels or chosen.classes or ()))
         levels = given or _by_value(where, found)
         if len(set(levels)) < len(levels):
             raise problem(f"{where}: levels", "a level is named twice", "each level once")
-        if unknown := sorted(found - set(levels)):
-            raise problem(f"{where}: levels", f"training rows hold {unknown[0]!r}", nearest(unknown[0], levels))
-        if len(found) < 2:
-            said = f"all training rows are {min(found)!r}" if found else "no training row has a value"
+        names = lookup(levels)
+        known = [name for name in present if names.find(name) is not None]
+        if 2 * len(known) < len(present):  # a few others are rows to set aside
+            unknown = min(found - set(known))
+            raise problem(f"{where}: levels", f"most training rows hold others: {unknown!r}", nearest(unknown, levels))
+        if len(set(known)) < 2:
+            said = f"all training rows are {known[0]!r}" if known else "no training row has a value"
             raise problem(where, said, "at least two levels")
         return cls(name, key, levels)
 

@@ -60,12 +60,13 @@ class RankingColumn(OutputColumn):
     repeat: bool = False
     each_step: bool = False  # whether training rows have an answer for each state
     user: str | None = None  # the column of the events that says whose they are
+    time: str | None = None  # and when they were
 
     @classmethod
     def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:
         """See `Column.fit`; the most frequent items come first. Raises TrimtabError for less than two items."""
         chosen = _options.check(Options, name, cls.type, options)
-        each_step = any(isinstance(value, (list, tuple)) for value in values)
+        each_step = chosen.user is not None and any(isinstance(value, (list, tuple)) for value in values)
         counts = Counter(chain.from_iterable(map(_items, values)))
         found = [item for item in by_count(counts) if counts[item] >= chosen.min_count]
         classes = tuple(map(parse.label, chosen.classes)) if chosen.classes else tuple(found)
@@ -73,7 +74,7 @@ class RankingColumn(OutputColumn):
         if not 2 <= len(classes) <= MOST_ITEMS:
             allowed = f"2 to {MOST_ITEMS:,} items: every one gets a score in every row"
             raise problem(where, f"{len(classes):,} items", allowed, "set min_count to leave rare items out")
-        return cls(name, key, classes, chosen.repeat, each_step, chosen.user)
+        return cls(name, key, classes, chosen.repeat, each_step, chosen.user, chosen.time)
 
     @property
     def width(self) -> int:
@@ -93,6 +94,8 @@ class RankingColumn(OutputColumn):
         found = _items(value)
         if not found:
             return "no value"
+        if self.user is None and isinstance(value, (list, tuple)):
+            return "a list, where one item is answered"
         if all(self._known.find(item) is None for item in found):
             return f"no item named {found[0]!r} in training"
         return None
@@ -141,13 +144,13 @@ class RankingColumn(OutputColumn):
 
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""
-        fields = ("classes", "repeat", "each_step", "user")
+        fields = ("classes", "repeat", "each_step", "user", "time")
         _state.write(folder, self, {name: getattr(self, name) for name in fields})
 
     @classmethod
     def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:
         """The column that `save` wrote."""
-        kept = (state["repeat"], state["each_step"], state["user"])
+        kept = (state["repeat"], state["each_step"], state["user"], state.get("time"))
         return cls(state["name"], state["key"], tuple(state["classes"]), *kept)
 
 

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
 from trimtab.columns import _options, parse
+from trimtab.columns._events import moments
 from trimtab.columns.ranking import Options
-from trimtab.data.clean import numbers
 from trimtab.data.fold import each
 from trimtab.data.read import Loaded
 from trimtab.data.roles import Automatic
@@ -136,7 +134,7 @@ def _events(spec: Spec, asked: Options, table: Table) -> tuple[_Events, list[Rej
     """The events in order, and those that lack something."""
     users = each(parse.label, table.values[str(asked.user)])
     items = each(parse.label, table.values[spec.output_name])
-    times = _times(table.values[asked.time]) if asked.time else np.arange(len(table), dtype=np.float64)
+    times = moments(table.values[asked.time]) if asked.time else np.arange(len(table), dtype=np.float64)
     needs: dict[str, Sequence[bool]] = {
         str(asked.user): each(parse.is_missing, table.values[str(asked.user)]),
         spec.output_name: each(parse.is_missing, table.values[spec.output_name]),
@@ -156,22 +154,6 @@ def _events(spec: Spec, asked: Options, table: Table) -> tuple[_Events, list[Rej
 
 def _rejected(origin: Origin, reason: str) -> Rejected:
     return Rejected(origin.file, origin.line, reason, "")
-
-
-def _times(values: Sequence[Any]) -> np.ndarray:
-    """When each event was, to compare: numbers as they are, dates as seconds; NaN for none."""
-    found = numbers(values)
-    if np.isnan(found).mean() <= 0.5:
-        return found
-    return np.array(each(_seconds, values), np.float64)
-
-
-def _seconds(value: Any) -> float:
-    try:
-        moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).strip())
-    except ValueError:
-        return float("nan")
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 # --------------------------------------------------------------------------------------------------------- parts

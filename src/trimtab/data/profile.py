@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from trimtab.columns import parse
+from trimtab import columns
+from trimtab.columns import OutputColumn, parse
 from trimtab.columns.number import fence
 from trimtab.data import clean, doubts, fold, infer, read
 from trimtab.data.table import Table
@@ -46,6 +47,9 @@ OUTPUT_NAMES = (
     "quality",
     "price",
 )
+
+
+_SEVERAL = ("labels", "numbers", "tags")  # outputs of several answers in a row
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,7 @@ def profile(patterns: Sequence[str], folder: Path, output: str | None = None) ->
     split = next((name for name, values in table.values.items() if infer.is_split(name, values)), None)
     guess = Guess(output, "named by --output") if output else _guess(table, looks)
     answer = infer.output_type(guess.value, table.values[guess.value])
+    looks |= _told_from(answer.type, guess.value, table, looks)
     looks[guess.value] = answer
     inputs = [name for name, look in looks.items() if look.type != "ignore" and name != guess.value]
     answered = [row for row, gone in enumerate(fold.lacking(table.values[guess.value])) if not gone]
@@ -168,7 +173,24 @@ _FIGURES = {"text": _words, "number": _range}
 def _answers(values: Sequence[Any], type_name: str) -> dict[str, float]:
     if type_name == "number":
         return _range(values)
+    if type_name in _SEVERAL:
+        column: OutputColumn = columns.fit(type_name, "output", "output", values, {})
+        return column.counts([value for value in values if column.usable(value) is None])
     return dict(Counter(fold.each(parse.label, values)).most_common())
+
+
+def _told_from(
+    type_name: str, output: str, table: Table, looks: Mapping[str, infer.Inferred]
+) -> dict[str, infer.Inferred]:
+    """The looks of the inputs of an output that is told from a single one; nothing where that is not clear."""
+    wanted = columns.kind(type_name, "output").reads
+    others = [name for name in looks if name != output]
+    lists = [name for name in others if infer.holds_words(table.values[name])]
+    fitting = lists or [name for name in others if looks[name].type == wanted]
+    if wanted is None or len(fitting) != 1:
+        return {}
+    why = f"{type_name} are told from one {wanted}"
+    return {name: infer.Inferred(wanted if name in fitting else "ignore", why) for name in others}
 
 
 def _doubts(rows: Table, looks: Mapping[str, infer.Inferred], inputs: Sequence[str], output: str) -> list[doubts.Doubt]:
@@ -211,6 +233,9 @@ def _guess(table: Table, looks: Mapping[str, infer.Inferred]) -> Guess:
 
 def _can_be_output(name: str, look: infer.Inferred, values: Sequence[Any]) -> bool:
     if look.type == "number":
+        return True
+    answers = infer.output_type(name, values).type
+    if answers == "tags" or (answers in _SEVERAL and _rank(name) is not None):
         return True
     seen = infer.Look(name, values)
     return look.type == "category" and 2 <= seen.distinct <= MOST_CLASSES and seen.distinct_share <= 0.5

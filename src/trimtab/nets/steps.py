@@ -26,7 +26,7 @@ _IDS: dict[str, Callable[[Any], int]] = {
 _LONGEST: dict[str, Callable[[Any], int]] = {
     "text": lambda column: int(column.max_tokens),
     "history": lambda column: int(column.max_steps) + 1,
-    "audio": lambda column: math.ceil(column.seconds * column.rate / column.hop) + 1,
+    "audio": lambda column: 1 + max(0, math.ceil((round(column.seconds * column.rate) - column.window) / column.hop)),
 }
 _EMBEDDING_STD = 0.1
 

@@ -103,7 +103,12 @@ class Train(_Part):
         lt=1,
         description="Decay per step of a running average of the weights, which is then kept; 0: off.",
     )
-    patience: int = Field(2, ge=1, description="Evaluations without a better validation score before training stops.")
+    patience: int = Field(
+        2,
+        ge=1,
+        description="Evaluations without a better validation score before training stops. For rankings and for tables "
+        "of numbers and categories it is 5 where nothing is said.",
+    )
     evaluations: int = Field(1, ge=1, le=100, description="Evaluations on the validation rows in each epoch.")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="`auto`: bf16 where the device computes it natively, else fp32."
@@ -182,8 +187,9 @@ class Spec(_Part):
     )
     fusion: str | Part | None = Field(
         None,
-        description="How states become one vector per row: mean, cls, attention, concat, wide_deep, deepfm, dcn. "
-        "Default: mean.",
+        description="How states become one vector per row: mean, cls, attention, concat, wide_deep, deepfm, dcn, "
+        "ft_transformer, with options such as `{name: deepfm, hidden: [64, 64]}`. Default: mean; for several numbers "
+        "and categories deepfm.",
     )
     clean: Clean = Clean()
     train: Train = Train()

@@ -12,11 +12,12 @@ from trimtab.errors import problem
 from trimtab.spec import METRICS, Choice, Lora, Spec
 from trimtab.train.bases import Base
 
-_RANKING_PATIENCE = 5  # evaluations
+_RANKING_PATIENCE = 8  # evaluations
+_RANKING_STEPS = 3000  # optimizer steps: 20 epochs of MovieLens-100k, of which the last ones, at low rates, are best
 _TABLE_PATIENCE = 5
 _FROZEN_PATIENCE = 10  # of a head on pictures' features: an evaluation costs nothing, and the score wavers
 _PICTURE_PATIENCE = 20  # from scratch: the last, small steps are worth most
-_PICTURE_STEPS = 5000  # optimizer steps of 32 rows: 36 epochs of 4,500 digits
+_PICTURE_STEPS = 6000  # optimizer steps of 32 rows: 43 epochs of 4,500 digits
 _FEW_PICTURES = {"cpu": 5000, "cuda": 500}  # rows below which a pretrained network stays frozen
 _TABLE_STEPS = 1000  # optimizer steps; adult was best after 700, mammography after 1100
 
@@ -94,7 +95,8 @@ def choose(
     batch_rows = _table_batch_rows(rows) if table else _batch_rows(rows, device, least=32 if from_scratch else 16)
     learning_rate = float(str(take("learning_rate", train.learning_rate, _learning_rate(base, method))))
     epochs = (
-        _table_epochs(rows, batch_rows) if table
+        _ranking_epochs(rows, batch_rows) if output.type == "ranking"
+        else _table_epochs(rows, batch_rows) if table
         else _picture_epochs(rows, batch_rows) if from_scratch
         else _epochs(rows, base, method)
     )  # fmt: skip
@@ -108,7 +110,7 @@ def choose(
         precision=precision,
         class_weights=weights,
         seed=spec.seed,
-        score=_score(spec, output, "balanced" in (weights, train.sampling)),
+        score=_frozen_score(output, base, method) or _score(spec, output, "balanced" in (weights, train.sampling)),
         patience=_patience(spec, output, table, _picture_patience(base, method, pictures)),
         **train.model_dump(
             include={
@@ -188,6 +190,11 @@ def _table_epochs(rows: int, batch_rows: int) -> Choice:
     return Choice(epochs, f"{rows} rows of a table; the best evaluation on the validation rows is kept")
 
 
+def _ranking_epochs(rows: int, batch_rows: int) -> Choice:
+    epochs = int(np.clip(round(_RANKING_STEPS * batch_rows / max(1, rows)), 3, 60))
+    return Choice(epochs, f"{rows} histories to learn from; the best evaluation on the validation rows is kept")
+
+
 def _picture_epochs(rows: int, batch_rows: int) -> Choice:
     epochs = int(np.clip(round(_PICTURE_STEPS * batch_rows / max(1, rows)), 10, 60))
     return Choice(epochs, f"{rows} pictures, read from scratch; the best evaluation on the validation rows is kept")
@@ -240,6 +247,11 @@ def _picture_patience(base: Base | None, method: str, pictures: bool) -> int:
     if method == "frozen" and base and base.reads == "image":
         return _FROZEN_PATIENCE
     return _PICTURE_PATIENCE if pictures and method == "scratch" else 1
+
+
+def _frozen_score(output: OutputColumn, base: Base | None, method: str) -> str | None:
+    """The loss, for a head on pictures' features: it wavers less than the share of right answers among a few rows."""
+    return output.tie_break if method == "frozen" and base and base.reads == "image" else None
 
 
 def _score(spec: Spec, output: OutputColumn, rebalanced: bool) -> str:

@@ -115,7 +115,7 @@ def channels_last(module: nn.Module) -> nn.Module:
 
 def plain_convolutions(model: nn.Module) -> list[str]:
     """The names of the convolutions that see all channels: those that a low-rank update can stand beside."""
-    return [name for name, part in model.named_modules() if isinstance(part, nn.Conv2d) and part.groups == 1]
+    return [name for name, part in model.named_modules() if type(part) is nn.Conv2d and part.groups == 1]
 
 
 def stages_for(height: int, width: int, places: int = 8) -> int:

@@ -30,10 +30,19 @@ class _Features(nn.Module):
         super().__init__()
         self.net: Any = EfficientNet.from_name("efficientnet-lite0", image_size=[height, width])
         self.net._fc = nn.Identity()  # the classes of ImageNet
+        _make_plain(self.net)
 
     def forward(self, pictures: Tensor) -> Tensor:
         features: Tensor = self.net.extract_features(pictures)
         return features
+
+
+def _make_plain(module: nn.Module) -> None:
+    """Put plain convolutions in place of the library's own 1 x 1 ones, which pad nothing: peft knows the plain ones."""
+    for name, part in module.named_children():
+        if isinstance(part, nn.Conv2d) and part.kernel_size == (1, 1):
+            setattr(module, name, nn.Conv2d(part.in_channels, part.out_channels, 1, bias=False))
+        _make_plain(part)
 
 
 class EfficientnetLite0Encoder(PretrainedEncoder):

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from trimtab.columns import InputColumn
 from trimtab.nets import options, steps
-from trimtab.nets.states import States
+from trimtab.nets.states import States, single
 
 
 class Options(options.Options):
@@ -26,10 +26,18 @@ class Options(options.Options):
         None, ge=1, le=4096, description="Width of an embedded token, event or frame. Default: that of the states."
     )
     dropout: float = Field(0.3, ge=0, lt=1, description="Dropout of embedded steps, 0 to 1.")
+    pooled: bool | None = Field(
+        None,
+        description="Whether the largest value of each filter over a row is its one state. Default: true for a text, "
+        "false for a history, a sound and a list of words.",
+    )
 
 
 class TextcnnEncoder(nn.Module):
-    """Steps -> one state per step: filters of several lengths around it, side by side, through a linear map."""
+    """Filters of several lengths, side by side, through a linear map: a state per row, of their largest values.
+
+    Without `pooled`, a state per step, of the filters around it.
+    """
 
     types: ClassVar[frozenset[str]] = steps.TYPES
     states_width: ClassVar[int] = 128
@@ -41,14 +49,18 @@ class TextcnnEncoder(nn.Module):
         inputs = chosen.embedding or width
         self.embed = steps.StepEmbedding(column, inputs, chosen.dropout)
         self.filters = nn.ModuleList(nn.Conv1d(inputs, chosen.filters, kernel) for kernel in chosen.kernels)
+        whole = column.type == "text" and not self.embed.words
+        self.pooled = whole if chosen.pooled is None else chosen.pooled
         self.project = nn.Linear(chosen.filters * len(chosen.kernels), width)
 
     def forward(self, tensors: Mapping[str, Tensor]) -> States:
-        """`<key>_ids` (rows, steps) or `<key>_frames` (rows, steps, mels) -> states (rows, steps, width)."""
+        """`<key>_ids` (rows, steps) or `<key>_frames` (rows, steps, mels) -> states (rows, 1 or steps, width)."""
         values, mask = self.embed(tensors)
         channels = values.transpose(1, 2)
         found = [_around(channels, kernel) for kernel in self.filters]
         features = functional.relu(torch.cat(found, dim=1)).transpose(1, 2)
+        if self.pooled:  # no filter is below zero, so that a padded step never is the largest
+            return single(self.project(steps.blank(features, mask).amax(1)))
         return self.embed.states(self.project(features), mask, tensors)
 
 

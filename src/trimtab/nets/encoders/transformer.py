@@ -6,7 +6,7 @@ On a history, where no step sees a later one, this is SASRec (Kang and McAuley 2
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -29,18 +29,29 @@ class Options(options.Options):
     feed_forward: int | None = Field(
         None, ge=1, le=16384, description="Width inside the feed-forward part. Default: four times the width."
     )
-    dropout: float = Field(0.2, ge=0, lt=1, description="Dropout of embedded steps and within blocks, 0 to 1.")
+    dropout: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="Dropout of embedded steps and within blocks, 0 to 1. Default: 0.2; a history 0.4.",
+    )
+    norm: Literal["before", "after"] | None = Field(
+        None, description="Where each part of a block is normalised. Default: after for a history, before otherwise."
+    )
     causal: bool | None = Field(
         None, description="Whether a step sees no later one. Default: true for a history, false otherwise."
     )
 
 
 class Block(nn.Module):
-    """Attention and a feed-forward part, each behind a norm and beside a shortcut (Xiong et al. 2020)."""
+    """Attention and a feed-forward part, each beside a shortcut and behind a norm (Xiong et al. 2020).
 
-    def __init__(self, width: int, heads: int, inner: int, dropout: float) -> None:
+    With `after`, the norm follows the shortcut, as in BERT.
+    """
+
+    def __init__(self, width: int, heads: int, inner: int, dropout: float, after: bool = False) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.after = heads, after
         self.attention_norm, self.norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.queries, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.inner, self.outer = nn.Linear(width, inner), nn.Linear(inner, width)
@@ -74,12 +85,16 @@ class TransformerEncoder(nn.Module):
         hidden = chosen.hidden or width
         if hidden % chosen.heads:
             raise problem(f"{where}: heads", f"{chosen.heads} heads do not divide a width of {hidden}")
-        self.causal = column.type == "history" if chosen.causal is None else chosen.causal
+        history = column.type == "history"
+        self.causal = history if chosen.causal is None else chosen.causal
+        self.after = (chosen.norm or ("after" if history else "before")) == "after"
+        dropout = (0.4 if history else 0.2) if chosen.dropout is None else chosen.dropout
         self.embed = steps.StepEmbedding(column, hidden, 0.0)
         self.positions = nn.Embedding(steps.longest(column), hidden)
         inner = chosen.feed_forward or 4 * hidden
-        self.blocks = nn.ModuleList(Block(hidden, chosen.heads, inner, chosen.dropout) for _ in range(chosen.layers))
-        self.dropout = nn.Dropout(chosen.dropout)
+        blocks = (Block(hidden, chosen.heads, inner, dropout, self.after) for _ in range(chosen.layers))
+        self.blocks = nn.ModuleList(blocks)
+        self.dropout = nn.Dropout(dropout)
         self.norm = nn.LayerNorm(hidden)
         self.project = steps.projected(hidden, width)
         self.apply(_start)
@@ -88,10 +103,11 @@ class TransformerEncoder(nn.Module):
         """`<key>_ids` (rows, steps) or `<key>_frames` (rows, steps, mels) -> states (rows, steps, width)."""
         values, mask = self.embed(tensors)
         seen = steps.attended(mask, self.causal)
-        values = self.dropout(values + self.positions(steps.positions(mask)))
+        values = values + self.positions(steps.positions(mask))
+        values = self.dropout(self.norm(values) if self.after else values)
         for block in self.blocks:
             values = block(values, seen)
-        return self.embed.states(self.project(self.norm(values)), mask, tensors)
+        return self.embed.states(self.project(values if self.after else self.norm(values)), mask, tensors)
 
 
 def _start(module: nn.Module) -> None:
