@@ -250,6 +250,15 @@ def test_what_a_user_had_is_left_out_even_beyond_the_steps_that_are_read() -> No
     assert (scores == LEFT_OUT).tolist() == [[True] * 4 + [False] * 2, [False] * 6]
 
 
+def test_a_ranking_needs_no_history() -> None:
+    shelf = columns.fit("category", "shelf", "shelf", list("aabbcc"), {})
+    entries = (EncoderEntry(name="category", reads=("shelf",)),)
+    architecture = Architecture(width=8, encoders=entries, fusion="mean", dropout=0.0, head="ranking")
+    net = Network(architecture, [shelf], RankingColumn("item", "item", tuple("wxyz")))
+    rows = encode_rows([shelf], {"shelf": list("abc")})
+    assert net({"shelf_ids": torch.from_numpy(rows.batch(np.arange(3))["shelf_ids"])}).shape == (3, 4)
+
+
 def test_a_place_without_an_answer_teaches_nothing() -> None:
     scores = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(0))
     one = loss(scores, torch.tensor([[IGNORED, 2, IGNORED], [1, 0, 3]]), None, 0.0)

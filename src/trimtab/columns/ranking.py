@@ -150,7 +150,7 @@ class RankingColumn(OutputColumn):
     @classmethod
     def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:
         """The column that `save` wrote."""
-        kept = (state["repeat"], state["each_step"], state["user"], state.get("time"))
+        kept = (state["repeat"], state["each_step"], state["user"], state["time"])
         return cls(state["name"], state["key"], tuple(state["classes"]), *kept)
 
 
