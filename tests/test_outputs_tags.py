@@ -232,6 +232,8 @@ def test_a_launch_learns_tags_and_answers_every_word(tmp_path: Path, capsys: pyt
 
 def test_tags_are_told_from_one_text_and_nothing_else(tmp_path: Path) -> None:
     rows = [{**row, "note": f"some other words {i} here", "size": i * 1.5} for i, row in enumerate(sentences(20))]
-    spec = write(tmp_path, rows, inputs={"words": "text", "note": "text"})
-    with pytest.raises(TrimtabError, match="one input of type text"):
-        trimtab.launch(spec, runs=tmp_path / "runs")
+    wrong = (({"inputs": {"words": "text", "note": "text"}}, "one input of type text"), ({"fusion": "cls"}, "fusion"))
+    for asked, said in wrong:
+        spec = write(tmp_path, rows, **asked)
+        with pytest.raises(TrimtabError, match=said):
+            trimtab.launch(spec, runs=tmp_path / "runs")

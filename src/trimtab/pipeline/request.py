@@ -16,7 +16,8 @@ from trimtab.audit import gates
 from trimtab.bundle.manifest import Automatic
 from trimtab.columns import EncodedRows, InputColumn, OutputColumn, dense, encode_rows
 from trimtab.data.prepare import Prepared, prepare
-from trimtab.nets.network import Architecture, EncoderEntry, part
+from trimtab.errors import problem
+from trimtab.nets.network import Architecture, EncoderEntry, head_kind, part
 from trimtab.pipeline import readers
 from trimtab.pipeline.readers import Chosen
 from trimtab.progress import Progress
@@ -74,6 +75,7 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
     )
     augmentation, varied = _augmentation(prepared, chosen, inputs, output, settled)
     reasons |= varied
+    _check_fusion(spec, output)
     fusion = _fusion(spec, chosen, automatic)
     automatic += [Automatic(key=key, value=value, reason=why) for key, (value, why) in reasons.items()]
     for entry in automatic[len(prepared.automatic) :]:
@@ -110,6 +112,13 @@ def _augmentation(
     return augment.choose(
         prepared.inputs, inputs, values, output, frozen if settled.method == "frozen" else (), settled.seed
     )
+
+
+def _check_fusion(spec: Spec, output: OutputColumn) -> None:
+    if spec.fusion and head_kind(output.type, "output").reads == "states":
+        name = spec.fusion if isinstance(spec.fusion, str) else spec.fusion.name
+        found = f"{name!r}, but {output.type} are answered from the states themselves"
+        raise problem("fusion", found, do="leave fusion out")
 
 
 def _fusion(spec: Spec, chosen: Chosen, automatic: list[Automatic]) -> Part:

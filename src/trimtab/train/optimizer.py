@@ -71,8 +71,8 @@ def _rate(network: Network, name: str, settings: Settings) -> float:
     key, _, inner = rest.partition(".")
     if part == "encoders":
         encoder = network.encoders[key]
-        pretrained = isinstance(encoder, PretrainedEncoder) and encoder.based and inner.startswith("model.")
-        if pretrained and "lora_" not in inner:
+        trained_before = inner.startswith("model.") and "lora_" not in inner
+        if trained_before and isinstance(encoder, PretrainedEncoder) and encoder.based:
             return settings.learning_rate * float(settings.layer_decay ** encoder.depth(inner))
         if "lora_" in inner:
             return settings.learning_rate
