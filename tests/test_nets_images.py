@@ -352,7 +352,7 @@ def test_a_small_cnn_learns_digits(tmp_path: Path) -> None:
 def test_the_defaults_follow_the_pictures() -> None:
     base = bases.find("efficientnet-lite0", "image", HERE, HERE)
     assert [chosen(rows, base).method for rows in (244, 20_000)] == ["frozen", "full"]
-    assert chosen(4500, pictures=True).epochs == 43
+    assert chosen(4500, pictures=True).epochs == 53
     assert chosen(100, pictures=True).epochs == 60
     pictures = load_sample_images().images
     assert ImageColumn.encoder_for([picture[:64, :64] for picture in pictures])[0] == "cnn"

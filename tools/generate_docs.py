@@ -16,6 +16,7 @@ import typer.main
 from pydantic import BaseModel
 
 from trimtab import registry
+from trimtab.columns import OutputColumn
 from trimtab.spec import METRICS, UNITS, Clean, Compress, Fractions, Lora, Spec, Train
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -183,12 +184,18 @@ def _gates() -> Iterator[str]:
     yield from ("", "| metric | output | better | unit | what |", "|---|---|---|---|---|")
     for name, metric in METRICS.items():
         written = "share or %" if metric.share else str(metric.unit) or "-"
-        outputs, better = ", ".join(metric.outputs) or "any", BETTER[metric.higher_is_better]
+        outputs, better = ", ".join(_measured_on(name)) or "any", BETTER[metric.higher_is_better]
         yield f"| `{name}` | {outputs} | {better} | {written} | {MEANING[name]} |"
     yield from ("", "A bound may be written in any of these:", "", "| unit | may be written as |", "|---|---|")
     for unit, spellings in UNITS.items():
         yield f"| {unit or 'share'} | {', '.join(f'`{s}`' if s else 'no unit' for s in spellings)} |"
     yield ""
+
+
+def _measured_on(metric: str) -> list[str]:
+    """The output types that have a metric."""
+    kinds = {name: column for name, column in _columns() if issubclass(column, OutputColumn)}
+    return [name for name, column in kinds.items() if metric in column.metrics]
 
 
 def _column_types() -> Iterator[str]:

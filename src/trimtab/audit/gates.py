@@ -23,11 +23,11 @@ def check_names(gates: Sequence[Gate], task: str, parts: Sequence[str]) -> None:
 
 def _unfit(gate: Gate, task: str, parts: Sequence[str]) -> TrimtabError | None:
     family, _, name = gate.name.partition(".")
-    measured = columns.kind(task, "output").metrics or [m for m, facts in METRICS.items() if task in facts.outputs]
-    if METRICS[family].outputs and family not in measured:
-        fitting = [metric for metric, facts in METRICS.items() if not facts.outputs or metric in measured]
+    kind = columns.kind(task, "output")
+    if not METRICS[family].unit and family not in kind.metrics:
+        fitting = [metric for metric, facts in METRICS.items() if facts.unit or metric in kind.metrics]
         return problem(f"gates.{gate.name}", f"{family} is not measured on a {task} output", ", ".join(fitting))
-    if name and task not in METRICS[family].parts:
+    if name and family not in kind.metrics_of_parts:
         return problem(f"gates.{gate.name}", f"a {task} output has no parts that it is measured of", family)
     if name and name not in parts:
         called = "column" if task == "numbers" else "class"

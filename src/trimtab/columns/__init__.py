@@ -152,7 +152,8 @@ class InputColumn(Column):
 class OutputColumn(Column):
     """A column that the network answers."""
 
-    metrics: ClassVar[tuple[str, ...]] = ()  # families of `spec.METRICS` that `statistics` measures
+    metrics: ClassVar[tuple[str, ...]]  # families of `spec.METRICS` that `statistics` measures
+    metrics_of_parts: ClassVar[tuple[str, ...]] = ()  # those that it measures of each of `parts`: `recall.<class>`
     headline: ClassVar[str]  # the metric that chooses the checkpoint, and that the card shows first
     tie_break: ClassVar[str | None] = None  # a metric, less is better, that decides between equal headlines
     per_place: ClassVar[bool] = False  # whether there is an answer for each place of the input, not one for each row

@@ -35,6 +35,7 @@ class LabelColumn(OutputColumn):
     metrics: ClassVar[tuple[str, ...]] = (
         "accuracy", "macro_f1", "recall", "auc", "average_precision", "log_loss", "calibration_error",
     )  # fmt: skip
+    metrics_of_parts: ClassVar[tuple[str, ...]] = ("recall",)
     headline: ClassVar[str] = "accuracy"
     tie_break: ClassVar[str | None] = "log_loss"
     strata: ClassVar[Literal["classes", "quantiles", "none"]] = "classes"

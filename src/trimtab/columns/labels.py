@@ -63,6 +63,10 @@ class LabelsColumn(OutputColumn):
     """Any number of classes; the network gives a logit for each. A class may be unknown in a row."""
 
     type: ClassVar[str] = "labels"
+    metrics: ClassVar[tuple[str, ...]] = (
+        "average_precision", "micro_f1", "macro_f1", "recall", "auc", "exact_match", "log_loss",
+    )  # fmt: skip
+    metrics_of_parts: ClassVar[tuple[str, ...]] = ("recall",)
     headline: ClassVar[str] = "average_precision"
     tie_break: ClassVar[str | None] = "log_loss"
     name: str

@@ -48,6 +48,8 @@ class NumbersColumn(OutputColumn):
     """The same several numbers in each row; the network gives all of them, standardised."""
 
     type: ClassVar[str] = "numbers"
+    metrics: ClassVar[tuple[str, ...]] = ("rmse", "mae", "r2")
+    metrics_of_parts: ClassVar[tuple[str, ...]] = ("rmse", "mae", "r2")
     headline: ClassVar[str] = "r2"
     tie_break: ClassVar[str | None] = "rmse"
     name: str

@@ -38,6 +38,10 @@ class OrdinalColumn(OutputColumn):
     """
 
     type: ClassVar[str] = "ordinal"
+    metrics: ClassVar[tuple[str, ...]] = (
+        "quadratic_kappa", "accuracy", "macro_f1", "recall", "mae", "auc", "log_loss", "calibration_error",
+    )  # fmt: skip
+    metrics_of_parts: ClassVar[tuple[str, ...]] = ("recall",)
     headline: ClassVar[str] = "quadratic_kappa"
     tie_break: ClassVar[str | None] = "log_loss"
     strata: ClassVar[Literal["classes", "quantiles", "none"]] = "classes"

@@ -52,6 +52,7 @@ class RankingColumn(OutputColumn):
     """
 
     type: ClassVar[str] = "ranking"
+    metrics: ClassVar[tuple[str, ...]] = ("ndcg@10", "hit@10", "mrr@10", "coverage@10")
     headline: ClassVar[str] = f"ndcg@{TOP}"
     tie_break: ClassVar[str | None] = None
     name: str

@@ -48,6 +48,9 @@ class TagsColumn(OutputColumn):
     """
 
     type: ClassVar[str] = "tags"
+    metrics: ClassVar[tuple[str, ...]] = (
+        "span_f1", "span_precision", "span_recall", "accuracy", "exact_match", "log_loss",
+    )  # fmt: skip
     headline: ClassVar[str] = "span_f1"
     tie_break: ClassVar[str | None] = "log_loss"
     per_place: ClassVar[bool] = True

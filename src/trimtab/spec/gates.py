@@ -16,35 +16,32 @@ class Metric:
 
     unit: Literal["", "MB", "ms", "rows/s"]
     higher_is_better: bool
-    outputs: tuple[str, ...] = ()  # the output types that it is measured on; none: all
     share: bool = False  # lies between 0 and 1
-    parts: tuple[str, ...] = ()  # the output types of whose parts it is measured one by one: `r2.<column>`
+    parts: bool = False  # may be asked of one class, or one column: `recall.<class>`, `r2.<column>`
 
 
-_CLASSES = ("label", "ordinal")
-_AMOUNTS = ("number", "numbers")
-
+# Which output has which of them is said by its column type (`OutputColumn.metrics`); those with a unit, all have.
 METRICS: dict[str, Metric] = {
-    "accuracy": Metric("", True, (*_CLASSES, "tags"), share=True),
-    "macro_f1": Metric("", True, (*_CLASSES, "labels"), share=True),
-    "recall": Metric("", True, (*_CLASSES, "labels"), share=True, parts=(*_CLASSES, "labels")),  # recall.<class> only
-    "auc": Metric("", True, (*_CLASSES, "labels"), share=True),
-    "average_precision": Metric("", True, ("label", "labels"), share=True),
-    "log_loss": Metric("", False, (*_CLASSES, "labels", "tags")),
-    "calibration_error": Metric("", False, _CLASSES, share=True),
-    "micro_f1": Metric("", True, ("labels",), share=True),
-    "exact_match": Metric("", True, ("labels", "tags"), share=True),
-    "quadratic_kappa": Metric("", True, ("ordinal",)),
-    "span_f1": Metric("", True, ("tags",), share=True),
-    "span_precision": Metric("", True, ("tags",), share=True),
-    "span_recall": Metric("", True, ("tags",), share=True),
-    "ndcg@10": Metric("", True, ("ranking",), share=True),
-    "hit@10": Metric("", True, ("ranking",), share=True),
-    "mrr@10": Metric("", True, ("ranking",), share=True),
-    "coverage@10": Metric("", True, ("ranking",), share=True),
-    "rmse": Metric("", False, _AMOUNTS, parts=("numbers",)),
-    "mae": Metric("", False, (*_AMOUNTS, "ordinal"), parts=("numbers",)),
-    "r2": Metric("", True, _AMOUNTS, parts=("numbers",)),
+    "accuracy": Metric("", True, share=True),
+    "macro_f1": Metric("", True, share=True),
+    "recall": Metric("", True, share=True, parts=True),  # recall.<class> only
+    "auc": Metric("", True, share=True),
+    "average_precision": Metric("", True, share=True),
+    "log_loss": Metric("", False),
+    "calibration_error": Metric("", False, share=True),
+    "micro_f1": Metric("", True, share=True),
+    "exact_match": Metric("", True, share=True),
+    "quadratic_kappa": Metric("", True),
+    "span_f1": Metric("", True, share=True),
+    "span_precision": Metric("", True, share=True),
+    "span_recall": Metric("", True, share=True),
+    "ndcg@10": Metric("", True, share=True),
+    "hit@10": Metric("", True, share=True),
+    "mrr@10": Metric("", True, share=True),
+    "coverage@10": Metric("", True, share=True),
+    "rmse": Metric("", False, parts=True),
+    "mae": Metric("", False, parts=True),
+    "r2": Metric("", True, parts=True),
     "size": Metric("MB", False),
     "latency": Metric("ms", False),
     "latency_p95": Metric("ms", False),
