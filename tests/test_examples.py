@@ -102,6 +102,7 @@ SMALL = {
     "spoken-digits": Small(folder=tones),
     "tweets": Small(spread(120)),  # with a tiny encoder of random weights for the pretrained one
 }
+SLOW = {"solar-cells"}  # to export an EfficientNet takes longer than a test should
 NOT_RUN_HERE = {"reviews"}  # tests/test_launch.py and others run it
 
 
@@ -179,7 +180,7 @@ def test_a_page_says_how_its_data_are_fetched(name: str) -> None:
     assert f"/examples/{name}/{data}" in ignored  # and never becomes part of the repository
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in SMALL])
 def test_a_spec_goes_all_the_way(name: str, tmp_path: Path, tiny_base: Path) -> None:
     """On a few rows, for one epoch.
 
