@@ -207,7 +207,6 @@ def test_the_most_frequent_categories_are_kept() -> None:
     [
         ("txt", TEXTS, {}, "no column type named 'txt'.*did you mean 'text'"),
         ("parse", TEXTS, {}, "no column type named 'parse'\n  allowed: (?!.*parse).*category.*text"),
-        ("text", TEXTS, {}, "the option 'tokenizer' is needed"),
         ("text", TEXTS, {"tokenizer": "/none.json"}, "no such file: /none.json"),
         ("number", ["1", "2"], {"skale": "log"}, "no option named 'skale'.*did you mean 'scale'"),
         ("number", ["1", "2"], {"missing": "drop"}, "missing: found 'drop'.*mean, median, mode"),
