@@ -306,7 +306,9 @@ def chosen(rows: int, base: Base | None = None, pictures: bool = False, **train:
     spec = Spec(data="rows.csv", output="kind", train=train)
     label = LabelColumn.fit("kind", "kind", ["a", "b"], {})
     steps, counts = np.ones(rows), np.array([rows, rows])
-    return settings.choose(spec, label, base, rows, steps, counts, torch.device("cpu"), pictures=pictures)[0]
+    return settings.choose(
+        spec, label, base, rows, steps, counts, torch.device("cpu"), kind="pictures" if pictures else "pretrained"
+    )[0]
 
 
 def test_a_frozen_base_is_run_once_and_left_as_it_was(tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ def test_a_new_kind_of_answer_goes_the_whole_way_with_two_files(tmp_path: Path) 
     spec = {
         "data": str(tmp_path / "patients.csv"),
         "output": {"progression": "count"},
+        "split": {"valid": 0.15, "test": 0.35},
         "train": {"epochs": 30},
         "gates": {"r2": ">= 0.2", "mae": "<= 70"},
     }

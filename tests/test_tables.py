@@ -63,7 +63,7 @@ def settings(rows: int, **asked: Any) -> Settings:
     wanted = spec.parse({"data": "rows.csv", "output": "kind", **asked})
     output = columns.fit("label", "kind", "kind", ["a", "b"], {})
     steps, counts = np.full(rows, 6), np.array([rows // 2, rows // 2])
-    return choose(wanted, output, None, rows, steps, counts, torch.device("cpu"), table=True)[0]
+    return choose(wanted, output, None, rows, steps, counts, torch.device("cpu"), kind="table")[0]
 
 
 @pytest.mark.parametrize(("rows", "batch"), [(800, 32), (10_000, 128), (30_000, 256), (500_000, 256)])

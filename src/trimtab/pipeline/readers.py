@@ -16,6 +16,7 @@ from trimtab.nets.pretrained import PretrainedEncoder
 from trimtab.spec import Spec, Typed
 from trimtab.train import bases
 from trimtab.train.bases import Base
+from trimtab.train.settings import Kind
 
 
 @dataclass(frozen=True)
@@ -51,14 +52,14 @@ class Chosen:
         return next((base for base in found if base.reads == "text"), found[0] if found else None)
 
     @property
-    def table(self) -> bool:
-        """Whether every input is a number or a category: then one state stands for each."""
-        return all(reader.encoder in ("number", "category") for reader in self.readers)
-
-    @property
-    def pictures(self) -> bool:
-        """Whether some input is pictures that are read from scratch."""
-        return any(reader.encoder in ("cnn", "resnet", "vit") and not reader.base for reader in self.readers)
+    def kind(self) -> Kind:
+        """What decides how long the network learns."""
+        encoders = {reader.encoder for reader in self.readers}
+        if self.base:
+            return "pretrained"
+        if encoders <= {"number", "category"}:
+            return "table"
+        return "pictures" if encoders & {"cnn", "resnet", "vit"} else "sequences"
 
     @property
     def width(self) -> int:

@@ -70,8 +70,7 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
         train.steps,
         counts,
         loop.device(),
-        chosen.table,
-        chosen.pictures,
+        chosen.kind,
     )
     augmentation, varied = _augmentation(prepared, chosen, inputs, output, settled)
     reasons |= varied
@@ -126,7 +125,7 @@ def _fusion(spec: Spec, chosen: Chosen, automatic: list[Automatic]) -> Part:
         return Part(name=spec.fusion)
     if spec.fusion:
         return spec.fusion
-    table = chosen.table and len(chosen.readers) > 1
+    table = chosen.kind == "table" and len(chosen.readers) > 1
     name, reason = _TABLE_FUSION if table else _FUSION
     automatic.append(Automatic(key="fusion", value=name, reason=reason))
     return Part(name=name)

@@ -103,11 +103,11 @@ class Train(_Part):
         lt=1,
         description="Decay per step of a running average of the weights, which is then kept; 0: off.",
     )
-    patience: int = Field(
-        2,
+    patience: int | None = Field(
+        None,
         ge=1,
-        description="Evaluations without a better validation score before training stops. For rankings and for tables "
-        "of numbers and categories it is 5 where nothing is said.",
+        description="Evaluations without a better validation score before training stops. Default: 2 for a pretrained "
+        "network, 5 to 20 for one from scratch.",
     )
     evaluations: int = Field(1, ge=1, le=100, description="Evaluations on the validation rows in each epoch.")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,14 +13,34 @@ from trimtab.errors import problem
 from trimtab.spec import Choice, Lora, Spec
 from trimtab.train.bases import Base
 
-_RANKING_PATIENCE = 8  # evaluations
-_RANKING_STEPS = 3000  # optimizer steps: 20 epochs of MovieLens-100k, of which the last ones, at low rates, are best
-_TABLE_PATIENCE = 5
+Kind = Literal["pretrained", "table", "pictures", "sequences"]
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """How long a network learns that starts from nothing."""
+
+    steps: int  # optimizer steps that are aimed at
+    fewest: int  # epochs
+    most: int
+    patience: int  # evaluations without a better score
+    rows: str  # what a row is, in words
+
+
+_RECIPES = {
+    # 20 epochs of MovieLens-100k, of which the last ones, at low rates, are best
+    "ranking": _Recipe(3000, 3, 60, 8, "histories to learn from"),
+    # adult was best after 700 steps, mammography after 1100
+    "table": _Recipe(1000, 6, 20, 5, "rows of a table"),
+    # 53 epochs of 4,500 digits: the last, small steps are worth most
+    "pictures": _Recipe(7500, 10, 60, 20, "pictures, read from scratch"),
+    # 40 epochs of 360 spoken digits, 8 of 4,900 questions
+    "sequences": _Recipe(2500, 5, 40, 10, "rows, read from scratch"),
+}
+_PATIENCE = 2  # of a pretrained network: it learns in few epochs
+_SCRATCH_PATIENCE = 5
 _FROZEN_PATIENCE = 10  # of a head on pictures' features: an evaluation costs nothing, and the score wavers
-_PICTURE_PATIENCE = 20  # from scratch: the last, small steps are worth most
-_PICTURE_STEPS = 7500  # optimizer steps of 32 rows: 53 epochs of 4,500 digits
 _FEW_PICTURES = {"cpu": 5000, "cuda": 500}  # rows below which a pretrained network stays frozen
-_TABLE_STEPS = 1000  # optimizer steps; adult was best after 700, mammography after 1100
 
 
 @dataclass(frozen=True)
@@ -62,13 +83,12 @@ def choose(
     steps: np.ndarray,
     counts: np.ndarray | None,
     device: torch.device,
-    table: bool = False,
-    pictures: bool = False,
+    kind: Kind = "pretrained",
 ) -> tuple[Settings, dict[str, Choice]]:
     """Fill in what the spec leaves open.
 
     `steps` (rows,) are the training rows' lengths; `counts` (classes,) how often each label occurs, None for other
-    outputs; `table` whether every input is a number or a category, `pictures` whether some input is pictures that are
+    outputs; `kind` what the inputs are: some read by a pretrained encoder, a table, or pictures or sequences that are
     read from scratch. Returns the settings and, by spec key, the choices with their reasons. Raises TrimtabError for a
     sampling that does not fit the output.
     """
@@ -85,21 +105,16 @@ def choose(
     method = str(take("method", train.method, _method(base, rows, device)))
     precision = train.precision
     if precision == "auto":
-        made["train.precision"] = _precision(device, method, pictures)
+        made["train.precision"] = _precision(device, method, kind)
         precision = made["train.precision"].value
     weights = train.class_weights
     if weights == "auto":
         made["train.class_weights"] = _class_weights(counts, train.sampling)
         weights = made["train.class_weights"].value
-    from_scratch = pictures and method == "scratch"
-    batch_rows = _table_batch_rows(rows) if table else _batch_rows(rows, device, least=32 if from_scratch else 16)
+    recipe = _recipe(output, kind, method)
+    batch_rows = _batch_rows(rows, device, kind)
     learning_rate = float(str(take("learning_rate", train.learning_rate, _learning_rate(base, method))))
-    epochs = (
-        _ranking_epochs(rows, batch_rows) if output.type == "ranking"
-        else _table_epochs(rows, batch_rows) if table
-        else _picture_epochs(rows, batch_rows) if from_scratch
-        else _epochs(rows, base, method)
-    )  # fmt: skip
+    epochs = _recipe_epochs(recipe, rows, batch_rows) if recipe else _epochs(rows, base, method)
     settings = Settings(
         method=method,
         epochs=int(str(take("epochs", train.epochs, epochs))),
@@ -111,7 +126,7 @@ def choose(
         class_weights=weights,
         seed=spec.seed,
         score=_frozen_score(output, base, method) or _score(spec, output, "balanced" in (weights, train.sampling)),
-        patience=_patience(spec, output, table, _picture_patience(base, method, pictures)),
+        patience=int(str(take("patience", train.patience, _patience(recipe, base, method)))),
         **train.model_dump(
             include={
                 "optimizer", "momentum", "weight_decay", "warmup", "schedule", "layer_decay", "accumulate", "clip_norm",
@@ -133,12 +148,12 @@ def _method(base: Base | None, rows: int, device: torch.device) -> Choice:
     return Choice("full", "all weights learn: the most accurate method, and the base is small enough")
 
 
-def _precision(device: torch.device, method: str, pictures: bool) -> Choice:
+def _precision(device: torch.device, method: str, kind: Kind) -> Choice:
     if device.type == "cuda" and torch.cuda.is_bf16_supported():
         return Choice("bf16", "this GPU computes bf16 natively")
     if device.type == "cuda":
         return Choice("fp16", "this GPU has no bf16")
-    if device.type == "cpu" and (pictures or method != "scratch") and native_bf16():
+    if device.type == "cpu" and (kind == "pictures" or method != "scratch") and native_bf16():
         return Choice("bf16", "this CPU multiplies bf16 natively; weights and sums stay in fp32")
     return Choice("fp32", "bf16 would not be faster on this device")
 
@@ -173,31 +188,25 @@ def _class_weights(counts: np.ndarray | None, sampling: str) -> Choice:
     return Choice("none", f"the rarest class has {share:.0%} of an even share")
 
 
-def _batch_rows(rows: int, device: torch.device, least: int = 16) -> int:
-    """Rows that an average batch should hold."""
+def _recipe(output: OutputColumn, kind: Kind, method: str) -> _Recipe | None:
+    """How long a network from scratch learns; None for one that starts from pretrained weights, or from their shape."""
+    if output.type in _RECIPES:
+        return _RECIPES[output.type]
+    return _RECIPES.get(kind) if method == "scratch" else None
+
+
+def _recipe_epochs(recipe: _Recipe, rows: int, batch_rows: int) -> Choice:
+    epochs = int(np.clip(round(recipe.steps * batch_rows / max(1, rows)), recipe.fewest, recipe.most))
+    return Choice(epochs, f"{rows} {recipe.rows}; the best evaluation on the validation rows is kept")
+
+
+def _batch_rows(rows: int, device: torch.device, kind: Kind) -> int:
+    """Rows that an average batch should hold. A step costs as much for 256 rows of a table as for 32."""
+    if kind == "table":
+        return 32 if rows < 4000 else 128 if rows < 20_000 else 256
     if device.type == "cuda":
         return 64 if rows > 4000 else 32
-    return max(least, 16 if rows < 20_000 else 32 if rows < 100_000 else 64)
-
-
-def _table_batch_rows(rows: int) -> int:
-    """Rows of a batch, where a row is a few numbers and ids: a step costs as much for 256 of them as for 32."""
-    return 32 if rows < 4000 else 128 if rows < 20_000 else 256
-
-
-def _table_epochs(rows: int, batch_rows: int) -> Choice:
-    epochs = int(np.clip(round(_TABLE_STEPS * batch_rows / rows), 6, 20))
-    return Choice(epochs, f"{rows} rows of a table; the best evaluation on the validation rows is kept")
-
-
-def _ranking_epochs(rows: int, batch_rows: int) -> Choice:
-    epochs = int(np.clip(round(_RANKING_STEPS * batch_rows / max(1, rows)), 3, 60))
-    return Choice(epochs, f"{rows} histories to learn from; the best evaluation on the validation rows is kept")
-
-
-def _picture_epochs(rows: int, batch_rows: int) -> Choice:
-    epochs = int(np.clip(round(_PICTURE_STEPS * batch_rows / max(1, rows)), 10, 60))
-    return Choice(epochs, f"{rows} pictures, read from scratch; the best evaluation on the validation rows is kept")
+    return max(32 if kind == "pictures" else 16, 16 if rows < 20_000 else 32 if rows < 100_000 else 64)
 
 
 def _batch_tokens(batch_rows: int, steps: np.ndarray) -> Choice:
@@ -232,21 +241,14 @@ def _epochs(rows: int, base: Base | None, method: str) -> Choice:
     return Choice(epochs, f"{rows} training rows; the best evaluation on the validation rows is kept")
 
 
-def _patience(spec: Spec, output: OutputColumn, table: bool, pictures: int) -> int:
-    """The spec's own; more where the score wavers: whether ten items hold the right one, or a table's short epochs.
-
-    `pictures` is the least for what reads pictures.
-    """
-    if "patience" in spec.train.model_fields_set:
-        return spec.train.patience
-    least = _RANKING_PATIENCE if output.type == "ranking" else _TABLE_PATIENCE if table else 1
-    return max(spec.train.patience, least, pictures)
-
-
-def _picture_patience(base: Base | None, method: str, pictures: bool) -> int:
+def _patience(recipe: _Recipe | None, base: Base | None, method: str) -> Choice:
+    if recipe:
+        return Choice(recipe.patience, "what starts from nothing gets better late, at small rates")
     if method == "frozen" and base and base.reads == "image":
-        return _FROZEN_PATIENCE
-    return _PICTURE_PATIENCE if pictures and method == "scratch" else 1
+        return Choice(_FROZEN_PATIENCE, "an evaluation of the head alone costs nothing, and the score wavers")
+    if method == "scratch":
+        return Choice(_SCRATCH_PATIENCE, "weights start at random")
+    return Choice(_PATIENCE, "a pretrained network learns in few epochs")
 
 
 def _frozen_score(output: OutputColumn, base: Base | None, method: str) -> str | None:
