@@ -30,7 +30,7 @@ def rows_per_second(answer: Callable[[Sequence[str]], Any], texts: Sequence[str]
     return len(texts) / (time.perf_counter() - begun)
 
 
-def latency(answer: Callable[[str], Any], texts: Sequence[str]) -> dict[str, float]:
+def latency(answer: Callable[[Any], Any], texts: Sequence[Any]) -> dict[str, float]:
     """Median and 95th percentile of one-row calls, in milliseconds."""
     taken = []
     for text in texts:

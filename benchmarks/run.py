@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks import environments, rows, table
+from benchmarks import environments, movielens, rows, table
 from trimtab.audit.cost import machine
 from trimtab.train import bases
 
@@ -27,6 +27,8 @@ ROOT = Path(__file__).resolve().parent.parent
 BASE = "minilm"
 EVALUATIONS = 4  # in each epoch: how finely the time to an accuracy is known
 START_RUNS = 5
+KERAS_EPOCHS = "15"  # as in its own example
+MOVIE_EPOCHS, MOVIE_SECONDS = "20", "600"
 SAMPLE = ROOT / "examples" / "reviews" / "reviews.csv"
 
 
@@ -120,7 +122,50 @@ def start(setting: Setting) -> dict[str, Any]:
     return {"runs": _in_turn(who, max(START_RUNS, setting.repeats)), "installed_megabytes": installed}
 
 
-BENCHMARKS = {"training": training, "prediction": prediction, "start": start}
+def digits(setting: Setting) -> dict[str, Any]:
+    """A network for pictures, from scratch: accuracy, training and serving."""
+    who = [
+        Contestant("trimtab", Path(sys.executable), ("benchmarks.ours.digits",)),
+        Contestant("keras", environments.python("keras"), ("benchmarks.rivals.digits", KERAS_EPOCHS)),
+    ]
+    return {"runs": _in_turn(who, setting.repeats, lambda turn: (str(setting.seed + turn),))}
+
+
+def movies(setting: Setting) -> dict[str, Any]:
+    """The next movie of each user, both with the same limit of seconds to train in."""
+    movielens.write(setting.work)
+    events = str(setting.work / "events.csv")
+    who = [
+        Contestant("trimtab", Path(sys.executable), ("benchmarks.ours.movies", events, MOVIE_EPOCHS)),
+        Contestant(
+            "recbole", environments.python("recbole"), ("benchmarks.rivals.movies", events, "100", MOVIE_SECONDS)
+        ),
+    ]
+    return {"runs": _in_turn(who, setting.repeats, lambda turn: (str(setting.seed + turn),))}
+
+
+def clicks(setting: Setting) -> dict[str, Any]:
+    """Whether a user will like a movie: DeepFM by both, and Wide & Deep."""
+    movielens.write(setting.work)
+    rows_of = str(setting.work / "clicks.csv")
+    who = [
+        *(
+            Contestant(f"trimtab, {fusion}", Path(sys.executable), ("benchmarks.ours.clicks", rows_of, fusion))
+            for fusion in ("deepfm", "wide_deep")
+        ),
+        Contestant("deepctr-torch", environments.python("deepctr"), ("benchmarks.rivals.clicks", rows_of, "20")),
+    ]
+    return {"runs": _in_turn(who, setting.repeats, lambda turn: (str(setting.seed + turn),))}
+
+
+BENCHMARKS = {
+    "training": training,
+    "prediction": prediction,
+    "start": start,
+    "digits": digits,
+    "movies": movies,
+    "clicks": clicks,
+}
 
 
 # ------------------------------------------------------------------------------------------------------- running

@@ -13,6 +13,9 @@ TITLES = {
     "plain": "plain recipe: AdamW, batch 16, every row padded to 128 tokens",
     "trainer": "transformers Trainer, its defaults",
     "trainer-grouped": "transformers Trainer, grouping by length",
+    "keras": "Keras, its own MNIST example",
+    "recbole": "SASRec of recbole",
+    "deepctr-torch": "DeepFM of deepctr-torch",
     "pipeline": "transformers pipeline",
     "pipeline, batch 1": "transformers pipeline, batch 1",
     "pipeline, batch 32": "transformers pipeline, batch 32",
@@ -28,7 +31,8 @@ def markdown(results: Mapping[str, Result]) -> str:
 def brief(result: Result) -> str:
     """One run in a line."""
     rate = f"{result['rows_per_second']:.1f} rows/s, " if "rows_per_second" in result else ""
-    best = f"best accuracy {_best(result):.3f}, " if "curve" in result else ""
+    is_text = "curve" in result and isinstance(result["curve"][0], list) and "unseen_ndcg" not in result
+    best = f"best accuracy {_best(result):.3f}, " if is_text else ""
     return f"{rate}{best}{result['process_seconds']:.2f} s in all"
 
 
@@ -86,10 +90,65 @@ def start(result: Result) -> Iterator[str]:
     yield ""
 
 
+def digits(result: Result) -> Iterator[str]:
+    """Accuracy, training and serving of a small network for pictures."""
+    runs: Runs = result["runs"]
+    rate = _medians(runs, lambda run: run["rows_per_second"])
+    served = _medians(runs, lambda run: run["predictions_per_second"])
+    p50 = _medians(runs, lambda run: run["latency"]["p50"])
+    yield from _head("Digits", {**result, "data": "5,000 digits of MNIST"}, "4,000 to learn from, 500 to test")
+    yield "| | test accuracy | epochs | training s | rows/s | answers/s, 32 at once | ratio | one row, p50 ms |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for name, of in runs.items():
+        accuracy, seconds = (median(run[key] for run in of) for key in ("accuracy", "seconds"))
+        ratio = served["trimtab"] / served[name]
+        yield (
+            f"| {_title(name)} | {accuracy:.3f} | {of[0]['epochs']} | {seconds:.0f} | {rate[name]:.0f} "
+            f"| {served[name]:.0f} | {ratio:.1f} | {p50[name]:.1f} |"
+        )
+    yield ""
+
+
+def movies(result: Result) -> Iterator[str]:
+    """How high the next movie stands, and what it took."""
+    runs: Runs = result["runs"]
+    floor = runs["trimtab"][0]["floor"]
+    what = "each user's last event is told, of all movies that the user has not rated"
+    yield from _head("Movies", {**result, "data": "MovieLens-100k"}, what)
+    yield "| | NDCG@10 | hit rate@10 | epochs | training s | events/s | answers/s |"
+    yield "|---|---|---|---|---|---|---|"
+    for name, of in runs.items():
+        keys = ("unseen_ndcg", "unseen_hit", "epochs", "seconds", "rows_per_second", "predictions_per_second")
+        ndcg, hit, epochs, seconds, rate, served = (median(run[key] for run in of) for key in keys)
+        yield (
+            f"| {_title(name)} | {ndcg:.4f} | {hit:.3f} | {epochs:.0f} | {seconds:.0f} | {rate:.0f} | {served:.0f} |"
+        )
+    for name, ndcg in floor.items():
+        yield f"| {name} | {ndcg:.4f} | | | | | |"
+    yield ""
+
+
+def clicks(result: Result) -> Iterator[str]:
+    """AUC, and what it took."""
+    runs: Runs = result["runs"]
+    yield from _head("Clicks", {**result, "data": "MovieLens-100k"}, "whether a rating is 4 or 5")
+    yield "| | test AUC | log loss | training s | training rows/s | answers/s |"
+    yield "|---|---|---|---|---|---|"
+    for name, of in runs.items():
+        keys = ("auc", "log_loss", "rows_per_second", "predictions_per_second")
+        auc, loss, rate, served = (median(run[key] for run in of) for key in keys)
+        seconds = median(run.get("train_seconds", run["seconds"]) for run in of)
+        yield f"| {_title(name)} | {auc:.4f} | {loss:.4f} | {seconds:.0f} | {rate:.0f} | {served:.0f} |"
+    yield ""
+
+
 SECTIONS: dict[str, Callable[[Result], Iterator[str]]] = {
     "training": training,
     "prediction": prediction,
     "start": start,
+    "digits": digits,
+    "movies": movies,
+    "clicks": clicks,
 }
 
 
