@@ -128,9 +128,9 @@ def damaged_png() -> bytes:
 
 REFUSED: list[tuple[Any, str]] = [
     ("none.png", "no such file: none.png"),
-    ("folder", "folder: is a folder"),
-    ("empty.png", "empty.png: an empty file"),
-    ("pipe", "pipe: is not an ordinary file"),
+    ("folder", "is a folder: "),
+    ("empty.png", "an empty file: "),
+    ("pipe", "is not an ordinary file: "),
     ("notes.jpg", "not an image but text"),
     ("drawing.svg", "not an image of pixels but an SVG drawing"),
     ("a\0b.png", "no such file: 'a"),

@@ -1,8 +1,8 @@
-"""Events as rows to predict: one row for each user, with all of the user's events as the history."""
+"""Events as rows: one row for each user, with the user's events as the history."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from itertools import chain
 
 import numpy as np
@@ -10,14 +10,27 @@ import numpy as np
 from trimtab import rows, runtime
 from trimtab.columns import _events, parse
 from trimtab.columns.ranking import RankingColumn
+from trimtab.errors import problem
 from trimtab.rows import Row
 
+Note = Callable[[str], None]
 
-def gathered(model: runtime.Model, source: rows.Rows, note: Callable[[str], None]) -> rows.Rows:
+
+def gathered(model: runtime.Model, source: rows.Rows, note: Note) -> rows.Rows:
     """The source, or, where its rows are events as the bundle was made from, one row for each user after the last.
 
     Such a row has the values of the user's last event, without its item and its time. All events are held in memory.
+    Raises TrimtabError for events that say no time, where the bundle's did.
     """
+    return _by_user(model, source, note, answered=False)
+
+
+def measured(model: runtime.Model, source: rows.Rows, note: Note) -> rows.Rows:
+    """As `gathered`, but each user's last event is the answer, and the earlier ones are the history."""
+    return _by_user(model, source, note, answered=True)
+
+
+def _by_user(model: runtime.Model, source: rows.Rows, note: Note, answered: bool) -> rows.Rows:
     output = model.output
     if not isinstance(output, RankingColumn) or output.user is None:
         return source
@@ -27,27 +40,40 @@ def gathered(model: runtime.Model, source: rows.Rows, note: Callable[[str], None
     begun = rows.Rows(source.format, source.names, chain([first], source))
     names = source.names or tuple(first.values)
     absent = [column.name for column in model.inputs if column.type == "history" and column.name not in names]
-    needed = {output.user, output.name, *([output.time] if output.time else [])}
-    if not absent or not needed <= set(names):
+    if not absent or not {output.user, output.name} <= set(names):
         return begun
-    users = list(_users(list(begun), output, absent[0]))
-    note(f"no column {absent[0]!r}: the rows are taken for events; one answer for each of {len(users):,} users")
-    dropped = (output.name, output.time)
+    if output.time and output.time not in names:
+        said = f"neither a column {absent[0]!r}, nor {output.time!r}, which says in which order the events were"
+        raise problem("rows", said, f"the columns are {', '.join(names)}")
+    events = list(begun)
+    places = _places(events, output)
+    what = "the last one is the answer" if answered else "one answer"
+    note(f"no column {absent[0]!r}: the rows are taken for events; {what} for each of {len(places):,} users")
+    if lost := len(events) - sum(map(len, places)):
+        note(f"{lost:,} events without a {output.user} are left out")
+    dropped = (output.time,) if answered else (output.name, output.time)
     kept = (*(name for name in names if name not in dropped), absent[0])
-    return rows.Rows(source.format, kept, iter(users))
+    users = (_user([events[place] for place in own], output, absent[0], answered) for own in places)
+    return rows.Rows(source.format, kept, users)
 
 
-def _users(events: list[Row], output: RankingColumn, history: str) -> Iterator[Row]:
-    """A row for each user, in the order in which they first appear."""
+def _places(events: Sequence[Row], output: RankingColumn) -> list[list[int]]:
+    """Where the events of each user stand, the first to the last; users in the order in which they first appear."""
     times = np.arange(len(events), dtype=np.float64)
     if output.time:
         times = np.nan_to_num(_events.moments([event.values.get(output.time) for event in events]), nan=-np.inf)
     own: dict[str, list[int]] = {}
-    for place in range(len(events)):
-        own.setdefault(parse.label(events[place].values.get(str(output.user))), []).append(place)
-    for places in own.values():
-        ordered = sorted(places, key=lambda place: times[place])
-        last = events[ordered[-1]]
-        items = [events[place].values.get(output.name) for place in ordered]
-        values = {name: value for name, value in last.values.items() if name not in (output.name, output.time)}
-        yield Row({**values, history: [item for item in items if not parse.is_missing(item)]}, last.line)
+    for place, event in enumerate(events):
+        user = event.values.get(str(output.user))
+        if not parse.is_missing(user):
+            own.setdefault(parse.label(user), []).append(place)
+    return [sorted(places, key=lambda place: times[place]) for places in own.values()]
+
+
+def _user(own: Sequence[Row], output: RankingColumn, history: str, answered: bool) -> Row:
+    """The row of one user."""
+    last = own[-1]
+    items = [event.values.get(output.name) for event in (own[:-1] if answered else own)]
+    dropped = (output.time,) if answered else (output.name, output.time)
+    values = {name: value for name, value in last.values.items() if name not in dropped}
+    return Row({**values, history: [item for item in items if not parse.is_missing(item)]}, last.line)

@@ -16,6 +16,7 @@ from rich.table import Table
 from trimtab import rows, runtime
 from trimtab.audit import quality
 from trimtab.bundle.manifest import Measured
+from trimtab.cli import _events
 from trimtab.cli._view import console, print_json, result
 from trimtab.cli.predict import beside
 from trimtab.columns import Outputs, Targets, joined
@@ -37,7 +38,8 @@ def command(
 ) -> None:
     """Measure a bundle on other labelled rows: every quality metric with its 95% interval.
 
-    Rows without a usable answer, such as a class that the bundle never learned, are set aside and counted.
+    Rows without a usable answer, such as a class that the bundle never learned, are set aside and counted. Of a bundle
+    made from events, the rows may be events: each user's last is the answer, and the earlier ones are the history.
 
     Example: trimtab evaluate runs/reviews/bundle march.csv --json
     """
@@ -89,6 +91,7 @@ class _Answered:
 
 def _answer(model: runtime.Model, source: rows.Rows, name: str, aside: _Aside) -> _Answered:
     """Answer the usable rows chunk by chunk; only numbers are kept."""
+    source = _events.measured(model, source, _note)
     if source.names is not None:
         _check_columns(model, source.names, name)
     usable = (_usable(model, chunk, aside) for chunk in _chunks(source, model, name))

@@ -93,16 +93,16 @@ def _file(name: str) -> Stream:
     try:
         found = os.stat(name)
         if stat.S_ISDIR(found.st_mode):
-            raise Unreadable(f"{name}: is a folder")
+            raise Unreadable(f"is a folder: {name[:_SHOWN]}")
         if not stat.S_ISREG(found.st_mode):
-            raise Unreadable(f"{name}: is not an ordinary file")
+            raise Unreadable(f"is not an ordinary file: {name[:_SHOWN]}")
         if not found.st_size:
-            raise Unreadable(f"{name}: an empty file")
+            raise Unreadable(f"an empty file: {name[:_SHOWN]}")
         return open(name, "rb")
     except FileNotFoundError:
         raise Unreadable(f"no such file: {name[:_SHOWN]}") from None
     except OSError as error:
-        raise Unreadable(f"{name[:_SHOWN]}: cannot be opened ({error.strerror})") from None
+        raise Unreadable(f"cannot be opened ({error.strerror}): {name[:_SHOWN]}") from None
 
 
 def _unwritable(name: str) -> bool:

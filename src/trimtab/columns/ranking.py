@@ -74,7 +74,9 @@ class RankingColumn(OutputColumn):
         where = f"column {name!r} (ranking)"
         if not 2 <= len(classes) <= MOST_ITEMS:
             allowed = f"2 to {MOST_ITEMS:,} items: every one gets a score in every row"
-            raise problem(where, f"{len(classes):,} items", allowed, "set min_count to leave rare items out")
+            rare = f" with {chosen.min_count:,} events or more" if chosen.min_count > 1 else ""
+            do = "set min_count to leave rare items out" if len(classes) > MOST_ITEMS else ""
+            raise problem(where, f"found {len(classes):,} items{rare}", allowed, do)
         return cls(name, key, classes, chosen.repeat, each_step, chosen.user, chosen.time)
 
     @property

@@ -36,8 +36,7 @@ class _Positional(nn.Module):
 def export(network: Network, inputs: Sequence[InputColumn], example: dict[str, np.ndarray], path: Path) -> list[str]:
     """Write `network` to `path`; returns the names of its input tensors, in order.
 
-    `example` holds the tensors of at least two rows of more than one step, so that no dimension is taken for a
-    constant. The output is called `outputs`, (rows, width) float32.
+    `example` holds the tensors of at least two rows. The output is called `outputs`, (rows, width) float32.
     """
     names = list(example)
     network = network.cpu().eval()
@@ -50,7 +49,7 @@ def export(network: Network, inputs: Sequence[InputColumn], example: dict[str, n
     with torch.no_grad(), _quiet():
         program = torch.onnx.export(
             _Positional(network, names),
-            tuple(torch.from_numpy(value) for value in example.values()),
+            tuple(torch.from_numpy(_two_steps(value) if name in padded else value) for name, value in example.items()),
             dynamo=True,
             dynamic_shapes=(shapes,),
             input_names=names,
@@ -78,6 +77,11 @@ def write(model: onnx.ModelProto, path: Path) -> None:
     weights = path.with_name(f"{path.name}.data")
     weights.unlink(missing_ok=True)  # the library would append to it
     onnx.save(model, path, save_as_external_data=True, location=weights.name, size_threshold=1024)
+
+
+def _two_steps(values: np.ndarray) -> np.ndarray:
+    """(rows, steps, ...) with padding behind a single step: the exporter takes a dimension of 1 for a constant."""
+    return values if values.shape[1] > 1 else np.pad(values, [(0, 0), (0, 1), *[(0, 0)] * (values.ndim - 2)])
 
 
 def _padded(inputs: Sequence[InputColumn]) -> dict[str, Dim]:

@@ -5,6 +5,7 @@ The cut is aware of time: a row that is measured on has only earlier events in i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -13,6 +14,7 @@ import numpy as np
 
 from trimtab.columns import _options, parse
 from trimtab.columns._events import moments
+from trimtab.columns.history import Options as HistoryOptions
 from trimtab.columns.ranking import Options
 from trimtab.data.fold import each
 from trimtab.data.read import Loaded
@@ -53,6 +55,7 @@ def unfold(spec: Spec, data: Loaded) -> Unfolded:
     history, chosen = _history(spec, data.table)
     events, rejected = _events(spec, asked, data.table)
     parts, how = _parts(spec, asked, events)
+    _check_held(parts)
     rows = [*_taught(events, parts, chosen.options["max_steps"]), *_held(events, parts)]
     others = [name for name, kind in (spec.inputs or {}).items() if name != history and typed(kind).type != "ignore"]
     table = _table(rows, data.table, spec.output_name, history, [*others, asked.user])
@@ -73,6 +76,9 @@ def _check(spec: Spec, asked: Options, table: Table) -> None:
         for place, name in named.items()
         if name is not None and name not in table.values
     ]
+    several_roles = [name for name, count in Counter(filter(None, named.values())).items() if count > 1]
+    if several_roles:
+        errors.append(problem(where, f"{several_roles[0]!r} is named twice", "columns of item, user and time"))
     if spec.test:
         errors.append(problem("test", "a file of its own, but events are cut by time", do="leave test out"))
     if isinstance(spec.split, str):
@@ -90,7 +96,8 @@ def _history(spec: Spec, table: Table) -> tuple[str, Typed]:
         found = f"the data has a column named {name!r}, which the history of events would be called"
         raise problem("inputs", found, "another name: inputs: {viewed: history}")
     kind = asked[name] if named else Typed(type="history")
-    return name, Typed.model_validate({"max_steps": STEPS, **kind.model_dump(exclude_unset=True)})
+    steps = _options.check(HistoryOptions, name, "history", kind.options).max_steps or STEPS
+    return name, Typed.model_validate({**kind.model_dump(exclude_unset=True), "max_steps": steps})
 
 
 def _of_rows(spec: Spec, history: str, chosen: Typed, others: Sequence[str]) -> Spec:
@@ -138,13 +145,14 @@ def _events(spec: Spec, asked: Options, table: Table) -> tuple[_Events, list[Rej
     needs: dict[str, Sequence[bool]] = {
         str(asked.user): each(parse.is_missing, table.values[str(asked.user)]),
         spec.output_name: each(parse.is_missing, table.values[spec.output_name]),
-        str(asked.time): np.isnan(times).tolist(),
+        **({asked.time: np.isnan(times).tolist()} if asked.time else {}),
     }
     lacking = {row: name for name, absent in needs.items() for row in np.flatnonzero(absent).tolist()}
     rejected = [_rejected(table.origins[row], f"{name}: no value") for row, name in sorted(lacking.items())]
     kept = np.array([row for row in range(len(table)) if row not in lacking], np.int64)
     if not len(kept):
-        raise problem("data", f"no event has a {asked.user}, a {spec.output_name} and a {asked.time or 'place'}")
+        said = f"no event has a value of each of {', '.join(needs)}"
+        raise problem("data", said, "a time is a number, or a date such as 2026-01-31T12:00" if asked.time else "")
     names = {name: number for number, name in enumerate(sorted({users[row] for row in kept}))}
     numbered = np.array([names[users[row]] for row in kept], np.int64)
     order = np.lexsort((kept, times[kept], numbered))  # events of one moment stay in the order of the file
@@ -166,6 +174,15 @@ def _parts(spec: Spec, asked: Options, events: _Events) -> tuple[list[Part], str
         how = f"by time: the latest {shares.test:g} of all events are tested on, the {shares.valid:g} before are valid"
         return _latest(events, shares), how
     return _last(events), "by time: each user's last event is tested on, the one before it chooses the checkpoint"
+
+
+def _check_held(parts: Sequence[Part]) -> None:
+    """Raises TrimtabError when the events leave nothing to learn from, or nothing to measure on."""
+    counts = Counter(parts)
+    if min(counts[part] for part in ("train", "valid", "test")) == 0:
+        found = ", ".join(f"{part} {counts[part]}" for part in ("train", "valid", "test"))
+        allowed = f"users with {_FEWEST} events or more, of whom some are kept back; `holdout: time` needs times apart"
+        raise problem("data", f"the events cannot be cut by time ({found})", allowed)
 
 
 def _last(events: _Events) -> list[Part]:

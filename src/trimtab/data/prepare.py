@@ -264,15 +264,15 @@ def _without_single_rows(rows: Working, roles: Roles) -> Working:
 
 def _check_enough(rows: Working, roles: Roles) -> None:
     """Raises TrimtabError when what is left cannot be learned from and measured on."""
-    count, classes = len(rows.table), set(rows.answers(roles))
-    where, is_label = f"output: {roles.output_name}", roles.has_classes
+    count, answers = len(rows.table), set(rows.answers(roles))
     needed = f"at least {LEAST_ROWS} rows that differ, of each class at least 2 (from {split.SMALLEST} it is cut)"
+    listed = ", ".join(f"{reason} {rows:,}" for reason, rows in report.reasons(rows.rejected, roles).items())
+    aside = f"; set aside: {listed}" if listed else ""
     if count < LEAST_ROWS:
-        listed = report.reasons(rows.rejected)
-        aside = f"; set aside: {listed}" if listed else ""
         raise problem("data", f"only {count} usable rows{aside}", needed)
-    if is_label and len(classes) < 2:
-        raise problem(where, f"one class only: all {count} rows are {min(classes)!r}", needed)
+    if len(answers) == 1:
+        found = f"one {'class' if roles.has_classes else 'answer'} only: all {count} rows are {min(answers)!r}{aside}"
+        raise problem(f"output: {roles.output_name}", found, needed)
 
 
 # ----------------------------------------------------------------------------------------------------- the parts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,6 +21,7 @@ from trimtab.progress import Progress
 from trimtab.rows import Rejected
 
 EXAMPLES = 10  # conflicts and leaks that are shown
+_QUOTED = re.compile(r"""(?<= )('[^']*'|"[^"]*")""")
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def build(data: Loaded, test: Loaded | None, rows: Working, cut: Cut, final: Fin
         "split": cut.how,
         "balance": {part: _balance(table, roles, final.output) for part, table in splits.items()},
         "missing": {name: _missing(final.splits.train, name, rule) for name, rule in roles.inputs.items()},
-        "rejected": reasons(final.rejected),
+        "rejected": reasons(final.rejected, roles),
         "duplicates": rows.found["duplicates"],
         "conflicts": rows.found["conflicts"],
         "dropped": final.dropped,
@@ -72,15 +74,18 @@ def _missing(train: Table, name: str, rule: clean.Rules) -> int:
     return sum(lacking(train.values[name], text=rule.column.type == "text"))
 
 
-def reasons(rejected: Sequence[Rejected]) -> dict[str, int]:
-    """Rows by reason; the particulars of a reason (after a colon or in quotes) are left out."""
-    return dict(Counter(_family(row.reason) for row in rejected).most_common())
+def reasons(rejected: Sequence[Rejected], roles: Roles) -> dict[str, int]:
+    """Rows by column and reason; the particulars of a reason (after a colon or in quotes) are left out."""
+    names = (*roles.inputs, roles.output_name)
+    return dict(Counter(_family(row.reason, names) for row in rejected).most_common())
 
 
-def _family(reason: str) -> str:
-    head, colon, tail = reason.partition(": ")
-    kept = reason if colon and tail.startswith("no ") and "'" not in tail else head
-    return kept.partition(" '")[0]
+def _family(reason: str, names: Sequence[str]) -> str:
+    column = next((f"{name}: " for name in names if reason.startswith(f"{name}: ")), "")
+    if reason.endswith(": no value"):
+        return reason
+    told = reason.removeprefix(column).partition(": ")[0]
+    return column + _QUOTED.sub("...", told).removesuffix(" ...")
 
 
 def _near(splits: Mapping[str, Table], roles: Roles) -> dict[str, Any]:

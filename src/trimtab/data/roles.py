@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,12 +92,15 @@ def _check_names(spec: Spec, table: Table, split_name: str | None) -> None:
         for place, name in places
         if name not in table.values
     ]
+    named = {name for name, kind in (spec.inputs or {}).items() if typed(kind).type != "ignore"}
     twice = [
         problem(f"inputs.{name}", f"{name!r} is also the {role}", do=f"take {name!r} out of the inputs")
-        for role, name in (("output", spec.output_name), ("split column", split_name))
-        if name in (spec.inputs or ()) and typed((spec.inputs or {})[str(name)]).type != "ignore"
+        for role, name in (*(("output", name) for name in answers), ("split column", split_name))
+        if name in named
     ]
-    if split_name == spec.output_name:
+    if repeated := [name for name, count in Counter(answers).items() if count > 1]:
+        twice.append(problem(f"output.{spec.output_name}.columns", f"{repeated[0]!r} is named twice", "each once"))
+    if split_name in answers:
         twice.append(problem("split", f"{split_name!r} is also the output", "a column that names train and test rows"))
     if missing or twice:
         raise several(missing + twice)
@@ -163,7 +167,9 @@ def _output(spec: Spec, table: Table) -> tuple[Typed, list[Automatic]]:
 def _sources(spec: Spec) -> tuple[str, ...]:
     """The columns that the user named for an output of several: `{tasks: {type: labels, columns: [a, b]}}`."""
     named = spec.output_type.options.get("columns") if spec.output_type else None
-    return tuple(str(name) for name in named) if isinstance(named, (list, tuple)) else ()
+    if isinstance(named, str):  # what the output's type refuses
+        raise problem(f"output.{spec.output_name}.columns", f"found {named!r}", f"a list of columns: [{named}]")
+    return tuple(map(str, named)) if isinstance(named, (list, tuple)) else ()
 
 
 def _user(spec: Spec) -> str | None:

@@ -63,14 +63,15 @@ def assemble(request: Request, network: Network, folder: Path, progress: Progres
 
 
 def _example(rows: EncodedRows) -> dict[str, np.ndarray]:
-    """Tensors of the three longest rows: no dimension is 1, so the exporter takes none for a constant."""
+    """Tensors of the three longest rows: of one, the exporter would take how many there are for a constant."""
     return rows.batch(np.argsort(rows.steps, kind="stable")[-3:])
 
 
 def _difference(here: Outputs, there: Outputs) -> float:
-    """The largest difference between the outputs of the same rows."""
+    """The largest difference between the outputs of the same rows; infinite where one is no number."""
     one, other = (outputs.values if isinstance(outputs, Ragged) else outputs for outputs in (here, there))
-    return float(np.abs(one - other).max(initial=0.0)) if one.shape == other.shape else math.inf
+    found = float(np.abs(one - other).max(initial=0.0)) if one.shape == other.shape else math.inf
+    return math.inf if math.isnan(found) else found
 
 
 def calibrated(request: Request, outputs: Outputs) -> OutputColumn:

@@ -18,10 +18,10 @@ from trimtab.train.step import Lesson
 
 def train(request: Request, folder: Path, progress: Progress) -> tuple[Network, loop.Trained, Stage]:
     """Train the network, or go on with a run of the same spec and rows that was stopped."""
-    resume.begin(folder, resume.train_key(request))
     splits, chosen = request.prepared.splits, request.settings
+    network = build(request)  # before an earlier run is thrown away: it may find the encoders' options wrong
+    resume.begin(folder, resume.train_key(request))
     progress.stage("train", f"{len(request.train)} rows, {chosen.epochs} epochs, {chosen.method}")
-    network = build(request)
     lesson = Lesson(
         request.train,
         request.output.targets(splits.train.values[request.output.name]),

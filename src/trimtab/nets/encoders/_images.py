@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import PreTrainedConfig
 
 from trimtab.columns.image import ImageColumn
@@ -77,6 +78,31 @@ def check_pictures(column: ImageColumn, channels: int, least: int) -> None:
         raise problem(f"{where}: size", found, f"at least {least} pixels a side for its encoder")
 
 
+class BatchNorm(nn.BatchNorm2d):
+    """Batch norm that goes by its running statistics where a batch has one value per channel, which spreads nowhere.
+
+    PyTorch's own raises then: on a picture that stands alone in the last batch, where its last grid is one place.
+    """
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(rows, channels, height, width) -> the same."""
+        if not self.training or values.shape[0] * values.shape[2] * values.shape[3] > 1:
+            return super().forward(values)
+        return functional.batch_norm(
+            values, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps
+        )
+
+
+def with_batch_norm(module: nn.Module) -> nn.Module:
+    """The module with a `BatchNorm` in place of each of a library's own; before it has weights."""
+    for name, part in module.named_children():
+        if type(part) is nn.BatchNorm2d:
+            setattr(module, name, BatchNorm(part.num_features, part.eps, part.momentum))
+        else:
+            with_batch_norm(part)
+    return module
+
+
 class ConvTrunk(nn.Module):
     """Stages of convolutions: (rows, channels, height, width) -> (rows, `width`, height / 2^(stages - 1), ...).
 
@@ -95,7 +121,7 @@ class ConvTrunk(nn.Module):
             outside = width if stage == stages - 1 else max(16, width >> (stages - 1 - stage))
             for _ in range(depth if stage else 1):
                 layers += [nn.Conv2d(inside, outside, kernel, padding=kernel // 2, bias=False)]
-                layers += [nn.BatchNorm2d(outside), nn.ReLU(inplace=True)]
+                layers += [BatchNorm(outside), nn.ReLU(inplace=True)]
                 inside = outside
             if stage < stages - 1:
                 layers += [nn.MaxPool2d(2), nn.Dropout2d(dropout)]

@@ -14,7 +14,14 @@ from torch import Tensor, nn
 
 from trimtab.columns.image import ImageColumn
 from trimtab.nets import options
-from trimtab.nets.encoders._images import Pixels, channels_last, check_pictures, grid, plain_convolutions
+from trimtab.nets.encoders._images import (
+    Pixels,
+    channels_last,
+    check_pictures,
+    grid,
+    plain_convolutions,
+    with_batch_norm,
+)
 from trimtab.nets.pretrained import PretrainedEncoder
 from trimtab.nets.states import States
 
@@ -59,7 +66,7 @@ class EfficientnetLite0Encoder(PretrainedEncoder):
         check_pictures(column, channels=3, least=_PLACE)
         self.pixels = Pixels(column)
         self.model = _Features(column.height, column.width)
-        channels_last(self.model)
+        channels_last(with_batch_norm(self.model))
         # The stage of each block: the blocks of one stage give the same number of channels.
         given = [int(block._block_args.output_filters) for block in self.model.net._blocks]
         self.stages = [sorted(set(given)).index(channels) for channels in given]

@@ -12,7 +12,15 @@ from transformers import ResNetConfig, ResNetModel
 
 from trimtab.columns.image import ImageColumn
 from trimtab.nets import options
-from trimtab.nets.encoders._images import Pixels, channels_last, check_pictures, grid, plain_convolutions, shape_of
+from trimtab.nets.encoders._images import (
+    Pixels,
+    channels_last,
+    check_pictures,
+    grid,
+    plain_convolutions,
+    shape_of,
+    with_batch_norm,
+)
 from trimtab.nets.pretrained import PretrainedEncoder
 from trimtab.nets.states import States
 
@@ -50,7 +58,7 @@ class ResnetEncoder(PretrainedEncoder):
         shape = found if isinstance(found, ResNetConfig) else _from_scratch(found, column)
         check_pictures(column, int(shape.num_channels), least=2 * _STEM)
         self.pixels = Pixels(column)
-        self.model = channels_last(ResNetModel(shape))
+        self.model = channels_last(with_batch_norm(ResNetModel(shape)))
         widths = list(shape.hidden_sizes or ())
         self.stages = len(widths)
         self.project: nn.Module = nn.Identity() if widths[-1] == width else nn.Linear(widths[-1], width)
