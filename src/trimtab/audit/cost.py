@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import platform
@@ -121,6 +122,11 @@ def _thinned(rows: Rows, most: int) -> Rows:
     return [rows[int(row)] for row in picked]
 
 
+def _as_json(value: Any) -> str:
+    """Base64 for bytes, which columns of files read; the text of anything else."""
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
+
+
 # --------------------------------------------------------------------------------------------------------- memory
 
 
@@ -130,7 +136,7 @@ def _memory(bundle: Path, rows: Rows) -> dict[str, Measured]:
     paths = [package_parent, *filter(None, [os.environ.get("PYTHONPATH")])]
     answer = subprocess.run(
         [sys.executable, "-m", "trimtab.audit.memory", str(bundle)],
-        input=json.dumps([dict(row) for row in rows], default=str),
+        input=json.dumps([dict(row) for row in rows], default=_as_json),
         capture_output=True,
         text=True,
         encoding="utf-8",

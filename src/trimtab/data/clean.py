@@ -65,7 +65,7 @@ def rules(column: Typed, clean: Clean) -> Rules:
     outliers = str(own.get("outliers", clean.outliers)) if column.type == "number" else "keep"
     if column.type == "number":
         options["outliers"] = "iqr" if outliers == "drop" else outliers
-    typed = Typed.model_validate({"type": column.type, **own, **options})
+    typed = Typed.model_validate({**column.model_dump(exclude_unset=True), **options})
     return Rules(typed, missing == "drop", outliers == "drop")
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any, TypeVar
 
 from trimtab import columns
@@ -36,6 +37,17 @@ def fold(value: Any) -> str:
     if isinstance(value, (dict, list)):
         value = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
     return "" if parse.is_missing(value, text=True) else " ".join(parse.label(value).casefold().split())
+
+
+def located(table: Table, inputs: Mapping[str, str], folder: Path) -> Table:
+    """The table with the paths in its inputs (name -> type) such that they can be opened; its files are in `folder`."""
+    values = dict(table.values)
+    for name, type_name in inputs.items():
+        kind = columns.kind(type_name, f"inputs.{name}")
+        if kind.from_files:
+            beside = [(folder / origin.file).parent for origin in table.origins]
+            values[name] = [kind.located(*pair) for pair in zip(values[name], beside, strict=True)]
+    return Table(values, table.origins)
 
 
 def keys(table: Table, inputs: Mapping[str, str]) -> list[bytes]:

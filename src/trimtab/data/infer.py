@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -38,6 +38,12 @@ _DATE = re.compile(
     r"|[A-Za-z]{3,9}\.? \d{1,2},? \d{4})([T ,]+\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?\s*([AaPp][Mm])?\s*(Z|[+-]\d{2}:?\d{2})?)?"
 )
 _FILES = {"image": folder.IMAGE_ENDINGS, "audio": folder.AUDIO_ENDINGS}
+_BEGINNINGS = {
+    "image": re.compile(
+        rb"\x89PNG|\xff\xd8\xff|GIF8|BM|II\*\0|MM\0\*|RIFF....WEBP|P[1-6]\s|\0\0\0\x0cjP  |....ftypavi[fs]", re.S
+    ),
+    "audio": re.compile(rb"RIFF....WAVE|fLaC|OggS|ID3|\xff[\xe2-\xff]|FORM....AIF[FC]", re.S),
+}
 _IDEOGRAPH = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]")
 
 
@@ -129,16 +135,36 @@ def _empty(look: Look) -> Inferred | None:
 
 
 def _file(look: Look) -> Inferred | None:
-    for type_name, endings in _FILES.items():
-        share = sum(text.lower().endswith(endings) for text in look.texts) / max(1, len(look.texts))
+    kinds = [_kind_of_file(value) for value in look.sample]
+    for type_name in _FILES:
+        share = kinds.count(type_name) / max(1, len(kinds))
         if share > _ENOUGH:
-            return Inferred(type_name, f"{share:.0%} of the values are names of {type_name} files")
+            named = all(isinstance(value, str) and not value.startswith("data:") for value in look.sample)
+            files = f"names of {type_name} files" if named else f"{type_name} files"
+            return Inferred(type_name, f"{share:.0%} of the values are {files}")
     return None
 
 
+def _kind_of_file(value: Any) -> str | None:
+    """image, audio or None: of a file's name by its ending, of a data: URI by its type, of bytes by the first ones."""
+    if isinstance(value, Mapping):
+        if "array" in value and "sampling_rate" in value:
+            return "audio"
+        value = value.get("path") if value.get("bytes") is None else value["bytes"]
+    if isinstance(value, (bytes, bytearray)):
+        return next((name for name, begins in _BEGINNINGS.items() if begins.match(value)), None)
+    if not isinstance(value, str):
+        return None
+    if value.startswith("data:"):
+        return next((name for name in _FILES if value.startswith(f"data:{name}/")), None)
+    return next((name for name, endings in _FILES.items() if value.strip().lower().endswith(endings)), None)
+
+
 def _nested(look: Look) -> Inferred | None:
+    if any(isinstance(value, (bytes, bytearray)) for value in look.sample):
+        return Inferred("ignore", "holds bytes that are neither pictures nor sounds")
     nested = any(isinstance(value, (dict, list)) for value in look.sample)
-    return Inferred("ignore", "holds lists or objects, which no column type reads") if nested else None
+    return Inferred("ignore", "holds lists or objects; write history for lists of items") if nested else None
 
 
 def _constant(look: Look) -> Inferred | None:

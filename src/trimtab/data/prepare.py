@@ -118,11 +118,8 @@ def _needed(tables: Sequence[Table], roles: Roles, folder: Path) -> Table:
     """The columns that are needed, of all files; paths made such that they can be opened, the output put together."""
     values = {name: [value for table in tables for value in table.values[name]] for name in roles.needed}
     origins = [origin for table in tables for origin in table.origins]
-    for name, rule in roles.inputs.items():
-        kind = columns.kind(rule.column.type, f"inputs.{name}")
-        if kind.from_files:
-            beside = [(folder / origin.file).parent for origin in origins]
-            values[name] = [kind.located(*pair) for pair in zip(values[name], beside, strict=True)]
+    kinds = {name: rule.column.type for name, rule in roles.inputs.items()}
+    values = dict(fold.located(Table(values, origins), kinds, folder).values)
     if roles.sources:
         cells = zip(*(values.pop(name) for name in roles.sources), strict=True)
         answers = (dict(zip(roles.sources, row, strict=True)) for row in cells)

@@ -116,7 +116,7 @@ def profile(patterns: Sequence[str], folder: Path, output: str | None = None) ->
     answered = [row for row, gone in enumerate(fold.lacking(table.values[guess.value])) if not gone]
     if not answered:
         raise problem(f"output: {guess.value}", "no row has a value", "a column with the answers to learn")
-    rows = table.take(answered)
+    rows = fold.located(table.take(answered), {name: looks[name].type for name in inputs}, folder)
     keys = fold.keys(rows, {name: looks[name].type for name in inputs}) if inputs else []
     given = fold.each(parse.label, rows.values[guess.value])
     return Profile(

@@ -65,7 +65,11 @@ def settle(spec: Spec, table: Table) -> Roles:
     inputs, automatic = _told_from(output, spec, table, inputs, automatic)
     if not inputs:
         reasons = "; ".join(f"{choice.key.partition('.')[2]}: {choice.reason}" for choice in automatic)
-        raise problem("inputs", f"no column is left to learn from ({reasons})", do="name them: inputs: {column: type}")
+        raise problem(
+            "inputs",
+            f"no column is left to learn from ({reasons or 'all are ignored'})",
+            do="name them: inputs: {column: type}",
+        )
     automatic += chosen
     are_copies = any(column.type in _COPIED for column in inputs.values())
     drop, chosen = _duplicates(spec.clean, are_copies)
@@ -92,15 +96,16 @@ def _check_names(spec: Spec, table: Table, split_name: str | None) -> None:
         for place, name in places
         if name not in table.values
     ]
+    taken = dict.fromkeys((spec.output_name, *answers))
     named = {name for name, kind in (spec.inputs or {}).items() if typed(kind).type != "ignore"}
     twice = [
         problem(f"inputs.{name}", f"{name!r} is also the {role}", do=f"take {name!r} out of the inputs")
-        for role, name in (*(("output", name) for name in answers), ("split column", split_name))
+        for role, name in (*(("output", name) for name in taken), ("split column", split_name))
         if name in named
     ]
     if repeated := [name for name, count in Counter(answers).items() if count > 1]:
         twice.append(problem(f"output.{spec.output_name}.columns", f"{repeated[0]!r} is named twice", "each once"))
-    if split_name in answers:
+    if split_name in taken:
         twice.append(problem("split", f"{split_name!r} is also the output", "a column that names train and test rows"))
     if missing or twice:
         raise several(missing + twice)

@@ -106,6 +106,9 @@ def _reader(
     automatic: list[Automatic],
 ) -> Reader:
     spec, shared = asked
+    if kind.base and kind.type not in bases.kinds():
+        found = f"{kind.base!r}, but there are no pretrained encoders of a {kind.type}"
+        raise problem(f"inputs.{name}.base", found, ", ".join(bases.kinds()), "leave base out")
     base_name = kind.base or (spec.base if shared == kind.type else None)
     base = bases.find(base_name, kind.type, *places) if base_name else None
     part = kind.encoder_part
@@ -116,20 +119,22 @@ def _reader(
         if encoder != kind.type:
             automatic.append(Automatic(key=f"inputs.{name}.encoder", value=encoder, reason=why))
     where = f"inputs.{name}.encoder"
-    found = encoder_kind(encoder, where)
-    if kind.type not in found.types:
+    reader = encoder_kind(encoder, where)
+    if kind.type not in reader.types:
         raise problem(where, f"{encoder!r} does not read a column of type {kind.type!r}", ", ".join(reading(kind.type)))
     if base and base.encoder != encoder:
         raise problem(
             where, f"{encoder!r}, but the base {base.name!r} is read by {base.encoder!r}", do="name one of them"
         )
-    if base is None and issubclass(found, PretrainedEncoder) and found.default_base:
-        base = bases.find(found.default_base, kind.type, *places)
+    if base is None and issubclass(reader, PretrainedEncoder) and reader.default_base:
+        base = bases.find(reader.default_base, kind.type, *places)
         if not any(choice.key == "base" for choice in automatic):
             reason = "bundled, small, and trained on English text" if base.reads == "text" else "bundled with a package"
             automatic.append(Automatic(key="base", value=base.name, reason=reason))
-    config = {**(base.config if base else {}), **(part.options if part else {})}
-    return Reader(encoder, (name,), config, base, int(found.states_width))
+    options = part.options if part else {}
+    if base and options:
+        raise problem(f"{where}: {next(iter(options))}", f"the base {base.name!r} decides the shape", do="leave it out")
+    return Reader(encoder, (name,), base.config if base else options, base, int(reader.states_width))
 
 
 def reading(type_name: str) -> list[str]:

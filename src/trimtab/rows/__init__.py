@@ -5,6 +5,7 @@ A csv cell stays text and a JSON value stays what it is: what a value means is d
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import errno
 import glob
@@ -264,8 +265,15 @@ def text_stream(stream: BinaryIO) -> io.TextIOWrapper:
 def plain(value: Any) -> Any:
     """What a cell of a csv file shows for a value: nothing for None, JSON for lists and objects."""
     if isinstance(value, (dict, list)):
-        return json.dumps(value, ensure_ascii=False, default=str)
+        return json.dumps(value, ensure_ascii=False, default=as_json)
+    if isinstance(value, bytes):
+        return as_json(value)
     return "" if value is None else value
+
+
+def as_json(value: Any) -> str:
+    """What JSON shows for a value that it cannot hold: base64 for bytes, which columns of files read, else its text."""
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
 
 
 def unknown_columns(names: Sequence[str], row: Mapping[str, Any]) -> TrimtabError:

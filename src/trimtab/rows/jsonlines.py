@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 from trimtab.errors import problem
-from trimtab.rows import Note, Reject, Rejected, Row, text_stream
+from trimtab.rows import Note, Reject, Rejected, Row, as_json, text_stream
 from trimtab.rows._opening import HEAD, Opened, head_lines, lines
 
 MOST_TEXT = 10_000  # characters of a rejected row that are kept
@@ -109,7 +109,7 @@ class Writer:
         """Append rows; columns come in the order of the names, then the row's own."""
         for row in rows:
             ordered = {name: row[name] for name in self._names if name in row} | dict(row)
-            self._text.write(self._before + json.dumps(ordered, ensure_ascii=False, default=str))
+            self._text.write(self._before + json.dumps(ordered, ensure_ascii=False, default=as_json))
             self._before = ",\n" if self._array else "\n"
         self._text.flush()
 

@@ -67,13 +67,13 @@ def _write(folder: Path, name: str, tensors: Mapping[str, Tensor], states: Any, 
 
 
 def read(folder: Path, name: str) -> tuple[dict[str, Tensor], Any, Position] | None:
-    """The last whole checkpoint of that name, or None."""
+    """The last whole checkpoint of that name, on the CPU, or None."""
     for candidate in (folder / name, folder / f"{name}.old"):
         if (candidate / "position.json").is_file():
             states = candidate / "states.pt"
             return (
                 load_file(candidate / "weights.safetensors"),
-                torch.load(states, weights_only=True) if states.is_file() else None,
+                torch.load(states, map_location="cpu", weights_only=True) if states.is_file() else None,
                 Position(**json.loads((candidate / "position.json").read_text(encoding="utf-8"))),
             )
     return None

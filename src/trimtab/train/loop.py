@@ -76,8 +76,8 @@ def train(network: Network, head: str, lesson: Lesson, settings: Settings, folde
 
 
 def predict(network: Network, rows: EncodedRows, budget: int, device: torch.device) -> Outputs:
-    """The network's own outputs in fp32 without dropout: what an exported model is compared with."""
-    network.eval()
+    """The network's own outputs in fp32 without dropout, on `device`: what an exported model is compared with."""
+    network.to(device).eval()
     return _outputs(network, rows, budget, device)
 
 
@@ -320,8 +320,9 @@ def _resume(run: Run) -> Position:
     for optimizer, state in zip(run.optimizers.all, states["optimizers"], strict=True):
         optimizer.load_state_dict(state)
     torch.set_rng_state(states["random"])
-    if states["random_cuda"]:
+    if states["random_cuda"] and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(states["random_cuda"])
-    run.average.update(states["average"])
+    for key, value in states["average"].items():
+        run.average[key].copy_(value)
     run.progress.note(f"going on from epoch {position.epoch + 1}, step {position.step}")
     return position

@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from trimtab.columns.image import ImageColumn
+from trimtab.errors import problem
 from trimtab.nets import options
 from trimtab.nets.encoders._images import ConvTrunk, Pixels, grid, stages_for
 from trimtab.nets.states import States
@@ -42,6 +43,9 @@ class CnnEncoder(nn.Module):
         (column,) = columns
         chosen = options.check(Options, f"inputs.{column.name}.encoder", config)
         stages = chosen.stages or stages_for(column.height, column.width)
+        if min(column.height, column.width) >> (stages - 1) == 0:
+            found = f"{stages} stages halve {column.height} x {column.width} pixels until none is left"
+            raise problem(f"inputs.{column.name}.encoder: stages", found, do="ask for fewer")
         self.pixels = Pixels(column)
         self.trunk = ConvTrunk(column.channels, chosen.channels, stages, chosen.depth, chosen.kernel, chosen.dropout)
         self.project: nn.Module = nn.Identity() if chosen.channels == width else nn.Linear(chosen.channels, width)

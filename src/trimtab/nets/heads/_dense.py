@@ -1,8 +1,12 @@
-"""The layers that heads with one answer per row share."""
+"""What heads with one answer per row share: they differ in what their outputs mean, and in their loss."""
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
+
+from trimtab.columns import OutputColumn
 
 
 def dense(width: int, inputs: int, outputs: int, dropout: float) -> nn.Sequential:
@@ -17,6 +21,21 @@ def dense(width: int, inputs: int, outputs: int, dropout: float) -> nn.Sequentia
         nn.Dropout(dropout),
         nn.Linear(hidden, outputs),
     )
+
+
+class DenseHead(nn.Module):
+    """One vector per row -> outputs (rows, output.width)."""
+
+    reads: ClassVar[str] = "vector"
+
+    def __init__(self, width: int, inputs: int, output: OutputColumn, dropout: float, encoders: nn.ModuleDict) -> None:
+        super().__init__()
+        self.layers = dense(width, inputs, output.width, dropout)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """(rows, width) -> (rows, output.width)."""
+        outputs: Tensor = self.layers(vectors)
+        return outputs
 
 
 def known_mean(losses: Tensor, known: Tensor) -> Tensor:

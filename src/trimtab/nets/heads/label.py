@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from trimtab.columns import OutputColumn
-from trimtab.nets.heads._dense import dense
+from trimtab.nets.heads._dense import DenseHead
 
 
-class LabelHead(nn.Module):
+class LabelHead(DenseHead):
     """One vector per row -> logits (rows, classes)."""
-
-    reads: ClassVar[str] = "vector"
-
-    def __init__(self, width: int, inputs: int, output: OutputColumn, dropout: float, encoders: nn.ModuleDict) -> None:
-        super().__init__()
-        self.layers = dense(width, inputs, output.width, dropout)
-
-    def forward(self, vectors: Tensor) -> Tensor:
-        """(rows, width) -> (rows, classes)."""
-        logits: Tensor = self.layers(vectors)
-        return logits
 
 
 def loss(logits: Tensor, targets: Tensor, weights: Tensor | None, smoothing: float) -> Tensor:

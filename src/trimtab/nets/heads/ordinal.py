@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from trimtab.columns import OutputColumn
-from trimtab.nets.heads._dense import dense
+from trimtab.nets.heads._dense import DenseHead
 
 
-class OrdinalHead(nn.Module):
+class OrdinalHead(DenseHead):
     """One vector per row -> logits (rows, levels - 1): above level k, if not below it (CORN, arXiv:2111.08851)."""
-
-    reads: ClassVar[str] = "vector"
-
-    def __init__(self, width: int, inputs: int, output: OutputColumn, dropout: float, encoders: nn.ModuleDict) -> None:
-        super().__init__()
-        self.layers = dense(width, inputs, output.width, dropout)
-
-    def forward(self, vectors: Tensor) -> Tensor:
-        """(rows, width) -> (rows, levels - 1)."""
-        logits: Tensor = self.layers(vectors)
-        return logits
 
 
 def loss(logits: Tensor, targets: Tensor, weights: Tensor | None, smoothing: float) -> Tensor:

@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +52,19 @@ def local(name: str, folder: Path) -> Path | None:
 def looks_like_hub(name: str) -> bool:
     """Whether a name that is no folder may be a Hugging Face id."""
     return not (name.startswith((".", "/", "~")) or name.count("/") != 1 or "\\" in name)
+
+
+def folder_or_hub(name: str, folder: Path, check: Callable[[str, Path], str], wanted: Callable[[str], str]) -> str:
+    """Where a base that is not bundled comes from: a folder that `check` accepts, or a Hugging Face id.
+
+    Raises TrimtabError for a name that can be neither; `wanted` says what it should have been.
+    """
+    place = local(name, folder)
+    if place:
+        return check(name, place)
+    if not looks_like_hub(name):
+        raise problem(f"base: {name}", "no such folder, and no bundled model of that name", wanted(name))
+    return name
 
 
 NOT_ARCHITECTURE = {

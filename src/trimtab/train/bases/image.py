@@ -49,7 +49,7 @@ def find(name: str, folder: Path, workspace: Path) -> Base:
         weights = _source.bundled(name, BUNDLED[name])
         print_of = _source.fingerprint(weights, {})
         return Base(name, "image", "efficientnet_lite0", str(weights), {}, _LITE0_WIDTH, _LITE0, print_of)
-    source = _folder_or_hub(name, folder)
+    source = _source.folder_or_hub(name, folder, _check_folder, _wanted)
     try:
         with _source.quiet():
             values = AutoConfig.from_pretrained(source).to_dict()
@@ -126,18 +126,12 @@ def _width(config: Mapping[str, Any]) -> int:
     return int(config["hidden_size"] if "hidden_size" in config else config["hidden_sizes"][-1])
 
 
-def _folder_or_hub(name: str, folder: Path) -> str:
-    place = _source.local(name, folder)
-    if place:
-        return _check_folder(name, place)
-    if not _source.looks_like_hub(name):
-        raise problem(
-            f"base: {name}",
-            "no such folder, and no bundled model of that name",
-            f"{nearest(name, BUNDLED)}; a folder with config.json, {_PREPROCESSING} and model.safetensors; or a "
-            "Hugging Face id such as microsoft/resnet-18",
-        )
-    return name
+def _wanted(name: str) -> str:
+    """What a name that leads nowhere should have been."""
+    return (
+        f"{nearest(name, BUNDLED)}; a folder with config.json, {_PREPROCESSING} and model.safetensors; or a "
+        "Hugging Face id such as microsoft/resnet-18"
+    )
 
 
 def _check_folder(name: str, folder: Path) -> str:

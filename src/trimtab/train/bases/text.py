@@ -30,7 +30,11 @@ def find(name: str, folder: Path, workspace: Path) -> Base:
     `workspace` receives the tokenizer file when the base has only an older kind of tokenizer. Raises TrimtabError when
     there is no such model, or when it cannot be read.
     """
-    source = str(_source.bundled(name, BUNDLED[name]).parent) if name in BUNDLED else _folder_or_hub(name, folder)
+    source = (
+        str(_source.bundled(name, BUNDLED[name]).parent)
+        if name in BUNDLED
+        else _source.folder_or_hub(name, folder, _check_folder, _wanted)
+    )
     try:
         with _source.quiet():
             config = AutoConfig.from_pretrained(source)
@@ -80,18 +84,12 @@ def load_weights(base: Base, encoder: nn.Module) -> list[str]:
     return sorted(wanted - set(found))
 
 
-def _folder_or_hub(name: str, folder: Path) -> str:
-    place = _source.local(name, folder)
-    if place:
-        return _check_folder(name, place)
-    if not _source.looks_like_hub(name):
-        raise problem(
-            f"base: {name}",
-            "no such folder, and no bundled model of that name",
-            f"{nearest(name, BUNDLED)}; a folder with config.json, tokenizer.json and model.safetensors; or a "
-            "Hugging Face id such as google-bert/bert-base-uncased",
-        )
-    return name
+def _wanted(name: str) -> str:
+    """What a name that leads nowhere should have been."""
+    return (
+        f"{nearest(name, BUNDLED)}; a folder with config.json, tokenizer.json and model.safetensors; or a "
+        "Hugging Face id such as google-bert/bert-base-uncased"
+    )
 
 
 def _check_folder(name: str, folder: Path) -> str:
