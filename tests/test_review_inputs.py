@@ -68,6 +68,21 @@ def test_labels_that_are_the_same_in_every_row_are_refused(tmp_path: Path, outpu
         prepared(tmp_path, table, inputs={"x": "number"}, output=output)
 
 
+def test_labels_with_an_unknown_mark_between_them_are_remarked_on(tmp_path: Path) -> None:
+    def notes(mark: str) -> str:
+        table = [{**row, "z": f"n{row['a']}{mark}m{row['b']}"} for row in TABLE]
+        return "; ".join(prepared(tmp_path, table, inputs={"x": "number"}, output={"z": "labels"}).report["notes"])
+
+    assert "no row has more than one label" in notes("/")
+    assert "no row has more than one label" not in notes(";")
+
+
+def test_a_class_of_which_nothing_is_known_is_refused(tmp_path: Path) -> None:
+    table = [{**row, "b": ""} for row in TABLE]
+    with pytest.raises(TrimtabError, match="no training row has a value of 'b'"):
+        prepared(tmp_path, table, inputs={"x": "number"}, output={"tasks": {"type": "labels", "columns": ["a", "b"]}})
+
+
 def test_empty_labels_that_say_nothing_are_told_where_one_answer_is_left(tmp_path: Path) -> None:
     table = [{**row, "z": "hi" if row["a"] else ""} for row in TABLE]
     with pytest.raises(TrimtabError, match=r"one answer only: all 20 rows are 'hi'; set aside: z: no value 20"):

@@ -10,7 +10,9 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from PIL import Image
 from places import place
+from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 import trimtab
@@ -145,3 +147,15 @@ def test_wrong_options_of_an_encoder_leave_an_earlier_run_as_it_is(tmp_path: Pat
         launch(tmp_path, {"word": {"type": "text", "encoder": {"name": "lstm", "hiden": 8}}})
     assert before
     assert {path.name: path.stat().st_mtime_ns for path in kept.rglob("*")} == before
+
+
+def test_int8_that_makes_convolutions_no_smaller_is_not_taken(tmp_path: Path) -> None:
+    digits = load_digits(n_class=2)
+    for number, pixels in enumerate(digits.images[:60]):
+        Image.fromarray((pixels * 15).astype(np.uint8)).save(tmp_path / f"{number}.png")
+    rows = [{"photo": f"{number}.png", "digit": f"no {digits.target[number]}"} for number in range(60)]
+    made = place(
+        tmp_path, rows, inputs={"photo": {"type": "image", "encoder": {"name": "cnn", "channels": 32}}},
+        output="digit", compress={"quantize": "int8"}, train={"epochs": 1},
+    )  # fmt: skip
+    assert trimtab.launch(made.spec, runs=made.runs).manifest.precision == "fp32"

@@ -86,6 +86,9 @@ class LabelsColumn(OutputColumn):
         if chosen.threshold != "f1" and not 0 < chosen.threshold < 1:
             raise problem(f"{where}: threshold", f"found {chosen.threshold}", "f1, or a share between 0 and 1")
         sources = chosen.columns or ()
+        if unknown := [source for source in sources if all(parse.is_missing(row.get(source)) for row in values if row)]:
+            do = "leave it out of the columns"
+            raise problem(f"{where}: columns", f"no training row has a value of {unknown[0]!r}", do=do)
         mark = chosen.separator or _lists.separator(values)
         found = set() if sources else {label for value in values for label in _names(value, mark)}
         classes = sources or tuple(map(parse.label, chosen.classes or ())) or tuple(in_order(found))

@@ -20,6 +20,7 @@ from trimtab.pipeline.request import Request
 from trimtab.progress import Progress
 from trimtab.report import card
 
+_SMALLER = 0.95  # of the file in fp32: what int8 must be below
 AGREEMENT = 1e-4  # how far the exported network may lie from the trained one, in its outputs
 
 
@@ -80,7 +81,10 @@ def _chosen(
     """The candidate as trained or, where `compress` asks for it or a cost gate needs it, in int8."""
     wish = request.spec.compress
     if isinstance(wish, specs.Compress) and wish.quantize == "int8":
-        candidate = _quantized(request, candidate, progress)
+        smaller = _quantized(request, candidate, progress)
+        if _model_bytes(smaller.folder) < _SMALLER * _model_bytes(candidate.folder):
+            return smaller, *_measure(request, smaller)
+        progress.note("int8 makes the network hardly smaller, for convolutions keep their precision: it stays in fp32")
         return candidate, *_measure(request, candidate)
     outputs, measured = _measure(request, candidate)
     missed = [g.name for g in gates.judge(request.gates, measured) if not g.met and specs.METRICS[_family(g)].unit]
@@ -94,6 +98,10 @@ def _chosen(
         return smaller, smaller_outputs, smaller_measured
     progress.note("int8 meets no more gates: the network is kept in fp32")
     return candidate, outputs, measured
+
+
+def _model_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob(f"{store.MODEL}*"))
 
 
 def _family(result: GateResult) -> str:
