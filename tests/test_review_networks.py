@@ -155,7 +155,7 @@ def test_int8_that_makes_convolutions_no_smaller_is_not_taken(tmp_path: Path) ->
         Image.fromarray((pixels * 15).astype(np.uint8)).save(tmp_path / f"{number}.png")
     rows = [{"photo": f"{number}.png", "digit": f"no {digits.target[number]}"} for number in range(60)]
     made = place(
-        tmp_path, rows, inputs={"photo": {"type": "image", "encoder": {"name": "cnn", "channels": 32}}},
+        tmp_path, rows, inputs={"photo": {"type": "image", "encoder": "cnn"}},
         output="digit", compress={"quantize": "int8"}, train={"epochs": 1},
     )  # fmt: skip
     assert trimtab.launch(made.spec, runs=made.runs).manifest.precision == "fp32"
