@@ -28,7 +28,7 @@ BASE = "minilm"
 EVALUATIONS = 4  # in each epoch: how finely the time to an accuracy is known
 START_RUNS = 5
 KERAS_EPOCHS = "15"  # as in its own example
-MOVIE_EPOCHS, MOVIE_SECONDS = "20", "600"
+MOVIE_EPOCHS, MOVIE_SECONDS = "20", "300"
 SAMPLE = ROOT / "examples" / "reviews" / "reviews.csv"
 
 

@@ -78,6 +78,8 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
     fusion = _fusion(spec, chosen, automatic)
     automatic += [Automatic(key=key, value=value, reason=why) for key, (value, why) in reasons.items()]
     for entry in automatic[len(prepared.automatic) :]:
+        if entry.value == 0.0:  # what is left off is not told
+            continue
         progress.note(f"{entry.key}: {_short(entry.value)} ({entry.reason})")
     keys = {column.name: column.key for column in inputs}
     architecture = Architecture(

@@ -87,7 +87,12 @@ class Train(_Part):
     accumulate: int = Field(1, ge=1, le=1024, description="Batches whose gradients are added up before a step.")
     clip_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to this norm.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout before the head.")
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of each target spread over all classes.")
+    label_smoothing: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="Share of each target spread over all classes. Default: 0; 0.1 for pictures from scratch.",
+    )
     class_weights: Literal["auto", "none", "balanced"] = Field(
         "auto",
         description="`balanced` weighs rare classes up; `auto` does so below a tenth of an even share.",
@@ -97,11 +102,12 @@ class Train(_Part):
         description="`balanced` draws the training rows of each epoch such that every class is equally frequent: rare "
         "ones come again, of frequent ones some are left out. In place of `class_weights`; label outputs only.",
     )
-    average: float = Field(
-        0.0,
+    average: float | None = Field(
+        None,
         ge=0,
         lt=1,
-        description="Decay per step of a running average of the weights, which is then kept; 0: off.",
+        description="Decay per step of a running average of the weights, which is then kept; 0: off. Default: 0; 0.998 "
+        "for pictures from scratch.",
     )
     patience: int | None = Field(
         None,

@@ -25,6 +25,8 @@ class _Recipe:
     most: int
     patience: int  # evaluations without a better score
     rows: str  # what a row is, in words
+    average: float = 0.0  # decay per step of the running average of the weights
+    label_smoothing: float = 0.0  # of a label
 
 
 _RECIPES = {
@@ -33,7 +35,7 @@ _RECIPES = {
     # adult was best after 700 steps, mammography after 1100
     "table": _Recipe(1000, 6, 20, 5, "rows of a table"),
     # 53 epochs of 4,500 digits: the last, small steps are worth most
-    "pictures": _Recipe(7500, 10, 60, 20, "pictures, read from scratch"),
+    "pictures": _Recipe(7500, 10, 60, 20, "pictures, read from scratch", average=0.998, label_smoothing=0.1),
     # 40 epochs of 360 spoken digits, 8 of 4,900 questions
     "sequences": _Recipe(2500, 5, 40, 10, "rows, read from scratch"),
 }
@@ -126,11 +128,13 @@ def choose(
         class_weights=weights,
         seed=spec.seed,
         score=_frozen_score(output, base, method) or _score(spec, output, "balanced" in (weights, train.sampling)),
+        average=float(str(take("average", train.average, _average(recipe)))),
+        label_smoothing=float(str(take("label_smoothing", train.label_smoothing, _smoothing(recipe, output)))),
         patience=int(str(take("patience", train.patience, _patience(recipe, base, method)))),
         **train.model_dump(
             include={
                 "optimizer", "momentum", "weight_decay", "warmup", "schedule", "layer_decay", "accumulate", "clip_norm",
-                "dropout", "label_smoothing", "average", "evaluations", "checkpoint_seconds",
+                "dropout", "evaluations", "checkpoint_seconds",
                 "sampling",
             }
         ),
@@ -239,6 +243,18 @@ def _epochs(rows: int, base: Base | None, method: str) -> Choice:
     batches = max(1, rows // 32)
     epochs = int(np.clip(round(updates / batches), 2, most if rows >= 2000 else most * 3))
     return Choice(epochs, f"{rows} training rows; the best evaluation on the validation rows is kept")
+
+
+def _average(recipe: _Recipe | None) -> Choice:
+    if recipe and recipe.average:
+        return Choice(recipe.average, "pictures from scratch: the averaged weights generalise better")
+    return Choice(0.0, "off: it gained nothing for a network of this kind")
+
+
+def _smoothing(recipe: _Recipe | None, output: OutputColumn) -> Choice:
+    if recipe and recipe.label_smoothing and output.type == "label":
+        return Choice(recipe.label_smoothing, "pictures from scratch: a network that is less sure generalises better")
+    return Choice(0.0, "off: it gained nothing for a network of this kind")
 
 
 def _patience(recipe: _Recipe | None, base: Base | None, method: str) -> Choice:

@@ -79,7 +79,7 @@ def step(
         optimizer.step()
         optimizer.zero_grad()
     if run.average:
-        _update_average(run)
+        _update_average(run, position.step)
     return replace(position, step=position.step + 1), loss
 
 
@@ -136,7 +136,9 @@ def tensors_of(rows: Rows, picked: np.ndarray, device: torch.device) -> dict[str
 
 
 @torch.no_grad()
-def _update_average(run: Run) -> None:
+def _update_average(run: Run, step: int) -> None:
+    """The first steps weigh less, so that a short run is not held back by the weights that it began with."""
+    decay = min(run.settings.average, (1 + step) / (10 + step))
     for key, value in run.network.state_dict().items():
         if value.is_floating_point():
-            run.average[key].lerp_(value, 1 - run.settings.average)
+            run.average[key].lerp_(value, 1 - decay)
