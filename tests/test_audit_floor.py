@@ -14,7 +14,8 @@ from sklearn.datasets import load_diabetes, load_wine
 from tiny_bundle import write_tokenizer
 
 from trimtab import columns
-from trimtab.audit.floor import _side_by_side, floor
+from trimtab.audit.floor import floor
+from trimtab.audit.linear import side_by_side
 from trimtab.data.table import Origin, Table
 
 # Hotel guests and football fans, as they write.
@@ -111,6 +112,6 @@ def test_a_text_beside_numbers_and_categories_has_a_floor() -> None:
     """Stacked sparse features keep the narrow indices that the solvers ask for, whatever was stacked."""
     wide = sparse.csr_array(np.eye(4))
     wide.indices, wide.indptr = wide.indices.astype(np.int64), wide.indptr.astype(np.int64)
-    joined = _side_by_side([wide, np.ones((4, 2))])
+    joined = side_by_side([wide, np.ones((4, 2))])
     assert joined.indices.dtype == joined.indptr.dtype == np.int32
     assert joined.toarray().sum() == 12

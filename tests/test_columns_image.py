@@ -239,14 +239,6 @@ def test_only_a_relative_path_of_a_file_that_exists_is_located(tmp_path: Path) -
         assert ImageColumn.located(value, tmp_path) == value
 
 
-def test_a_server_can_tell_which_values_would_open_a_file(tmp_path: Path) -> None:
-    content = base64.b64encode(saved(CHINA, "PNG")).decode()
-    for value in ("a.png", "/etc/passwd", tmp_path, {"bytes": None, "path": "a.png"}, "x" * 70 + "/a.png"):
-        assert _files.names_a_file(value)
-    for value in (content, f"data:image/png;base64,{content}", b"x", None, 3, {"bytes": b"x", "path": "a.png"}):
-        assert not _files.names_a_file(value)
-
-
 @pytest.mark.parametrize(
     "options", [{}, {"resize": "squash"}, {"resize": "pad"}, {"channels": 1}, {"size": (40, 300)}, {"size": 17}]
 )

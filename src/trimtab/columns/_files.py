@@ -114,15 +114,6 @@ def _unwritable(name: str) -> bool:
     return False
 
 
-def names_a_file(value: Any) -> bool:
-    """Whether reading the value opens a file of this machine: what a server should not do for a stranger."""
-    if isinstance(value, Mapping):
-        return value.get("bytes") is None and names_a_file(value.get("path"))
-    if not isinstance(value, str) or value.startswith(_URI):
-        return isinstance(value, os.PathLike)
-    return len(value) < _LEAST_BASE64 or _exists(value) or _from_base64(value) is None
-
-
 def located(value: Any, folder: Path) -> Any:
     """The value, as it stands in a file of `folder`: a relative path of a file there becomes an absolute one."""
     if isinstance(value, Mapping) and value.get("bytes") is None and value.get("path") is not None:
