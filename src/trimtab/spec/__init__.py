@@ -1,10 +1,23 @@
 """What the user asks for: the Spec, its gates, and how both are read."""
 
 from trimtab.spec.gates import METRICS, UNITS, Gate, Metric, Operator, parse_gate, parse_gates
-from trimtab.spec.model import Choice, Clean, ColumnType, Compress, Fractions, Lora, Part, Spec, Train, Typed, typed
+from trimtab.spec.model import (
+    Choice,
+    Clean,
+    ColumnType,
+    Compress,
+    Fractions,
+    Lora,
+    Part,
+    Recipe,
+    Spec,
+    Train,
+    Typed,
+    typed,
+)
 from trimtab.spec.reading import override, parse, read
 
 __all__ = [
     "METRICS", "UNITS", "Choice", "Clean", "ColumnType", "Compress", "Fractions", "Gate", "Lora", "Metric", "Operator",
-    "Part", "Spec", "Train", "Typed", "override", "parse", "parse_gate", "parse_gates", "read", "typed",
+    "Part", "Recipe", "Spec", "Train", "Typed", "override", "parse", "parse_gate", "parse_gates", "read", "typed",
 ]  # fmt: skip

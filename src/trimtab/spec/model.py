@@ -123,12 +123,51 @@ class Train(_Part):
     lora: Lora = Lora()
 
 
-class Compress(_Part):
-    """What is done to the trained network before it is released."""
+class Recipe(_Part):
+    """One way to make the network smaller or faster: what a candidate of the search is made by, in this order."""
 
-    quantize: Literal["none", "int8"] = Field(
-        "none", description="`int8`: weights in 8 bits, activations quantized at run time (ONNX Runtime dynamic)."
+    student: Literal["static", "conv", "tiny", "smaller"] | None = Field(
+        None,
+        description="A new small network that learns from the uncompressed one. `static`: weighted token embeddings; "
+        "`conv`: convolutions over them; `tiny`: narrow transformer layers; `smaller`: fewer channels or units of the "
+        "same kind (images, sounds, histories, tables). Default: the network itself.",
     )
+    layers: int | None = Field(None, ge=1, le=64, description="Transformer layers kept; distilled afterwards.")
+    heads: float | None = Field(None, gt=0, le=1, description="Share of attention heads kept in each layer left.")
+    neurons: float | None = Field(
+        None, gt=0, le=1, description="Share of feed-forward neurons, or of convolution channels, kept."
+    )
+    sparsity: float | None = Field(
+        None, gt=0, lt=1, description="Share of weights set to zero by magnitude, on a schedule. Makes nothing faster."
+    )
+    vocabulary: int | Literal["none"] | None = Field(
+        None, description="Most tokens kept of a text's vocabulary. Default: those that the rows use; `none`: all."
+    )
+    quantize: Literal["none", "int8", "int8_static", "int4", "fp16"] | None = Field(
+        None,
+        description="`int8`: weights in 8 bits, activations quantized at run time; `int8_static`: activations by ranges "
+        "seen on training rows; `int4`: weights in 4 bits; `fp16`: weights stored in 16 bits. Layers that it hurts stay "
+        "in fp32.",
+    )
+    cascade: bool = Field(
+        False, description="Whether this network answers only where it is sure, and the uncompressed one the rest."
+    )
+
+
+class Compress(Recipe):
+    """What is done to the trained network before it is released: one recipe, or a search among many."""
+
+    minutes: float = Field(10.0, gt=0, le=10_000, description="Time for the search; the best so far is taken then.")
+    unlabelled: tuple[str, ...] = Field(
+        (), description="Files of more rows, without answers, for a student to learn from the uncompressed network."
+    )
+    pick: str | None = Field(None, description="The candidate to release, by its name on the card, whatever it costs.")
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """The one recipe that was asked for; None to search."""
+        chosen = {key: getattr(self, key) for key in Recipe.model_fields}
+        return Recipe(**chosen) if Recipe(**chosen) != Recipe() else None
 
 
 class Part(BaseModel):

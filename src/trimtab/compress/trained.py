@@ -1,0 +1,83 @@
+"""The noun of this room: a trained network with all that is needed to build it again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from trimtab.bundle import store
+from trimtab.columns import InputColumn, OutputColumn
+from trimtab.errors import problem
+from trimtab.nets.network import Architecture, Network
+
+NETWORK = "network.json"
+
+
+class Skip(NamedTuple):
+    """Why a way to compress does not apply to a network; in place of the network that it would have given."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network, its architecture and its columns. Every step of compression takes one and gives a new one.
+
+    The network itself is never changed: a step that needs other weights builds another (`rebuilt`).
+    """
+
+    network: Network
+    architecture: Architecture
+    inputs: tuple[InputColumn, ...]
+    output: OutputColumn
+    made: tuple[str, ...] = ()  # what was done to it, in order, for people: ("8,000 tokens", "layers 0, 2, 4")
+
+    def noted(self, step: str) -> Self:
+        """The same with one more step in `made`."""
+        return replace(self, made=(*self.made, step))
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that the network has learnt."""
+        return sum(parameter.numel() for parameter in self.network.parameters())
+
+
+def read(bundle: Path | str) -> Trained:
+    """The network of a bundle. Raises TrimtabError for what is no bundle, and for a serving copy without weights."""
+    folder = Path(bundle)
+    manifest = store.read_manifest(folder)
+    weights, shape = folder / store.WEIGHTS, folder / NETWORK
+    lacking = [path.name for path in (weights, shape) if not path.is_file()]
+    if lacking:
+        found = f"has no {' and no '.join(lacking)}: it is a copy for serving"
+        raise problem(str(folder), found, do="use the bundle that trimtab launch wrote")
+    store.check_files(folder, manifest, [*store.serving_files(manifest), store.WEIGHTS, NETWORK])
+    inputs, output = store.load_columns(folder / store.COLUMNS, manifest)
+    architecture = Architecture.model_validate_json(shape.read_text(encoding="utf-8"))
+    return built(architecture, inputs, output, load_file(weights))
+
+
+def built(
+    architecture: Architecture,
+    inputs: Sequence[InputColumn],
+    output: OutputColumn,
+    weights: dict[str, Tensor] | None = None,
+    seed: int = 0,
+    made: tuple[str, ...] = (),
+) -> Trained:
+    """A network of the given shape, in evaluation mode on the CPU.
+
+    With `weights`, all of them; without, they are drawn from `seed` (the global generator is left as it was).
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = Network(architecture, inputs, output)
+    if weights is not None:
+        network.load_state_dict(weights)
+    return Trained(network.eval(), architecture, tuple(inputs), output, made)
