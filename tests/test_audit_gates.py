@@ -33,6 +33,12 @@ def test_all_unfit_gates_are_named_at_once() -> None:
         gates.check_names(unfit, "label", CLASSES)
 
 
+@pytest.mark.parametrize("task", ["label", "labels", "number", "numbers", "ordinal", "tags", "ranking"])
+def test_the_drop_can_be_asked_of_every_output(task: str) -> None:
+    gates.check_names([parse_gate("drop", "<= 1%")], task, CLASSES)
+    assert parse_gate("drop", "<= 1%").bound == pytest.approx(0.01)
+
+
 def test_gates_that_fit_pass() -> None:
     fitting = [parse_gate("recall.spam", ">= 90%"), parse_gate("auc", ">= 0.9"), parse_gate("latency", "<= 3 ms")]
     gates.check_names(fitting, "label", CLASSES)

@@ -14,6 +14,7 @@ import pytest
 from trimtab.audit import gates, plots, quality
 from trimtab.audit.evidence import label_evidence, number_evidence
 from trimtab.bundle.manifest import Automatic, ColumnEntry, Manifest, Measured, Stage
+from trimtab.compress.frontier import Frontier, Point, Skipped
 from trimtab.report import card
 from trimtab.spec import parse_gate
 
@@ -224,3 +225,67 @@ def test_a_manifest_with_nothing_measured_still_makes_a_card(tmp_path: Path) -> 
 def test_the_same_manifest_gives_the_same_card(tmp_path: Path) -> None:
     facts = manifest("label", {"accuracy": ">= 0.5"})
     assert write(tmp_path / "first", facts)[0] == write(tmp_path / "again", facts)[0]
+
+
+def searched(asked: dict[str, str]) -> Frontier:
+    """What a search of four networks would have found."""
+
+    def point(name: str, accuracy: float, size: float, latency: float, **more: Any) -> Point:
+        costs = {"size": Measured(value=size, unit="MB"), "latency": Measured(value=latency, unit="ms")}
+        quality = Measured(value=accuracy, low=accuracy - 0.02, high=accuracy + 0.02)
+        return Point(name=name, quality=quality, measured=costs, drop=0.886 - accuracy, **more)
+
+    points = [
+        point("uncompressed", 0.886, 90.0, 6.0, kind="uncompressed"),
+        point("layers-3+int8", 0.882, 7.9, 1.5, made=("layers 0, 2, 4", "int8"), predicted_latency=1.44, seconds=61.0),
+        point("static", 0.824, 1.9, 0.08, made=(NASTY,)),
+        Point(name="tf-idf", kind="floor", quality=Measured(value=0.803)),
+    ]
+    gates_asked = [parse_gate(name, bound) for name, bound in asked.items()]
+    skipped = [Skipped("smaller", f"no image is read {NASTY}")]
+    return Frontier.of("accuracy", points, gates_asked, skipped, minutes=10, seconds=432.0, stopped="all were tried")
+
+
+def test_the_card_shows_every_network_that_the_search_made(tmp_path: Path) -> None:
+    facts = manifest("label", {})
+    facts = facts.model_copy(update={"evidence": {"frontier": searched({"accuracy": ">= 0.86"}).evidence()}})
+    _, reader, markdown = write(tmp_path, facts)
+    told = [
+        "Compression", "layers-3+int8 was taken: 11.4 times smaller and 4 times faster; quality lost on the same rows: "
+        "0.004.", "2 networks were tried in 7.2 of 10 minutes: all were tried.", "layers 0, 2, 4, int8",
+        "0.882 (0.862 to 0.902)", "1.44 ms", "61 s", "chosen, on the frontier", "uncompressed, on the frontier",
+        f"no image is read {NASTY}", "trimtab launch --pick uncompressed", "runs/reviews/bundle --pick uncompressed",
+    ]  # fmt: skip
+    for fact in told:
+        assert fact in re.sub(r"\s+", " ", reader.text), fact
+        assert fact in re.sub(r"\s+", " ", unescaped(markdown)), fact
+    assert "script" not in reader.tags
+
+
+def test_a_goal_out_of_reach_is_told_on_the_card(tmp_path: Path) -> None:
+    found = searched({"accuracy": ">= 0.88", "size": "<= 5 MB"})
+    facts = manifest("label", {}).model_copy(update={"evidence": {"frontier": found.evidence()}})
+    _, reader, _ = write(tmp_path, facts)
+    assert found.nearest == (
+        "no candidate reaches 5 MB at 0.88; 7.9 MB does (layers-3+int8), or 0.824 at 5 MB (static)"
+    )
+    assert f"Out of reach on the validation rows: {found.nearest}." in reader.text
+    assert "size: asked <= 5 MB, measured 7.9 MB" in reader.text
+
+
+def test_the_frontier_is_drawn_into_the_card(tmp_path: Path) -> None:
+    shown = {"frontier": searched({}).evidence()}
+    drawn, again = (plots.draw(shown, tmp_path / name) for name in ("one", "two"))
+    assert [path.name for path in drawn] == ["frontier.svg", "frontier.png"]
+    assert [path.read_bytes() for path in drawn] == [path.read_bytes() for path in again]
+    facts = manifest("label", {}).model_copy(update={"evidence": shown})
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    html = card.write(bundle, facts, drawn)[0].read_text(encoding="utf-8")
+    for name in ("layers-3+int8 (chosen)", "uncompressed", "static", "floor: tf-idf"):
+        assert f">{name}</text>" in html, name
+
+
+def test_without_a_search_there_is_no_section_on_compression(tmp_path: Path) -> None:
+    _, _, markdown = write(tmp_path, manifest("label", {}))
+    assert "## Compression" not in markdown

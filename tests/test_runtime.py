@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,13 @@ def test_a_row_has_the_same_answer_alone_and_among_others(model: runtime.Model) 
         alone = model.predict([row])
         assert np.abs(alone.outputs[0] - together.outputs[place]).max() < 1e-5
         assert alone[0] == together[place]
+
+
+@pytest.mark.parametrize("steps", [1, 100, 100_000])
+def test_the_size_of_a_batch_decides_no_answer(model: runtime.Model, steps: int) -> None:
+    sized = replace(model, network=replace(model.network, batch_tokens=steps))
+    rows = ROWS * 20
+    assert np.abs(np.asarray(sized.predict(rows).outputs) - np.asarray(model.predict(rows).outputs)).max() < 1e-5
 
 
 def test_a_csv_cell_and_a_json_value_get_the_same_answer(model: runtime.Model) -> None:

@@ -16,11 +16,22 @@ import numpy as np
 import onnxruntime
 
 from trimtab.bundle import store
-from trimtab.bundle.manifest import Manifest
-from trimtab.columns import InputColumn, OutputColumn, Outputs, encode_rows, in_order, length_batches, ragged
+from trimtab.bundle.manifest import Cascade, Manifest
+from trimtab.columns import (
+    EncodedRows,
+    InputColumn,
+    OutputColumn,
+    Outputs,
+    dense,
+    encode_rows,
+    in_order,
+    length_batches,
+    ragged,
+)
 from trimtab.errors import nearest, problem
 
 _OTHER_ANSWERS = "make the bundle again on this machine, or serve it where it was made: see `trimtab inspect`"
+_SETTLED = 10.0  # tolerances that a golden row's log-odds must lie from a cascade's threshold
 _GOLDEN_AT_LOAD = 3  # golden rows replayed at every load; `verify` replays all of them
 
 
@@ -30,6 +41,7 @@ class Predictions:
 
     outputs: Outputs  # what the network gave: logits (rows, classes), a standardised number (rows, 1) ...
     answers: dict[str, list[Any]]  # answer column -> one value per row
+    early: np.ndarray | None = None  # (rows,) whether a cascade's small network answered; None: there is no cascade
 
     def __len__(self) -> int:
         return len(self.outputs)
@@ -46,6 +58,24 @@ class Predictions:
 
 
 @dataclass(frozen=True)
+class Graph:
+    """One ONNX file, ready to run."""
+
+    session: onnxruntime.InferenceSession = field(repr=False, compare=False)
+    tensors: tuple[str, ...]
+    batch_tokens: int
+
+    def outputs(self, rows: EncodedRows, picked: np.ndarray) -> Outputs:
+        """Outputs of the picked rows, in batches of like length, within `batch_tokens`."""
+        batches = length_batches(rows.steps[picked], self.batch_tokens)
+        return in_order(batches, [self._run(rows.batch(picked[batch])) for batch in batches], rows)
+
+    def _run(self, tensors: Mapping[str, np.ndarray]) -> np.ndarray:
+        outputs: np.ndarray = self.session.run(None, {name: tensors[name] for name in self.tensors})[0]
+        return outputs
+
+
+@dataclass(frozen=True)
 class Model:
     """A bundle that is ready to answer. Safe to use from several threads."""
 
@@ -53,7 +83,8 @@ class Model:
     manifest: Manifest
     inputs: tuple[InputColumn, ...]
     output: OutputColumn
-    session: onnxruntime.InferenceSession = field(repr=False, compare=False)
+    network: Graph
+    first: Graph | None = None  # the small network of a cascade
 
     def predict(self, rows: Sequence[Mapping[str, Any]], top: int = 1) -> Predictions:
         """Answer rows; what a row lacks counts as missing. With `top` above 1, the best answers of each row too.
@@ -62,27 +93,45 @@ class Model:
         """
         if len(rows):
             check_names(self.inputs, _names(rows))
-        outputs = self.outputs({column.name: [row.get(column.name) for row in rows] for column in self.inputs})
-        return Predictions(outputs, self.output.decode(outputs, top))
+        outputs, early = self._answered({c.name: [row.get(c.name) for row in rows] for c in self.inputs})
+        return Predictions(outputs, self.output.decode(outputs, top), early)
 
     def outputs(self, values: Mapping[str, Sequence[Any]]) -> Outputs:
-        """The network's outputs, float32; `values` maps each input column's name to its raw values.
+        """The network's outputs, float32; `values` maps each input column's name to its raw values."""
+        return self._answered(values)[0]
 
-        Rows are answered in batches of like length, within the manifest's `batch_tokens`.
-        """
+    def _answered(self, values: Mapping[str, Sequence[Any]]) -> tuple[Outputs, np.ndarray | None]:
+        """Outputs, and which rows the small network of a cascade answered."""
         rows = encode_rows(self.inputs, values)
+        every = np.arange(len(rows))
         if not len(rows):
-            return self._none()
-        batches = length_batches(rows.steps, self.manifest.batch_tokens)
-        return in_order(batches, [self._run(rows.batch(batch)) for batch in batches], rows)
+            return self._none(), None
+        if self.first and self.manifest.cascade:
+            return _cascaded(self.first, self.network, self.manifest.cascade, rows, every)
+        return self.network.outputs(rows, every), None
 
     def _none(self) -> Outputs:
         nothing = np.empty((0, self.output.width), np.float32)
         return ragged([], nothing) if self.output.per_place else nothing
 
-    def _run(self, tensors: Mapping[str, np.ndarray]) -> np.ndarray:
-        outputs: np.ndarray = self.session.run(None, {name: tensors[name] for name in self.manifest.tensors})[0]
-        return outputs
+
+def _cascaded(
+    first: Graph, network: Graph, cascade: Cascade, rows: EncodedRows, every: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Outputs of the first network where it is sure, else of the other; and where it was."""
+    outputs = dense(first.outputs(rows, every))
+    early = sureness(outputs) >= cascade.threshold
+    outputs *= np.float32(cascade.scale)
+    late = np.flatnonzero(~early)
+    if len(late):
+        outputs[late] = network.outputs(rows, late)
+    return outputs, early
+
+
+def sureness(outputs: np.ndarray) -> np.ndarray:
+    """The probability of the likeliest class by the softmax of its logits, (rows, classes) -> (rows,), float64."""
+    logits = np.asarray(outputs, np.float64)
+    return np.asarray(1.0 / np.exp(logits - logits.max(axis=1, keepdims=True)).sum(axis=1))
 
 
 # ------------------------------------------------------------------------------------------------------- loading
@@ -96,17 +145,24 @@ def load(folder: Path | str, threads: int | None = None) -> Model:
     """
     path = Path(folder)
     manifest = store.read_manifest(path)
+    files = {store.MODEL: (manifest.tensors, manifest.batch_tokens)}
+    if manifest.cascade:
+        files[store.FIRST] = (manifest.cascade.tensors, manifest.cascade.batch_tokens)
     with ThreadPoolExecutor(3) as pool:  # two of the three leave the interpreter free
         checked = pool.submit(store.check_files, path, manifest, store.serving_files(manifest))
-        session = pool.submit(_session, path, threads or usable_cores())
+        graphs = [pool.submit(_graph, path / name, *shape, threads or usable_cores()) for name, shape in files.items()]
         columns = pool.submit(store.load_columns, path / store.COLUMNS, manifest)
         checked.result()  # a changed byte is named before what it breaks
-        model = Model(path, manifest, *columns.result(), session.result())
+        model = Model(path, manifest, *columns.result(), *(graph.result() for graph in graphs))
     replay(model, islice(read_golden(path), _GOLDEN_AT_LOAD))
     return model
 
 
-def _session(folder: Path, threads: int) -> onnxruntime.InferenceSession:
+def _graph(path: Path, tensors: Sequence[str], batch_tokens: int, threads: int) -> Graph:
+    return Graph(_session(path, threads), tuple(tensors), batch_tokens)
+
+
+def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -114,7 +170,6 @@ def _session(folder: Path, threads: int) -> onnxruntime.InferenceSession:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = 3  # errors only: what it warns of is nothing that a user could change
-    path = folder / store.MODEL
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the library's errors have no common base
@@ -175,10 +230,22 @@ class Replayed(NamedTuple):
 def record_golden(model: Model, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Rows with their exact outputs, each answered alone, as `golden.jsonl` keeps them.
 
-    Alone, because the activations of an int8 model are quantized over the whole batch.
+    Alone, because the activations of an int8 model are quantized over the whole batch. Rows so near to a cascade's
+    threshold that another machine might ask its other network are left out.
     """
     kept = [{c.name: _plain(c.portable(row.get(c.name))) for c in model.inputs} for row in rows]
-    return [{"row": row, "outputs": _alone(model, row).tolist()} for row in kept]
+    return [{"row": row, "outputs": _alone(model, row).tolist()} for row in kept if _settled(model, row)]
+
+
+def _settled(model: Model, row: Mapping[str, Any]) -> bool:
+    """Whether the same network of a cascade answers the row where numbers are rounded a little differently."""
+    if not (model.first and model.manifest.cascade):
+        return True
+    rows = encode_rows(model.inputs, {column.name: [row.get(column.name)] for column in model.inputs})
+    found = sureness(dense(model.first.outputs(rows, np.arange(1))))[0]
+    sides = np.clip([found, model.manifest.cascade.threshold], 1e-12, 1 - 1e-12)
+    odds = np.log(sides / (1 - sides))
+    return bool(abs(odds[0] - odds[1]) > _SETTLED * model.manifest.tolerance)
 
 
 def replay(model: Model, lines: Iterable[Mapping[str, Any]]) -> Replayed:

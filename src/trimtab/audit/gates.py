@@ -24,8 +24,8 @@ def check_names(gates: Sequence[Gate], task: str, parts: Sequence[str]) -> None:
 def _unfit(gate: Gate, task: str, parts: Sequence[str]) -> TrimtabError | None:
     family, _, name = gate.name.partition(".")
     kind = columns.kind(task, "output")
-    if not METRICS[family].unit and family not in kind.metrics:
-        fitting = [metric for metric, facts in METRICS.items() if facts.unit or metric in kind.metrics]
+    if not METRICS[family].of_every_output and family not in kind.metrics:
+        fitting = [metric for metric, facts in METRICS.items() if facts.of_every_output or metric in kind.metrics]
         return problem(f"gates.{gate.name}", f"{family} is not measured on a {task} output", ", ".join(fitting))
     if name and family not in kind.metrics_of_parts:
         return problem(f"gates.{gate.name}", f"a {task} output has no parts that it is measured of", family)

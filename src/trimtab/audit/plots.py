@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -32,6 +32,9 @@ _NAMED_CLASSES = 60  # and of still more, every n-th name
 _LONGEST_NAME = 18
 _SHEET_PIXELS = 96  # of one picture of a contact sheet, about
 _SHEET_GAP = 6
+_LOG_RANGE = 20.0  # latencies further apart than this share a logarithmic axis
+_LEAST_AREA, _LARGEST_AREA = 20.0, 900.0  # of a network's dot, in square points
+_LABEL_HEIGHT, _LETTER_WIDTH = 10.0, 4.9  # of a name beside a dot, in points
 _UNSIGNED: Any = {"Software": None}  # equal pictures are equal bytes, whoever wrote them
 _FALLBACK_FONTS = (
     "Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Micro Hei", "PingFang SC", "Hiragino Sans", "Microsoft YaHei",
@@ -226,6 +229,141 @@ def _history(history: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
+# ----------------------------------------------------------------------------------------------------- compression
+
+
+class _Box(NamedTuple):
+    """A rectangle in points of the page."""
+
+    left: float
+    bottom: float
+    right: float
+    top: float
+
+    def shared(self, other: _Box) -> float:
+        """The area that both cover."""
+        width = min(self.right, other.right) - max(self.left, other.left)
+        height = min(self.top, other.top) - max(self.bottom, other.bottom)
+        return max(0.0, width) * max(0.0, height)
+
+
+class _Dot(NamedTuple):
+    """A network in the plot: filled on the frontier, named where it matters."""
+
+    name: str
+    latency: float
+    quality: float
+    low: float
+    high: float
+    area: float
+    colour: str
+    filled: bool
+    named: bool
+
+
+def _frontier(frontier: Mapping[str, Any]) -> Figure:
+    """Quality against latency of every network that was made, its size as area; the floor is a line."""
+    dots = _dots(frontier)
+    figure, axes = _axes("Quality against latency", "latency of one row (ms)", frontier["metric"], 7.2, 4.6)
+    axes.set_title("area: size · filled: no other beats it", loc="right", fontsize=8, fontweight="normal")
+    if dots and max(dot.latency for dot in dots) > _LOG_RANGE * min(dot.latency for dot in dots):
+        axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    for dot in dots:
+        axes.vlines(dot.latency, dot.low, dot.high, color=dot.colour, linewidth=0.8, alpha=0.35)
+        fill = mpl.colors.to_rgba(dot.colour, 0.75 if dot.filled else 0.1)
+        axes.scatter(dot.latency, dot.quality, s=dot.area, facecolor=fill, edgecolor=dot.colour, zorder=3)
+    axes.margins(0.1, 0.1)
+    floors = [point for point in frontier["points"] if point["kind"] == "floor"]
+    for floor in floors:
+        _floor_line(axes, floor)
+    _name_dots(figure, axes, dots, [floor["quality"]["value"] for floor in floors])
+    return figure
+
+
+def _dots(frontier: Mapping[str, Any]) -> list[_Dot]:
+    """Every network whose latency was measured; the larger ones first, the chosen one last, so that none is covered."""
+    points = [point for point in frontier["points"] if "latency" in point["measured"]]
+    sizes = [point["measured"].get("size", {}).get("value", 0.0) for point in points]
+    largest = max(sizes, default=0.0) or 1.0
+    dots = [_dot(point, frontier, size / largest) for point, size in zip(points, sizes, strict=True)]
+    return sorted(dots, key=lambda dot: (dot.colour == _WARNING, -dot.area))
+
+
+def _dot(point: Mapping[str, Any], frontier: Mapping[str, Any], share: float) -> _Dot:
+    chosen, uncompressed = point["name"] == frontier["chosen"], point["kind"] == "uncompressed"
+    filled, quality = point["name"] in frontier["best"], point["quality"]
+    return _Dot(
+        name=f"{point['name']} (chosen)" if chosen else point["name"],
+        latency=point["measured"]["latency"]["value"],
+        quality=quality["value"],
+        low=_or(quality.get("low"), quality["value"]),
+        high=_or(quality.get("high"), quality["value"]),
+        area=max(_LEAST_AREA, _LARGEST_AREA * share),
+        colour=_WARNING if chosen else _INK if uncompressed else _ACCENT,
+        filled=filled,
+        named=filled or chosen or uncompressed,
+    )
+
+
+def _or(value: float | None, otherwise: float) -> float:
+    return otherwise if value is None else value
+
+
+def _floor_line(axes: Axes, floor: Mapping[str, Any]) -> None:
+    """The cheap rival has no latency here: its quality alone is shown."""
+    value = floor["quality"]["value"]
+    axes.axhline(value, color=_INK, linewidth=0.8, linestyle=":", alpha=0.7)
+    across = axes.get_yaxis_transform()
+    axes.text(1.0, value, f"floor: {floor['name']}", transform=across, ha="right", va="bottom", fontsize=8)
+
+
+def _name_dots(figure: Figure, axes: Axes, dots: Sequence[_Dot], floors: Sequence[float]) -> None:
+    """Names beside the dots, each on the side where it covers the least of the others; the chosen one's first."""
+    figure.draw_without_rendering()  # places on the page are known only then
+    points = 72.0 / figure.dpi
+    centres = {dot: points * axes.transData.transform((dot.latency, dot.quality)) for dot in dots}
+    left, bottom, right, top = (points * edge for edge in axes.bbox.extents)
+    lines = [points * float(axes.transData.transform((1.0, value))[1]) for value in floors]
+    taken = [_Box((left + right) / 2, line, right, line + _LABEL_HEIGHT) for line in lines]
+    taken += [_square(x, y, _radius(dot)) for dot, (x, y) in centres.items()]
+    for dot in sorted((dot for dot in dots if dot.named), key=lambda dot: dot.colour != _WARNING):
+        x, y = centres[dot]
+        boxes = list(_beside(x, y, dot))
+        best = min(boxes, key=lambda box: _clutter(box, taken, _Box(left, bottom, right, top)))
+        taken.append(best)
+        offset = (best.left - x, (best.bottom + best.top) / 2 - y)
+        name = axes.annotate(
+            dot.name, (dot.latency, dot.quality), offset, textcoords="offset points", va="center", fontsize=8
+        )
+        name.set_in_layout(False)
+
+
+def _radius(dot: _Dot) -> float:
+    return math.sqrt(dot.area / math.pi)
+
+
+def _square(x: float, y: float, radius: float) -> _Box:
+    return _Box(x - radius, y - radius, x + radius, y + radius)
+
+
+def _beside(x: float, y: float, dot: _Dot) -> Iterator[_Box]:
+    """Where a dot's name can stand: right and left of it, above and below it, at the corners; then further away."""
+    width, half, radius = _LETTER_WIDTH * len(dot.name), _LABEL_HEIGHT / 2, _radius(dot)
+    for further in (0.0, _LABEL_HEIGHT, 2 * _LABEL_HEIGHT):
+        for across, up in ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1)):
+            reach = radius * (0.75 if across and up else 1.0) + 3
+            middle = x + across * (reach + width / 2)
+            centre = y + up * (reach + half + further)
+            yield _Box(middle - width / 2, centre - half, middle + width / 2, centre + half)
+
+
+def _clutter(box: _Box, taken: Sequence[_Box], page: _Box) -> float:
+    """How much a name would cover of what is there, and how much of it would leave the page, which is worse."""
+    own = box.shared(box)
+    return sum(box.shared(other) for other in taken) + 4 * (own - box.shared(page))
+
+
 # ------------------------------------------------------------------------------------------------------- contact sheet
 
 
@@ -290,4 +428,5 @@ _DRAWINGS = {
     "scatter": _Drawing("scatter", _scatter),
     "histogram": _Drawing("histogram", _histogram),
     "history": _Drawing("history", _history),
+    "frontier": _Drawing("frontier", _frontier),
 }

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from trimtab import spec
 from trimtab.bundle.manifest import Measured
 from trimtab.columns import OutputColumn, Outputs, Statistics, Targets, label, number
 
@@ -28,6 +29,24 @@ def measure(
     out. Number metrics are in the user's units.
     """
     return intervals(output.statistics(targets, outputs), len(targets), output.width, seed, resamples)
+
+
+def drop(output: OutputColumn, targets: Targets, before: Outputs, after: Outputs, seed: int) -> Measured | None:
+    """What is lost of the headline metric from the outputs `before` to those `after`, on the same rows.
+
+    The interval is that of the difference: both are resampled together. None where the metric is not defined.
+    """
+    metric, rows = output.headline, len(targets)
+    one, other = (output.statistics(targets, outputs)[metric]() for outputs in (before, after))
+    whole = np.ones((rows, 1))
+    value = spec.drop(metric, float(one(whole)[0]), float(other(whole)[0]))
+    if not np.isfinite(value):
+        return None
+    draws = [
+        np.array([spec.drop(metric, *pair) for pair in zip(one(weights), other(weights), strict=True)])
+        for weights in _resamples(rows, seed, _affordable(RESAMPLES, rows * output.width))
+    ]
+    return _measured(value, np.concatenate(draws))
 
 
 def label_metrics(

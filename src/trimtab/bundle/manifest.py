@@ -57,6 +57,19 @@ class Automatic(_Part):
     reason: str
 
 
+class Cascade(_Part):
+    """The small network of a bundle, in `first.onnx`: it answers the rows that it is sure of, `model.onnx` the others.
+
+    A row is sure where the likeliest class has at least the probability `threshold` in the softmax of its outputs.
+    """
+
+    tensors: list[str]  # its inputs, in order
+    threshold: float
+    scale: float = 1.0  # its outputs are multiplied by this, so that one output column decodes those of both networks
+    precision: str = "fp32"
+    batch_tokens: int = 1024  # as `Manifest.batch_tokens`
+
+
 class Manifest(_Part):
     """The whole of `manifest.json`."""
 
@@ -71,9 +84,10 @@ class Manifest(_Part):
     inputs: list[ColumnEntry]
     output: ColumnEntry
     tensors: list[str]  # the ONNX model's inputs, in order
-    precision: Literal["fp32", "int8"] = "fp32"
+    precision: str = "fp32"
     tolerance: float = 1e-4  # how far a replayed golden row's outputs may lie from the stored ones
     batch_tokens: int = 1024  # padded steps in one batch of the runtime; at 4096 a row costs 29% more CPU time
+    cascade: Cascade | None = None
     data: dict[str, Any] = Field(default_factory=dict)  # rows per split, rejected, duplicates, leaks
     stages: list[Stage] = []
     measured: dict[str, Measured] = Field(default_factory=dict)

@@ -18,12 +18,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from trimtab import columns
-from trimtab.bundle.manifest import FORMAT_VERSION, ColumnEntry, Manifest
+from trimtab.bundle.manifest import FORMAT_VERSION, Cascade, ColumnEntry, Manifest
 from trimtab.columns import InputColumn, OutputColumn
 from trimtab.errors import TrimtabError, problem
 
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
+FIRST = "first.onnx"  # the small network of a cascade
 COLUMNS = "columns"
 GOLDEN = "golden.jsonl"
 REFERENCE = "reference.npz"
@@ -63,7 +64,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
     unfinished = folder / f"{MANIFEST}.part"
     unfinished.unlink(missing_ok=True)
     files = {name: _sha256(path) for name, path in _paths(folder).items() if name != MANIFEST}
-    filled = manifest.model_copy(update={"files": files, "hash": content_hash(files, manifest.spec)})
+    filled = manifest.model_copy(update={"files": files, "hash": content_hash(files, manifest.spec, manifest.cascade)})
     values = json.loads(filled.model_dump_json())
     Manifest.model_validate(values)  # what cannot be read again (a NaN) is refused here
     complete = filled.model_copy(update={"checksum": _checksum(values)})
@@ -89,14 +90,14 @@ def recover(final: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def content_hash(files: Mapping[str, str], spec: Mapping[str, Any]) -> str:
-    """sha256 over what decides the answers: model, columns, golden rows, reference, weights and the spec's choices.
+def content_hash(files: Mapping[str, str], spec: Mapping[str, Any], cascade: Cascade | None = None) -> str:
+    """sha256 over what decides the answers: models, columns, golden rows, reference, weights and the spec's choices.
 
     Timings, measured numbers, the card and the places of files are left out, so that two launches of one spec agree.
     """
     deciding = {name: digest for name, digest in files.items() if _serves(name) or name in (REFERENCE, WEIGHTS)}
     choices = {key: value for key, value in spec.items() if key not in _PLACES}
-    return _digest({"files": deciding, "spec": choices})
+    return _digest({"files": deciding, "spec": choices} | ({"cascade": cascade.model_dump()} if cascade else {}))
 
 
 def save_columns(folder: Path, inputs: Sequence[InputColumn], output: OutputColumn) -> None:
@@ -171,7 +172,7 @@ def check_files(folder: Path, manifest: Manifest, names: Iterable[str] | None = 
     wrong = [found for name in looked_at if name != MANIFEST for found in _doubt(paths, manifest, name)]
     if names is None:
         wrong += [f"not listed: {name}" for name in paths if name not in manifest.files and name != MANIFEST]
-        if manifest.hash != content_hash(manifest.files, manifest.spec):
+        if manifest.hash != content_hash(manifest.files, manifest.spec, manifest.cascade):
             wrong.append(f"changed: {MANIFEST}")
     if wrong:
         raise _damaged(folder, wrong)
@@ -214,7 +215,7 @@ def _load_column(folder: Path, entry: ColumnEntry) -> Any:
 
 
 def serving_files(manifest: Manifest) -> list[str]:
-    """What a machine that only answers needs: the manifest, the model and its data, the columns, the golden rows."""
+    """What a machine that only answers needs: the manifest, the models and their data, the columns, the golden rows."""
     return [MANIFEST, *sorted(name for name in manifest.files if _serves(name))]
 
 
@@ -225,7 +226,7 @@ def serving_bytes(folder: Path) -> int:
 
 def _serves(name: str) -> bool:
     """`model.onnx.data` and the like hold weights that a model keeps outside."""
-    return name == GOLDEN or name.startswith((f"{COLUMNS}/", MODEL))
+    return name == GOLDEN or name.startswith((f"{COLUMNS}/", MODEL, FIRST))
 
 
 # ------------------------------------------------------------------------------------------------------- details

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, Self
 
@@ -275,7 +276,7 @@ class EncodedRows:
 def encode_rows(columns: Sequence[InputColumn], values: Mapping[str, Sequence[Any]]) -> EncodedRows:
     """Encode raw columns once; `values` maps a column's name to one raw value per row."""
     encoded = tuple(column.encode(values[column.name]) for column in columns)
-    steps = np.sum([column.steps(part) for column, part in zip(columns, encoded, strict=True)], axis=0)
+    steps = reduce(np.add, (column.steps(part) for column, part in zip(columns, encoded, strict=True)))
     return EncodedRows(tuple(columns), encoded, np.asarray(steps, dtype=np.int64))
 
 
@@ -285,10 +286,11 @@ def length_batches(steps: np.ndarray, budget: int, most_rows: int = 512) -> list
     A row longer than the budget gets a batch of its own. Equal lengths keep their order, so the cut is repeatable.
     """
     order = np.argsort(steps, kind="stable")
+    lengths = steps[order].tolist()
     batches: list[np.ndarray] = []
     start = 0
     for end in range(1, len(order) + 1):
-        full = end == len(order) or (end + 1 - start) * int(steps[order[end]]) > budget or end - start >= most_rows
+        full = end == len(order) or (end + 1 - start) * lengths[end] > budget or end - start >= most_rows
         if full:
             batches.append(order[start:end])
             start = end

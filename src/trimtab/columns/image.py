@@ -160,7 +160,7 @@ class ImageColumn(InputColumn):
 
         What cannot be read becomes the mean of the training pictures, rounded: 0 after normalising.
         """
-        pixels = _room((len(values), self.channels, self.height, self.width))
+        pixels = room((len(values), self.channels, self.height, self.width))
         blank = np.rint(self.mean).astype(np.uint8)[:, None, None]
         for start in range(0, len(values), _BLOCK):
             found = _files.each(self._pixels, values[start : start + _BLOCK])
@@ -466,7 +466,7 @@ def _image(pixels: np.ndarray) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels))
 
 
-def _room(shape: tuple[int, ...]) -> np.ndarray:
+def room(shape: tuple[int, ...]) -> np.ndarray:
     """An array for the pixels of all rows: in memory, or in a file that vanishes with it.
 
     Raises TrimtabError when the file would not fit on the disk.

@@ -95,7 +95,7 @@ class LabelColumn(OutputColumn):
         """The likeliest class and its probability as `confidence` (`probability` if the label itself is so called)."""
         shares = self.probabilities(dense(outputs))
         best = shares.argmax(axis=1)
-        confidence = np.round(shares[np.arange(len(shares)), best], _DECIMALS)
+        confidence = np.round(shares.max(axis=1, initial=0.0), _DECIMALS)
         word = "probability" if self.name == "confidence" else "confidence"
         answers: dict[str, list[Any]] = {self.name: [self.classes[i] for i in best], word: confidence.tolist()}
         if top > 1:

@@ -18,6 +18,7 @@ from pydantic import Field
 from tokenizers import Encoding, Tokenizer
 
 from trimtab.columns import Encoded, InputColumn, Ragged, _lists, _options, _state, _wordpieces, parse, ragged
+from trimtab.columns._wordwise import Wordwise
 from trimtab.errors import problem
 
 _PAD_TOKENS = ("[PAD]", "<pad>", "<|padding|>", "<|endoftext|>")
@@ -107,6 +108,10 @@ class TextColumn(InputColumn):
         tokenizer.enable_truncation(self.max_tokens)
         return tokenizer
 
+    @cached_property
+    def _wordwise(self) -> Wordwise | None:
+        return Wordwise.of(self.definition, self.max_tokens, self.dropped, self.opening)
+
     @property
     def vocabulary(self) -> int:
         """Number of token ids, added tokens counted."""
@@ -118,6 +123,8 @@ class TextColumn(InputColumn):
             return self._encode_words([_lists.words(value) for value in values])
         most = self.max_tokens * _MOST_CHARACTERS_PER_TOKEN
         texts = [_writable(parse.text(value)[:most]) for value in values]
+        if self._wordwise:
+            return Ragged(*self._wordwise.encode(texts, self.pad_id))
         parts = [self._ids(self.tokenizer.encode_batch_fast(part)) for part in _portions(texts)]
         return _end_to_end(parts)
 
@@ -276,10 +283,14 @@ def _first_tokens(words: Sequence[int | None], count: int) -> np.ndarray:
 
 def _padded(found: Ragged, rows: np.ndarray, fill: int) -> tuple[np.ndarray, np.ndarray]:
     """Values and mask of the given rows, filled up on the right to the longest of them, (rows, longest)."""
-    lengths = found.lengths[rows]
-    position = np.arange(int(lengths.max(initial=1)))
+    starts = found.offsets[rows]
+    lengths = found.offsets[rows + 1] - starts
+    longest = int(lengths.max(initial=1))
+    position = np.arange(longest)
+    if lengths.min(initial=longest) == longest:  # the rule for one row, and frequent where rows are sorted by length
+        return found.values[starts[:, None] + position], np.ones((len(rows), longest), np.bool_)
     mask = position < lengths[:, None]
-    source = np.where(mask, found.offsets[:-1][rows][:, None] + position, 0)
+    source = np.where(mask, starts[:, None] + position, 0)
     values = found.values if len(found.values) else np.full(1, fill, np.int64)
     return np.where(mask, values[source], fill), mask
 

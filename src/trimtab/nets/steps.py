@@ -6,7 +6,7 @@ A sequence's real steps stand before its padding, as `columns` pads; what the pa
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -115,3 +115,18 @@ def attended(mask: Tensor, causal: bool) -> Tensor:
 def projected(inputs: int, width: int) -> nn.Module:
     """A linear map to the width of the states; nothing where it is that width already."""
     return nn.Identity() if inputs == width else nn.Linear(inputs, width)
+
+
+def without_gaps(masks: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Where each step comes from when the padding between several texts is moved behind all of them, and its mask.
+
+    The masks of texts laid end to end, each (rows, its steps), ones first -> (rows, all steps) twice.
+    """
+    width = sum(mask.shape[1] for mask in masks)
+    step = torch.arange(width, device=masks[0].device).unsqueeze(0)
+    source, behind = step, torch.zeros_like(masks[0][:, :1])
+    for mask in masks:
+        length = mask.sum(1, keepdim=True)
+        behind = behind + length
+        source = source + (step >= behind).to(step.dtype) * (mask.shape[1] - length)
+    return source.clamp(max=width - 1), (step < behind).to(masks[0].dtype)

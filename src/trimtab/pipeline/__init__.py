@@ -9,8 +9,10 @@ from typing import Any
 
 from trimtab import spec as specs
 from trimtab.bundle.manifest import Stage
+from trimtab.compress.trained import Trained
 from trimtab.pipeline import resume
 from trimtab.pipeline.assembly import assemble
+from trimtab.pipeline.compression import compress
 from trimtab.pipeline.release import Release, audit
 from trimtab.pipeline.request import check
 from trimtab.pipeline.training import train
@@ -45,9 +47,12 @@ def launch(
         return Release(home / "bundle", kept)
     network, trained, stage = train(request, home / "work" / "train", progress)
     stages.append(stage)
-    candidate, stage = assemble(request, network, home / "work" / "bundle", progress)
+    whole = Trained(network, request.architecture, request.inputs, request.output)
+    uncompressed, stage = assemble(request, whole, home / "work" / "bundle", progress)
     stages.append(stage)
-    release = audit(request, candidate, trained.history, stages, home, progress)
+    found = compress(request, whole, uncompressed, home, progress)
+    stages += [found.stage] if found.stage else []
+    release = audit(request, uncompressed, found, trained.history, stages, home, progress)
     resume.finish(home, request)
     return release
 

@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,16 +19,17 @@ from trimtab import __version__, runtime
 from trimtab.audit import calibration, cost
 from trimtab.bundle import store
 from trimtab.bundle.manifest import ColumnEntry, Manifest, Stage
-from trimtab.columns import EncodedRows, OutputColumn, Outputs, Ragged, dense
+from trimtab.columns import EncodedRows, OutputColumn, Outputs, Ragged, dense, encode_rows, length_batches
 from trimtab.columns.label import LabelColumn
-from trimtab.compress import export
+from trimtab.compress import export, quantize
+from trimtab.compress.trained import NETWORK, Trained
 from trimtab.data import reference
-from trimtab.nets.network import Network
 from trimtab.pipeline.request import Request, filled
 from trimtab.progress import Progress
 from trimtab.train import loop
 
 _GOLDEN_ROWS = 8
+_CALIBRATION_ROWS, _CALIBRATION_BATCH = 256, 32
 
 
 @dataclass(frozen=True)
@@ -40,26 +42,69 @@ class Candidate:
     differs: float  # from the trained network, on validation rows
 
 
-def assemble(request: Request, network: Network, folder: Path, progress: Progress) -> tuple[Candidate, Stage]:
+def assemble(request: Request, trained: Trained, folder: Path, progress: Progress) -> tuple[Candidate, Stage]:
     """Export the network and put together all that serving needs; compare its answers with the trained network's."""
     started = time.perf_counter()
     progress.stage("export", "model.onnx, agreement with the trained network")
+    candidate = bundled(request, trained, folder)
+    return candidate, Stage(name="export", seconds=time.perf_counter() - started, detail={"differs": candidate.differs})
+
+
+def bundled(request: Request, trained: Trained, folder: Path) -> Candidate:
+    """A network in fp32 with all that serving needs, in `folder`."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    trained_outputs = loop.predict(network, request.valid, request.settings.batch_tokens * 2, torch.device("cpu"))
-    tensors = export.export(network, request.inputs, _example(request.train), folder / store.MODEL)
-    save_file({key: value.contiguous() for key, value in network.state_dict().items()}, folder / store.WEIGHTS)
-    (folder / "network.json").write_text(request.architecture.model_dump_json(indent=1), encoding="utf-8")
-    output = calibrated(request, trained_outputs)
-    store.save_columns(folder / store.COLUMNS, request.inputs, output)
-    reference.write(folder / store.REFERENCE, request.train, trained_outputs)
+    splits = request.prepared.splits
+    train, valid = request.train, request.valid
+    if trained.inputs != request.inputs:
+        train, valid = (encode_rows(trained.inputs, table.values) for table in (splits.train, splits.valid))
+    budget = max(request.settings.batch_tokens * 2, int(valid.steps.max(initial=1)))
+    outputs = loop.predict(trained.network, valid, budget, torch.device("cpu"))
+    tensors = export.export(trained.network, trained.inputs, _example(train), folder / store.MODEL)
+    weights = {key: value.contiguous() for key, value in trained.network.state_dict().items()}
+    save_file(weights, folder / store.WEIGHTS)
+    (folder / NETWORK).write_text(trained.architecture.model_dump_json(indent=1), encoding="utf-8")
+    output = calibrated(request, outputs)
+    store.save_columns(folder / store.COLUMNS, trained.inputs, output)
+    reference.write(folder / store.REFERENCE, train, outputs)
     manifest = store.write_manifest(folder, _manifest(request, tensors))
     model = runtime.load(folder)
-    differs = _difference(model.outputs(request.prepared.splits.valid.values), trained_outputs)
+    differs = _difference(model.outputs(splits.valid.values), outputs)
     write_golden(folder, model, request)
-    manifest = store.write_manifest(folder, manifest)
-    candidate = Candidate(folder, manifest, output, differs)
-    return candidate, Stage(name="export", seconds=time.perf_counter() - started, detail={"differs": differs})
+    return Candidate(folder, store.write_manifest(folder, manifest), output, differs)
+
+
+def quantized(request: Request, candidate: Candidate, precision: str, folder: Path, keep: Collection[str]) -> Candidate:
+    """A copy of a candidate in another precision, calibrated and with golden rows of its own."""
+    shutil.rmtree(folder, ignore_errors=True)
+    replaced = shutil.ignore_patterns(store.GOLDEN, store.MODEL, f"{store.MODEL}.data")
+    shutil.copytree(candidate.folder, folder, ignore=replaced)
+    model = runtime.load(candidate.folder)
+    quantize.quantize(
+        precision, candidate.folder / store.MODEL, folder / store.MODEL, calibration_batches(request, model), keep
+    )
+    manifest = store.write_manifest(folder, candidate.manifest.model_copy(update={"precision": precision}))
+    return refreshed(request, Candidate(folder, manifest, candidate.output, candidate.differs))
+
+
+def refreshed(request: Request, candidate: Candidate) -> Candidate:
+    """The candidate with its output column calibrated to what its files answer, and golden rows of its own."""
+    model = runtime.load(candidate.folder)
+    output = calibrated(request, model.outputs(request.prepared.splits.valid.values))
+    store.save_columns(candidate.folder / store.COLUMNS, model.inputs, output)
+    manifest = store.write_manifest(candidate.folder, candidate.manifest)
+    write_golden(candidate.folder, runtime.load(candidate.folder), request)
+    return replace(candidate, output=output, manifest=store.write_manifest(candidate.folder, manifest))
+
+
+def calibration_batches(request: Request, model: runtime.Model) -> list[dict[str, np.ndarray]]:
+    """Tensors of training rows, as the model takes them: what ranges of activations are found on."""
+    table = request.prepared.splits.train
+    picked = np.unique(np.linspace(0, len(table) - 1, min(len(table), _CALIBRATION_ROWS)).astype(np.int64))
+    values = {column.name: [table.values[column.name][row] for row in picked] for column in model.inputs}
+    rows = encode_rows(model.inputs, values)
+    batches = length_batches(rows.steps, model.manifest.batch_tokens, _CALIBRATION_BATCH)
+    return [{name: tensors[name] for name in model.manifest.tensors} for tensors in map(rows.batch, batches)]
 
 
 def _example(rows: EncodedRows) -> dict[str, np.ndarray]:

@@ -18,7 +18,7 @@ from trimtab.columns import EncodedRows, InputColumn, OutputColumn, dense, encod
 from trimtab.data.prepare import Prepared, prepare
 from trimtab.errors import problem
 from trimtab.nets.network import Architecture, EncoderEntry, head_kind, part
-from trimtab.pipeline import readers
+from trimtab.pipeline import readers, unlabelled
 from trimtab.pipeline.readers import Chosen
 from trimtab.progress import Progress
 from trimtab.spec import Choice, Gate, Part, Spec
@@ -44,6 +44,7 @@ class Request:
     train: EncodedRows
     valid: EncodedRows
     augmentation: augment.Augmentation | None
+    unlabelled: dict[str, list[Any]]  # raw values of rows without an answer, by input
 
 
 def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
@@ -96,7 +97,7 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
     part("fusions", fusion.name, "fusion")
     return Request(
         spec, parsed, prepared, chosen, inputs, output, architecture, settled, automatic, train, valid,
-        augmentation,
+        augmentation, unlabelled.read(spec, inputs, folder, progress),
     )  # fmt: skip
 
 

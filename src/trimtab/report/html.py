@@ -21,6 +21,7 @@ _TITLES = {
     "histogram": "How sure the answers are, or how far off",
     "scatter": "Predicted numbers against actual ones",
     "history": "Training loss and validation score by epoch",
+    "frontier": "Quality against latency of every network that was made; the area of a dot is its size",
     "augmentation": "Training rows as they are, and beside each what training makes of it",
 }
 _SVG_HEAD = re.compile(r"^.*?(?=<svg\b)", re.DOTALL)

@@ -1,6 +1,6 @@
 """What the user asks for: the Spec, its gates, and how both are read."""
 
-from trimtab.spec.gates import METRICS, UNITS, Gate, Metric, Operator, parse_gate, parse_gates
+from trimtab.spec.gates import METRICS, UNITS, Gate, Metric, Operator, drop, parse_gate, parse_gates
 from trimtab.spec.model import (
     Choice,
     Clean,
@@ -19,5 +19,6 @@ from trimtab.spec.reading import override, parse, read
 
 __all__ = [
     "METRICS", "UNITS", "Choice", "Clean", "ColumnType", "Compress", "Fractions", "Gate", "Lora", "Metric", "Operator",
-    "Part", "Recipe", "Spec", "Train", "Typed", "override", "parse", "parse_gate", "parse_gates", "read", "typed",
+    "Part", "Recipe", "Spec", "Train", "Typed", "drop", "override", "parse", "parse_gate", "parse_gates", "read",
+    "typed",
 ]  # fmt: skip

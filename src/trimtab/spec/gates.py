@@ -18,9 +18,15 @@ class Metric:
     higher_is_better: bool
     share: bool = False  # lies between 0 and 1
     parts: bool = False  # may be asked of one class, or one column: `recall.<class>`, `r2.<column>`
+    compared: bool = False  # with the uncompressed network on the same rows: see `drop`
+
+    @property
+    def of_every_output(self) -> bool:
+        """Whether it can be measured whatever the output is."""
+        return bool(self.unit) or self.compared
 
 
-# Which output has which of them is said by its column type (`OutputColumn.metrics`); those with a unit, all have.
+# Which output has which of them is said by its column type (`OutputColumn.metrics`), but for those that all have.
 METRICS: dict[str, Metric] = {
     "accuracy": Metric("", True, share=True),
     "macro_f1": Metric("", True, share=True),
@@ -47,6 +53,7 @@ METRICS: dict[str, Metric] = {
     "latency_p95": Metric("ms", False),
     "throughput": Metric("rows/s", True),
     "memory": Metric("MB", False),
+    "drop": Metric("", False, share=True, compared=True),
 }
 
 # What a bound may be written in -> how many of the metric's own unit it is. MB is 10^6 bytes.
@@ -90,6 +97,20 @@ class Gate:
 
     def __str__(self) -> str:
         return f"{self.operator} {self.bound:g} {self.unit}".rstrip()
+
+
+def drop(metric: str, before: float, after: float) -> float:
+    """Quality lost from `before` to `after`, both of `metric` on the same rows; below 0 where quality was gained.
+
+    In points of a metric whose best value is 1 (0.01 of accuracy, of R²) and of a share; as a part of `before` for an
+    error in units of its own (RMSE, MAE, log loss).
+    """
+    facts = METRICS[metric.partition(".")[0]]
+    if facts.higher_is_better:
+        return before - after
+    if facts.share:
+        return after - before
+    return (after - before) / before if before else float(after > before)
 
 
 def parse_gate(name: str, text: str) -> Gate:

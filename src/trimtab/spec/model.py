@@ -133,6 +133,9 @@ class Recipe(_Part):
         "same kind (images, sounds, histories, tables). Default: the network itself.",
     )
     layers: int | None = Field(None, ge=1, le=64, description="Transformer layers kept; distilled afterwards.")
+    embedding: int | None = Field(
+        None, ge=8, le=4096, description="Width of token vectors, behind which a linear map widens them again."
+    )
     heads: float | None = Field(None, gt=0, le=1, description="Share of attention heads kept in each layer left.")
     neurons: float | None = Field(
         None, gt=0, le=1, description="Share of feed-forward neurons, or of convolution channels, kept."
@@ -143,11 +146,11 @@ class Recipe(_Part):
     vocabulary: int | Literal["none"] | None = Field(
         None, description="Most tokens kept of a text's vocabulary. Default: those that the rows use; `none`: all."
     )
-    quantize: Literal["none", "int8", "int8_static", "int4", "fp16"] | None = Field(
+    quantize: Literal["none", "int8", "int8_static", "int8_blocks", "int4", "fp16"] | None = Field(
         None,
-        description="`int8`: weights in 8 bits, activations quantized at run time; `int8_static`: activations by ranges "
-        "seen on training rows; `int4`: weights in 4 bits; `fp16`: weights stored in 16 bits. Layers that it hurts stay "
-        "in fp32.",
+        description="`int8`: weights in 8 bits, activations quantized at run time; `int8_static`: convolutions by ranges "
+        "that training rows show; `int8_blocks`: in blocks, nearest to fp32; `int4`: weights in 4 bits; `fp16`: weights "
+        "stored in 16 bits. Layers that it hurts stay in fp32.",
     )
     cascade: bool = Field(
         False, description="Whether this network answers only where it is sure, and the uncompressed one the rest."

@@ -61,5 +61,8 @@ def targets_of(targets: Targets, rows: np.ndarray) -> np.ndarray:
     position = np.arange(int(lengths.max(initial=1)))
     real = position < lengths[:, None]
     source = np.where(real, targets.offsets[:-1][rows][:, None] + position, 0)
-    found: np.ndarray = np.where(real, targets.values[source], IGNORED)
+    values = targets.values[source]  # (rows, places), or (rows, places, width)
+    found: np.ndarray = np.where(
+        real.reshape(*real.shape, *[1] * (values.ndim - 2)), values, values.dtype.type(IGNORED)
+    )
     return found

@@ -114,7 +114,10 @@ def _prepare(
     balanced = settings.class_weights == "balanced"
     weights = _balanced(dense(lesson.train_targets), accelerator.device) if balanced else None
     average = {key: value.clone() for key, value in network.state_dict().items()} if settings.average else {}
-    return Run(network, forward, loss, weights, optimizers, accelerator, settings, lesson, folder, progress, average)
+    learnt = lesson.objective.forward(network) if lesson.objective else forward
+    return Run(
+        network, forward, learnt, loss, weights, optimizers, accelerator, settings, lesson, folder, progress, average
+    )
 
 
 def _head_only(network: Network) -> Forward:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from trimtab.nets.encoders.compact import CompactEncoder
 from trimtab.nets.network import Network
 from trimtab.nets.pretrained import PretrainedEncoder
 from trimtab.train.settings import Settings
@@ -55,9 +56,10 @@ def make(network: Network, settings: Settings) -> Optimizers:
 
 def use_sparse_gradients(network: Network) -> None:
     """Let the word tables give sparse gradients: a step touches a few hundred of their 30,000 rows."""
-    for encoder in network.pretrained():
-        for table in encoder.tables():
-            table.sparse = table.weight.requires_grad
+    for encoder in network.encoders.values():
+        if isinstance(encoder, PretrainedEncoder | CompactEncoder):
+            for table in encoder.tables():
+                table.sparse = table.weight.requires_grad
 
 
 def _sparse_tables(network: Network) -> Iterator[nn.Embedding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -26,6 +27,19 @@ Rows = EncodedRows | frozen.Vectors
 Forward = Callable[[Mapping[str, Tensor]], Tensor]
 
 
+class Objective(Protocol):
+    """What is learnt, where it is not the task's own loss: what the steps ask of the network, and its loss."""
+
+    def forward(self, network: Network) -> Forward:
+        """What a step computes of the rows' tensors; evaluations ask for the network's own outputs."""
+
+    def losses(self, found: Tensor, targets: Tensor) -> Tensor:
+        """The loss of each row, (rows,), of what `forward` gave and the lesson's targets of the same rows."""
+
+    def after(self, network: Network, share: float) -> None:
+        """Called when an optimizer step is done; `share` of all steps are."""
+
+
 @dataclass(frozen=True)
 class Lesson:
     """Encoded rows with their targets: those that teach, and those that choose the best weights."""
@@ -36,6 +50,7 @@ class Lesson:
     valid_targets: Targets
     output: OutputColumn
     augmentation: Augmentation | None = None  # of the rows that teach
+    objective: Objective | None = None  # in place of the loss of the head
 
 
 @dataclass(frozen=True)
@@ -43,7 +58,8 @@ class Run:
     """The moving parts of one run; each of them is changed in place by the steps."""
 
     network: Network
-    forward: Forward
+    forward: Forward  # the outputs, for evaluations
+    learnt: Forward  # what the steps compute
     loss: Callable[..., Tensor]
     weights: Tensor | None
     optimizers: Optimizers
@@ -78,6 +94,8 @@ def step(
     for optimizer in run.optimizers.all:
         optimizer.step()
         optimizer.zero_grad()
+    if run.lesson.objective:
+        run.lesson.objective.after(run.network, (position.step + 1) / total)
     if run.average:
         _update_average(run, position.step)
     return replace(position, step=position.step + 1), loss
@@ -93,7 +111,7 @@ def _gradients(run: Run, group: list[np.ndarray], position: Position, mean_rows:
         if run.lesson.augmentation:
             tensors, mix = run.lesson.augmentation(tensors, part, position.step, number)
         with run.accelerator.autocast():
-            outputs = run.forward(tensors)
+            outputs = run.learnt(tensors)
         losses = _losses(run, outputs.float(), targets, mix)
         run.accelerator.backward(losses.sum() / (mean_rows * len(group)))
         total += losses.detach().sum()
@@ -102,6 +120,8 @@ def _gradients(run: Run, group: list[np.ndarray], position: Position, mean_rows:
 
 def _losses(run: Run, outputs: Tensor, targets: Tensor, mix: Mix | None) -> Tensor:
     """The loss of each row, (rows,)."""
+    if run.lesson.objective:
+        return run.lesson.objective.losses(outputs, targets)
     own = run.loss(outputs, targets, run.weights, run.settings.label_smoothing)
     if mix is None:
         return own

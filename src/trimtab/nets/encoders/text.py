@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 
 from trimtab.columns.text import TextColumn
+from trimtab.nets import steps
 from trimtab.nets.pretrained import PretrainedEncoder
 from trimtab.nets.states import States
 
@@ -67,7 +68,7 @@ class TextEncoder(PretrainedEncoder):
         """All texts in one sequence, each right behind the one before, as the base was trained on pairs."""
         parts = [tensors[f"{key}_ids"] for key in self.keys]
         masks = [tensors[f"{key}_mask"] for key in self.keys]
-        source, mask = _without_gaps(masks)
+        source, mask = steps.without_gaps(masks)
         ids = torch.cat(parts, dim=1).gather(1, source)
         extra: dict[str, Tensor] = {}
         if self.segments:
@@ -92,18 +93,3 @@ class TextEncoder(PretrainedEncoder):
         table = self.model.get_input_embeddings()  # type: ignore[operator]
         if isinstance(table, nn.Embedding):
             yield table
-
-
-def _without_gaps(masks: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Where each step comes from when the padding between several texts is moved behind all of them, and its mask.
-
-    The masks of texts laid end to end, each (rows, its steps), ones first -> (rows, all steps) twice.
-    """
-    width = sum(mask.shape[1] for mask in masks)
-    step = torch.arange(width, device=masks[0].device).unsqueeze(0)
-    source, behind = step, torch.zeros_like(masks[0][:, :1])
-    for mask in masks:
-        length = mask.sum(1, keepdim=True)
-        behind = behind + length
-        source = source + (step >= behind).to(step.dtype) * (mask.shape[1] - length)
-    return source.clamp(max=width - 1), (step < behind).to(masks[0].dtype)

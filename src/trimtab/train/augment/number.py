@@ -58,10 +58,14 @@ class NumberAugment(InputAugment):
         self, tensors: Mapping[str, Tensor], rows: np.ndarray, random: np.random.Generator
     ) -> tuple[dict[str, Tensor], Mix | None]:
         """See `InputAugment`; the noise is added to the scaled number, and all features follow from the sum."""
-        name, column = f"{self.column.key}_values", self.column
-        features = tensors[name].cpu().numpy().astype(np.float64)
-        scaled = features[:, 0] + random.normal(0.0, self.noise, len(features))
-        numbers = _BACK[column.scale](column, scaled * column.spread + column.center)
-        absent = features[:, 1] > 0 if column.flagged else np.zeros(len(features), bool)
-        varied = column.featured(np.where(absent, np.nan, numbers))
+        name, noise = f"{self.column.key}_values", random.normal(0.0, self.noise, len(rows))
+        varied = moved(self.column, tensors[name].cpu().numpy(), noise)
         return {name: torch.from_numpy(varied).to(tensors[name].device)}, None
+
+
+def moved(column: NumberColumn, features: np.ndarray, by: np.ndarray) -> np.ndarray:
+    """The features (rows, features) of numbers that are larger by `by` (rows,), in their scale; a missing one stays."""
+    scaled = features[:, 0].astype(np.float64) + by
+    numbers = _BACK[column.scale](column, scaled * column.spread + column.center)
+    absent = features[:, 1] > 0 if column.flagged else np.zeros(len(features), bool)
+    return column.featured(np.where(absent, np.nan, numbers))

@@ -1,0 +1,54 @@
+"""The frontier of a search as a table: in colours on a terminal, as plain lines in a file or a pipe."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from trimtab.compress.frontier import Frontier, Point
+from trimtab.report import figures
+
+_STYLES = {"chosen": "bold green", "uncompressed": "bold", "floor": "dim"}
+
+
+def show(frontier: Frontier, out: Console) -> None:
+    """Every network with its quality and costs, and what to say of the search."""
+    head = ("network", figures.label(frontier.metric), "drop", "size", "latency", "throughput", "memory", "")
+    rows = [_row(point, frontier) for point in frontier.points]
+    if out.is_terminal:
+        table = Table(*map(escape, head), box=box.SIMPLE_HEAD)
+        for row in rows:
+            table.add_row(*map(escape, row), style=_style(row[-1]))
+        out.print(table)
+    else:
+        widths = [max(map(len, cells)) for cells in zip(head, *rows, strict=True)]
+        for line in (head, *rows):
+            told = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+            out.print(told.rstrip(), markup=False, soft_wrap=True)
+    for skipped in frontier.skipped:
+        out.print(f"not tried: {skipped.name}: {skipped.reason}", markup=False, soft_wrap=True)
+    if frontier.nearest:
+        out.print(frontier.nearest, markup=False, soft_wrap=True)
+
+
+def _row(point: Point, frontier: Frontier) -> tuple[str, ...]:
+    measured = [point.measured.get(name) for name in ("size", "latency", "throughput", "memory")]
+    costs = [figures.value(found) if found else figures.NOTHING for found in measured]
+    drop = figures.NOTHING if point.drop is None else f"{point.drop + 0.0:.3f}"
+    quality = figures.value(point.quality) + figures.in_brackets(point.quality)
+    return point.name, quality, drop, *costs, _standing(point, frontier)
+
+
+def _standing(point: Point, frontier: Frontier) -> str:
+    marks = {
+        "chosen": point.name == frontier.chosen,
+        point.kind: point.kind != "candidate",
+        "on the frontier": point.name in frontier.best,
+    }
+    return ", ".join(mark for mark, holds in marks.items() if holds)
+
+
+def _style(standing: str) -> str:
+    return next((style for mark, style in _STYLES.items() if standing.startswith(mark)), "")

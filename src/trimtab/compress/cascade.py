@@ -1,0 +1,135 @@
+"""Two networks in one bundle: a small one answers what it is sure of, a larger one the rest.
+
+Early answers by a confidence threshold, as in BranchyNet (Teerapittayanon et al. 2016, arXiv:1709.01686) and in model
+cascades (Viola & Jones 2001); here between two networks that read the same columns.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx
+
+from trimtab import runtime
+from trimtab.bundle import store
+from trimtab.bundle.manifest import Cascade, Manifest
+from trimtab.columns import OutputColumn
+from trimtab.columns.label import LabelColumn
+from trimtab.compress.export import write
+from trimtab.compress.trained import Skip
+
+NEVER = 2.0  # a threshold that no probability reaches
+_PARTS = 4  # the threshold must hold on the validation rows without any one of so many parts, too
+_MOST_THRESHOLDS = 200  # that are tried
+_UNMEASURED: dict[str, Any] = {"measured": {}, "evidence": {}, "gates": [], "released": False, "why": []}
+
+
+class Threshold(NamedTuple):
+    """From which probability on the small network's answer is taken, and for which share of the rows that is."""
+
+    value: float
+    early: float
+
+
+def threshold(
+    small: np.ndarray,
+    large: np.ndarray,
+    targets: np.ndarray,
+    output: OutputColumn,
+    allowed_drop: float = 0.0,
+    scale: float = 1.0,
+) -> Threshold:
+    """The lowest threshold at which the cascade's headline metric is at most `allowed_drop` below the larger network's.
+
+    `small` and `large` are both networks' outputs for the validation rows, (rows, classes). Against a lucky find among
+    many thresholds, it must hold for every higher one as well, and each time without any one quarter of the rows.
+    `NEVER`, with a share of 0, where none holds.
+    """
+    sure = runtime.sureness(small)
+    tried = np.unique(np.quantile(sure, np.linspace(0, 1, _MOST_THRESHOLDS), method="lower"))[::-1]
+    part = np.arange(len(sure)) % _PARTS
+    weights = np.stack([np.ones(len(sure)), *(part != left_out for left_out in range(_PARTS))], axis=1)
+    wanted = _quality(output, targets, large, weights) - allowed_drop - 1e-9
+    found = NEVER
+    for value in tried.tolist():
+        outputs = np.where((sure >= value)[:, None], small * scale, large)
+        if not (_quality(output, targets, outputs, weights) >= wanted).all():
+            break
+        found = value
+    return Threshold(found, float((sure >= found).mean()))
+
+
+def _quality(output: OutputColumn, targets: np.ndarray, outputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The headline metric by each column of row weights, (parts,)."""
+    return output.statistics(targets, outputs)[output.headline]()(weights)
+
+
+def logit_scale(small: OutputColumn, large: OutputColumn) -> float:
+    """What the small network's logits are multiplied by, so that the larger one's calibrated column decodes them."""
+    assert isinstance(small, LabelColumn)
+    assert isinstance(large, LabelColumn)
+    return large.temperature / small.temperature
+
+
+def refused(small: Path, large: Path) -> Skip | None:
+    """Why the networks of two bundles cannot answer together; None when they can."""
+    one, other = (store.read_manifest(folder) for folder in (small, large))
+    if other.output.type != LabelColumn.type:
+        return Skip(f"the output is no label but {other.output.type}: nothing says how sure an answer is")
+    if one.cascade or other.cascade:
+        return Skip("one of the two is a cascade already")
+    read, reads = _input_files(one), _input_files(other)
+    if one.inputs != other.inputs or read != reads:
+        changed = sorted(name for name in read | reads if read.get(name) != reads.get(name))
+        return Skip(f"the two networks read different columns: {', '.join(changed) or 'their order'}")
+    if one.output != other.output or _output(small, one).classes != _output(large, other).classes:
+        return Skip("the two networks answer different classes")
+    return None
+
+
+def cascade(small: Path, large: Path, target: Path, at: float) -> Manifest | Skip:
+    """Write the bundle `target`, in which `small` answers what it is sure of by the threshold `at`, `large` the rest.
+
+    What was measured on `large` is left out: it is not true of the two. The golden rows are those of `large`, answered
+    again.
+    """
+    if skip := refused(small, large):
+        return skip
+    first, manifest = store.read_manifest(small), store.read_manifest(large)
+    made = Cascade(
+        tensors=first.tensors,
+        threshold=at,
+        scale=logit_scale(_output(small, first), _output(large, manifest)),
+        precision=first.precision,
+        batch_tokens=first.batch_tokens,
+    )
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(large, target, ignore=shutil.ignore_patterns(store.MANIFEST, store.GOLDEN, "card.*"))
+    _copy_model(small / store.MODEL, target / store.FIRST)
+    tolerance = max(manifest.tolerance, first.tolerance)
+    bare = manifest.model_copy(update=_UNMEASURED | {"cascade": made, "tolerance": tolerance})
+    store.write_manifest(target, bare)
+    golden = [line["row"] for line in runtime.read_golden(large)]
+    runtime.write_golden(target, runtime.record_golden(runtime.load(target), golden))
+    return store.write_manifest(target, bare)
+
+
+def _output(folder: Path, manifest: Manifest) -> OutputColumn:
+    return store.load_columns(folder / store.COLUMNS, manifest)[1]
+
+
+def _input_files(manifest: Manifest) -> dict[str, str]:
+    """The files of the input columns with their sha256."""
+    own = f"{store.COLUMNS}/{manifest.output.key}."
+    return {n: h for n, h in manifest.files.items() if n.startswith(f"{store.COLUMNS}/") and not n.startswith(own)}
+
+
+def _copy_model(source: Path, target: Path) -> None:
+    """An ONNX file under another name, with its weights in a file of that name too."""
+    if source.with_name(f"{source.name}.data").exists():
+        write(onnx.load(source), target)
+    else:
+        shutil.copyfile(source, target)

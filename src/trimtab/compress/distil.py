@@ -1,0 +1,204 @@
+"""Distillation: a smaller network learns the answers of the uncompressed one (Hinton et al. 2015, arXiv:1503.02531).
+
+The teacher's outputs, and the vector that its head reads, are computed once for all rows: those that have an answer,
+those that have none, and rows that are varied from them. Every student then learns from the same numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from trimtab.columns import (
+    IGNORED,
+    EncodedRows,
+    OutputColumn,
+    Outputs,
+    Ragged,
+    Targets,
+    dense,
+    in_order,
+    length_batches,
+)
+from trimtab.compress import sparsity
+from trimtab.compress.trained import Skip, Trained
+from trimtab.nets.network import Network
+from trimtab.progress import Progress
+from trimtab.train import loop
+from trimtab.train.settings import Settings
+from trimtab.train.step import Forward, Lesson, tensors_of
+
+_TEMPERATURE = 2.0
+_SPARSE_BY = 0.7  # part of the training by whose end all weights are zero that shall be
+_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_VECTORS = 1.0  # weight of the loss between the vectors that the heads read
+
+
+@dataclass(frozen=True)
+class Taught:
+    """Rows with what the teacher says of them, and the rows that choose the best weights."""
+
+    rows: EncodedRows
+    outputs: Outputs  # of the teacher
+    vectors: np.ndarray | None  # (rows, width): what its head reads; None for a head that reads states
+    valid: EncodedRows
+    valid_targets: Targets
+    output: OutputColumn
+
+
+@dataclass(frozen=True)
+class Soft:
+    """The loss against the teacher's outputs and, behind them in the targets, its vectors (`train.step.Objective`)."""
+
+    loss: Callable[[Tensor, Tensor], Tensor]  # (rows, width) twice -> (rows,)
+    width: int  # of the outputs
+    vectors: bool
+    schedule: sparsity.Schedule | None = None  # of weights that are set to zero on the way
+
+    def forward(self, network: Network) -> Forward:
+        """The outputs; behind them the vectors that the head reads."""
+        if not self.vectors:
+            return network
+
+        def both(tensors: Mapping[str, Tensor]) -> Tensor:
+            found = network.vectors(tensors)
+            return torch.cat([network.head(found), found], dim=1)
+
+        return both
+
+    def losses(self, found: Tensor, targets: Tensor) -> Tensor:
+        """The loss of each row, (rows,)."""
+        own = self.loss(found[..., : self.width], targets[..., : self.width])
+        if not self.vectors:
+            return own
+        apart = functional.mse_loss(found[:, self.width :], targets[:, self.width :], reduction="none")
+        return own + _VECTORS * apart.mean(1)
+
+    def after(self, network: Network, share: float) -> None:
+        """Set weights to zero, as far as the schedule has come."""
+        if self.schedule:
+            sparsity.apply(network, self.schedule.share(share))
+
+
+@torch.no_grad()
+def ask(
+    teacher: Trained, rows: EncodedRows, budget: int, device: torch.device, precision: str
+) -> tuple[Outputs, np.ndarray | None]:
+    """The teacher's outputs of all rows, and the vectors that its head reads, (rows, width), where it reads vectors.
+
+    Computed in the precision that it was trained in.
+    """
+    with torch.autocast(device.type, _TYPES.get(precision), enabled=precision in _TYPES):
+        return _asked(teacher, rows, budget, device)
+
+
+def _asked(teacher: Trained, rows: EncodedRows, budget: int, device: torch.device) -> tuple[Outputs, np.ndarray | None]:
+    network = teacher.network.to(device).eval()
+    batches = length_batches(rows.steps, budget)
+    parts, vectors = [], []
+    for picked in batches:
+        tensors = tensors_of(rows, picked, device)
+        if network.fusion is None:
+            parts.append(network(tensors).float().cpu().numpy())
+            continue
+        found = network.vectors(tensors)
+        vectors.append(found.float().cpu().numpy())
+        parts.append(network.head(found).float().cpu().numpy())
+    network.cpu()
+    return in_order(batches, parts, rows), dense(in_order(batches, vectors, rows)) if vectors else None
+
+
+def distil(
+    student: Trained,
+    taught: Taught,
+    settings: Settings,
+    folder: Path,
+    progress: Progress,
+    sparse: float | None = None,
+) -> Trained:
+    """The student with the weights that it learns from the teacher; the best by the validation rows are kept.
+
+    `sparse` is the share of its weights that are zero in the end.
+
+    `folder` holds checkpoints: a run that was killed goes on from there. The student itself is left as it was.
+    """
+    network = _copy(student)
+    targets, objective = _targets(student, taught)
+    if sparse:
+        objective = replace(objective, schedule=sparsity.Schedule(sparse, _SPARSE_BY))
+    lesson = Lesson(taught.rows, targets, taught.valid, taught.valid_targets, taught.output, objective=objective)
+    plain = replace(settings, class_weights="none", sampling="none", label_smoothing=0.0)
+    trained = loop.train(network, student.architecture.head, lesson, plain, folder, progress)
+    learnt = replace(student, network=network.cpu().eval()).noted(f"distilled, {trained.rows:,} rows")
+    found = sparsity.sparse(learnt, sparse) if sparse else learnt
+    return learnt if isinstance(found, Skip) else found
+
+
+def _copy(student: Trained) -> Network:
+    network = Network(student.architecture, student.inputs, student.output)
+    network.load_state_dict(student.network.state_dict())
+    return network
+
+
+def _targets(student: Trained, taught: Taught) -> tuple[Targets, Soft]:
+    """What the student learns: the outputs and, where its head reads vectors, the teacher's own in its width."""
+    loss, width = _LOSSES.get(taught.output.type, _squares), taught.output.width
+    if taught.vectors is None or student.network.fusion is None or isinstance(taught.outputs, Ragged):
+        return taught.outputs, Soft(loss, width, vectors=False)
+    mapped = _mapped(taught.vectors, int(student.network.fusion.width))  # type: ignore[arg-type]
+    if mapped is None:
+        return taught.outputs, Soft(loss, width, vectors=False)
+    return np.concatenate([dense(taught.outputs), mapped], axis=1), Soft(loss, width, vectors=True)
+
+
+def _mapped(vectors: np.ndarray, width: int) -> np.ndarray | None:
+    """The teacher's vectors in the student's width; None where it is the wider one, or they differ in their meaning."""
+    return vectors if vectors.shape[1] == width else None
+
+
+# --------------------------------------------------------------------------------------------------------- losses
+
+
+def _divergence(found: Tensor, targets: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of softened probabilities; of each place, where there are several."""
+    places = functional.kl_div(
+        functional.log_softmax(found / _TEMPERATURE, -1),
+        functional.log_softmax(targets / _TEMPERATURE, -1),
+        reduction="none",
+        log_target=True,
+    ).sum(-1)
+    return _row_mean(places * _TEMPERATURE**2, targets)
+
+
+def _binary(found: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy of each yes or no against the teacher's probability, without what the teacher is unsure of."""
+    wanted = torch.sigmoid(targets)
+    own = functional.binary_cross_entropy(wanted, wanted, reduction="none")
+    return (functional.binary_cross_entropy_with_logits(found, wanted, reduction="none") - own).mean(-1)
+
+
+def _squares(found: Tensor, targets: Tensor) -> Tensor:
+    return _row_mean((found - targets).square().mean(-1), targets)
+
+
+def _row_mean(losses: Tensor, targets: Tensor) -> Tensor:
+    """(rows,) as it is; (rows, places): the mean over the places that a row has."""
+    if losses.ndim == 1:
+        return losses
+    real = (targets != IGNORED).any(-1).to(losses.dtype)
+    return (losses * real).sum(1) / real.sum(1).clamp(min=1.0)
+
+
+_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "label": _divergence,
+    "tags": _divergence,
+    "ranking": _divergence,
+    "labels": _binary,
+    "ordinal": _binary,
+}

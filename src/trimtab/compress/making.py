@@ -1,0 +1,358 @@
+"""From a recipe to a network: what all candidates share is prepared once, then each is shaped and distilled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from trimtab.columns import EncodedRows, Outputs, Ragged, Targets, encode_rows, joined
+from trimtab.columns.text import TextColumn, Worded
+from trimtab.compress import distil, layers, prune, students, varied, vocabulary
+from trimtab.compress.distil import Taught
+from trimtab.compress.smaller import SIZES, smaller
+from trimtab.compress.trained import Skip, Trained
+from trimtab.progress import Progress
+from trimtab.spec import Recipe
+from trimtab.train import loop
+from trimtab.train.settings import Settings
+
+_VARIED_SHARE, _MOST_VARIED = 8, 40_000  # rows made of each training row, and of all
+_MINUTES = 10.0  # of a search for which the costs below are meant
+_NEIGHBOURS = 12  # tokens that may stand in for one
+_NEIGHBOUR_TOKENS = 12_000  # whose neighbours are looked for at most
+_ASK_TOKENS = 4096
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Raw rows of the columns, and their targets; `unlabelled` have none."""
+
+    train: Mapping[str, Sequence[Any]]
+    targets: Targets
+    valid: Mapping[str, Sequence[Any]]
+    valid_targets: Targets
+    unlabelled: Mapping[str, Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class Material:
+    """What every candidate is made of: the network without what no row needs, and what it says of all rows."""
+
+    teacher: Trained
+    train: EncodedRows
+    targets: Targets
+    taught: Taught
+    settings: Settings
+    minutes: float
+    notes: tuple[tuple[str, str], ...] = ()  # (step, why it was left out)
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a kind of student learns."""
+
+    tokens: float  # steps of rows to learn from, over all epochs, in a search of ten minutes
+    rate: float
+    batch: int  # steps in a batch
+    most_epochs: int = 12
+    average: float = 0.0
+
+
+# Static vectors and convolutions learn thousands of rows a second and gain from many; a block some hundreds.
+COURSES = {
+    "static": Course(12e6, 2e-3, 8192),
+    "conv": Course(8e6, 1.5e-3, 4096),
+    "tiny": Course(4e6, 1e-3, 2048),
+    "smaller": Course(30e6, 2e-3, 0, most_epochs=40, average=0.998),
+    "layers": Course(1.3e6, 3e-4, 1024),
+}
+
+
+def prepare(
+    trained: Trained,
+    rows: Rows,
+    settings: Settings,
+    recipe: Recipe | None,
+    minutes: float,
+    folder: Path,
+    progress: Progress,
+) -> Material:
+    """Trim and simplify the network, vary the rows, and ask the network about all of them.
+
+    The answers are kept in `folder`, for a run that is killed and goes on.
+    """
+    notes: list[tuple[str, str]] = []
+    teacher = trained
+    most = recipe.vocabulary if recipe else None
+    if most != "none":
+        known = {name: [*values, *rows.unlabelled.get(name, ())] for name, values in rows.train.items()}
+        teacher = _step("vocabulary", vocabulary.trim(teacher, known, most), teacher, notes)
+    teacher = _step("compact", layers.compact(teacher), teacher, notes)
+    train = encode_rows(teacher.inputs, rows.train)
+    valid = encode_rows(teacher.inputs, rows.valid)
+    more = _more(teacher, train, rows.unlabelled, settings.seed)
+    outputs, vectors = _asked(teacher, more, folder, settings.precision, progress)
+    taught = Taught(more, outputs, vectors, valid, rows.valid_targets, teacher.output)
+    return Material(teacher, train, rows.targets, taught, settings, minutes, tuple(notes))
+
+
+def _step(name: str, found: Trained | Skip, before: Trained, notes: list[tuple[str, str]]) -> Trained:
+    """What a step gave; where it does not apply, the network before it and a note."""
+    if isinstance(found, Skip):
+        notes.append((name, found.reason))
+        return before
+    return found
+
+
+def _more(teacher: Trained, train: EncodedRows, unlabelled: Mapping[str, Sequence[Any]], seed: int) -> EncodedRows:
+    """The training rows, those without an answer, and rows varied from both."""
+    rows = train
+    if unlabelled and all(len(values) for values in unlabelled.values()):
+        rows = _end_to_end(rows, encode_rows(teacher.inputs, unlabelled))
+    count = min(_MOST_VARIED, _VARIED_SHARE * len(rows))
+    extra = varied.vary(teacher.inputs, rows, count, seed, neighbours=_neighbours(teacher, rows))
+    return rows if extra is None else _end_to_end(rows, extra)
+
+
+def _end_to_end(one: EncodedRows, other: EncodedRows) -> EncodedRows:
+    encoded = tuple(_joined(a, b) for a, b in zip(one.encoded, other.encoded, strict=True))
+    return EncodedRows(one.columns, encoded, np.concatenate([one.steps, other.steps]))
+
+
+def _joined(one: Ragged | np.ndarray, other: Ragged | np.ndarray) -> Ragged | np.ndarray:
+    if not isinstance(one, Worded) or not isinstance(other, Worded):
+        return joined([one, other])
+    tokens, words = joined([one, other]), joined([one.words, other.words])
+    assert isinstance(tokens, Ragged)
+    assert isinstance(words, Ragged)
+    return Worded(tokens.values, tokens.offsets, words)
+
+
+def _neighbours(teacher: Trained, rows: EncodedRows) -> dict[str, np.ndarray]:
+    """For each text the tokens of the whole vocabulary that lie nearest to each that the rows use, (ids, some)."""
+    found = {}
+    for entry in teacher.architecture.encoders:
+        encoder = teacher.network.encoders["_".join(entry.reads)]
+        for column, encoded in zip(rows.columns, rows.encoded, strict=True):
+            if isinstance(column, TextColumn) and column.key in entry.reads and isinstance(encoded, Ragged):
+                table = students.token_table(encoder, column.vocabulary)
+                if table is not None:
+                    found[column.key] = _nearest(table, encoded.values, column)
+    return found
+
+
+def _nearest(table: torch.Tensor, used: np.ndarray, column: TextColumn) -> np.ndarray:
+    """Each id's nearest ones by the cosine of their vectors; an id that is not used, or is special, is its own."""
+    ids, times = np.unique(used, return_counts=True)
+    special = {column.pad_id, *column.tokenizer.get_added_tokens_decoder()}
+    common = ids[np.argsort(-times, kind="stable")][:_NEIGHBOUR_TOKENS]
+    asked = torch.from_numpy(np.sort(common[~np.isin(common, list(special))]))
+    candidates = torch.tensor([i for i in range(len(table)) if i not in special])
+    found = np.tile(np.arange(len(table))[:, None], (1, _NEIGHBOURS))
+    if not len(asked) or len(candidates) <= _NEIGHBOURS:
+        return found
+    unit = torch.nn.functional.normalize(table.float(), dim=1)
+    for part in asked.split(2048):
+        nearest = (unit[part] @ unit[candidates].T).topk(_NEIGHBOURS + 1, dim=1).indices[:, 1:]
+        found[part.numpy()] = candidates[nearest].numpy()
+    return found
+
+
+def _asked(
+    teacher: Trained, rows: EncodedRows, folder: Path, precision: str, progress: Progress
+) -> tuple[Outputs, np.ndarray | None]:
+    """The teacher's answers to all rows; read from `folder` where they were computed before."""
+    if not distillable(teacher):
+        return np.zeros((0, teacher.output.width), np.float32), None
+    path, key = folder / "teacher.npz", _key(teacher, rows)
+    if path.is_file():
+        with np.load(path, allow_pickle=False) as kept:
+            if str(kept["key"]) == key:
+                return _unpacked(kept)
+    progress.stage("compress", f"the network's answers to {len(rows):,} rows, which its students learn from")
+    outputs, vectors = distil.ask(teacher, rows, _ASK_TOKENS, loop.device(), precision)
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays = {"values": outputs.values, "offsets": outputs.offsets} if isinstance(outputs, Ragged) else {"all": outputs}
+    staged = path.with_suffix(".part.npz")
+    np.savez(staged, key=np.array(key), **arrays, **({} if vectors is None else {"vectors": vectors}))  # type: ignore[arg-type]
+    staged.replace(path)
+    return outputs, vectors
+
+
+def _unpacked(kept: Mapping[str, np.ndarray]) -> tuple[Outputs, np.ndarray | None]:
+    outputs = kept["all"] if "all" in kept else Ragged(kept["values"], kept["offsets"])
+    return outputs, kept.get("vectors")
+
+
+def _key(teacher: Trained, rows: EncodedRows) -> str:
+    """Changes when the network does, or the rows."""
+    digest = hashlib.sha256(teacher.architecture.model_dump_json().encode())
+    for name, value in sorted(teacher.network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.contiguous().numpy().tobytes())
+    for encoded in rows.encoded:
+        for array in (encoded.values, encoded.offsets) if isinstance(encoded, Ragged) else (encoded,):
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def distillable(teacher: Trained) -> bool:
+    """Whether a student can learn the teacher's outputs; a ranking learns from every event of a history itself."""
+    return teacher.output.type != "ranking"
+
+
+# --------------------------------------------------------------------------------------------------------- recipes
+
+
+def shape(recipe: Recipe, material: Material) -> Trained | Skip:
+    """The network of a recipe before it learns; `Skip` where the recipe does not apply."""
+    network: Trained | Skip = material.teacher
+    for wanted, step in _STEPS:
+        if wanted(recipe) and isinstance(network, Trained):
+            network = step(network, recipe, material)
+    return network
+
+
+def _student(teacher: Trained, recipe: Recipe, material: Material) -> Trained | Skip:
+    assert recipe.student
+    if not distillable(teacher):
+        return Skip("a ranking learns from every event of a history: its answers alone teach too little")
+    if recipe.student != "smaller":
+        return students.student(recipe.student, teacher, material.settings.seed)
+    found = smaller(teacher, material.settings.seed)
+    if isinstance(found, Skip):
+        return found
+    share = recipe.neurons or SIZES[0].share
+    larger = sum(size.share < share for size in SIZES)
+    return found[min(larger, len(found) - 1)]
+
+
+def _layers(teacher: Trained, recipe: Recipe, material: Material) -> Trained | Skip:
+    assert recipe.layers
+    depth = layers.depth(teacher)
+    if depth <= recipe.layers:
+        return Skip(f"the network has {depth} layers" if depth else "the network has no layers that could be dropped")
+    return layers.keep(teacher, layers.evenly(depth, recipe.layers))
+
+
+def _narrow(network: Trained, recipe: Recipe, material: Material) -> Trained | Skip:
+    assert recipe.embedding
+    return layers.narrow(network, recipe.embedding, _frequencies(material))
+
+
+def _frequencies(material: Material) -> dict[str, np.ndarray]:
+    """How often each token of each text stands in the rows."""
+    return {
+        column.key: np.bincount(encoded.values, minlength=column.vocabulary)
+        for column, encoded in zip(material.train.columns, material.train.encoded, strict=True)
+        if isinstance(column, TextColumn) and isinstance(encoded, Ragged)
+    }
+
+
+def _pruned(network: Trained, recipe: Recipe, material: Material) -> Trained | Skip:
+    return prune.prune(network, material.train, material.targets, recipe.heads, recipe.neurons)
+
+
+Step = Callable[[Trained, Recipe, Material], Trained | Skip]
+_STEPS: tuple[tuple[Callable[[Recipe], object], Step], ...] = (
+    (lambda recipe: recipe.student, _student),
+    (lambda recipe: recipe.layers, _layers),
+    (lambda recipe: recipe.embedding, _narrow),
+    (lambda recipe: (recipe.heads or recipe.neurons) and recipe.student != "smaller", _pruned),
+)
+
+
+def learns(recipe: Recipe) -> bool:
+    """Whether a network of this recipe has to be distilled."""
+    return bool(recipe.student) or any(getattr(recipe, key) for key in _NAMED)
+
+
+def course(recipe: Recipe) -> Course:
+    """How the network of a recipe learns."""
+    return COURSES[recipe.student or "layers"]
+
+
+def make(recipe: Recipe, material: Material, folder: Path, progress: Progress) -> Trained | Skip:
+    """The network of a recipe, distilled; checkpoints in `folder`."""
+    network = shape(recipe, material)
+    if isinstance(network, Skip) or not learns(recipe):
+        return network
+    plan = course(recipe)
+    taught, epochs = _lesson(material, plan)
+    settings = replace(
+        material.settings,
+        method="scratch",
+        epochs=epochs,
+        learning_rate=plan.rate,
+        head_rate=plan.rate,
+        batch_tokens=max(plan.batch or material.settings.batch_tokens, int(taught.rows.steps.max(initial=1))),
+        batch_rows=max(512, material.settings.batch_rows),
+        average=plan.average,
+        patience=1000,
+        evaluations=max(1, round(4 / epochs)),
+        schedule="linear",
+    )
+    return distil.distil(network, taught, settings, folder, progress, recipe.sparsity)
+
+
+def _lesson(material: Material, plan: Course) -> tuple[Taught, int]:
+    """As many rows and epochs as the course has time for: real rows always, of the varied ones some."""
+    taught, steps = material.taught, material.taught.rows.steps
+    budget = plan.tokens * material.minutes / _MINUTES
+    real = len(material.train)
+    if steps.sum() <= budget:
+        return taught, max(1, min(plan.most_epochs, round(budget / steps.sum())))
+    within = int(np.searchsorted(np.cumsum(steps), budget / 2))  # twice seen is worth more than once more
+    count = max(real, within)
+    part = Taught(
+        _first(taught.rows, count),
+        _first_outputs(taught.outputs, count),
+        None if taught.vectors is None else taught.vectors[:count],
+        taught.valid,
+        taught.valid_targets,
+        taught.output,
+    )
+    return part, max(1, min(plan.most_epochs, round(budget / part.rows.steps.sum())))
+
+
+def _first(rows: EncodedRows, count: int) -> EncodedRows:
+    picked = np.arange(count)
+    return EncodedRows(rows.columns, tuple(varied.taken(part, picked) for part in rows.encoded), rows.steps[:count])
+
+
+def _first_outputs(outputs: Outputs, count: int) -> Outputs:
+    if not isinstance(outputs, Ragged):
+        return outputs[:count]
+    ends = outputs.offsets[: count + 1]
+    return Ragged(outputs.values[: ends[-1]], ends)
+
+
+_NAMED = ("layers", "embedding", "heads", "neurons", "sparsity")
+
+
+def name(recipe: Recipe) -> str:
+    """What a candidate is called: `layers-3-neurons-0.5+int8`."""
+    parts: list[str] = [recipe.student] if recipe.student else []
+    parts += [
+        f"{key}-{value}"
+        for key in ("layers", "embedding", "heads", "neurons", "sparsity")
+        if (value := getattr(recipe, key))
+    ]
+    if isinstance(recipe.vocabulary, int):
+        parts.append(f"tokens-{recipe.vocabulary}")
+    whole = "-".join(parts) or "trimmed"
+    if recipe.quantize and recipe.quantize != "none":
+        whole += f"+{recipe.quantize}"
+    return f"cascade-{whole}" if recipe.cascade else whole
+
+
+def digest(recipe: Recipe) -> str:
+    """Of everything that a recipe says."""
+    return hashlib.sha256(json.dumps(recipe.model_dump(), sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,414 @@
+"""Structured pruning: attention heads, feed-forward neurons and convolution channels that matter least are left out.
+
+What a unit matters is measured on rows: the change of the loss, to first order, if the unit gave nothing (Michel et al.
+2019, arXiv:1905.10650; Molchanov et al. 2019, arXiv:1906.10771). Which layers give how many up is decided by importance
+per saved millisecond, against a latency table of this machine (the idea of ZipLM, Kurtic et al. 2023,
+arXiv:2302.04089). What stays then takes over what it can of the rest: the layer behind is fitted, by least squares, to
+what it was given before (He et al. 2017, arXiv:1707.06168).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trimtab import registry
+from trimtab.columns import EncodedRows, Targets, length_batches
+from trimtab.compress.latency import Table, predicted
+from trimtab.compress.trained import Skip, Trained, built
+from trimtab.nets.network import EncoderEntry, encoder_kind
+from trimtab.train.batches import targets_of
+
+Loss = Callable[[Tensor, np.ndarray], Tensor]  # outputs and the numbers of their rows -> the loss of each row, (rows,)
+Kept = dict[int, np.ndarray]  # the place of a layer in an importance -> its units that stay, ascending
+
+ROWS = 512  # enough to tell units apart
+_BATCH_STEPS = 4096
+_POSITIONS = 8192  # of each layer's input, for the least squares
+_RIDGE = 1e-2  # of the mean power of an input
+_BLOCK = {"heads": 1, "neurons": 32}  # units that go together: matrices keep shapes that processors are quick with
+_LEAST_SAVED = 1e-6  # ms: what saves nothing by the table is not free of charge
+
+
+class Layer(NamedTuple):
+    """Units side by side in a layer of an encoder, and the modules whose weights tell of them.
+
+    The first dimension of the makers' weights is (groups, units, size), laid out in this order; the input of the module
+    `reader` is (units, size).
+    """
+
+    kind: str  # heads, neurons, channels
+    makers: tuple[str, ...]
+    reader: str
+    units: int
+    size: int = 1
+    groups: int = 1
+    norm: str | None = None  # the norm in front, whose bias takes what the layer gave on average where no unit stays
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A layer, and what was seen of it on rows."""
+
+    encoder: str  # its name in the network
+    layer: Layer
+    importance: np.ndarray  # (units,): the loss that leaving the unit out adds, summed over the rows
+    moments: Tensor  # (inputs + 1, inputs + 1): products of the reader's inputs and a one, summed over places
+
+    @property
+    def blocks(self) -> list[np.ndarray]:
+        """Its units in blocks that go together, the least important first."""
+        size = _BLOCK[self.layer.kind]
+        order = np.argsort(self.importance, kind="stable")
+        return [np.sort(order[start : start + size]) for start in range(0, len(order), size)]
+
+    def best(self, count: int) -> np.ndarray:
+        """The most important units, ascending."""
+        return np.sort(np.argsort(self.importance, kind="stable")[-count:])
+
+
+def prune(
+    trained: Trained, rows: EncodedRows, targets: Targets, heads: float | None = None, neurons: float | None = None
+) -> Trained | Skip:
+    """Keep this share of all attention heads, and of all feed-forward neurons or channels, those that matter most.
+
+    Importance is measured on at most 512 of the rows. Layers of `compact` give up what matters least in all of them;
+    those of `transformer` and `cnn` stay alike, as their options want it.
+    """
+    found = importance(trained, rows, own_loss(trained, targets))
+    return found if isinstance(found, Skip) else by_share(trained, found, heads, neurons)
+
+
+def to_latency(trained: Trained, rows: EncodedRows, targets: Targets, table: Table, ms: float) -> Trained | Skip:
+    """Leave heads and neurons out, the least important per saved millisecond first, until one call takes `ms`.
+
+    Whole parts of a block may go. The milliseconds are those that `table` predicts.
+    """
+    found = importance(trained, rows, own_loss(trained, targets))
+    return found if isinstance(found, Skip) else by_latency(trained, found, table, ms)
+
+
+def own_loss(trained: Trained, targets: Targets) -> Loss:
+    """The loss that the network's head is trained with."""
+    loss = registry.load("trimtab.nets.heads", trained.architecture.head, "loss", "compress")
+
+    def of(outputs: Tensor, rows: np.ndarray) -> Tensor:
+        losses: Tensor = loss(outputs, torch.from_numpy(targets_of(targets, rows)), None, 0.0)
+        return losses
+
+    return of
+
+
+# ------------------------------------------------------------------------------------------------------ importance
+
+
+def importance(trained: Trained, rows: EncodedRows, loss: Loss) -> tuple[Measured, ...] | Skip:
+    """What every unit of every layer matters for the loss of the rows, of which at most 512 are read.
+
+    Measured once, it serves any number of prunings.
+    """
+    layers = [
+        (name, layer)
+        for entry in trained.architecture.encoders
+        for name in ["_".join(entry.reads)]
+        for layer in _layers(entry, trained.network.encoders[name])
+    ]
+    if not layers:
+        kinds = ", ".join(sorted({entry.name for entry in trained.architecture.encoders}))
+        return Skip(f"only {', '.join(sorted(_LAYERS))} can be pruned by structure, this network has {kinds}")
+    readers = [trained.network.encoders[name].get_submodule(layer.reader) for name, layer in layers]
+    sums, moments = _sums(trained.network, readers, [layer for _, layer in layers], rows, loss)
+    return tuple(
+        Measured(name, layer, total.numpy(), moment)
+        for (name, layer), total, moment in zip(layers, sums, moments, strict=True)
+    )
+
+
+def _sums(
+    network: nn.Module, readers: Sequence[nn.Module], layers: Sequence[Layer], rows: EncodedRows, loss: Loss
+) -> tuple[list[Tensor], list[Tensor]]:
+    """For each layer the importance of its units, and the moments of its reader's inputs."""
+    picked = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), ROWS)).astype(np.int64))
+    sums = [torch.zeros(layer.units, dtype=torch.float64) for layer in layers]
+    moments = [torch.zeros(layer.units * layer.size + 1, layer.units * layer.size + 1) for layer in layers]
+    for batch in length_batches(rows.steps[picked], _BATCH_STEPS, 64):
+        numbers = picked[batch]
+        tensors = {name: torch.from_numpy(values) for name, values in rows.batch(numbers).items()}
+        with _inputs_of(readers) as inputs:
+            total = loss(network(tensors), numbers).sum()
+        gradients = torch.autograd.grad(total, inputs)
+        most = max(1, _POSITIONS * len(batch) // len(picked))
+        for place, (reader, layer) in enumerate(zip(readers, layers, strict=True)):
+            values, slopes = (_last(reader, tensor) for tensor in (inputs[place].detach(), gradients[place]))
+            sums[place] += _taylor(values, slopes, layer).double()
+            moments[place] += _moment(values[slopes.abs().sum(-1) > 0], most)  # padding has no slope
+    return sums, moments
+
+
+@contextmanager
+def _inputs_of(modules: Sequence[nn.Module]) -> Iterator[list[Tensor]]:
+    """Inside, the input of each module is noted, in their order."""
+    inputs = [torch.empty(0)] * len(modules)
+
+    def note(place: int) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        def hook(_: nn.Module, given: tuple[Tensor, ...]) -> None:
+            inputs[place] = given[0]
+
+        return hook
+
+    hooks = [module.register_forward_pre_hook(note(place)) for place, module in enumerate(modules)]
+    try:
+        yield inputs
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _last(reader: nn.Module, values: Tensor) -> Tensor:
+    """The input of a module as (rows, places, features)."""
+    if isinstance(reader, nn.Conv2d):
+        return values.flatten(2).transpose(1, 2)
+    return values.flatten(1, -2)
+
+
+def _taylor(values: Tensor, slopes: Tensor, layer: Layer) -> Tensor:
+    """|slope of the loss by a gate on the unit|, summed over the rows: (units,)."""
+    gates: Tensor = (values * slopes).sum(1).reshape(len(values), layer.units, layer.size).sum(-1)
+    return gates.abs().sum(0)
+
+
+def _moment(values: Tensor, most: int) -> Tensor:
+    """Products of all inputs and a one, summed over at most `most` places: (inputs + 1, inputs + 1)."""
+    values = values[:: max(1, -(-len(values) // most))]
+    values = torch.cat([values, torch.ones_like(values[:, :1])], 1)
+    return values.T @ values
+
+
+# --------------------------------------------------------------------------------------------------------- choosing
+
+
+def by_share(
+    trained: Trained, measured: Sequence[Measured], heads: float | None = None, neurons: float | None = None
+) -> Trained | Skip:
+    """`prune`, with the importance at hand."""
+    shares = {"heads": heads or 1.0, "neurons": neurons or 1.0, "channels": neurons or 1.0}
+    kept: Kept = {}
+    entries: list[EncoderEntry] = []
+    for entry in trained.architecture.encoders:
+        places = [p for p, one in _of(entry, measured) if shares[one.layer.kind] < 1]
+        if places and entry.name in _NARROWER:
+            entry = _narrower(trained, entry, shares["neurons"])
+            counts = [layer.units for layer in _layers(entry, _skeleton(trained, entry))]
+            kept |= {p: measured[p].best(count) for p, count in zip(places, counts, strict=True)}
+        for kind in ("heads", "neurons") if entry.name not in _NARROWER else ():
+            alike = [p for p in places if measured[p].layer.kind == kind]
+            kept |= _share_of(measured, alike, shares[kind])
+        entries.append(entry)
+    if all(len(units) == measured[p].layer.units for p, units in kept.items()):
+        return Skip("every head, neuron and channel that it has would stay")
+    return _without(trained, entries, measured, kept)
+
+
+def by_latency(trained: Trained, measured: Sequence[Measured], table: Table, ms: float) -> Trained | Skip:
+    """`to_latency`, with the importance at hand."""
+    left = predicted(trained, table)
+    if left is None:
+        return Skip("the latency table is of the blocks of a compact encoder, and this network has none")
+    if left <= ms:
+        return Skip(f"it is predicted to take {left:.3g} ms as it is")
+    (entry,) = (entry for entry in trained.architecture.encoders if entry.name == "compact")
+    queues = {place: one.blocks for place, one in _of(entry, measured)}
+    while left > ms:
+        prices = {
+            place: max(_saved(measured, queues, place, table), _LEAST_SAVED) for place, queue in queues.items() if queue
+        }
+        if not prices:
+            return Skip(f"without any head and neuron it is still predicted to take {left:.3g} ms")
+        worst = min(prices, key=lambda place: measured[place].importance[queues[place][0]].sum() / prices[place])
+        left -= _saved(measured, queues, worst, table)
+        queues[worst].pop(0)
+    kept = {place: _laid(queue) for place, queue in queues.items()}
+    return _without(trained, trained.architecture.encoders, measured, kept)
+
+
+def _of(entry: EncoderEntry, measured: Sequence[Measured]) -> list[tuple[int, Measured]]:
+    """The layers of one encoder, with their places in `measured`."""
+    return [(place, one) for place, one in enumerate(measured) if one.encoder == "_".join(entry.reads)]
+
+
+def _share_of(measured: Sequence[Measured], places: Sequence[int], share: float) -> Kept:
+    """The units of these layers that stay: those that matter least go, wherever they are, but a block of each layer."""
+    blocks = {place: measured[place].blocks for place in places}
+    order = sorted(
+        (float(measured[place].importance[block].mean()), place, number)
+        for place in places
+        for number, block in enumerate(blocks[place][:-1])
+    )
+    units = sum(measured[place].layer.units for place in places)
+    spare, gone = round(units * (1 - share)), dict.fromkeys(places, 0)
+    for _, place, number in order:
+        spare -= len(blocks[place][number])
+        if spare < 0:
+            break
+        gone[place] += 1
+    return {place: _laid(blocks[place][gone[place] :]) for place in places}
+
+
+def _laid(blocks: Sequence[np.ndarray]) -> np.ndarray:
+    """The units of all blocks, ascending."""
+    return np.sort(np.concatenate([np.empty(0, np.int64), *blocks]))
+
+
+def _saved(measured: Sequence[Measured], queues: Mapping[int, list[np.ndarray]], place: int, table: Table) -> float:
+    """Milliseconds that the next block of units of a layer would save."""
+    one, left = measured[place].layer, sum(map(len, queues[place]))
+    after = left - len(queues[place][0])
+    if one.kind == "heads":
+        return table.block(left, table.neurons[-1]) - table.block(after, table.neurons[-1])
+    return table.block(table.heads[-1], left) - table.block(table.heads[-1], after)
+
+
+# ---------------------------------------------------------------------------------------------------------- cutting
+
+
+def _without(trained: Trained, entries: Sequence[EncoderEntry], measured: Sequence[Measured], kept: Kept) -> Trained:
+    """The network without the units that go, its readers fitted to those that stay."""
+    weights = dict(trained.network.state_dict())
+    for place, units in kept.items():
+        if len(units) < measured[place].layer.units:
+            _cut(weights, measured[place], torch.from_numpy(units))
+    entries = [_of_layers(entry, measured, kept) if entry.name == "compact" else entry for entry in entries]
+    architecture = trained.architecture.model_copy(update={"encoders": tuple(entries)})
+    made = (*trained.made, _told(measured, kept))
+    return built(architecture, trained.inputs, trained.output, weights, made=made)
+
+
+def _told(measured: Sequence[Measured], kept: Kept) -> str:
+    """`54 of 72 heads, 4,608 of 9,216 neurons`."""
+    counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for place, units in kept.items():
+        counts[measured[place].layer.kind][0] += len(units)
+        counts[measured[place].layer.kind][1] += measured[place].layer.units
+    return ", ".join(f"{left:,} of {units:,} {kind}" for kind, (left, units) in counts.items())
+
+
+def _cut(weights: dict[str, Tensor], one: Measured, units: Tensor) -> None:
+    """Change the weights around a layer such that it has only these units."""
+    layer, prefix = one.layer, f"encoders.{one.encoder}."
+    for maker in layer.makers:
+        for name in [name for name in weights if name.startswith(f"{prefix}{maker}.") and weights[name].ndim]:
+            parts = weights.pop(name).unflatten(0, (layer.groups, layer.units, layer.size))
+            weights |= {name: parts[:, units].flatten(0, 2)} if len(units) else {}
+    weight, bias = f"{prefix}{layer.reader}.weight", f"{prefix}{layer.reader}.bias"
+    if weight not in weights:  # it read all as it was
+        inputs = layer.units * layer.size
+        weights |= {weight: torch.eye(inputs), bias: torch.zeros(inputs)}
+    replacing = _replacing(one, units, constant=bias in weights).to(weights[weight].dtype)
+    if bias in weights:
+        weights[bias] = weights[bias] + weights[weight] @ replacing[:, -1]
+        replacing = replacing[:, :-1]
+    weights[weight] = torch.einsum("oi...,ij->oj...", weights[weight], replacing)
+    if not len(units):
+        del weights[weight]
+        weights[f"{prefix}{layer.norm}.bias"] = weights[f"{prefix}{layer.norm}.bias"] + weights.pop(bias)
+
+
+def _replacing(one: Measured, units: Tensor, constant: bool) -> Tensor:
+    """Each input of the reader as a linear map of those that stay, and of a one where there is a `constant`.
+
+    (inputs, inputs that stay [+ 1]): by least squares; for those that stay, themselves.
+    """
+    size, inputs = one.layer.size, one.layer.units * one.layer.size
+    stay = (units[:, None] * size + torch.arange(size)).flatten()
+    given = torch.cat([stay, torch.tensor([inputs])]) if constant else stay
+    moments = one.moments.double()
+    power = moments[given][:, given]
+    ridge = (_RIDGE * power.diagonal().mean()).clamp(min=1e-12) * torch.eye(len(given), dtype=power.dtype)
+    found: Tensor = torch.linalg.solve(power + ridge, moments[given][:, :inputs]).T
+    found[stay] = torch.eye(len(stay), len(given), dtype=found.dtype)
+    return found
+
+
+# ---------------------------------------------------------------------------------------------------------- encoders
+
+
+def _layers(entry: EncoderEntry, encoder: nn.Module) -> list[Layer]:
+    """The layers of an encoder that can lose units; none for an encoder that is not listed here."""
+    return _LAYERS[entry.name](entry.config, encoder) if entry.name in _LAYERS else []
+
+
+def _compact(config: Mapping[str, Any], _: nn.Module) -> list[Layer]:
+    found = []
+    for number, layer in enumerate(config["layers"]):
+        at, before = f"blocks.{number}", f"blocks.{number - 1}.norm" if number else "norm"
+        size = config.get("head_width", 32)
+        found += [
+            Layer("heads", (f"{at}.queries",), f"{at}.out", layer["heads"], size, 3, before),
+            Layer("neurons", (f"{at}.inner",), f"{at}.outer", layer["neurons"], norm=f"{at}.attention_norm"),
+        ]
+    return [layer for layer in found if layer.units]
+
+
+def _transformer(_: Mapping[str, Any], encoder: nn.Module) -> list[Layer]:
+    blocks: Any = encoder.blocks
+    return [
+        Layer("neurons", (f"blocks.{number}.inner",), f"blocks.{number}.outer", block.inner.out_features)
+        for number, block in enumerate(blocks)
+    ]
+
+
+def _cnn(_: Mapping[str, Any], encoder: nn.Module) -> list[Layer]:
+    trunk: Any = encoder.trunk
+    convolutions = [(number, part) for number, part in enumerate(trunk.layers) if isinstance(part, nn.Conv2d)]
+    readers = [f"trunk.layers.{number}" for number, _ in convolutions[1:]] + ["project"]
+    return [
+        Layer("channels", (f"trunk.layers.{number}", f"trunk.layers.{number + 1}"), reader, part.out_channels)
+        for (number, part), reader in zip(convolutions, readers, strict=True)
+    ]
+
+
+def _of_layers(entry: EncoderEntry, measured: Sequence[Measured], kept: Kept) -> EncoderEntry:
+    """The entry of a compact encoder whose layers have as many heads and neurons as were kept."""
+    layers = [dict(layer) for layer in entry.config["layers"]]
+    for place, one in _of(entry, measured):
+        if place in kept:
+            number = int(one.layer.reader.split(".")[1])
+            layers[number][one.layer.kind] = len(kept[place])
+    return entry.model_copy(update={"config": entry.config | {"layers": layers}})
+
+
+def _narrower(trained: Trained, entry: EncoderEntry, share: float) -> EncoderEntry:
+    """The entry of an encoder whose options give one width to all of its layers, which becomes this share of it."""
+    option, multiple = _NARROWER[entry.name]
+    encoder = trained.network.encoders["_".join(entry.reads)]
+    width = _layers(entry, encoder)[-1].units
+    left = max(multiple, round(width * share / multiple) * multiple)
+    if entry.name == "cnn" and left == trained.architecture.width:
+        left -= multiple  # as wide as the states, it would have no map to them
+    return entry.model_copy(update={"config": entry.config | {option: left}})
+
+
+def _skeleton(trained: Trained, entry: EncoderEntry) -> nn.Module:
+    """The encoder of an entry, without weights."""
+    columns = {column.key: column for column in trained.inputs}
+    with torch.device("meta"):
+        encoder: nn.Module = encoder_kind(entry.name, "compress")(
+            [columns[key] for key in entry.reads], trained.architecture.width, entry.config
+        )
+    return encoder
+
+
+_LAYERS: dict[str, Callable[[Mapping[str, Any], nn.Module], list[Layer]]] = {
+    "compact": _compact,
+    "transformer": _transformer,
+    "cnn": _cnn,
+}
+# Encoders whose layers are all alike -> the option that says how wide, and what it is a multiple of.
+_NARROWER = {"transformer": ("feed_forward", 8), "cnn": ("channels", 8)}

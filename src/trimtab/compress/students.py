@@ -1,0 +1,115 @@
+"""New small networks for texts, to be distilled from the uncompressed one: `static`, `conv` and `tiny`.
+
+Only the encoders of texts are new. They begin with the teacher's token vectors, reduced to their principal components;
+all other encoders, the fusion and the head are the teacher's own, so that a student has little left to learn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trimtab.columns import InputColumn
+from trimtab.columns.text import TextColumn
+from trimtab.compress.trained import Skip, Trained, built
+from trimtab.nets.network import EncoderEntry
+from trimtab.nets.steps import longest
+
+
+@dataclass(frozen=True)
+class Kind:
+    """An encoder in place of the teacher's."""
+
+    encoder: str
+    config: Callable[[Sequence[TextColumn]], dict[str, Any]]
+    table: str  # the module that holds its token vectors
+    scale: float  # standard deviation of the vectors that it begins with
+    places: bool  # whether it has a state for each step
+    told: str  # what it is, for people
+
+
+def _tiny(columns: Sequence[TextColumn]) -> dict[str, Any]:
+    """Two narrow blocks."""
+    steps = sum(longest(column) for column in columns)
+    layers = [{"heads": 6, "neurons": 576}] * 2
+    return {"width": 192, "head_width": 32, "layers": layers, "positions": steps, "segments": len(columns)}
+
+
+KINDS: dict[str, Kind] = {
+    "static": Kind("static", lambda columns: {"embedding": 192}, "table", 0.1, False, "token vectors and their mean"),
+    "conv": Kind("conv", lambda columns: {"hidden": 128, "layers": 2}, "table", 0.3, False, "two convolutions"),
+    "tiny": Kind("compact", _tiny, "embed", 0.05, True, "two blocks of width 192"),
+}
+
+
+def student(name: str, teacher: Trained, seed: int = 0) -> Trained | Skip:
+    """The student of this kind with the weights that it begins with: what it shares with the teacher, and by `seed`."""
+    kind = KINDS[name]
+    columns = {column.key: column for column in teacher.inputs}
+    entries = [_replaced(entry, [columns[key] for key in entry.reads], kind) for entry in teacher.architecture.encoders]
+    if all(entry is None for entry in entries):
+        return Skip("no input is a text" if kind.places else "no input is a text that is answered as a whole")
+    if teacher.network.fusion is None and not kind.places:
+        return Skip("each word is answered, for which one vector of a text is too little")
+    chosen = [new or old for new, old in zip(entries, teacher.architecture.encoders, strict=True)]
+    shape = teacher.architecture.model_copy(update={"encoders": tuple(chosen)})
+    begun = built(shape, teacher.inputs, teacher.output, seed=seed)
+    weights = begun.network.state_dict()
+    fitting = {key: value for key, value in teacher.network.state_dict().items() if _fits(weights.get(key), value)}
+    weights |= {key: value for key, value in fitting.items() if not _is_new(key, entries)}
+    for new, old in zip(entries, teacher.architecture.encoders, strict=True):
+        if new is not None:
+            weights |= _vectors(teacher.network.encoders["_".join(old.reads)], new, kind, weights)
+    return built(shape, teacher.inputs, teacher.output, weights, made=(*teacher.made, f"{name}: {kind.told}"))
+
+
+def _replaced(entry: EncoderEntry, columns: Sequence[InputColumn], kind: Kind) -> EncoderEntry | None:
+    """The student's encoder; None where the teacher's stays, for it reads no texts."""
+    texts = [column for column in columns if isinstance(column, TextColumn)]
+    if len(texts) < len(columns) or (not kind.places and any(column.words for column in texts)):
+        return None
+    return EncoderEntry(name=kind.encoder, reads=entry.reads, config=kind.config(texts))
+
+
+def _fits(wanted: Tensor | None, given: Tensor) -> bool:
+    return wanted is not None and wanted.shape == given.shape
+
+
+def _is_new(parameter: str, entries: Sequence[EncoderEntry | None]) -> bool:
+    return any(entry and parameter.startswith(f"encoders.{'_'.join(entry.reads)}.") for entry in entries)
+
+
+def _vectors(old: nn.Module, new: EncoderEntry, kind: Kind, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The student's token vectors: the principal components of the teacher's, by name in the student's weights."""
+    name = f"encoders.{'_'.join(new.reads)}.{kind.table}.weight"
+    wanted = weights[name]
+    found = token_table(old, len(wanted))
+    if found is None:
+        return {}
+    reduced = components(found.float(), wanted.shape[1])
+    begun = wanted.clone()
+    begun[:, : reduced.shape[1]] = reduced * (kind.scale / reduced.std().clamp(min=1e-12))
+    return {name: begun}
+
+
+def token_table(encoder: nn.Module, tokens: int) -> Tensor | None:
+    """The vectors of an encoder's tokens, (tokens, width); None where it has no such table."""
+    tables = [module.weight.detach() for module in encoder.modules() if isinstance(module, nn.Embedding)]
+    return next((table for table in tables if len(table) == tokens), None)
+
+
+def components(table: Tensor, width: int) -> Tensor:
+    """The first `width` principal components of the rows of (rows, columns).
+
+    Each has the sign that makes its largest entry positive, so that equal tables give equal components.
+    """
+    centred = (table - table.mean(0)).double()
+    _, axes = torch.linalg.eigh(centred.T @ centred)
+    kept = axes.flip(1)[:, :width]
+    signs = torch.sign(kept.gather(0, kept.abs().argmax(0, keepdim=True)))
+    reduced: Tensor = (centred @ (kept * signs)).float()
+    return reduced

@@ -1,0 +1,179 @@
+"""Candidates: networks of a search as bundles, each measured on the validation rows and on this machine."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from trimtab import runtime
+from trimtab.audit import cost, quality
+from trimtab.bundle import store
+from trimtab.bundle.manifest import Measured
+from trimtab.columns import Outputs, Targets, dense
+from trimtab.compress import cascade, quantize, sensitivity
+from trimtab.compress.frontier import Point
+from trimtab.compress.trained import Skip, Trained
+from trimtab.pipeline import assembly
+from trimtab.pipeline.assembly import Candidate
+from trimtab.pipeline.request import Request
+from trimtab.spec import Recipe
+
+_BATCHES = (512, 2048, 8192)  # padded steps in one batch of the runtime: the quickest for a network is kept
+_BATCH_ROWS = 1000
+_SMALLER = 0.95  # of the file in fp32: what one in fewer bits must be below
+_SENSITIVE_BATCHES = 4
+_RESAMPLES = 400
+_POINT = "point.json"
+UNCOMPRESSED = "uncompressed"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What candidates are measured with: the validation rows, and the uncompressed network's answers to them."""
+
+    request: Request
+    rows: Sequence[Mapping[str, Any]]
+    targets: Targets
+    before: Outputs
+    memory: bool  # whether a gate asks for it
+
+
+def bench(request: Request, uncompressed: Candidate) -> Bench:
+    """Measure nothing yet: answer the validation rows with the uncompressed network."""
+    table = request.prepared.splits.valid
+    names = [column.name for column in request.inputs]
+    rows = [{name: row[name] for name in names} for row in table.rows()]
+    targets = uncompressed.output.targets(table.values[uncompressed.output.name])
+    before = runtime.load(uncompressed.folder).outputs(table.values)
+    return Bench(request, rows, targets, before, any(gate.name == "memory" for gate in request.gates))
+
+
+def measured(on: Bench, candidate: Candidate, point: Point) -> Point:
+    """The point with everything that is measured on the candidate's files."""
+    seed = on.request.spec.seed
+    outputs = runtime.load(candidate.folder).outputs(on.request.prepared.splits.valid.values)
+    found = quality.measure(candidate.output, on.targets, outputs, seed, _RESAMPLES)
+    metric = candidate.output.headline
+    lost = quality.drop(candidate.output, on.targets, on.before, outputs, seed)
+    asked = {gate.name: found[gate.name] for gate in on.request.gates if gate.name in found}
+    return point.model_copy(
+        update={
+            "quality": found.get(metric, point.quality),
+            "drop": lost.value if lost else None,
+            "drop_interval": (lost.low, lost.high) if lost and lost.low is not None and lost.high is not None else None,
+            "measured": {**asked, **costs(on, candidate)},
+        }
+    )
+
+
+def costs(on: Bench, candidate: Candidate) -> dict[str, Measured]:
+    """What a candidate costs, measured in a hurry."""
+    return cost.quick(candidate.folder, on.rows, on.memory, on.request.spec.seed)
+
+
+# --------------------------------------------------------------------------------------------------------- making
+
+
+def packed(on: Bench, trained: Trained, folder: Path) -> Candidate:
+    """A network as a bundle in fp32, with the size of batches that it answers quickest in."""
+    return _tuned(on, assembly.bundled(on.request, trained, folder))
+
+
+def in_precision(
+    on: Bench, candidate: Candidate, recipe: Recipe, folder: Path
+) -> tuple[Candidate, tuple[str, ...]] | Skip:
+    """A candidate in the precision of a recipe, layers that it hurts left in fp32; and what was done, for people."""
+    precision = recipe.quantize or "none"
+    model = runtime.load(candidate.folder)
+    batches = assembly.calibration_batches(on.request, model)
+
+    def make(source: Path, target: Path, keep: Collection[str]) -> None:
+        quantize.quantize(precision, source, target, batches, keep)
+
+    found = sensitivity.sensitive(candidate.folder / store.MODEL, make, batches[:_SENSITIVE_BATCHES])
+    smaller = assembly.quantized(on.request, candidate, precision, folder, found.keep)
+    if model_bytes(folder) >= _SMALLER * model_bytes(candidate.folder):
+        shutil.rmtree(folder)
+        return Skip(f"{precision} makes the network hardly smaller")
+    note = f"{precision}, {len(found.keep)} of its parts in fp32" if found.keep else precision
+    return _tuned(on, smaller), (note,)
+
+
+def model_bytes(folder: Path) -> int:
+    """Of the networks in a bundle."""
+    return sum(path.stat().st_size for name in (store.MODEL, store.FIRST) for path in folder.glob(f"{name}*"))
+
+
+def _tuned(on: Bench, candidate: Candidate) -> Candidate:
+    """The candidate with the quickest size of batches: the smaller a network, the larger they may be."""
+    values = on.request.prepared.splits.valid.values
+    picked = {column.name: values[column.name][:_BATCH_ROWS] for column in on.request.inputs}
+    taken = {}
+    for tokens in _BATCHES:
+        manifest = store.write_manifest(
+            candidate.folder, candidate.manifest.model_copy(update={"batch_tokens": tokens})
+        )
+        model = runtime.load(candidate.folder)
+        taken[tokens] = min(_seconds(model, picked) for _ in range(3))
+        if taken[tokens] > 1.05 * min(taken.values()):
+            break
+    best = min(taken, key=lambda tokens: (taken[tokens] > 0.97 * taken[_BATCHES[0]], taken[tokens]))
+    manifest = store.write_manifest(candidate.folder, candidate.manifest.model_copy(update={"batch_tokens": best}))
+    return replace(candidate, manifest=manifest)
+
+
+def _seconds(model: runtime.Model, values: Mapping[str, Sequence[Any]]) -> float:
+    begun = time.perf_counter()
+    model.outputs(values)
+    return time.perf_counter() - begun
+
+
+def cascaded(
+    on: Bench, small: Candidate, large: Candidate, folder: Path, allowed: float
+) -> tuple[Candidate, tuple[str, ...]] | Skip:
+    """Two candidates in one bundle: the small one answers where it is sure."""
+    refused = cascade.refused(small.folder, large.folder)
+    if refused:
+        return refused
+    values = on.request.prepared.splits.valid.values
+    outputs = [dense(runtime.load(candidate.folder).outputs(values)) for candidate in (small, large)]
+    scale = cascade.logit_scale(small.output, large.output)
+    at = cascade.threshold(outputs[0], outputs[1], dense(on.targets), large.output, allowed, scale)
+    if not at.early:
+        return Skip("the small network is never sure enough")
+    manifest = cascade.cascade(small.folder, large.folder, folder, at.value)
+    if isinstance(manifest, Skip):
+        return manifest
+    made = Candidate(folder, manifest, large.output, max(small.differs, large.differs))
+    return made, (f"{at.early:.0%} of the rows are answered by the small network (sure from {at.value:.3f})",)
+
+
+# ----------------------------------------------------------------------------------------------------------- kept
+
+
+def kept(folder: Path, key: str) -> Point | None:
+    """The point of an earlier run of the same recipe on the same network and rows."""
+    path = folder / _POINT
+    if not path.is_file() or not (folder / "bundle" / store.MANIFEST).is_file():
+        return None
+    held = json.loads(path.read_text(encoding="utf-8"))
+    return Point.model_validate(held["point"]) if held["key"] == key else None
+
+
+def keep(folder: Path, key: str, point: Point) -> None:
+    """Note what was measured, for a search that is killed and goes on, and for `--pick`."""
+    staged = folder / f"{_POINT}.part"
+    staged.write_text(json.dumps({"key": key, "point": point.model_dump(mode="json")}), encoding="utf-8")
+    staged.replace(folder / _POINT)
+
+
+def reopened(folder: Path, differs: float = 0.0) -> Candidate:
+    """A candidate as an earlier run left it."""
+    manifest = store.read_manifest(folder)
+    _, output = store.load_columns(folder / store.COLUMNS, manifest)
+    return Candidate(folder, manifest, output, differs)

@@ -1,0 +1,129 @@
+"""What the card says of how a bundle came about: its data, its training, its files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from trimtab.bundle.manifest import Manifest
+from trimtab.report import figures
+from trimtab.report.page import Block, Plots, Points, Table, Text
+
+_CARDS = ("card.html", "card.md")
+
+# ----------------------------------------------------------------------------------------------------------- data
+
+
+def data(manifest: Manifest) -> tuple[Block, ...]:
+    """The rows and the columns."""
+    columns = [*((column, "input") for column in manifest.inputs), (manifest.output, "output")]
+    rows = tuple((column.name, column.type, role) for column, role in columns)
+    return *_facts(manifest.data), Table(("column", "type", "role"), rows, title="Columns")
+
+
+def _facts(data: Mapping[str, Any], title: str = "") -> Iterator[Block]:
+    """Plain values and short mappings in one table, then each list and larger mapping as a table of its own."""
+    short = {name: value for name, value in data.items() if _is_short(value)}
+    yield Table(
+        (title, ""),
+        tuple((figures.words(name), figures.counted(value)) for name, value in short.items() if value != {}),
+    )
+    for name, value in data.items():
+        if name not in short:
+            yield from _nested(f"{title}: {figures.words(name)}" if title else figures.words(name), value)
+
+
+def _is_short(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return not any(part and isinstance(part, (Mapping, list, tuple)) for part in value.values())
+    return not isinstance(value, (list, tuple))
+
+
+def _nested(title: str, value: Any) -> Iterator[Block]:
+    """A mapping of short mappings as a grid; a list of mappings as a table; a list of sentences."""
+    if isinstance(value, Mapping):
+        regular = all(isinstance(part, Mapping) and _is_short(part) for part in value.values())
+        yield from [_grid(title, value)] if regular else _facts(value, title)
+    elif value and all(isinstance(entry, Mapping) for entry in value):
+        names = list(dict.fromkeys(name for entry in value for name in entry))
+        rows = tuple(tuple(figures.counted(entry.get(name, "")) for name in names) for entry in value)
+        yield Table(tuple(map(figures.words, names)), rows, title=title)
+    elif value:
+        yield Points(tuple(map(figures.counted, value)))
+
+
+def _grid(title: str, parts: Mapping[str, Mapping[str, Any]]) -> Table:
+    names = list(dict.fromkeys(name for part in parts.values() for name in part))
+    rows = tuple((name, *(figures.counted(part.get(name, "")) for part in parts.values())) for name in names)
+    return Table((title, *map(figures.words, parts)), rows, frozenset(range(1, len(parts) + 1)))
+
+
+# --------------------------------------------------------------------------------------------------------- making
+
+
+def making(manifest: Manifest) -> tuple[Block, ...]:
+    """Stages, training and what was chosen automatically."""
+    stages = tuple(
+        (stage.name, f"{stage.seconds:,.1f} s", figures.counted(_scalars(stage.detail))) for stage in manifest.stages
+    )
+    chosen = tuple((a.key, figures.counted(a.value), a.reason) for a in manifest.automatic)
+    return (
+        Table(("stage", "took", "detail"), stages, frozenset({1}), title="Stages"),
+        _history(manifest.evidence.get("history", [])),
+        Table(("choice", "value", "why"), chosen, codes=frozenset({0}), title="Chosen automatically"),
+    )
+
+
+def augmentation(manifest: Manifest) -> tuple[Block, ...]:
+    """How training rows were varied, and examples."""
+    found = manifest.evidence.get("augmentation")
+    if not found:
+        return ()
+    options = tuple((name, figures.counted(chosen)) for name, chosen in found["options"].items())
+    texts = tuple((one["input"], one["as it is"], text) for one in found["texts"] for text in one["varied"])
+    return (
+        Text(
+            "Training rows alone are varied, anew each time that they are learnt from: those that choose the weights "
+            "and those that the numbers above were measured on stay as they are. The examples are training data: mind "
+            "who may see them."
+        ),
+        Table(("input", "how its rows are varied"), options),
+        Plots(("augmentation",)),
+        Table(("input", "as it is", "varied"), texts, title="Varied texts"),
+    )
+
+
+def _scalars(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if not isinstance(value, (Mapping, list, tuple))}
+
+
+def _history(history: Iterable[Mapping[str, Any]]) -> Table:
+    rows = tuple(
+        (figures.plain(entry["epoch"]), f"{entry['step']:,}", f"{entry['loss']:.4f}", f"{entry['score']:.4f}")
+        for entry in history
+    )
+    head = ("epoch", "step", "training loss", "validation score")
+    return Table(head, rows, frozenset({1, 2, 3}), title="Evaluations while training", folded=True)
+
+
+def files(folder: Path, manifest: Manifest) -> tuple[Block, ...]:
+    """Every file but the card itself and the manifest, which is written last."""
+    digests = manifest.files or _hashed(folder)
+    rows = tuple(
+        (name, f"{(folder / name).stat().st_size:,}" if (folder / name).is_file() else figures.NOTHING, digest)
+        for name, digest in sorted(digests.items())
+        if name not in _CARDS
+    )
+    return (Table(("file", "bytes", "sha256"), rows, frozenset({1}), frozenset({0, 2})),)
+
+
+def _hashed(folder: Path) -> dict[str, str]:
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "manifest.json"]
+    return {path.relative_to(folder).as_posix(): _sha256(path) for path in files}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
