@@ -165,43 +165,60 @@ def clicks(setting: Setting) -> dict[str, Any]:
 
 def compression(setting: Setting) -> dict[str, Any]:
     """The same network made smaller by everybody under the same gates; then each answers the same test rows."""
-    onnx, model2vec = environments.python("onnx"), environments.python("model2vec")
-    bundle, model, data = _bundle(setting), setting.work / "pipeline", str(setting.data)
+    bundle, model = _bundle(setting), setting.work / "pipeline"
     _convert(setting, bundle, model)
     most = json.loads((bundle / "columns" / "text.json").read_text(encoding="utf-8"))["max_tokens"]
-    small = {name: setting.work / f"small-{name}" for name in ("onnx", "olive", "model2vec", "model2vec-int8")}
+    made = _compressed(setting, bundle, str(most))
+    answered = _in_turn(_compressed_ones(setting, model, str(most)), setting.repeats)
+    labels, whole = rows.read(setting.data, "test").labels, {"megabytes": megabytes(model)}
+    runs = {name: [{**whole, **_scored(run, labels)} for run in of] for name, of in answered.items()}
+    return {"runs": runs, "made": made, "gates": GATES, "impossible": IMPOSSIBLE}
+
+
+def _compressed(setting: Setting, bundle: Path, most: str) -> dict[str, Any]:
+    """What everybody makes of the network, once; `most` is its longest text in tokens."""
     gates = {
         "size": f"<= {GATES['megabytes']:g} MB",
         "drop": f"<= {GATES['drop']:g}",
         "latency": f"<= {GATES['milliseconds']:g} ms",
     }
-    bounds = (str(most), *map(str, GATES.values()))
-    made = {
-        "trimtab": _search(setting, "bench-small", gates, setting.minutes),
-        "onnx int8": _made(onnx, "onnx", str(bundle), str(small["onnx"])),
-        "olive": _made(environments.python("olive"), "olive", str(bundle), data, str(small["olive"]), *bounds),
-        "model2vec": _made(model2vec, "model2vec", str(setting.base), data, str(small["model2vec"]), str(setting.seed)),
+    data, seed = str(setting.data), str(setting.seed)
+    bounds = map(str, GATES.values())
+    return {
+        "trimtab": {
+            **_search(setting, "bench-small", gates, setting.minutes),
+            "unmet": _search(setting, "bench-impossible", IMPOSSIBLE, IMPOSSIBLE_MINUTES),
+        },
+        "onnx int8": _made("onnx", str(bundle), _small(setting, "onnx")),
+        "olive": _made("olive", str(bundle), data, _small(setting, "olive"), most, *bounds),
+        "model2vec": _made("model2vec", str(setting.base), data, _small(setting, "model2vec"), seed),
     }
-    made["trimtab"]["unmet"] = _search(setting, "bench-impossible", IMPOSSIBLE, IMPOSSIBLE_MINUTES)
-    pipeline = ("benchmarks.rivals.prediction", "32", str(model), data, str(most))
-    own = str(setting.work / "runs" / "bench-small" / "bundle")
-    who = [
+
+
+def _compressed_ones(setting: Setting, model: Path, most: str) -> list[Contestant]:
+    """Who answers: every compressed network, and the uncompressed one in a pipeline."""
+    onnx, model2vec = environments.python("onnx"), environments.python("model2vec")
+    own, data = str(setting.work / "runs" / "bench-small" / "bundle"), str(setting.data)
+    int8, olive, static, static_int8 = (
+        _small(setting, name) for name in ("onnx", "olive", "model2vec", "model2vec-int8")
+    )
+    return [
         Contestant("trimtab", environments.python("core"), ("benchmarks.ours.serving", own, data)),
-        Contestant("pipeline, batch 32", environments.python("rival"), pipeline),
-        *(
-            Contestant(name, onnx, ("benchmarks.rivals.prediction_onnx", str(small[of]), data, str(most)))
-            for name, of in (("onnx int8", "onnx"), ("olive", "olive"))
+        Contestant(
+            "pipeline, batch 32",
+            environments.python("rival"),
+            ("benchmarks.rivals.prediction", "32", str(model), data, most),
         ),
-        *(
-            Contestant(name, model2vec, ("benchmarks.rivals.prediction_model2vec", str(small[of]), data))
-            for name, of in (("model2vec", "model2vec"), ("model2vec, int8", "model2vec-int8"))
-        ),
+        Contestant("onnx int8", onnx, ("benchmarks.rivals.prediction_onnx", int8, data, most)),
+        Contestant("olive", onnx, ("benchmarks.rivals.prediction_onnx", olive, data, most)),
+        Contestant("model2vec", model2vec, ("benchmarks.rivals.prediction_model2vec", static, data)),
+        Contestant("model2vec, int8", model2vec, ("benchmarks.rivals.prediction_model2vec", static_int8, data)),
     ]
-    answered = _in_turn(who, setting.repeats)
-    labels = rows.read(setting.data, "test").labels
-    whole = {"megabytes": megabytes(model)}
-    runs = {name: [{**whole, **_scored(run, labels)} for run in of] for name, of in answered.items()}
-    return {"runs": runs, "made": made, "gates": GATES, "impossible": IMPOSSIBLE}
+
+
+def _small(setting: Setting, by: str) -> str:
+    """The folder that a rival's compressed network is in."""
+    return str(setting.work / f"small-{by}")
 
 
 BENCHMARKS = {
@@ -292,8 +309,9 @@ def _search(setting: Setting, name: str, gates: Mapping[str, str], minutes: floa
     return _run(Path(sys.executable), ("benchmarks.ours.compression", str(spec)))
 
 
-def _made(python: Path, by: str, *words: str) -> dict[str, Any]:
-    """What a rival makes of the network, once."""
+def _made(by: str, *words: str) -> dict[str, Any]:
+    """What a rival, in its own environment, makes of the network."""
+    python = environments.python(by)
     _tell(f"compressing by {by}")
     return _run(python, (f"benchmarks.rivals.compression_{by}", *words))
 

@@ -10,7 +10,8 @@ from rich import box
 from rich.table import Table
 
 from trimtab.bundle.manifest import GateResult, Manifest, Measured
-from trimtab.cli import _view
+from trimtab.cli import _frontier, _view
+from trimtab.compress.frontier import Frontier
 from trimtab.pipeline import Release, launch
 
 
@@ -20,6 +21,9 @@ def command(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key: --set train.epochs=1")
     ] = None,
     runs: Annotated[Path, typer.Option(help="Where the run's folder is made.")] = Path("runs"),
+    pick: Annotated[
+        str | None, typer.Option(help="Take this candidate of the search for a smaller network, whatever it costs.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Tell only the verdict.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The verdict as one JSON object on stdout.")] = False,
 ) -> None:
@@ -32,7 +36,8 @@ def command(
     """
     view = _view.progress(quiet)
     try:
-        release = launch(spec, settings or [], runs, view)
+        picked = [f"compress.pick={pick}"] if pick else []
+        release = launch(spec, [*(settings or []), *picked], runs, view)
     finally:
         view.close()
     if as_json:
@@ -51,6 +56,7 @@ def verdict(release: Release) -> dict[str, object]:
         "why": manifest.why,
         "bundle": str(release.folder),
         "card": str(release.folder / "card.html"),
+        **({"frontier": manifest.evidence["frontier"]} if "frontier" in manifest.evidence else {}),
         "gates": [gate.model_dump() for gate in manifest.gates],
         "measured": {name: value.model_dump() for name, value in manifest.measured.items()},
     }
@@ -60,6 +66,8 @@ def show(release: Release) -> None:
     """The verdict for people, on stdout."""
     manifest, out = release.manifest, _view.result
     out.print()
+    if "frontier" in manifest.evidence:
+        _frontier.show(Frontier.model_validate(manifest.evidence["frontier"]), out)
     out.print(_gates(manifest) if manifest.gates else _figures(manifest))
     floor = _floor_line(manifest)
     if floor:

@@ -225,7 +225,7 @@ def _student(teacher: Trained, recipe: Recipe, material: Material) -> Trained | 
     if not distillable(teacher):
         return Skip("a ranking learns from every event of a history: its answers alone teach too little")
     if recipe.student != "smaller":
-        return students.student(recipe.student, teacher, material.settings.seed)
+        return students.student(recipe.student, teacher, material.settings.seed, recipe.layers, recipe.embedding)
     found = smaller(teacher, material.settings.seed)
     if isinstance(found, Skip):
         return found
@@ -263,8 +263,8 @@ def _pruned(network: Trained, recipe: Recipe, material: Material) -> Trained | S
 Step = Callable[[Trained, Recipe, Material], Trained | Skip]
 _STEPS: tuple[tuple[Callable[[Recipe], object], Step], ...] = (
     (lambda recipe: recipe.student, _student),
-    (lambda recipe: recipe.layers, _layers),
-    (lambda recipe: recipe.embedding, _narrow),
+    (lambda recipe: recipe.layers and not recipe.student, _layers),
+    (lambda recipe: recipe.embedding and not recipe.student, _narrow),
     (lambda recipe: (recipe.heads or recipe.neurons) and recipe.student != "smaller", _pruned),
 )
 
@@ -279,10 +279,9 @@ def course(recipe: Recipe) -> Course:
     return COURSES[recipe.student or "layers"]
 
 
-def make(recipe: Recipe, material: Material, folder: Path, progress: Progress) -> Trained | Skip:
-    """The network of a recipe, distilled; checkpoints in `folder`."""
-    network = shape(recipe, material)
-    if isinstance(network, Skip) or not learns(recipe):
+def learnt(recipe: Recipe, network: Trained, material: Material, folder: Path, progress: Progress) -> Trained:
+    """The network that `shape` gave for a recipe, distilled where it has to be; checkpoints in `folder`."""
+    if not learns(recipe):
         return network
     plan = course(recipe)
     taught, epochs = _lesson(material, plan)

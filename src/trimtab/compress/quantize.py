@@ -225,10 +225,10 @@ def _int8_rows(node: NodeProto, values: np.ndarray) -> Piece | None:
     (table, ids), (made,) = node.input, node.output
     codes, scales = symmetric(values, _TABLE_BITS, (1,))
     nodes = [
-        make_node("Gather", [f"{table}/int8", ids], [f"{made}/codes"]),
-        make_node("Gather", [f"{table}/int8/rows", ids], [f"{made}/scale"]),
-        make_node("Cast", [f"{made}/codes"], [f"{made}/floats"], to=TensorProto.FLOAT),
-        make_node("Mul", [f"{made}/floats", f"{made}/scale"], [made]),
+        make_node("Gather", [f"{table}/int8", ids], [f"{made}/row_codes"]),
+        make_node("Gather", [f"{table}/int8/rows", ids], [f"{made}/row_scale"]),
+        make_node("Cast", [f"{made}/row_codes"], [f"{made}/row_floats"], to=TensorProto.FLOAT),
+        make_node("Mul", [f"{made}/row_floats", f"{made}/row_scale"], [made]),
     ]
     return Piece(nodes, [tensor(f"{table}/int8", codes), tensor(f"{table}/int8/rows", scales)])
 

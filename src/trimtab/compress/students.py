@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,37 +20,63 @@ from trimtab.nets.network import EncoderEntry
 from trimtab.nets.steps import longest
 
 
+class Size(NamedTuple):
+    """Layers, and their width."""
+
+    layers: int
+    width: int
+
+
 @dataclass(frozen=True)
 class Kind:
     """An encoder in place of the teacher's."""
 
     encoder: str
-    config: Callable[[Sequence[TextColumn]], dict[str, Any]]
+    config: Callable[[Sequence[TextColumn], Size], dict[str, Any]]
+    size: Size
     table: str  # the module that holds its token vectors
     scale: float  # standard deviation of the vectors that it begins with
     places: bool  # whether it has a state for each step
     told: str  # what it is, for people
 
 
-def _tiny(columns: Sequence[TextColumn]) -> dict[str, Any]:
-    """Two narrow blocks."""
+def _static(columns: Sequence[TextColumn], size: Size) -> dict[str, Any]:
+    return {"embedding": size.width}
+
+
+def _conv(columns: Sequence[TextColumn], size: Size) -> dict[str, Any]:
+    """Token vectors are no wider than 128: the table is most of the bytes."""
+    return {"embedding": min(128, size.width), "hidden": size.width, "layers": size.layers}
+
+
+def _tiny(columns: Sequence[TextColumn], size: Size) -> dict[str, Any]:
+    """Narrow blocks."""
+    block = {"heads": max(1, size.width // 32), "neurons": 3 * size.width}
     steps = sum(longest(column) for column in columns)
-    layers = [{"heads": 6, "neurons": 576}] * 2
-    return {"width": 192, "head_width": 32, "layers": layers, "positions": steps, "segments": len(columns)}
+    shape = {"width": size.width, "head_width": 32, "layers": [block] * size.layers}
+    return shape | {"positions": steps, "segments": len(columns)}
 
 
 KINDS: dict[str, Kind] = {
-    "static": Kind("static", lambda columns: {"embedding": 192}, "table", 0.1, False, "token vectors and their mean"),
-    "conv": Kind("conv", lambda columns: {"hidden": 128, "layers": 2}, "table", 0.3, False, "two convolutions"),
-    "tiny": Kind("compact", _tiny, "embed", 0.05, True, "two blocks of width 192"),
+    "static": Kind("static", _static, Size(1, 192), "table", 0.1, False, "the mean of token vectors of {width}"),
+    "conv": Kind("conv", _conv, Size(2, 128), "table", 0.3, False, "{layers} convolutions of {width} channels"),
+    "tiny": Kind("compact", _tiny, Size(2, 192), "embed", 0.05, True, "{layers} blocks of width {width}"),
 }
 
 
-def student(name: str, teacher: Trained, seed: int = 0) -> Trained | Skip:
-    """The student of this kind with the weights that it begins with: what it shares with the teacher, and by `seed`."""
+def student(
+    name: str, teacher: Trained, seed: int = 0, layers: int | None = None, width: int | None = None
+) -> Trained | Skip:
+    """The student of this kind with the weights that it begins with: what it shares with the teacher, and by `seed`.
+
+    `layers` and `width` of it where they are not the kind's own.
+    """
     kind = KINDS[name]
     columns = {column.key: column for column in teacher.inputs}
-    entries = [_replaced(entry, [columns[key] for key in entry.reads], kind) for entry in teacher.architecture.encoders]
+    size = Size(layers or kind.size.layers, width or kind.size.width)
+    entries = [
+        _replaced(entry, [columns[key] for key in entry.reads], kind, size) for entry in teacher.architecture.encoders
+    ]
     if all(entry is None for entry in entries):
         return Skip("no input is a text" if kind.places else "no input is a text that is answered as a whole")
     if teacher.network.fusion is None and not kind.places:
@@ -64,15 +90,16 @@ def student(name: str, teacher: Trained, seed: int = 0) -> Trained | Skip:
     for new, old in zip(entries, teacher.architecture.encoders, strict=True):
         if new is not None:
             weights |= _vectors(teacher.network.encoders["_".join(old.reads)], new, kind, weights)
-    return built(shape, teacher.inputs, teacher.output, weights, made=(*teacher.made, f"{name}: {kind.told}"))
+    told = f"{name}: {kind.told.format(layers=size.layers, width=size.width)}"
+    return built(shape, teacher.inputs, teacher.output, weights, made=(*teacher.made, told))
 
 
-def _replaced(entry: EncoderEntry, columns: Sequence[InputColumn], kind: Kind) -> EncoderEntry | None:
+def _replaced(entry: EncoderEntry, columns: Sequence[InputColumn], kind: Kind, size: Size) -> EncoderEntry | None:
     """The student's encoder; None where the teacher's stays, for it reads no texts."""
     texts = [column for column in columns if isinstance(column, TextColumn)]
     if len(texts) < len(columns) or (not kind.places and any(column.words for column in texts)):
         return None
-    return EncoderEntry(name=kind.encoder, reads=entry.reads, config=kind.config(texts))
+    return EncoderEntry(name=kind.encoder, reads=entry.reads, config=kind.config(texts, size))
 
 
 def _fits(wanted: Tensor | None, given: Tensor) -> bool:

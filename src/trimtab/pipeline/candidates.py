@@ -95,13 +95,25 @@ def in_precision(
     def make(source: Path, target: Path, keep: Collection[str]) -> None:
         quantize.quantize(precision, source, target, batches, keep)
 
-    found = sensitivity.sensitive(candidate.folder / store.MODEL, make, batches[:_SENSITIVE_BATCHES])
-    smaller = assembly.quantized(on.request, candidate, precision, folder, found.keep)
-    if model_bytes(folder) >= _SMALLER * model_bytes(candidate.folder):
+    smaller = assembly.quantized(on.request, candidate, precision, folder, ())
+    useless = _no_gain(on, candidate, smaller, precision)
+    if useless:
         shutil.rmtree(folder)
-        return Skip(f"{precision} makes the network hardly smaller")
+        return Skip(useless)
+    found = sensitivity.sensitive(candidate.folder / store.MODEL, make, batches[:_SENSITIVE_BATCHES])
+    if found.keep:
+        smaller = assembly.quantized(on.request, candidate, precision, folder, found.keep)
     note = f"{precision}, {len(found.keep)} of its parts in fp32" if found.keep else precision
     return _tuned(on, smaller), (note,)
+
+
+def _no_gain(on: Bench, candidate: Candidate, smaller: Candidate, precision: str) -> str:
+    """Why fewer bits are not worth a closer look; empty where they may be."""
+    if model_bytes(smaller.folder) >= _SMALLER * model_bytes(candidate.folder):
+        return f"{precision} makes the network hardly smaller"
+    size = cost.size(smaller.folder)
+    missed = [gate for gate in on.request.gates if gate.name == "size" and not gate.met(size.value)]
+    return f"{size.value:.3g} MB, asked {missed[0]}" if missed else ""
 
 
 def model_bytes(folder: Path) -> int:

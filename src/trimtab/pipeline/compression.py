@@ -38,15 +38,23 @@ class Compressed:
     stage: Stage | None
 
 
-def compress(request: Request, trained: Trained, uncompressed: Candidate, home: Path, progress: Progress) -> Compressed:
+def compress(
+    request: Request,
+    trained: Trained,
+    uncompressed: Candidate,
+    home: Path,
+    progress: Progress,
+    origin: str | None = None,
+) -> Compressed:
     """Carry out the spec's `compress`: nothing, one recipe, or a search in the time that is allowed.
 
-    Candidates are kept in `home/work/compress`. Raises TrimtabError for a `pick` that no candidate is called.
+    Candidates are kept in `home/work/compress`, for as long as `origin` is the same: the hash of the bundle, or what
+    decided the network that was just trained. Raises TrimtabError for a `pick` that no candidate is called.
     """
     wish = request.spec.compress
     if wish == "none":
         return Compressed(uncompressed, None, None)
-    search = _begin(request, trained, uncompressed, home, progress)
+    search = _begin(request, trained, uncompressed, home, progress, origin or resume.train_key(request))
     if wish == "auto" and not _missed(search, search.points[0]):
         return Compressed(uncompressed, None, None)
     asked = wish if isinstance(wish, Compress) else Compress()
@@ -66,12 +74,14 @@ class _Search:
     folder: Path
     minutes: float
     progress: Progress
+    origin: str
     begun: float
     points: list[Point] = field(default_factory=list)
     folders: dict[str, Path] = field(default_factory=dict)
     differs: dict[str, float] = field(default_factory=dict)
     skipped: list[Skipped] = field(default_factory=list)
     material: Material | None = None
+    shapes: dict[str, Trained] = field(default_factory=dict)  # of recipes, before they learn
 
     @property
     def gates(self) -> Sequence[Gate]:
@@ -103,12 +113,14 @@ class _Search:
         return point
 
 
-def _begin(request: Request, trained: Trained, uncompressed: Candidate, home: Path, progress: Progress) -> _Search:
+def _begin(
+    request: Request, trained: Trained, uncompressed: Candidate, home: Path, progress: Progress, origin: str
+) -> _Search:
     wish = request.spec.compress
     minutes = wish.minutes if isinstance(wish, Compress) else Compress().minutes
     progress.stage("compress", "the uncompressed network on the validation rows")
     on = candidates.bench(request, uncompressed)
-    search = _Search(request, trained, on, home / "work" / "compress", minutes, progress, time.perf_counter())
+    search = _Search(request, trained, on, home / "work" / "compress", minutes, progress, origin, time.perf_counter())
     nothing = Measured(value=float("nan"))
     point = Point(name=UNCOMPRESSED, kind="uncompressed", quality=nothing, made=(uncompressed.manifest.precision,))
     search.add(candidates.measured(on, uncompressed, point), uncompressed)
@@ -151,7 +163,7 @@ def _material(search: _Search, recipe: Recipe | None) -> Material:
 
 def _one(search: _Search, recipe: Recipe) -> Compressed:
     """Exactly what was asked for, whatever it costs; the uncompressed network where it does not apply."""
-    found = _tried(search, recipe.model_copy(update={"cascade": False}), UNCOMPRESSED)
+    found = _tried(search, recipe.model_copy(update={"cascade": False}))
     if found and recipe.cascade:
         found = _cascade(search, found, search.points[0])
     if found is None:
@@ -168,36 +180,42 @@ def _walk(search: _Search) -> str:
     """Try one recipe after the other, until the time is over or nothing is left to gain; says why it ended."""
     material = _material(search, None)
     search.progress.stage("compress", f"a search of {search.minutes:g} minutes among networks that could do")
-    for recipe in plan.recipes(material):
-        if plan.kind(recipe) == "cut":
-            continue
+    _all_precisions(search, Recipe())
+    for recipe in plan.students(material):
         if search.left <= 0:
             return f"the {search.minutes:g} minutes were over"
         _all_precisions(search, recipe)
-        if plan.kind(recipe) == "student" and _surely_fits(search, recipe):
+        if _surely_fits(search, recipe):
             return "a network that is quick to learn meets every gate; others would cost more"
-    cuts = _affordable(search, plan.cut(material))
+    _cut(search, plan.cut(material))
+    _cascades(search)
+    return "every way that applies was tried" if search.left > 0 else f"the {search.minutes:g} minutes were over"
+
+
+def _cut(search: _Search, recipes: Sequence[Recipe]) -> None:
+    """The network itself, made smaller: the dearest that fits first, cheaper ones as long as they keep the quality."""
+    cuts = _affordable(search, recipes)
     for place, recipe in enumerate(cuts):
-        needed = _seconds_of(search, recipe)
+        needed = _seconds_of(search)
         if needed > search.left:
             search.skip(making.name(recipe), f"would take {needed / 60:.1f} minutes, {search.left / 60:.1f} were left")
             continue
         _all_precisions(search, recipe)
-        if place + 1 < len(cuts) and _hopeless(search, recipe):
+        if _hopeless(search, recipe):
             for later in cuts[place + 1 :]:
                 search.skip(making.name(later), f"{making.name(recipe)}, which is larger, misses a gate on quality")
-            break
-    _cascades(search)
-    return "every way that applies was tried" if search.left > 0 else f"the {search.minutes:g} minutes were over"
+            return
 
 
 def _all_precisions(search: _Search, recipe: Recipe) -> None:
     """A network in every precision that may help."""
     for precision in plan.precisions(_material(search, None), search.gates):
-        _tried(search, plan.in_precision(recipe, precision), making.name(recipe))
+        found = _tried(search, plan.in_precision(recipe, precision))
+        if found is None and precision == "none" and making.learns(recipe):
+            return
 
 
-def _tried(search: _Search, recipe: Recipe, whole: str) -> Point | None:
+def _tried(search: _Search, recipe: Recipe) -> Point | None:
     """The candidate of a recipe, made and measured, or taken from an earlier run; None where it does not apply."""
     name = making.name(recipe)
     folder, key = search.folder / name, _key(search, recipe)
@@ -239,9 +257,10 @@ def _made(search: _Search, recipe: Recipe, folder: Path) -> tuple[Candidate, tup
         if same:
             return Skip("nothing of it can be left out without loss")
     search.progress.stage("compress", making.name(recipe))
-    network = making.make(recipe, material, folder / "train", search.progress)
-    if isinstance(network, Skip):
-        return network
+    shape = search.shapes.get(making.name(recipe)) or making.shape(recipe, material)
+    if isinstance(shape, Skip):
+        return shape
+    network = making.learnt(recipe, shape, material, folder / "train", search.progress)
     return candidates.packed(search.bench, network, folder / "bundle"), network.made
 
 
@@ -253,7 +272,7 @@ def _whole(search: _Search, recipe: Recipe) -> tuple[Candidate, tuple[str, ...]]
     """The network of a recipe in fp32: one of the search's own, or the uncompressed one where nothing else is asked."""
     name = making.name(recipe)
     known = next((point for point in search.points if point.name == name), None)
-    known = known or _tried(search, recipe, name)
+    known = known or _tried(search, recipe)
     if known is None and not making.learns(recipe):
         known = search.points[0]
     if known is None:
@@ -263,7 +282,7 @@ def _whole(search: _Search, recipe: Recipe) -> tuple[Candidate, tuple[str, ...]]
 
 def _key(search: _Search, recipe: Recipe) -> str:
     """Changes when anything does that decides the candidate."""
-    said = [resume.train_key(search.request), recipe.model_dump(), search.minutes, search.request.unlabelled]
+    said = [search.origin, recipe.model_dump(), search.minutes, search.request.unlabelled]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
@@ -301,39 +320,39 @@ def _affordable(search: _Search, recipes: Sequence[Recipe]) -> list[Recipe]:
     What a network costs does not depend on its weights: nothing is trained that would be too large or too slow.
     """
     material = _material(search, None)
-    kept = []
-    for recipe in reversed(recipes):
+    kept: list[tuple[float, Recipe]] = []
+    for recipe in recipes:
         if search.left <= 0:
             break
         shape = making.shape(recipe, material)
         if isinstance(shape, Skip):
             search.skip(making.name(recipe), shape.reason)
             continue
-        missed = _costs_too_much(search, shape)
+        latency, missed = _costs(search, shape)
         if missed:
             search.skip(making.name(recipe), missed)
-        else:
-            kept.append(recipe)
-    return kept
+            continue
+        search.shapes[making.name(recipe)] = shape
+        kept.append((latency, recipe))
+    return [recipe for _, recipe in sorted(kept, key=lambda found: -found[0])]
 
 
-def _costs_too_much(search: _Search, shape: Trained) -> str:
-    """Which cost gates the network would miss in every precision; empty where one meets them all, or nearly."""
-    if not any(gate.name in _COSTS for gate in search.gates):
-        return ""
+def _costs(search: _Search, shape: Trained) -> tuple[float, str]:
+    """A network's latency, and which cost gates it would miss in every precision; empty where one meets them all."""
     folder = search.folder / "trial"
     trial = assembly.bundled(search.request, shape, folder / "bundle")
-    reasons = []
+    reasons, latency = [], 0.0
     for precision in plan.precisions(_material(search, None), search.gates):
         found = trial
         if precision != "none":
             found = assembly.quantized(search.request, trial, precision, folder / precision, ())
         measured = candidates.costs(search.bench, found)
+        latency = latency or measured["latency"].value
         missed = [_beyond(gate, measured) for gate in search.gates if gate.name in _COSTS]
         reasons.append(next(filter(None, missed), ""))
         if not reasons[-1]:
-            return ""
-    return f"would not fit: {reasons[-1]}"
+            return latency, ""
+    return latency, f"would not fit: {reasons[-1]}"
 
 
 def _beyond(gate: Gate, measured: Mapping[str, Measured]) -> str:
@@ -345,9 +364,10 @@ def _beyond(gate: Gate, measured: Mapping[str, Measured]) -> str:
     return "" if gate.met(lenient) else f"{gate.name} {found.value:.3g} {gate.unit}, asked {gate}"
 
 
-def _seconds_of(search: _Search, recipe: Recipe) -> float:
+def _seconds_of(search: _Search) -> float:
     """How long a recipe will take, by what the networks cut so far took; the first is always tried."""
-    taken = [point.seconds for point in search.points if point.recipe.get("layers") and "quantize" not in point.recipe]
+    cuts = [point for point in search.points if not {"student", "quantize"} & set(point.recipe)]
+    taken = [point.seconds for point in cuts if set(point.recipe) & {"layers", "heads", "neurons"}]
     return max(taken, default=0.0)
 
 
@@ -357,7 +377,7 @@ def _seconds_of(search: _Search, recipe: Recipe) -> float:
 def _cascades(search: _Search) -> None:
     """The best of the small networks before the best of the large ones, where both fit together."""
     students = [p for p in search.points if p.recipe.get("student") in ("static", "conv", "tiny")]
-    large = [p for p in search.points if p.recipe.get("layers") or p.name.startswith("trimmed")]
+    large = [p for p in search.points[1:] if "student" not in p.recipe and p.kind == "candidate"]
     if not students or not large:
         return
     for big in _leading(search, large):

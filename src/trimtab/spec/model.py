@@ -132,9 +132,9 @@ class Recipe(_Part):
         "`conv`: convolutions over them; `tiny`: narrow transformer layers; `smaller`: fewer channels or units of the "
         "same kind (images, sounds, histories, tables). Default: the network itself.",
     )
-    layers: int | None = Field(None, ge=1, le=64, description="Transformer layers kept; distilled afterwards.")
+    layers: int | None = Field(None, ge=1, le=64, description="Transformer layers kept; or the layers of a student.")
     embedding: int | None = Field(
-        None, ge=8, le=4096, description="Width of token vectors, behind which a linear map widens them again."
+        None, ge=8, le=4096, description="Width of token vectors, behind which a linear map widens them again; or the width of a student."
     )
     heads: float | None = Field(None, gt=0, le=1, description="Share of attention heads kept in each layer left.")
     neurons: float | None = Field(
@@ -148,9 +148,9 @@ class Recipe(_Part):
     )
     quantize: Literal["none", "int8", "int8_static", "int8_blocks", "int4", "fp16"] | None = Field(
         None,
-        description="`int8`: weights in 8 bits, activations quantized at run time; `int8_static`: convolutions by ranges "
-        "that training rows show; `int8_blocks`: in blocks, nearest to fp32; `int4`: weights in 4 bits; `fp16`: weights "
-        "stored in 16 bits. Layers that it hurts stay in fp32.",
+        description="`int8`: weights in 8 bits, activations quantized at run time; `int8_static`: convolutions by "
+        "ranges that training rows show; `int8_blocks`: in blocks, nearest to fp32; `int4`: weights in 4 bits; `fp16`: "
+        "weights stored in 16 bits. Layers that it hurts stay in fp32.",
     )
     cascade: bool = Field(
         False, description="Whether this network answers only where it is sure, and the uncompressed one the rest."

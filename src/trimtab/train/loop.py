@@ -260,7 +260,8 @@ def _evaluate(run: Run, position: Position) -> Position:
             "loss": position.loss,
             "score": value,
         }
-        better = ranked > position.best
+        # A student is kept as it ends, at a rate of nothing: few validation rows would choose a lucky moment.
+        better = ranked > (-math.inf if lesson.objective else position.best)
         stale = 0 if better else position.stale + 1
         position = replace(
             position,

@@ -1,0 +1,73 @@
+"""`trimtab compress`: a bundle that is there, made smaller or faster until it meets gates; nothing is trained anew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from trimtab import spec as specs
+from trimtab.bundle import store
+from trimtab.bundle.manifest import Manifest
+from trimtab.columns import encode_rows
+from trimtab.compress import trained
+from trimtab.compress.trained import Trained
+from trimtab.errors import problem
+from trimtab.pipeline import compression
+from trimtab.pipeline.assembly import assemble
+from trimtab.pipeline.release import Release, audit
+from trimtab.pipeline.request import Request, check
+from trimtab.progress import Progress, Quiet
+
+
+def compress(
+    bundle: str | Path,
+    gates: Mapping[str, str],
+    overrides: Sequence[str] = (),
+    folder: str | Path = ".",
+    to: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Release:
+    """Search for the cheapest network that meets `gates` (and the bundle's own), as `compress` of a spec does.
+
+    The rows are those of the bundle's spec, whose paths are relative to `folder`; `overrides` change it, such as
+    `data=more.csv` or `compress.minutes=5`. The new bundle is `to`/bundle; default: `compressed` beside the old one.
+    Raises TrimtabError for what is no bundle with its weights, and for rows that are not there.
+    """
+    progress = progress or Quiet()
+    source = Path(bundle)
+    network, manifest = trained.read(source), store.read_manifest(source)
+    if manifest.cascade:
+        raise problem(str(source), "holds two networks, a cascade", do="compress the bundle that it was made of")
+    home = Path(to) if to else source.resolve().parent / "compressed"
+    spec = specs.parse(specs.override(_asked(manifest, gates), overrides))
+    request = _with_columns(check(spec, Path(folder), home, progress), network)
+    uncompressed, stage = assemble(request, network, home / "work" / "bundle", progress)
+    found = compression.compress(request, network, uncompressed, home, progress, origin=manifest.hash)
+    stages = [*manifest.stages, stage, *([found.stage] if found.stage else [])]
+    return audit(request, uncompressed, found, list(manifest.evidence.get("history", [])), stages, home, progress)
+
+
+def _asked(manifest: Manifest, gates: Mapping[str, str]) -> dict[str, Any]:
+    """The bundle's spec with these gates beside its own; it is searched, unless it says how."""
+    said = dict(manifest.spec)
+    wish = said.get("compress")
+    said["compress"] = wish if isinstance(wish, dict) else {}
+    said["gates"] = {**said.get("gates", {}), **gates}
+    return said
+
+
+def _with_columns(request: Request, network: Trained) -> Request:
+    """The request with the bundle's own columns in place of those fitted anew."""
+    splits = request.prepared.splits
+    inputs = network.inputs
+    if [column.name for column in inputs] != [column.name for column in request.inputs]:
+        found = f"the bundle reads {', '.join(column.name for column in inputs)}"
+        raise problem(
+            "inputs", found, ", ".join(column.name for column in request.inputs), "use the rows it was made of"
+        )
+    train, valid = (encode_rows(inputs, table.values) for table in (splits.train, splits.valid))
+    return replace(
+        request, inputs=inputs, output=network.output, architecture=network.architecture, train=train, valid=valid
+    )
