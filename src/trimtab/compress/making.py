@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,7 +68,7 @@ class Course:
 
 # Static vectors and convolutions learn thousands of rows a second and gain from many; a block some hundreds.
 COURSES = {
-    "static": Course(12e6, 2e-3, 8192),
+    "static": Course(8e6, 2e-3, 8192),
     "conv": Course(8e6, 1.5e-3, 4096),
     "tiny": Course(4e6, 1e-3, 2048),
     "smaller": Course(30e6, 2e-3, 0, most_epochs=40, average=0.998),
@@ -284,6 +285,8 @@ def learnt(recipe: Recipe, network: Trained, material: Material, folder: Path, p
     if not learns(recipe):
         return network
     plan = course(recipe)
+    if recipe.student:
+        plan = replace(plan, tokens=plan.tokens * _patience(recipe))
     taught, epochs = _lesson(material, plan)
     settings = replace(
         material.settings,
@@ -299,6 +302,15 @@ def learnt(recipe: Recipe, network: Trained, material: Material, folder: Path, p
         schedule="linear",
     )
     return distil.distil(network, taught, settings, folder, progress, recipe.sparsity)
+
+
+def _patience(recipe: Recipe) -> float:
+    """Share of a course's steps for a student that is larger than its kind: it sees fewer rows in more time."""
+    size = students.KINDS[recipe.student].size if recipe.student in students.KINDS else None
+    if size is None:
+        return 1.0
+    layers_, width = recipe.layers or size.layers, recipe.embedding or size.width
+    return min(1.0, math.sqrt(size.layers * size.width**2 / (layers_ * width**2)))
 
 
 def _lesson(material: Material, plan: Course) -> tuple[Taught, int]:

@@ -13,7 +13,7 @@ from typing import Any
 from trimtab import spec as specs
 from trimtab.bundle.manifest import Measured, Stage
 from trimtab.compress import making, plan
-from trimtab.compress.frontier import LIKELY, Frontier, Point, Skipped, closest, likely
+from trimtab.compress.frontier import LIKELY, Frontier, Point, Skipped, choose, closest, likely
 from trimtab.compress.making import Material
 from trimtab.compress.trained import Skip, Trained
 from trimtab.errors import nearest, problem
@@ -82,6 +82,11 @@ class _Search:
     skipped: list[Skipped] = field(default_factory=list)
     material: Material | None = None
     shapes: dict[str, Trained] = field(default_factory=dict)  # of recipes, before they learn
+
+    @property
+    def eager(self) -> bool:
+        """Whether the first network that does is taken: nobody asked for the cheapest."""
+        return self.request.spec.compress == "auto"
 
     @property
     def gates(self) -> Sequence[Gate]:
@@ -181,6 +186,8 @@ def _walk(search: _Search) -> str:
     material = _material(search, None)
     search.progress.stage("compress", f"a search of {search.minutes:g} minutes among networks that could do")
     _all_precisions(search, Recipe())
+    if search.eager and _fits(search):
+        return "a network that had nothing to learn meets every gate"
     for recipe in plan.students(material):
         if search.left <= 0:
             return f"the {search.minutes:g} minutes were over"
@@ -299,6 +306,11 @@ def _surely_fits(search: _Search, recipe: Recipe) -> bool:
     return bool(qualities) and any(
         all(likely(point, gate, search.metric) >= LIKELY for gate in qualities) for point in own
     )
+
+
+def _fits(search: _Search) -> bool:
+    """Whether a network so far meets every gate on the validation rows."""
+    return choose(search.points, search.gates, search.metric) is not None
 
 
 def _hopeless(search: _Search, recipe: Recipe) -> bool:

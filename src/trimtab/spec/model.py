@@ -134,7 +134,10 @@ class Recipe(_Part):
     )
     layers: int | None = Field(None, ge=1, le=64, description="Transformer layers kept; or the layers of a student.")
     embedding: int | None = Field(
-        None, ge=8, le=4096, description="Width of token vectors, behind which a linear map widens them again; or the width of a student."
+        None,
+        ge=8,
+        le=4096,
+        description="Width of token vectors, behind which a linear map widens them again; or the width of a student.",
     )
     heads: float | None = Field(None, gt=0, le=1, description="Share of attention heads kept in each layer left.")
     neurons: float | None = Field(
@@ -243,8 +246,8 @@ class Spec(_Part):
     train: Train = Train()
     compress: Literal["auto", "none"] | Compress = Field(
         "auto",
-        description="`auto`: int8 when a size, latency, throughput or memory gate is missed without it. `none`: as "
-        "trained.",
+        description="`auto`: a search when a size, latency, throughput or memory gate is missed without it. `none`: as "
+        "trained. Keys: one recipe; or, with `minutes` alone, a search.",
     )
     gates: dict[str, str] = Field(
         default_factory=dict, description='Metric -> "operator bound unit"; all must hold for a release.'

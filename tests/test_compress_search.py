@@ -1,0 +1,153 @@
+"""The stage `compress`: recipes, the search, what it says when a goal is out of reach, and `trimtab compress`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from places import Place, place
+
+import trimtab
+from trimtab.__main__ import main
+from trimtab.bundle import store
+from trimtab.errors import TrimtabError
+
+SPEC = {"output": "sentiment", "train": {"epochs": 1}}
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory, reviews, tiny_base: Path) -> Place:
+    """A search among everything, in which little is learnt, for a size that no network has."""
+    made = place(
+        tmp_path_factory.mktemp("searched"), reviews, **SPEC, base=str(tiny_base), compress={"minutes": 0.05},
+        gates={"size": "<= 1 kB", "accuracy": ">= 0.99"},
+    )  # fmt: skip
+    assert made.launch() == 1
+    return made
+
+
+def bundle_of(made: Place) -> Path:
+    return made.runs / "rows" / "bundle"
+
+
+# ---------------------------------------------------------------------------------------------------------- search
+
+
+def test_a_goal_out_of_reach_exits_with_1_and_names_the_nearest_point(searched: Place) -> None:
+    manifest = store.read_manifest(bundle_of(searched))
+    assert not manifest.released
+    said = manifest.why[-1]
+    assert said.startswith("no candidate reaches 0.001 MB at 0.99")
+    frontier = manifest.evidence["frontier"]
+    assert frontier["nearest"] == said
+    assert frontier["chosen"] in {point["name"] for point in frontier["points"]}
+    assert frontier["stopped"]
+
+
+def test_every_way_was_tried_or_left_out_for_a_reason(searched: Place) -> None:
+    frontier = store.read_manifest(bundle_of(searched)).evidence["frontier"]
+    names = {point["name"] for point in frontier["points"]}
+    assert {"uncompressed", "trimmed"} <= names
+    assert all(reason for _, reason in frontier["skipped"])
+    for point in frontier["points"]:
+        assert {"size", "latency", "throughput"} <= set(point["measured"])
+        assert point["fits"] is False
+
+
+def test_the_same_search_again_takes_its_candidates_from_the_first(searched: Place, capsys) -> None:
+    kept = {path: path.stat().st_mtime_ns for path in searched.runs.rglob("point.json")}
+    assert kept
+    assert searched.launch("--set", "gates.size=<= 2 kB") == 1
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+def test_any_candidate_can_be_picked(searched: Place) -> None:
+    assert searched.launch("--pick", "trimmed") == 1  # the gates still say no
+    manifest = store.read_manifest(bundle_of(searched))
+    assert manifest.evidence["frontier"]["chosen"] == "trimmed"
+    assert trimtab.load(bundle_of(searched)).predict([{"review": "works well"}])[0]["sentiment"]
+
+
+def test_a_pick_that_is_no_candidate_is_refused_with_the_nearest_name(searched: Place, capsys) -> None:
+    assert searched.launch("--pick", "trimed") == 2
+    assert "trimmed" in capsys.readouterr().err
+
+
+# --------------------------------------------------------------------------------------------------------- recipes
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {"student": "static", "quantize": "int8"},
+        {"layers": 1, "neurons": 0.5, "embedding": 16},
+        {"student": "conv", "layers": 1, "embedding": 32, "sparsity": 0.5},
+    ],
+)
+def test_one_recipe_gives_a_smaller_bundle_that_answers(tmp_path: Path, reviews, tiny_base: Path, recipe) -> None:
+    made = place(tmp_path, reviews, **SPEC, base=str(tiny_base), compress={**recipe, "minutes": 0.2})
+    release = trimtab.launch(made.spec, runs=made.runs)
+    points = {point["name"]: point for point in release.manifest.evidence["frontier"]["points"]}
+    chosen = release.manifest.evidence["frontier"]["chosen"]
+    assert chosen != "uncompressed"
+    assert points[chosen]["measured"]["size"]["value"] < points["uncompressed"]["measured"]["size"]["value"]
+    assert release.manifest.measured["drop"].low <= release.manifest.measured["drop"].high
+    answers = trimtab.load(release.folder).predict([{"review": str(row["review"])} for row in reviews[:4]])
+    assert np.isfinite(answers.outputs).all()
+    assert release.released
+
+
+def test_a_recipe_that_does_not_apply_leaves_the_network_as_it_was(tmp_path: Path) -> None:
+    rows = [{"height": str(150 + row % 40), "group": "tall" if row % 40 > 20 else "short"} for row in range(120)]
+    made = place(tmp_path, rows, output="group", train={"epochs": 1}, compress={"student": "conv"})
+    release = trimtab.launch(made.spec, runs=made.runs)
+    frontier = release.manifest.evidence["frontier"]
+    assert frontier["chosen"] == "uncompressed"
+    assert ["conv", "no input is a text that is answered as a whole"] in [list(entry) for entry in frontier["skipped"]]
+
+
+def test_a_cascade_answers_early_where_the_small_network_is_sure(tmp_path: Path, reviews, tiny_base: Path) -> None:
+    recipe = {"student": "static", "cascade": True, "minutes": 0.2}
+    made = place(tmp_path, reviews, **SPEC, base=str(tiny_base), compress=recipe)
+    release = trimtab.launch(made.spec, runs=made.runs)
+    frontier = release.manifest.evidence["frontier"]
+    reasons = dict(frontier["skipped"])
+    if "cascade-static-uncompressed" in reasons:  # this teacher knows nothing, so that a student may never be sure
+        assert reasons["cascade-static-uncompressed"] == "the small network is never sure enough"
+    else:
+        assert release.manifest.cascade is not None
+
+
+def test_unlabelled_rows_must_have_the_inputs(tmp_path: Path, reviews, tiny_base: Path) -> None:
+    (tmp_path / "more.csv").write_text("text\nnice\n", encoding="utf-8")
+    wish = {"student": "static", "unlabelled": ["more.csv"]}
+    made = place(tmp_path, reviews, **SPEC, base=str(tiny_base), compress=wish)
+    with pytest.raises(TrimtabError, match="no column named 'review'"):
+        trimtab.launch(made.spec, runs=made.runs)
+
+
+# ---------------------------------------------------------------------------------------------------- the command
+
+
+def test_compress_makes_a_bundle_beside_the_old_one(tmp_path: Path, reviews, tiny_base: Path, capsys) -> None:
+    made = place(tmp_path, reviews, **SPEC, base=str(tiny_base))
+    assert made.launch() == 0
+    before = store.read_manifest(bundle_of(made))
+    words = [str(bundle_of(made)), "--size", "10GB", "--set", "compress.quantize=int8", "--folder", str(tmp_path)]
+    assert main(["compress", *words, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    after = store.read_manifest(Path(told["bundle"]))
+    assert after.precision == "int8"
+    assert after.measured["size"].value < before.measured["size"].value
+    assert store.read_manifest(bundle_of(made)) == before
+    assert {gate["name"] for gate in told["gates"]} == {"size"}
+
+
+def test_compress_refuses_a_copy_for_serving(tmp_path: Path, reviews, tiny_base: Path, capsys) -> None:
+    made = place(tmp_path, reviews, **SPEC, base=str(tiny_base))
+    assert made.launch() == 0
+    (bundle_of(made) / store.WEIGHTS).unlink()
+    assert main(["compress", str(bundle_of(made)), "--size", "1MB", "--folder", str(tmp_path)]) == 2
+    assert "a copy for serving" in capsys.readouterr().err
