@@ -72,7 +72,9 @@ COURSES = {
     "conv": Course(8e6, 1.5e-3, 4096),
     "tiny": Course(4e6, 1e-3, 2048),
     "smaller": Course(30e6, 2e-3, 0, most_epochs=40, average=0.998),
-    "layers": Course(1.3e6, 3e-4, 1024),
+    "layers": Course(1.3e6, 2e-4, 1024),
+    # What is only narrower answers nearly as before: at three times this rate it first unlearns what it knows.
+    "pruned": Course(1.3e6, 8e-5, 1024),
 }
 
 
@@ -277,7 +279,7 @@ def learns(recipe: Recipe) -> bool:
 
 def course(recipe: Recipe) -> Course:
     """How the network of a recipe learns."""
-    return COURSES[recipe.student or "layers"]
+    return COURSES[recipe.student or ("layers" if recipe.layers else "pruned")]
 
 
 def learnt(recipe: Recipe, network: Trained, material: Material, folder: Path, progress: Progress) -> Trained:

@@ -13,18 +13,17 @@ from trimtab.spec import Gate, Recipe
 # Shares of the blocks of a pretrained encoder that are kept, and of the heads and neurons of each. A network pruned in
 # all its blocks is nearer to what it was than one that lost whole blocks, and slower for the same number of weights.
 _CUTS = (
-    (2 / 3, 0.5, 0.5),
+    (1.0, 0.5, 0.25),
     (1.0, 0.35, 0.25),
+    (2 / 3, 0.5, 0.5),
     (1 / 2, None, 0.5),
-    (1 / 3, None, None),
     (1 / 3, None, 0.5),
-    (1 / 6, None, None),
 )
-_EMBEDDING = 128  # of token vectors: a table of 30,000 of 384 numbers is larger than six blocks
+_EMBEDDING = 2 / 3  # of the width of token vectors: half of it costs four times the quality
+_WIDE = 256  # token vectors from which on narrower ones are worth it
 _STUDENTS = (
     Recipe(student="static"),
     Recipe(student="conv"),
-    Recipe(student="conv", layers=3, embedding=256),
     Recipe(student="tiny"),
 )
 _CONVOLUTIONS = frozenset({"cnn", "resnet", "efficientnet_lite0", "audio_cnn", "textcnn", "vit"})
@@ -50,7 +49,7 @@ def cut(material: Material) -> list[Recipe]:
     depth = layers.depth(material.teacher)
     if depth < 2:
         return [Recipe(neurons=share) for share in _SMALLER] if depth or _convolves(material) else []
-    width = _EMBEDDING if _wide(material) else None
+    width = _narrower(material)
     found = []
     for share, heads, neurons in _CUTS:
         kept = max(1, round(share * depth))
@@ -58,9 +57,10 @@ def cut(material: Material) -> list[Recipe]:
     return list(dict.fromkeys(found))
 
 
-def _wide(material: Material) -> bool:
-    """Whether token vectors take most of the bytes of a network that was cut."""
-    return any(entry.name == "compact" and entry.config["width"] > _EMBEDDING for entry in _entries(material))
+def _narrower(material: Material) -> int | None:
+    """The width of token vectors, which take more bytes than the blocks of a network that was cut."""
+    widths = [int(entry.config["width"]) for entry in _entries(material) if entry.name == "compact"]
+    return round(min(widths) * _EMBEDDING / 32) * 32 if widths and min(widths) >= _WIDE else None
 
 
 def _entries(material: Material) -> Sequence[EncoderEntry]:
@@ -75,7 +75,7 @@ def precisions(material: Material, gates: Sequence[Gate]) -> list[str]:
     """The precisions that every network is tried in, fp32 first; those that are only small where size is asked for."""
     small = any(gate.name in ("size", "memory") for gate in gates)
     convolves = any(entry.name in _CONVOLUTIONS for entry in _entries(material))
-    return ["none", "int8_static" if convolves else "int8", *(["int8_blocks", "int4", "fp16"] if small else [])]
+    return ["none", "int8_static" if convolves else "int8", *(["int8_int4", "int4"] if small else [])]
 
 
 def in_precision(recipe: Recipe, precision: str) -> Recipe:

@@ -84,6 +84,12 @@ def int4(source: Path, target: Path, keep: Collection[str] = (), block: int = BL
     write(rewritten(onnx.load(source), Forms(nodes, _stored_int8), keep), target)
 
 
+def int8_int4(source: Path, target: Path, keep: Collection[str] = ()) -> None:
+    """As `int8`, but tables in 4 bits: the vectors of tokens are most of the bytes of a small network for texts."""
+    forms = _int8_forms(BITS)
+    write(rewritten(onnx.load(source), Forms({**forms.nodes, "Gather": _int4_rows}, forms.stored), keep), target)
+
+
 def fp16(source: Path, target: Path, keep: Collection[str] = ()) -> None:
     """Weights stored in 16 bits and computed in fp32, on any CPU: ONNX Runtime widens them as it loads the file."""
     write(rewritten(onnx.load(source), Forms({"Gather": _half_rows}, _stored_half), keep), target)
@@ -99,6 +105,7 @@ PRECISIONS: dict[str, Precision] = {
     "fp16": Precision(_uncalibrated(fp16), False, "weights stored in 16 bits, computed in fp32"),
     "int8_blocks": Precision(_uncalibrated(int8_blocks), False, "weights and activations in 8 bits, in blocks"),
     "int8": Precision(_uncalibrated(int8), False, "weights in 8 bits, activations quantized at run time"),
+    "int8_int4": Precision(_uncalibrated(int8_int4), False, "as int8, with tables in 4 bits"),
     "int8_static": Precision(int8_static, True, "convolutions in 8 bits, activations by ranges seen on training rows"),
     "int4": Precision(_uncalibrated(int4), False, "weights and tables in 4 bits, in blocks"),
 }

@@ -85,9 +85,12 @@ def packed(on: Bench, trained: Trained, folder: Path) -> Candidate:
 
 
 def in_precision(
-    on: Bench, candidate: Candidate, recipe: Recipe, folder: Path
+    on: Bench, candidate: Candidate, recipe: Recipe, folder: Path, must_fit: bool
 ) -> tuple[Candidate, tuple[str, ...]] | Skip:
-    """A candidate in the precision of a recipe, layers that it hurts left in fp32; and what was done, for people."""
+    """A candidate in the precision of a recipe, layers that it hurts left in fp32; and what was done, for people.
+
+    With `must_fit`, one that misses a size gate is not looked at any closer.
+    """
     precision = recipe.quantize or "none"
     model = runtime.load(candidate.folder)
     batches = assembly.calibration_batches(on.request, model)
@@ -96,7 +99,7 @@ def in_precision(
         quantize.quantize(precision, source, target, batches, keep)
 
     smaller = assembly.quantized(on.request, candidate, precision, folder, ())
-    useless = _no_gain(on, candidate, smaller, precision)
+    useless = _no_gain(on, candidate, smaller, precision, must_fit)
     if useless:
         shutil.rmtree(folder)
         return Skip(useless)
@@ -107,13 +110,13 @@ def in_precision(
     return _tuned(on, smaller), (note,)
 
 
-def _no_gain(on: Bench, candidate: Candidate, smaller: Candidate, precision: str) -> str:
+def _no_gain(on: Bench, candidate: Candidate, smaller: Candidate, precision: str, must_fit: bool) -> str:
     """Why fewer bits are not worth a closer look; empty where they may be."""
     if model_bytes(smaller.folder) >= _SMALLER * model_bytes(candidate.folder):
         return f"{precision} makes the network hardly smaller"
     size = cost.size(smaller.folder)
     missed = [gate for gate in on.request.gates if gate.name == "size" and not gate.met(size.value)]
-    return f"{size.value:.3g} MB, asked {missed[0]}" if missed else ""
+    return f"{size.value:.3g} MB, asked {missed[0]}" if missed and must_fit else ""
 
 
 def model_bytes(folder: Path) -> int:

@@ -89,6 +89,12 @@ class _Search:
         return self.request.spec.compress == "auto"
 
     @property
+    def searches(self) -> bool:
+        """Whether there are several recipes to choose from."""
+        wish = self.request.spec.compress
+        return not isinstance(wish, Compress) or wish.recipe is None
+
+    @property
     def gates(self) -> Sequence[Gate]:
         """Of the spec."""
         return self.request.gates
@@ -217,6 +223,8 @@ def _cut(search: _Search, recipes: Sequence[Recipe]) -> None:
 def _all_precisions(search: _Search, recipe: Recipe) -> None:
     """A network in every precision that may help."""
     for precision in plan.precisions(_material(search, None), search.gates):
+        if precision != "none" and search.left <= 0 and not making.learns(recipe):
+            return
         found = _tried(search, plan.in_precision(recipe, precision))
         if found is None and precision == "none" and making.learns(recipe):
             return
@@ -256,7 +264,7 @@ def _made(search: _Search, recipe: Recipe, folder: Path) -> tuple[Candidate, tup
         source = _whole(search, whole)
         if source is None:
             return Skip("the network itself does not apply")
-        found = candidates.in_precision(search.bench, source[0], recipe, folder / "bundle")
+        found = candidates.in_precision(search.bench, source[0], recipe, folder / "bundle", search.searches)
         return found if isinstance(found, Skip) else (found[0], (*source[1], *found[1]))
     material = _material(search, recipe)
     if recipe == Recipe() and material.teacher.made == search.trained.made and material.notes:

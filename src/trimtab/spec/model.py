@@ -149,11 +149,12 @@ class Recipe(_Part):
     vocabulary: int | Literal["none"] | None = Field(
         None, description="Most tokens kept of a text's vocabulary. Default: those that the rows use; `none`: all."
     )
-    quantize: Literal["none", "int8", "int8_static", "int8_blocks", "int4", "fp16"] | None = Field(
+    quantize: Literal["none", "int8", "int8_static", "int8_blocks", "int8_int4", "int4", "fp16"] | None = Field(
         None,
         description="`int8`: weights in 8 bits, activations quantized at run time; `int8_static`: convolutions by "
-        "ranges that training rows show; `int8_blocks`: in blocks, nearest to fp32; `int4`: weights in 4 bits; `fp16`: "
-        "weights stored in 16 bits. Layers that it hurts stay in fp32.",
+        "ranges that training rows show; `int8_blocks`: in blocks, nearest to fp32; `int8_int4`: token "
+        "vectors in 4 bits; `int4`: all weights in 4 bits; `fp16`: weights stored in 16 bits. Layers that it hurts "
+        "stay in fp32.",
     )
     cascade: bool = Field(
         False, description="Whether this network answers only where it is sure, and the uncompressed one the rest."
