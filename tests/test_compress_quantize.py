@@ -25,7 +25,7 @@ from trimtab.nets.network import Architecture, EncoderEntry, Network
 
 Batch = dict[str, np.ndarray]
 # At most this share of the bytes in fp32 is left, of weights and graph together.
-SMALLER = {"fp16": 0.6, "int8": 0.35, "int8_blocks": 0.4, "int8_static": 0.4, "int4": 0.35}
+SMALLER = {"fp16": 0.6, "int8": 0.35, "int8_blocks": 0.4, "int8_static": 0.4, "int8_int4": 0.35, "int4": 0.35}
 
 
 @dataclass(frozen=True)
@@ -258,7 +258,7 @@ def test_a_network_is_as_before_behind_the_rounding(texts: Case) -> None:
         assert list(model.network.state_dict()) == names
     assert not [part for part in model.network.modules() if vars(part).get("forward")]
     assert 0 < float((inside - before).detach().abs().max()) < 0.5
-    assert float((model.network(tensors) - inside).detach().abs().max()) < 0.1
+    assert float((model.network(tensors) - inside).detach().abs().max()) < 0.25  # activations are no longer rounded
 
 
 def _copy(model: Trained) -> Trained:

@@ -7,6 +7,7 @@ those that have none, and rows that are varied from them. Every student then lea
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from trimtab.columns import (
     in_order,
     length_batches,
 )
-from trimtab.compress import sparsity
+from trimtab.compress import qat, sparsity
 from trimtab.compress.trained import Skip, Trained
 from trimtab.nets.network import Network
 from trimtab.progress import Progress
@@ -121,11 +122,11 @@ def distil(
     folder: Path,
     progress: Progress,
     sparse: float | None = None,
+    aware: bool = False,
 ) -> Trained:
-    """The student with the weights that it learns from the teacher; the best by the validation rows are kept.
+    """The student with the weights that it learns from the teacher, as it ends: see `loop`.
 
-    `sparse` is the share of its weights that are zero in the end.
-
+    `sparse` is the share of its weights that are zero in the end; with `aware`, numbers are rounded as in int8 on the way.
     `folder` holds checkpoints: a run that was killed goes on from there. The student itself is left as it was.
     """
     network = _copy(student)
@@ -134,7 +135,8 @@ def distil(
         objective = replace(objective, schedule=sparsity.Schedule(sparse, _SPARSE_BY))
     lesson = Lesson(taught.rows, targets, taught.valid, taught.valid_targets, taught.output, objective=objective)
     plain = replace(settings, class_weights="none", sampling="none", label_smoothing=0.0)
-    trained = loop.train(network, student.architecture.head, lesson, plain, folder, progress)
+    with qat.fake_quantized(network) if aware else nullcontext():
+        trained = loop.train(network, student.architecture.head, lesson, plain, folder, progress)
     learnt = replace(student, network=network.cpu().eval()).noted(f"distilled, {trained.rows:,} rows")
     found = sparsity.sparse(learnt, sparse) if sparse else learnt
     return learnt if isinstance(found, Skip) else found

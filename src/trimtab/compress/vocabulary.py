@@ -29,7 +29,6 @@ _FIRST_IDS = 16
 # are not among those of the other rows and the single characters; with a tenth more 2.1%, a quarter 1.8%, a half 1.3%.
 # On ag_news 1.4%, 1.0%, 0.7%, 0.3%: each further token is worth less, and all of them cost the same.
 _MARGIN = 0.25
-_ENOUGH = 20_000  # tokens that are kept where there are so many: on sst2, 16,000 cost half a point of accuracy
 _ROWS, _LONGEST = 8, 64  # rows that the new network is compared on, and their most tokens
 _TOLERANCE = 1e-4  # of states
 
@@ -42,12 +41,15 @@ class _Texts:
     columns: tuple[TextColumn, ...]
 
 
-def trim(trained: Trained, values: Mapping[str, Sequence[Any]], tokens: int | None = None) -> Trained | Skip:
+def trim(
+    trained: Trained, values: Mapping[str, Sequence[Any]], tokens: int | None = None, least: int = 0
+) -> Trained | Skip:
     """The network with the tokens alone that matter to rows like these; `values` has the raw values of each column.
 
     Kept are special tokens, what the rows use, single characters for words to fall apart into and, for unseen text,
     commonest tokens of the rest. Texts all of whose tokens are kept are answered as before. With `tokens`, at most that
-    many for each encoder of texts, but never fewer than special tokens, bytes and the characters of the rows: the most
+    many for each encoder of texts (without, at least `least`), but never fewer than special tokens, bytes and the
+    characters of the rows: the most
     frequent stay, rarer words fall apart. Encoders that read several texts have one set of tokens for all of them.
     """
     groups = [_Texts(entry, own) for entry in trained.architecture.encoders if (own := _texts(trained, entry))]
@@ -55,7 +57,7 @@ def trim(trained: Trained, values: Mapping[str, Sequence[Any]], tokens: int | No
         return Skip("no input is a text")
     found: list[Trained | Skip] = []
     for group in groups:
-        result = _trimmed(trained, group, values, tokens, "" if len(groups) == 1 else f"{_names(group)}: ")
+        result = _trimmed(trained, group, values, (tokens, least), "" if len(groups) == 1 else f"{_names(group)}: ")
         found.append(result)
         trained = trained if isinstance(result, Skip) else result
     skipped = [result.reason for result in found if isinstance(result, Skip)]
@@ -71,12 +73,12 @@ def _names(group: _Texts) -> str:
 
 
 def _trimmed(
-    trained: Trained, group: _Texts, values: Mapping[str, Sequence[Any]], most: int | None, prefix: str
+    trained: Trained, group: _Texts, values: Mapping[str, Sequence[Any]], bounds: tuple[int | None, int], prefix: str
 ) -> Trained | Skip:
     read = _read(trained, group)
     if isinstance(read, Skip):
         return read
-    kept = _chosen(read[0], group, _counts(group.columns, values), most)
+    kept = _chosen(read[0], group, _counts(group.columns, values), bounds)
     if isinstance(kept, Skip):
         return kept
     columns = _columns(group, read, kept)
@@ -104,11 +106,13 @@ def _read(trained: Trained, group: _Texts) -> Sequence[Tokens] | Skip:
     return found
 
 
-def _chosen(tokens: Tokens, group: _Texts, counts: Counter[int], most: int | None) -> Sequence[int] | Skip:
+def _chosen(
+    tokens: Tokens, group: _Texts, counts: Counter[int], bounds: tuple[int | None, int]
+) -> Sequence[int] | Skip:
     """The ids to keep, in order, of those that occur as often as `counts` says."""
     if not counts:
         return Skip(f"{_names(group)}: no row holds a text")
-    kept = _kept(tokens, counts, _pinned(group), most)
+    kept = _kept(tokens, counts, _pinned(group), *bounds)
     if len(kept) == len(tokens.pieces):
         return Skip(f"{_names(group)}: every one of its {len(kept):,} tokens is kept")
     return sorted(kept)
@@ -139,7 +143,7 @@ def _token_ids(config: Mapping[str, Any], key: str) -> list[int]:
     return [token for token in (value if isinstance(value, list | tuple) else [value]) if isinstance(token, int)]
 
 
-def _kept(tokens: Tokens, counts: Counter[int], pinned: Collection[int], most: int | None) -> set[int]:
+def _kept(tokens: Tokens, counts: Counter[int], pinned: Collection[int], most: int | None, least: int) -> set[int]:
     """What the rows use, single characters and the commonest rest; of them `most`, in this order.
 
     Characters that the rows never hold come behind the words that they do: each of them is as large as a word.
@@ -153,7 +157,7 @@ def _kept(tokens: Tokens, counts: Counter[int], pinned: Collection[int], most: i
     kept = _grown(tokens, _grown(tokens, (), fixed, None), used, most)
     kept = _grown(tokens, kept, characters, most)
     rest = (token for token in tokens.ranks if token not in kept and tokens.occurs(token))
-    margin = max(len(kept) + round(_MARGIN * len(used)), _ENOUGH)
+    margin = max(len(kept) + round(_MARGIN * len(used)), least)
     return _grown(tokens, kept, rest, margin if most is None else most)
 
 

@@ -156,6 +156,9 @@ class Recipe(_Part):
         "vectors in 4 bits; `int4`: all weights in 4 bits; `fp16`: weights stored in 16 bits. Layers that it hurts "
         "stay in fp32.",
     )
+    aware: bool = Field(
+        False, description="Whether weights and activations are rounded while it learns, as they will be in int8."
+    )
     cascade: bool = Field(
         False, description="Whether this network answers only where it is sure, and the uncompressed one the rest."
     )
