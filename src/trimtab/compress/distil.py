@@ -124,9 +124,9 @@ def distil(
     sparse: float | None = None,
     aware: bool = False,
 ) -> Trained:
-    """The student with the weights that it learns from the teacher, as it ends: see `loop`.
+    """The student with the weights that it ends with, having learnt from the teacher.
 
-    `sparse` is the share of its weights that are zero in the end; with `aware`, numbers are rounded as in int8 on the way.
+    `sparse` is the share of its weights that are zero in the end; with `aware`, numbers are rounded on the way as in int8.
     `folder` holds checkpoints: a run that was killed goes on from there. The student itself is left as it was.
     """
     network = _copy(student)
