@@ -126,7 +126,7 @@ def distil(
 ) -> Trained:
     """The student with the weights that it ends with, having learnt from the teacher.
 
-    `sparse` is the share of its weights that are zero in the end; with `aware`, numbers are rounded on the way as in int8.
+    `sparse` is the share of its weights that are zero in the end; with `aware`, numbers are rounded on the way.
     `folder` holds checkpoints: a run that was killed goes on from there. The student itself is left as it was.
     """
     network = _copy(student)

@@ -173,11 +173,22 @@ def cascaded(
 
 def kept(folder: Path, key: str) -> Point | None:
     """The point of an earlier run of the same recipe on the same network and rows."""
+    held = _held(folder)
+    return Point.model_validate(held["point"]) if held and held["key"] == key else None
+
+
+def read(folder: Path) -> Point | None:
+    """The point of an earlier run, whatever it was a run of."""
+    held = _held(folder)
+    return Point.model_validate(held["point"]) if held else None
+
+
+def _held(folder: Path) -> dict[str, Any] | None:
     path = folder / _POINT
     if not path.is_file() or not (folder / "bundle" / store.MANIFEST).is_file():
         return None
-    held = json.loads(path.read_text(encoding="utf-8"))
-    return Point.model_validate(held["point"]) if held["key"] == key else None
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def keep(folder: Path, key: str, point: Point) -> None:

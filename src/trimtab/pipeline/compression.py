@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from trimtab import spec as specs
+from trimtab.audit import floor
 from trimtab.bundle.manifest import Measured, Stage
 from trimtab.compress import making, plan
 from trimtab.compress.frontier import LIKELY, Frontier, Point, Skipped, choose, closest, likely
@@ -25,6 +26,7 @@ from trimtab.progress import Progress
 from trimtab.spec import Compress, Gate, Recipe
 
 _COSTS = ("size", "latency", "latency_p95", "throughput", "memory")
+_CASCADE = "cascade-"  # how the names of two networks in one bundle begin
 _TOLD = ("size", "latency", "throughput")
 _TOLERATED = 1.25  # times a cost gate: measured on a network that has learnt nothing, and in a hurry
 
@@ -60,6 +62,8 @@ def compress(
     asked = wish if isinstance(wish, Compress) else Compress()
     if asked.recipe and not asked.pick:
         return _one(search, asked.recipe)
+    if asked.pick and _recalled(search, asked.pick):
+        return _taken(search, "a candidate of an earlier search was picked", asked.pick)
     stopped = _walk(search)
     return _taken(search, stopped, asked.pick)
 
@@ -200,24 +204,31 @@ def _walk(search: _Search) -> str:
         _all_precisions(search, recipe)
         if _surely_fits(search, recipe):
             return "a network that is quick to learn meets every gate; others would cost more"
-    _cut(search, plan.cut(material))
+    everything = _cut(search, plan.cut(material))
     _cascades(search)
-    return "every way that applies was tried" if search.left > 0 else f"the {search.minutes:g} minutes were over"
+    if search.left > 0 and everything:
+        return "every way that applies was tried"
+    return f"the {search.minutes:g} minutes were too few for more"
 
 
-def _cut(search: _Search, recipes: Sequence[Recipe]) -> None:
-    """The network itself, made smaller: the dearest that fits first, cheaper ones as long as they keep the quality."""
-    cuts = _affordable(search, recipes)
+def _cut(search: _Search, recipes: Sequence[Recipe]) -> bool:
+    """The network itself, made smaller: the dearest that fits first, cheaper ones as long as they keep the quality.
+
+    Returns whether there was time for all of them.
+    """
+    cuts, enough = _affordable(search, recipes), True
     for place, recipe in enumerate(cuts):
         needed = _seconds_of(search)
         if needed > search.left:
             search.skip(making.name(recipe), f"would take {needed / 60:.1f} minutes, {search.left / 60:.1f} were left")
+            enough = False
             continue
         _all_precisions(search, recipe)
         if _hopeless(search, recipe):
             for later in cuts[place + 1 :]:
                 search.skip(making.name(later), f"{making.name(recipe)}, which is larger, misses a gate on quality")
-            return
+            break
+    return enough
 
 
 def _all_precisions(search: _Search, recipe: Recipe) -> None:
@@ -299,6 +310,20 @@ def _key(search: _Search, recipe: Recipe) -> str:
     """Changes when anything does that decides the candidate."""
     said = [search.origin, recipe.model_dump(), search.minutes, search.request.unlabelled]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _recalled(search: _Search, pick: str) -> bool:
+    """Take up what an earlier search of the same kind left, and say whether the one that is wanted is among it."""
+    for path in sorted(search.folder.glob("*/bundle"), key=lambda path: path.stat().st_mtime):
+        folder = path.parent
+        point = candidates.read(folder)
+        if point is None:
+            continue
+        cascade = point.name.startswith(_CASCADE)
+        key = _cascade_key(search, point.name) if cascade else _key(search, Recipe(**point.recipe))
+        if candidates.kept(folder, key):
+            search.add(point, candidates.reopened(path, point.differs))
+    return pick in {point.name for point in search.points}
 
 
 # ----------------------------------------------------------------------------------------------- what is worth a try
@@ -418,9 +443,13 @@ def _leading(search: _Search, points: Sequence[Point]) -> list[Point]:
     return sorted(points, key=rank)[-1:]
 
 
+def _cascade_key(search: _Search, name: str) -> str:
+    return hashlib.sha256(f"{_key(search, Recipe())}{name}".encode()).hexdigest()
+
+
 def _cascade(search: _Search, small: Point, large: Point) -> Point | None:
-    name = f"cascade-{small.name}-{large.name}"
-    folder, key = search.folder / name, hashlib.sha256(f"{_key(search, Recipe())}{name}".encode()).hexdigest()
+    name = f"{_CASCADE}{small.name}-{large.name}"
+    folder, key = search.folder / name, _cascade_key(search, name)
     point = candidates.kept(folder, key)
     if point:
         return search.add(point, candidates.reopened(folder / "bundle", point.differs))
@@ -451,13 +480,31 @@ def _taken(search: _Search, stopped: str, pick: str | None) -> Compressed:
 
 
 def _finished(search: _Search, pick: str | None, stopped: str) -> Compressed:
+    search.points += _floor(search)
     spent = time.perf_counter() - search.begun
     frontier = Frontier.of(
         search.metric, search.points, search.gates, search.skipped, search.minutes, round(spent, 1), stopped, pick
     )
     if frontier.chosen is None:
-        frontier = frontier.model_copy(update={"chosen": closest(search.points, search.gates, search.metric).name})
+        frontier = frontier.model_copy(update={"chosen": closest(_networks(search), search.gates, search.metric).name})
     chosen = str(frontier.chosen)
     search.progress.note(f"taken: {chosen}")
     candidate = candidates.reopened(search.folders[chosen], search.differs[chosen])
     return Compressed(candidate, frontier, Stage(name="compress", seconds=spent, detail={"chosen": chosen}))
+
+
+def _networks(search: _Search) -> list[Point]:
+    return [point for point in search.points if point.kind != "floor"]
+
+
+def _floor(search: _Search) -> list[Point]:
+    """The best of the simple rivals on the validation rows: what a network has to be better than."""
+    splits, output = search.request.prepared.splits, search.request.output
+    rivals = floor.floor(search.request.inputs, splits.train, splits.valid, output, search.request.spec.seed)
+    found = [
+        Point(name=name, kind="floor", quality=measured[search.metric])
+        for name, measured in rivals.items()
+        if search.metric in measured
+    ]
+    higher = specs.METRICS[search.metric].higher_is_better
+    return sorted(found, key=lambda point: point.quality.value if higher else -point.quality.value)[-1:]
