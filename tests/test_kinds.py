@@ -91,7 +91,7 @@ def test_int8_is_taken_when_a_size_gate_needs_it(tmp_path: Path, reviews, tiny_b
     between = store.serving_bytes(tmp_path / "a" / "runs" / "rows" / "bundle") * 0.85
     spec = {"output": "sentiment", "base": str(tiny_base), "train": {"epochs": 1}}
     small = small_launch(tmp_path / "b", reviews, **spec, gates={"size": f"<= {between:.0f} B"})
-    assert small.precision == "int8"
+    assert small.precision in ("int8", "int8_int4")  # the quicker of the two
     assert small.measured["size"].value < plain.measured["size"].value
 
 

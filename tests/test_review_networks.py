@@ -160,5 +160,5 @@ def test_int8_makes_convolutions_smaller_too(tmp_path: Path) -> None:
     )  # fmt: skip
     release = trimtab.launch(made.spec, runs=made.runs)
     assert release.manifest.precision == "int8"
-    whole, small = (point["measured"]["size"]["value"] for point in release.manifest.evidence["frontier"]["points"])
+    whole, small = (point["measured"]["size"]["value"] for point in release.manifest.evidence["frontier"]["points"][:2])
     assert small < 0.4 * whole
