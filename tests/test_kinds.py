@@ -88,10 +88,10 @@ def test_chinese_text_works_from_end_to_end(tmp_path: Path) -> None:
 def test_int8_is_taken_when_a_size_gate_needs_it(tmp_path: Path, reviews, tiny_base: Path) -> None:
     plain = small_launch(tmp_path / "a", reviews, output="sentiment", base=str(tiny_base), train={"epochs": 1})
     assert plain.precision == "fp32"
-    between = store.serving_bytes(tmp_path / "a" / "runs" / "rows" / "bundle") * 0.85
+    half = store.serving_bytes(tmp_path / "a" / "runs" / "rows" / "bundle") * 0.5  # fewer tokens alone are not enough
     spec = {"output": "sentiment", "base": str(tiny_base), "train": {"epochs": 1}}
-    small = small_launch(tmp_path / "b", reviews, **spec, gates={"size": f"<= {between:.0f} B"})
-    assert small.precision in ("int8", "int8_int4")  # the quicker of the two
+    small = small_launch(tmp_path / "b", reviews, **spec, gates={"size": f"<= {half:.0f} B"})
+    assert small.precision in ("int8", "int8_int4", "int4")  # the quickest of them
     assert small.measured["size"].value < plain.measured["size"].value
 
 
