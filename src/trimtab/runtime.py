@@ -32,6 +32,7 @@ from trimtab.errors import nearest, problem
 
 _OTHER_ANSWERS = "make the bundle again on this machine, or serve it where it was made: see `trimtab inspect`"
 _SETTLED = 10.0  # tolerances that a golden row's log-odds must lie from a cascade's threshold
+_PADDING = 16  # part of `batch_tokens` that may be padding in one batch: another call costs about as much
 _GOLDEN_AT_LOAD = 3  # golden rows replayed at every load; `verify` replays all of them
 
 
@@ -66,8 +67,12 @@ class Graph:
     batch_tokens: int
 
     def outputs(self, rows: EncodedRows, picked: np.ndarray) -> Outputs:
-        """Outputs of the picked rows, in batches of like length, within `batch_tokens`."""
-        batches = length_batches(rows.steps[picked], self.batch_tokens)
+        """Outputs of the picked rows, in batches of like length, within `batch_tokens`.
+
+        A network that is quick with small batches has dear steps: of padding it is given little.
+        """
+        padding = self.batch_tokens // _PADDING
+        batches = length_batches(rows.steps[picked], self.batch_tokens, most_padding=padding)
         return in_order(batches, [self._run(rows.batch(picked[batch])) for batch in batches], rows)
 
     def _run(self, tensors: Mapping[str, np.ndarray]) -> np.ndarray:

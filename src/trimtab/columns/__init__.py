@@ -280,20 +280,26 @@ def encode_rows(columns: Sequence[InputColumn], values: Mapping[str, Sequence[An
     return EncodedRows(tuple(columns), encoded, np.asarray(steps, dtype=np.int64))
 
 
-def length_batches(steps: np.ndarray, budget: int, most_rows: int = 512) -> list[np.ndarray]:
+def length_batches(
+    steps: np.ndarray, budget: int, most_rows: int = 512, most_padding: int | None = None
+) -> list[np.ndarray]:
     """Cut rows, sorted by length, into batches whose padded size (rows x longest) stays within `budget` steps.
 
-    A row longer than the budget gets a batch of its own. Equal lengths keep their order, so the cut is repeatable.
+    Of these steps at most `most_padding` are padding. A row longer than the budget gets a batch of its own. Equal
+    lengths keep their order, so the cut is repeatable.
     """
     order = np.argsort(steps, kind="stable")
     lengths = steps[order].tolist()
     batches: list[np.ndarray] = []
-    start = 0
+    start, padding = 0, 0
     for end in range(1, len(order) + 1):
-        full = end == len(order) or (end + 1 - start) * lengths[end] > budget or end - start >= most_rows
-        if full:
+        last = end == len(order)
+        if not last:
+            padding += (end - start) * (lengths[end] - lengths[end - 1])
+        wasteful = most_padding is not None and padding > most_padding
+        if last or wasteful or (end + 1 - start) * lengths[end] > budget or end - start >= most_rows:
             batches.append(order[start:end])
-            start = end
+            start, padding = end, 0
     return batches
 
 

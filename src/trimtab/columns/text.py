@@ -6,6 +6,7 @@ Without one, a tokenizer is learnt from the training rows.
 from __future__ import annotations
 
 import json
+import string
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -116,6 +117,14 @@ class TextColumn(InputColumn):
     def vocabulary(self) -> int:
         """Number of token ids, added tokens counted."""
         return self.tokenizer.get_vocab_size(with_added_tokens=True)
+
+    def surroundings(self) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+        """The special tokens before and behind every text; None where the tokenizer does not tell."""
+        encoding = self.tokenizer.encode(" ".join(string.ascii_lowercase))
+        own = [place for place, part in enumerate(encoding.sequence_ids) if part is not None]
+        if not own:
+            return None
+        return (*self.opening, *encoding.ids[self.dropped : own[0]]), tuple(encoding.ids[own[-1] + 1 :])
 
     def encode(self, values: Sequence[Any]) -> Ragged:
         """Token ids of each row; a row always has at least one. `Worded` for lists of words."""

@@ -18,6 +18,8 @@ _CUTS = (
     (2 / 3, 0.5, 0.5),
     (1 / 2, None, 0.5),
     (1 / 3, None, 0.5),
+    (1 / 3, 0.5, 0.25),
+    (1 / 6, None, 0.5),
 )
 _EMBEDDING = 2 / 3  # of the width of token vectors: half of it costs four times the quality
 _WIDE = 256  # token vectors from which on narrower ones are worth it

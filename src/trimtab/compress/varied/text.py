@@ -6,7 +6,6 @@ token where a value is a list of words.
 
 from __future__ import annotations
 
-import string
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,24 +36,15 @@ def vary(column: InputColumn, encoded: Encoded, draw: Draw) -> Ragged:
     """Token ids of (rows) -> (count) texts of at most `max_tokens`; `Worded` from `Worded`."""
     assert isinstance(column, TextColumn)
     assert isinstance(encoded, Ragged)
-    around = _around(column)
+    around = column.surroundings()
     if around is None:
         return _copied(encoded, draw.picked)
-    bodies = _bodies(encoded, *around)
+    bodies = _bodies(encoded, *map(len, around))
     if isinstance(encoded, Worded):
         found = _words(encoded, bodies, draw)
         return Worded(_exchanged(found, encoded, bodies, draw), found.offsets, found.words)
     found_texts = _texts(encoded, bodies, column.max_tokens, draw)
     return Ragged(_exchanged(found_texts, encoded, bodies, draw), found_texts.offsets)
-
-
-def _around(column: TextColumn) -> tuple[int, int] | None:
-    """How many special tokens stand before and behind a text; None where it cannot be told."""
-    parts = column.tokenizer.encode(" ".join(string.ascii_lowercase)).sequence_ids
-    own = [place for place, part in enumerate(parts) if part is not None]
-    if not own:
-        return None
-    return own[0] - column.dropped + len(column.opening), len(parts) - 1 - own[-1]
 
 
 def _bodies(encoded: Ragged, before: int, after: int) -> _Bodies:

@@ -1,0 +1,221 @@
+"""A search on its way: what was found so far, and how one more candidate is made, measured and kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from trimtab.bundle.manifest import Measured
+from trimtab.compress import making
+from trimtab.compress.frontier import Point, Skipped
+from trimtab.compress.making import Material
+from trimtab.compress.trained import Skip, Trained
+from trimtab.pipeline import candidates, resume
+from trimtab.pipeline.assembly import Candidate
+from trimtab.pipeline.candidates import UNCOMPRESSED, Bench
+from trimtab.pipeline.request import Request
+from trimtab.progress import Progress
+from trimtab.spec import Compress, Gate, Recipe
+
+COSTS = ("size", "latency", "latency_p95", "throughput", "memory")
+_CASCADE = "cascade-"  # how the names of two networks in one bundle begin
+_TOLD = ("size", "latency", "throughput")
+_NOTHING = Measured(value=float("nan"))
+
+Made = tuple[Candidate, tuple[str, ...]] | Skip  # a candidate and the steps that made it, for people
+
+
+@dataclass
+class Search:
+    """What a search works with; what it finds is added to it."""
+
+    request: Request
+    trained: Trained
+    bench: Bench
+    folder: Path
+    minutes: float
+    progress: Progress
+    origin: str
+    begun: float
+    points: list[Point] = field(default_factory=list)
+    folders: dict[str, Path] = field(default_factory=dict)
+    differs: dict[str, float] = field(default_factory=dict)
+    skipped: list[Skipped] = field(default_factory=list)
+    material: Material | None = None
+    shapes: dict[str, Trained] = field(default_factory=dict)  # of recipes, before they learn
+
+    @property
+    def eager(self) -> bool:
+        """Whether the first network that does is taken: nobody asked for the cheapest."""
+        return self.request.spec.compress == "auto"
+
+    @property
+    def searches(self) -> bool:
+        """Whether there are several recipes to choose from."""
+        wish = self.request.spec.compress
+        return not isinstance(wish, Compress) or wish.recipe is None
+
+    @property
+    def gates(self) -> Sequence[Gate]:
+        """Of the spec."""
+        return self.request.gates
+
+    @property
+    def metric(self) -> str:
+        """The headline metric."""
+        return self.request.output.headline
+
+    @property
+    def left(self) -> float:
+        """Seconds."""
+        return self.begun + 60 * self.minutes - time.perf_counter()
+
+    def skip(self, name: str, reason: str) -> None:
+        """Note a way that does not apply, once."""
+        found = Skipped(name, reason)
+        if found not in self.skipped:
+            self.skipped.append(found)
+
+    def add(self, point: Point, candidate: Candidate) -> Point:
+        """Note a candidate that was measured."""
+        self.points.append(point)
+        self.folders[point.name] = candidate.folder
+        self.differs[point.name] = candidate.differs
+        costs = ", ".join(f"{point.measured[name].value:.3g} {point.measured[name].unit}" for name in _TOLD)
+        self.progress.note(f"{point.name}: {self.metric} {point.quality.value:.3f}, {costs}")
+        return point
+
+    def candidate(self, point: Point) -> Candidate:
+        """The bundle of a point that was added."""
+        return candidates.reopened(self.folders[point.name], self.differs[point.name])
+
+
+def begin(
+    request: Request, trained: Trained, uncompressed: Candidate, home: Path, progress: Progress, origin: str
+) -> Search:
+    """A search that has found the uncompressed network."""
+    wish = request.spec.compress
+    minutes = wish.minutes if isinstance(wish, Compress) else Compress().minutes
+    progress.stage("compress", "the uncompressed network on the validation rows")
+    on = candidates.bench(request, uncompressed)
+    search = Search(request, trained, on, home / "work" / "compress", minutes, progress, origin, time.perf_counter())
+    point = Point(name=UNCOMPRESSED, kind="uncompressed", quality=_NOTHING, made=(uncompressed.manifest.precision,))
+    search.add(candidates.measured(on, uncompressed, point), uncompressed)
+    return search
+
+
+def material(search: Search, recipe: Recipe | None) -> Material:
+    """What all candidates are made of, prepared when the first of them is."""
+    if search.material is None:
+        request, splits = search.request, search.request.prepared.splits
+        names = [column.name for column in request.inputs]
+        rows = making.Rows(
+            {name: splits.train.values[name] for name in names},
+            request.output.targets(splits.train.values[request.output.name]),
+            {name: splits.valid.values[name] for name in names},
+            search.bench.targets,
+            request.unlabelled,
+        )
+        search.material = making.prepare(
+            search.trained, rows, request.settings, recipe, search.minutes, search.folder, search.progress
+        )
+        for name, reason in search.material.notes:
+            search.skip(name, reason)
+    return search.material
+
+
+# ------------------------------------------------------------------------------------------------- one candidate more
+
+
+def tried(search: Search, recipe: Recipe) -> Point | None:
+    """The candidate of a recipe, made and measured, or taken from an earlier run; None where it does not apply."""
+    name = making.name(recipe)
+    begun = Point(name=name, quality=_NOTHING, recipe=recipe.model_dump(exclude_defaults=True))
+    return _kept_or_made(search, begun, _key(search, recipe), lambda: _made(search, recipe, search.folder / name))
+
+
+def cascade(search: Search, small: Point, large: Point) -> Point | None:
+    """Two candidates in one bundle, the small one before the large one; None where the two do not fit together."""
+    name = f"{_CASCADE}{small.name}-{large.name}"
+    parts = (search.candidate(small), search.candidate(large))
+    folder = search.folder / name / "bundle"
+    return _kept_or_made(
+        search,
+        Point(name=name, quality=_NOTHING),
+        _cascade_key(search, name),
+        lambda: candidates.cascaded(search.bench, *parts, folder, 0.0),
+    )
+
+
+def recalled(search: Search, pick: str) -> bool:
+    """Take up what an earlier search of the same kind left, and say whether the one that is wanted is among it."""
+    for path in sorted(search.folder.glob("*/bundle"), key=lambda path: path.stat().st_mtime):
+        point = candidates.read(path.parent)
+        if point is None:
+            continue
+        two = point.name.startswith(_CASCADE)
+        key = _cascade_key(search, point.name) if two else _key(search, Recipe(**point.recipe))
+        if candidates.kept(path.parent, key):
+            search.add(point, candidates.reopened(path, point.differs))
+    return pick in {point.name for point in search.points}
+
+
+def _kept_or_made(search: Search, begun: Point, key: str, make: Callable[[], Made]) -> Point | None:
+    """The point that an earlier run measured under the same key; or else what `make` makes, measured and kept."""
+    folder = search.folder / begun.name
+    known = candidates.kept(folder, key)
+    if known:
+        return search.add(known, candidates.reopened(folder / "bundle", known.differs))
+    started = time.perf_counter()
+    resume.begin(folder, key)
+    made = make()
+    if isinstance(made, Skip):
+        search.skip(begun.name, made.reason)
+        return None
+    candidate, steps = made
+    point = begun.model_copy(update={"made": steps, "differs": candidate.differs})
+    point = candidates.measured(search.bench, candidate, point)
+    point = point.model_copy(update={"seconds": round(time.perf_counter() - started, 1)})
+    candidates.keep(folder, key, point)
+    return search.add(point, candidate)
+
+
+def _made(search: Search, recipe: Recipe, folder: Path) -> Made:
+    """The bundle of a recipe: a network in fp32, or that network in fewer bits."""
+    if recipe.quantize and recipe.quantize != "none":
+        source = _whole(search, recipe.model_copy(update={"quantize": None}))
+        if source is None:
+            return Skip("the network itself does not apply")
+        candidate = search.candidate(source)
+        found = candidates.in_precision(search.bench, candidate, recipe, folder / "bundle", search.searches)
+        return found if isinstance(found, Skip) else (found[0], (*source.made, *found[1]))
+    prepared = material(search, recipe)
+    if recipe == Recipe() and prepared.teacher is search.trained:
+        return Skip("nothing of it can be left out without loss")
+    search.progress.stage("compress", making.name(recipe))
+    shape = search.shapes.get(making.name(recipe)) or making.shape(recipe, prepared)
+    if isinstance(shape, Skip):
+        return shape
+    network = making.learnt(recipe, shape, prepared, folder / "train", search.progress)
+    return candidates.packed(search.bench, network, folder / "bundle"), network.made
+
+
+def _whole(search: Search, recipe: Recipe) -> Point | None:
+    """The network of a recipe in fp32: one of the search's own, or the uncompressed one where nothing else is asked."""
+    name = making.name(recipe)
+    known = next((point for point in search.points if point.name == name), None) or tried(search, recipe)
+    return search.points[0] if known is None and not making.learns(recipe) else known
+
+
+def _key(search: Search, recipe: Recipe) -> str:
+    """Changes when anything does that decides the candidate."""
+    said = [search.origin, recipe.model_dump(), search.minutes, search.request.unlabelled]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _cascade_key(search: Search, name: str) -> str:
+    return hashlib.sha256(f"{_key(search, Recipe())}{name}".encode()).hexdigest()
