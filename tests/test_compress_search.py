@@ -86,7 +86,7 @@ def test_a_pick_that_is_no_candidate_is_refused_with_the_nearest_name(searched: 
 @pytest.mark.parametrize(
     "recipe",
     [
-        {"student": "static", "quantize": "int8"},
+        {"student": "static", "embedding": 64, "quantize": "int8"},
         {"layers": 1, "neurons": 0.5, "embedding": 16, "aware": True, "quantize": "int8"},
         {"student": "conv", "layers": 1, "embedding": 32, "sparsity": 0.5},
     ],

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from trimtab.cli import _view
-from trimtab.cli.launch import show, verdict
+from trimtab.cli.launch import deliver
 from trimtab.pipeline.recompress import compress
 
 # Option -> the gate that it sets, and on which side of its bound.
@@ -43,14 +42,5 @@ def command(
     given = {"size": size, "latency": latency, "memory": memory, "throughput": throughput, "drop": drop}
     gates = {name: f"{_GATES[name]} {value}" for name, value in given.items() if value is not None}
     chosen = [*([f"compress.minutes={minutes}"] if minutes else []), *([f"compress.pick={pick}"] if pick else [])]
-    view = _view.progress(quiet)
-    try:
-        release = compress(bundle, gates, [*chosen, *(settings or [])], folder, to, view)
-    finally:
-        view.close()
-    if as_json:
-        _view.print_json(verdict(release))
-    else:
-        show(release)
-    if not release.released:
-        raise typer.Exit(1)
+    said = [*chosen, *(settings or [])]
+    deliver(lambda view: compress(bundle, gates, said, folder, to, view), quiet, as_json)

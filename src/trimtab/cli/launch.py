@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from trimtab.bundle.manifest import GateResult, Manifest, Measured
 from trimtab.cli import _frontier, _view
 from trimtab.compress.frontier import Frontier
 from trimtab.pipeline import Release, launch
+from trimtab.progress import Progress
 
 
 def command(
@@ -34,10 +36,15 @@ def command(
 
     Example: trimtab launch trimtab.yaml --set train.epochs=1
     """
+    picked = [f"compress.pick={pick}"] if pick else []
+    deliver(lambda view: launch(spec, [*(settings or []), *picked], runs, view), quiet, as_json)
+
+
+def deliver(make: Callable[[Progress], Release], quiet: bool, as_json: bool) -> None:
+    """Make a release, show how it comes on and the verdict; the exit code is 1 where it is not released."""
     view = _view.progress(quiet)
     try:
-        picked = [f"compress.pick={pick}"] if pick else []
-        release = launch(spec, [*(settings or []), *picked], runs, view)
+        release = make(view)
     finally:
         view.close()
     if as_json:
