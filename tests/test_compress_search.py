@@ -104,6 +104,17 @@ def test_one_recipe_gives_a_smaller_bundle_that_answers(tmp_path: Path, reviews,
     assert release.released
 
 
+@pytest.mark.parametrize(("ms", "reason"), [(1e-6, "without any head and neuron"), (1e4, "as it is")])
+def test_a_latency_that_pruning_cannot_reach_or_need_not_is_said(
+    tmp_path: Path, reviews, tiny_base: Path, ms: float, reason: str
+) -> None:
+    made = place(tmp_path, reviews, **SPEC, base=str(tiny_base), compress={"to_latency": ms, "minutes": 0.1})
+    frontier = trimtab.launch(made.spec, runs=made.runs).manifest.evidence["frontier"]
+    (found,) = (said for name, said in frontier["skipped"] if name.startswith("to_latency"))
+    assert reason in found
+    assert "trimmed+int8" in {point["name"] for point in frontier["points"]}
+
+
 def test_a_recipe_that_does_not_apply_leaves_the_network_as_it_was(tmp_path: Path) -> None:
     rows = [{"height": str(150 + row % 40), "group": "tall" if row % 40 > 20 else "short"} for row in range(120)]
     made = place(tmp_path, rows, output="group", train={"epochs": 1}, compress={"student": "conv"})

@@ -17,6 +17,7 @@ from trimtab.columns import EncodedRows, Outputs, Ragged, Targets, encode_rows, 
 from trimtab.columns.text import TextColumn, Worded
 from trimtab.compress import distil, layers, prune, students, varied, vocabulary
 from trimtab.compress.distil import Taught
+from trimtab.compress.latency import Table
 from trimtab.compress.smaller import SIZES, smaller
 from trimtab.compress.trained import Skip, Trained
 from trimtab.progress import Progress
@@ -54,6 +55,7 @@ class Material:
     settings: Settings
     minutes: float
     words: Mapping[str, torch.Tensor]  # see `students.alone`
+    table: Table | None = None  # of this machine, for `to_latency`
     notes: tuple[tuple[str, str], ...] = ()  # (step, why it was left out)
 
 
@@ -106,7 +108,7 @@ def prepare(
     outputs, vectors = _asked(teacher, more, folder, settings.precision, progress)
     taught = Taught(more, outputs, vectors, valid, rows.valid_targets, teacher.output)
     words = students.alone(teacher) if recipe is None or recipe.student in students.KINDS else {}
-    return Material(teacher, train, rows.targets, taught, settings, minutes, words, tuple(notes))
+    return Material(teacher, train, rows.targets, taught, settings, minutes, words, notes=tuple(notes))
 
 
 def _step(name: str, found: Trained | Skip, before: Trained, notes: list[tuple[str, str]]) -> Trained:
@@ -267,12 +269,20 @@ def _pruned(network: Trained, recipe: Recipe, material: Material) -> Trained | S
     return prune.prune(network, material.train, material.targets, recipe.heads, recipe.neurons)
 
 
+def _to_latency(network: Trained, recipe: Recipe, material: Material) -> Trained | Skip:
+    assert recipe.to_latency
+    if material.table is None:
+        return Skip("only a network with one text encoder of several blocks has a latency table")
+    return prune.to_latency(network, material.train, material.targets, material.table, recipe.to_latency)
+
+
 Step = Callable[[Trained, Recipe, Material], Trained | Skip]
 _STEPS: tuple[tuple[Callable[[Recipe], object], Step], ...] = (
     (lambda recipe: recipe.student, _student),
     (lambda recipe: recipe.layers and not recipe.student, _layers),
     (lambda recipe: recipe.embedding and not recipe.student, _narrow),
     (lambda recipe: (recipe.heads or recipe.neurons) and recipe.student != "smaller", _pruned),
+    (lambda recipe: recipe.to_latency and not recipe.student, _to_latency),
 )
 
 
@@ -351,17 +361,13 @@ def _first_outputs(outputs: Outputs, count: int) -> Outputs:
     return Ragged(outputs.values[: ends[-1]], ends)
 
 
-_NAMED = ("layers", "embedding", "heads", "neurons", "sparsity")  # with their values in a candidate's name
+_NAMED = ("layers", "embedding", "heads", "neurons", "to_latency", "sparsity")  # named with their values
 
 
 def name(recipe: Recipe) -> str:
     """What a candidate is called: `layers-3-neurons-0.5+int8`."""
     parts: list[str] = [recipe.student] if recipe.student else []
-    parts += [
-        f"{key}-{value}"
-        for key in ("layers", "embedding", "heads", "neurons", "sparsity")
-        if (value := getattr(recipe, key))
-    ]
+    parts += [f"{key}-{value:g}" for key in _NAMED if (value := getattr(recipe, key))]
     parts += ["aware"] if recipe.aware else []
     if isinstance(recipe.vocabulary, int):
         parts.append(f"tokens-{recipe.vocabulary}")

@@ -18,7 +18,7 @@ _CUTS = (
     (2 / 3, 0.5, 0.5),
     (1 / 2, None, 0.5),
     (1 / 3, None, 0.5),
-    (1 / 3, 0.5, 0.25),
+    (1 / 3, None, 0.25),
     (1 / 6, None, 0.5),
 )
 _EMBEDDING = 2 / 3  # of the width of token vectors: half of it costs four times the quality
@@ -46,13 +46,19 @@ def students(material: Material) -> list[Recipe]:
     return [*texts, *(own if len(material.teacher.inputs) > 1 else [])]
 
 
-def cut(material: Material) -> list[Recipe]:
-    """The network itself with fewer blocks and narrower ones; a network with one block, or none, is pruned alone."""
+def cut(material: Material, gates: Sequence[Gate]) -> list[Recipe]:
+    """The network itself with fewer blocks and narrower ones; a network with one block, or none, is pruned alone.
+
+    For a gate on latency it is also pruned until it is predicted to meet it, where there is a latency table.
+    """
     depth = layers.depth(material.teacher)
     if depth < 2:
         return [Recipe(neurons=share) for share in _SMALLER] if depth or _convolves(material) else []
     width = _narrower(material)
     found = []
+    for gate in gates if material.table else ():
+        if gate.name == "latency" and gate.operator[0] == "<":
+            found.append(Recipe(embedding=width, to_latency=float(f"{_LATENCY_MARGIN * gate.bound:.3g}")))
     for share, heads, neurons in _CUTS:
         kept = max(1, round(share * depth))
         found.append(Recipe(layers=None if kept == depth else kept, embedding=width, heads=heads, neurons=neurons))

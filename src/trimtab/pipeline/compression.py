@@ -10,7 +10,7 @@ from pathlib import Path
 from trimtab import spec as specs
 from trimtab.audit import floor
 from trimtab.bundle.manifest import Measured, Stage
-from trimtab.compress import making, plan
+from trimtab.compress import layers, making, plan
 from trimtab.compress.frontier import LIKELY, Frontier, Point, choose, closest, likely
 from trimtab.compress.trained import Skip, Trained
 from trimtab.errors import nearest, problem
@@ -18,11 +18,13 @@ from trimtab.pipeline import assembly, candidates, resume
 from trimtab.pipeline.assembly import Candidate
 from trimtab.pipeline.candidates import UNCOMPRESSED
 from trimtab.pipeline.request import Request
-from trimtab.pipeline.search import COSTS, Search, begin, cascade, material, recalled, tried
+from trimtab.pipeline.search import COSTS, Search, begin, cascade, material, recalled, timed, tried
 from trimtab.progress import Progress
 from trimtab.spec import Compress, Gate, Recipe
 
 _TOLERATED = 1.25  # times a cost gate: measured on a network that has learnt nothing, and in a hurry
+_SHARED, _EARLY = ("latency", "throughput"), 2.5  # times these gates, where a small network may answer most rows
+_CASCADES = 3  # that are tried
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ def _missed(search: Search, point: Point) -> list[Gate]:
 
 def _one(search: Search, recipe: Recipe) -> Compressed:
     """Exactly what was asked for, whatever it costs; the uncompressed network where it does not apply."""
+    if recipe.to_latency:
+        timed(search, recipe)
     found = tried(search, recipe.model_copy(update={"cascade": False}))
     if found and recipe.cascade:
         found = cascade(search, found, search.points[0])
@@ -99,7 +103,7 @@ def _walk(search: Search) -> str:
         _all_precisions(search, recipe)
         if _surely_fits(search, recipe):
             return "a network that is quick to learn meets every gate; others would cost more"
-    everything = _cut(search, plan.cut(found))
+    everything = _cut(search, plan.cut(timed(search), search.gates))
     _cascades(search)
     if search.left > 0 and everything:
         return "every way that applies was tried"
@@ -197,32 +201,37 @@ def _costs(search: Search, shape: Trained) -> tuple[float, str]:
     folder = search.folder / "trial"
     trial = assembly.bundled(search.request, shape, folder / "bundle")
     reasons, latency = [], 0.0
+    shared = any(point.recipe.get("student") for point in search.points) and layers.depth(shape) > 0
     for precision in plan.precisions(material(search, None), search.gates):
         found = trial
         if precision != "none":
             found = assembly.quantized(search.request, trial, precision, folder / precision, ())
         measured = candidates.costs(search.bench, found)
         latency = latency or measured["latency"].value
-        missed = [_beyond(gate, measured) for gate in search.gates if gate.name in COSTS]
+        missed = [
+            _beyond(gate, measured, _EARLY if shared and gate.name in _SHARED else _TOLERATED)
+            for gate in search.gates
+            if gate.name in COSTS
+        ]
         reasons.append(next(filter(None, missed), ""))
         if not reasons[-1]:
             return latency, ""
     return latency, f"would not fit: {reasons[-1]}"
 
 
-def _beyond(gate: Gate, measured: Mapping[str, Measured]) -> str:
-    """How far a cost gate would be missed; empty where it is met, or nearly."""
+def _beyond(gate: Gate, measured: Mapping[str, Measured], tolerated: float) -> str:
+    """How far a cost gate would be missed; empty where it is met, or missed by no more than a factor."""
     found = measured.get(gate.name)
     if found is None:
         return ""
-    lenient = found.value / _TOLERATED if gate.operator[0] == "<" else found.value * _TOLERATED
+    lenient = found.value / tolerated if gate.operator[0] == "<" else found.value * tolerated
     return "" if gate.met(lenient) else f"{gate.name} {found.value:.3g} {gate.unit}, asked {gate}"
 
 
 def _seconds_of(search: Search) -> float:
     """How long a recipe will take, by what the networks cut so far took; the first is always tried."""
     cuts = [point for point in search.points if not {"student", "quantize"} & set(point.recipe)]
-    taken = [point.seconds for point in cuts if set(point.recipe) & {"layers", "heads", "neurons"}]
+    taken = [point.seconds for point in cuts if set(point.recipe) & {"layers", "heads", "neurons", "to_latency"}]
     return max(taken, default=0.0)
 
 
@@ -230,27 +239,41 @@ def _seconds_of(search: Search) -> float:
 
 
 def _cascades(search: Search) -> None:
-    """The best of the small networks before the best of the large ones, where both fit together."""
+    """Small networks before large ones: for the best of the large the best of the small that goes with it.
+
+    A cascade is as good as its large network and takes as many bytes as both, and of the large one's time a part.
+    """
     students = [p for p in search.points if p.recipe.get("student") in ("static", "conv", "tiny")]
     large = [p for p in search.points[1:] if "student" not in p.recipe and p.kind == "candidate"]
-    if not students or not large:
-        return
-    for big in _leading(search, large):
-        for small in _leading(search, students):
-            if search.left <= 0:
-                return
-            cascade(search, small, big)
+    tried_pairs = 0
+    for big in _best_first(search, large):
+        small = next((p for p in _best_first(search, students) if _fit_together(search, p, big)), None)
+        if small is None or tried_pairs == _CASCADES or search.left <= 0:
+            continue
+        cascade(search, small, big)
+        tried_pairs += 1
 
 
-def _leading(search: Search, points: Sequence[Point]) -> list[Point]:
-    """The one of best quality that fits the cost gates as far as may be; the smaller of equals."""
+def _fit_together(search: Search, small: Point, large: Point) -> bool:
+    """Whether two networks keep every gate on what they take up, and may keep those on time."""
+    for gate in search.gates:
+        if gate.name in ("size", "memory") and gate.name in large.measured:
+            if not gate.met(sum(point.measured[gate.name].value for point in (small, large))):
+                return False
+        elif gate.name in _SHARED and _beyond(gate, large.measured, _EARLY):
+            return False
+    return True
+
+
+def _best_first(search: Search, points: Sequence[Point]) -> list[Point]:
+    """By quality, the faster of equals first."""
     higher = specs.METRICS[search.metric].higher_is_better
 
     def rank(point: Point) -> tuple[float, float]:
         value = point.quality.value if higher else -point.quality.value
-        return value, -point.measured["latency"].value
+        return -value, point.measured["latency"].value
 
-    return sorted(points, key=rank)[-1:]
+    return sorted(points, key=rank)
 
 
 # ----------------------------------------------------------------------------------------------------------- result

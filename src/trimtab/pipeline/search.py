@@ -6,11 +6,12 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from trimtab.bundle import store
 from trimtab.bundle.manifest import Measured
-from trimtab.compress import making
+from trimtab.compress import latency, making
 from trimtab.compress.frontier import Point, Skipped
 from trimtab.compress.making import Material
 from trimtab.compress.trained import Skip, Trained
@@ -25,6 +26,7 @@ COSTS = ("size", "latency", "latency_p95", "throughput", "memory")
 _CASCADE = "cascade-"  # how the names of two networks in one bundle begin
 _TOLD = ("size", "latency", "throughput")
 _NOTHING = Measured(value=float("nan"))
+_TABLE = Recipe(quantize="int8")  # whose blocks are timed: one row of a network in fp32 is bound by other things
 
 Made = tuple[Candidate, tuple[str, ...]] | Skip  # a candidate and the steps that made it, for people
 
@@ -128,6 +130,24 @@ def material(search: Search, recipe: Recipe | None) -> Material:
     return search.material
 
 
+def timed(search: Search, recipe: Recipe | None = None) -> Material:
+    """The material with a latency table of this machine, where the network has blocks that can be timed."""
+    found, name = material(search, recipe), making.name(_TABLE)
+    compact = any(entry.name == "compact" for entry in found.teacher.architecture.encoders)
+    if compact and name not in search.folders:
+        tried(search, _TABLE)
+    if found.table or not compact or name not in search.folders:
+        return found
+    values = search.request.prepared.splits.valid.values
+    rows = {column.name: values[column.name] for column in search.request.inputs}
+    table = latency.measure(found.teacher, rows, search.folders[name] / store.MODEL, precision=_TABLE.quantize)
+    if isinstance(table, Skip):
+        search.skip("to_latency", table.reason)
+        return found
+    search.material = replace(found, table=table)
+    return search.material
+
+
 # ------------------------------------------------------------------------------------------------- one candidate more
 
 
@@ -177,7 +197,8 @@ def _kept_or_made(search: Search, begun: Point, key: str, make: Callable[[], Mad
         search.skip(begun.name, made.reason)
         return None
     candidate, steps = made
-    point = begun.model_copy(update={"made": steps, "differs": candidate.differs})
+    predicted = _predicted(search, Recipe(**begun.recipe))
+    point = begun.model_copy(update={"made": steps, "differs": candidate.differs, "predicted_latency": predicted})
     point = candidates.measured(search.bench, candidate, point)
     point = point.model_copy(update={"seconds": round(time.perf_counter() - started, 1)})
     candidates.keep(folder, key, point)
@@ -200,6 +221,7 @@ def _made(search: Search, recipe: Recipe, folder: Path) -> Made:
     shape = search.shapes.get(making.name(recipe)) or making.shape(recipe, prepared)
     if isinstance(shape, Skip):
         return shape
+    search.shapes[making.name(recipe)] = shape
     network = making.learnt(recipe, shape, prepared, folder / "train", search.progress)
     return candidates.packed(search.bench, network, folder / "bundle"), network.made
 
@@ -209,6 +231,15 @@ def _whole(search: Search, recipe: Recipe) -> Point | None:
     name = making.name(recipe)
     known = next((point for point in search.points if point.name == name), None) or tried(search, recipe)
     return search.points[0] if known is None and not making.learns(recipe) else known
+
+
+def _predicted(search: Search, recipe: Recipe) -> float | None:
+    """The latency that the table predicts for a network in the table's precision."""
+    shape = search.shapes.get(making.name(recipe.model_copy(update={"quantize": None})))
+    table = search.material.table if search.material else None
+    if shape is None or table is None or recipe.quantize != table.precision:
+        return None
+    return latency.predicted(shape, table)
 
 
 def _key(search: Search, recipe: Recipe) -> str:

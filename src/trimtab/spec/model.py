@@ -143,6 +143,12 @@ class Recipe(_Part):
     neurons: float | None = Field(
         None, gt=0, le=1, description="Share of feed-forward neurons, or of convolution channels, kept."
     )
+    to_latency: float | None = Field(
+        None,
+        gt=0,
+        description="Milliseconds of one row in int8: heads and neurons that matter least for the time they take, by a "
+        "latency table of this machine, are left out until it is predicted to take so long.",
+    )
     sparsity: float | None = Field(
         None, gt=0, lt=1, description="Share of weights set to zero by magnitude, on a schedule. Makes nothing faster."
     )
