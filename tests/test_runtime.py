@@ -15,6 +15,7 @@ from tiny_bundle import ROWS, build, expected
 
 from trimtab import runtime
 from trimtab.bundle import store
+from trimtab.columns import length_batches
 from trimtab.errors import TrimtabError
 
 HEAVY = {"torch", "transformers", "sklearn", "scipy", "polars", "pandas", "matplotlib", "onnx", "typer", "rich"}
@@ -51,6 +52,16 @@ def test_the_size_of_a_batch_decides_no_answer(model: runtime.Model, steps: int)
     sized = replace(model, network=replace(model.network, batch_tokens=steps))
     rows = ROWS * 20
     assert np.abs(np.asarray(sized.predict(rows).outputs) - np.asarray(model.predict(rows).outputs)).max() < 1e-5
+
+
+def test_batches_hold_as_little_padding_as_is_asked_for() -> None:
+    steps = np.random.default_rng(0).integers(1, 60, 200)
+    for most in (0, 16, 128):
+        batches = length_batches(steps, 512, most_padding=most)
+        assert sorted(np.concatenate(batches).tolist()) == list(range(200))
+        assert max(int((steps[rows].max() - steps[rows]).sum()) for rows in batches) <= most
+        assert max(len(rows) * int(steps[rows].max()) for rows in batches) <= 512
+    assert len(length_batches(steps, 512)) < len(length_batches(steps, 512, most_padding=16))
 
 
 def test_a_csv_cell_and_a_json_value_get_the_same_answer(model: runtime.Model) -> None:
