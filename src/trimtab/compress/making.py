@@ -367,7 +367,7 @@ _NAMED = ("layers", "embedding", "heads", "neurons", "to_latency", "sparsity")  
 def name(recipe: Recipe) -> str:
     """What a candidate is called: `layers-3-neurons-0.5+int8`."""
     parts: list[str] = [recipe.student] if recipe.student else []
-    parts += [f"{key}-{value:g}" for key in _NAMED if (value := getattr(recipe, key))]
+    parts += [f"{key}-{value:.3g}" for key in _NAMED if (value := getattr(recipe, key))]
     parts += ["aware"] if recipe.aware else []
     if isinstance(recipe.vocabulary, int):
         parts.append(f"tokens-{recipe.vocabulary}")

@@ -15,10 +15,11 @@ from trimtab.spec import Gate, Recipe
 _CUTS = (
     (1.0, 0.5, 0.25),
     (1.0, 0.35, 0.25),
+    (1.0, 0.25, 0.125),
+    (1.0, 1 / 6, 1 / 12),
     (2 / 3, 0.5, 0.5),
     (1 / 2, None, 0.5),
     (1 / 3, None, 0.5),
-    (1 / 3, None, 0.25),
     (1 / 6, None, 0.5),
 )
 _EMBEDDING = 2 / 3  # of the width of token vectors: half of it costs four times the quality

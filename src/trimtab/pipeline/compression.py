@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from trimtab import spec as specs
 from trimtab.audit import floor
@@ -24,6 +25,7 @@ from trimtab.spec import Compress, Gate, Recipe
 
 _TOLERATED = 1.25  # times a cost gate: measured on a network that has learnt nothing, and in a hurry
 _SHARED, _EARLY = ("latency", "throughput"), 2.5  # times these gates, where a small network may answer most rows
+_STUDENTS = ("static", "conv", "tiny")  # that may answer first
 _CASCADES = 3  # that are tried
 
 
@@ -113,20 +115,26 @@ def _walk(search: Search) -> str:
 def _cut(search: Search, recipes: Sequence[Recipe]) -> bool:
     """The network itself, made smaller: the dearest that fits first, cheaper ones as long as they keep the quality.
 
-    Returns whether there was time for all of them.
+    Where none of these does, those too that are quick enough behind a small network, the cheapest first. Returns
+    whether there was time for all of them.
     """
     cuts, enough = _affordable(search, recipes), True
-    for place, recipe in enumerate(cuts):
-        needed = _seconds_of(search)
+    alone = sorted((cut for cut in cuts if cut.alone), key=lambda cut: -cut.latency)
+    behind = sorted((cut for cut in cuts if not cut.alone), key=lambda cut: cut.latency)
+    for cut in [*alone, *behind]:
+        if cut in behind and _fits(search):
+            search.skip(cut.name, "too slow but behind a small network, and others meet every gate by themselves")
+            continue
+        smaller = next((other for other in alone if other.hopeless(search) and cut.latency <= other.latency), None)
+        if smaller:
+            search.skip(cut.name, f"{smaller.name}, which is larger, misses a gate on quality")
+            continue
+        needed = _seconds_of(search, cuts, cut)
         if needed > search.left:
-            search.skip(making.name(recipe), f"would take {needed / 60:.1f} minutes, {search.left / 60:.1f} were left")
+            search.skip(cut.name, f"would take {needed / 60:.1f} minutes, {search.left / 60:.1f} were left")
             enough = False
             continue
-        _all_precisions(search, recipe)
-        if _hopeless(search, recipe):
-            for later in cuts[place + 1 :]:
-                search.skip(making.name(later), f"{making.name(recipe)}, which is larger, misses a gate on quality")
-            break
+        _all_precisions(search, cut.recipe)
     return enough
 
 
@@ -173,50 +181,71 @@ def _of(point: Point, recipe: Recipe) -> bool:
     return point.name.partition("+")[0] == making.name(recipe)
 
 
-def _affordable(search: Search, recipes: Sequence[Recipe]) -> list[Recipe]:
-    """Those that meet the cost gates, the dearest first; measured on networks that have learnt nothing.
+class _Cut(NamedTuple):
+    """A network that was made smaller, before it learns."""
+
+    recipe: Recipe
+    latency: float  # ms in fp32
+    alone: bool  # whether it meets the cost gates by itself; else only behind a small network
+
+    @property
+    def name(self) -> str:
+        """Of its candidate."""
+        return making.name(self.recipe)
+
+    def hopeless(self, search: Search) -> bool:
+        """See `_hopeless`."""
+        return _hopeless(search, self.recipe)
+
+
+def _affordable(search: Search, recipes: Sequence[Recipe]) -> list[_Cut]:
+    """Those that may meet the cost gates, measured on networks that have learnt nothing.
 
     What a network costs does not depend on its weights: nothing is trained that would be too large or too slow.
     """
     found = material(search, None)
-    kept: list[tuple[float, Recipe]] = []
+    kept: list[_Cut] = []
     for recipe in recipes:
         if search.left <= 0:
             break
-        shape = making.shape(recipe, found)
+        name, shape = making.name(recipe), making.shape(recipe, found)
         if isinstance(shape, Skip):
-            search.skip(making.name(recipe), shape.reason)
+            search.skip(name, shape.reason)
             continue
-        latency, missed = _costs(search, shape)
-        if missed:
-            search.skip(making.name(recipe), missed)
-            continue
-        search.shapes[making.name(recipe)] = shape
-        kept.append((latency, recipe))
-    return [recipe for _, recipe in sorted(kept, key=lambda found: -found[0])]
+        costs = _costs(search, shape)
+        missed = [_too_dear(search, measured, _TOLERATED) for measured in costs]
+        late = [_too_dear(search, measured, _EARLY) for measured in costs]
+        alone = not all(missed)
+        if alone or (_may_cascade(search, shape) and not all(late)):
+            search.shapes[name] = shape
+            kept.append(_Cut(recipe, costs[0]["latency"].value, alone))
+        else:
+            search.skip(name, f"would not fit: {missed[-1]}")
+    return kept
 
 
-def _costs(search: Search, shape: Trained) -> tuple[float, str]:
-    """A network's latency, and which cost gates it would miss in every precision; empty where one meets them all."""
+def _costs(search: Search, shape: Trained) -> list[dict[str, Measured]]:
+    """What a network costs in each precision, fp32 first."""
     folder = search.folder / "trial"
     trial = assembly.bundled(search.request, shape, folder / "bundle")
-    reasons, latency = [], 0.0
-    shared = any(point.recipe.get("student") for point in search.points) and layers.depth(shape) > 0
-    for precision in plan.precisions(material(search, None), search.gates):
-        found = trial
-        if precision != "none":
-            found = assembly.quantized(search.request, trial, precision, folder / precision, ())
-        measured = candidates.costs(search.bench, found)
-        latency = latency or measured["latency"].value
-        missed = [
-            _beyond(gate, measured, _EARLY if shared and gate.name in _SHARED else _TOLERATED)
-            for gate in search.gates
-            if gate.name in COSTS
-        ]
-        reasons.append(next(filter(None, missed), ""))
-        if not reasons[-1]:
-            return latency, ""
-    return latency, f"would not fit: {reasons[-1]}"
+    found = [candidates.costs(search.bench, trial)]
+    for precision in plan.precisions(material(search, None), search.gates)[1:]:
+        if not _too_dear(search, found[-1], _TOLERATED):
+            break
+        smaller = assembly.quantized(search.request, trial, precision, folder / precision, ())
+        found.append(candidates.costs(search.bench, smaller))
+    return found
+
+
+def _too_dear(search: Search, measured: Mapping[str, Measured], tolerated: float) -> str:
+    """The first cost gate that is missed by more than is tolerated, of those on time by this factor."""
+    factors = {gate.name: tolerated if gate.name in _SHARED else _TOLERATED for gate in search.gates}
+    missed = (_beyond(gate, measured, factors[gate.name]) for gate in search.gates if gate.name in COSTS)
+    return next(filter(None, missed), "")
+
+
+def _may_cascade(search: Search, shape: Trained) -> bool:
+    return layers.depth(shape) > 0 and any(point.recipe.get("student") in _STUDENTS for point in search.points)
 
 
 def _beyond(gate: Gate, measured: Mapping[str, Measured], tolerated: float) -> str:
@@ -228,11 +257,11 @@ def _beyond(gate: Gate, measured: Mapping[str, Measured], tolerated: float) -> s
     return "" if gate.met(lenient) else f"{gate.name} {found.value:.3g} {gate.unit}, asked {gate}"
 
 
-def _seconds_of(search: Search) -> float:
-    """How long a recipe will take, by what the networks cut so far took; the first is always tried."""
-    cuts = [point for point in search.points if not {"student", "quantize"} & set(point.recipe)]
-    taken = [point.seconds for point in cuts if set(point.recipe) & {"layers", "heads", "neurons", "to_latency"}]
-    return max(taken, default=0.0)
+def _seconds_of(search: Search, cuts: Sequence[_Cut], cut: _Cut) -> float:
+    """How long a cut will take to learn, by what others took for each millisecond of their latency; 0 for the first."""
+    latencies = {one.name: one.latency for one in cuts}
+    taken = [point.seconds / latencies[point.name] for point in search.points if point.name in latencies]
+    return max(taken, default=0.0) * cut.latency
 
 
 # -------------------------------------------------------------------------------------------------------- cascades
@@ -243,7 +272,7 @@ def _cascades(search: Search) -> None:
 
     A cascade is as good as its large network and takes as many bytes as both, and of the large one's time a part.
     """
-    students = [p for p in search.points if p.recipe.get("student") in ("static", "conv", "tiny")]
+    students = [p for p in search.points if p.recipe.get("student") in _STUDENTS]
     large = [p for p in search.points[1:] if "student" not in p.recipe and p.kind == "candidate"]
     tried_pairs = 0
     for big in _best_first(search, large):
