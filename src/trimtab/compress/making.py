@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -367,7 +366,7 @@ _NAMED = ("layers", "embedding", "heads", "neurons", "to_latency", "sparsity")  
 def name(recipe: Recipe) -> str:
     """What a candidate is called: `layers-3-neurons-0.5+int8`."""
     parts: list[str] = [recipe.student] if recipe.student else []
-    parts += [f"{key}-{value:.3g}" for key in _NAMED if (value := getattr(recipe, key))]
+    parts += [f"{key}-{_short(value)}" for key in _NAMED if (value := getattr(recipe, key))]
     parts += ["aware"] if recipe.aware else []
     if isinstance(recipe.vocabulary, int):
         parts.append(f"tokens-{recipe.vocabulary}")
@@ -377,6 +376,5 @@ def name(recipe: Recipe) -> str:
     return f"cascade-{whole}" if recipe.cascade else whole
 
 
-def digest(recipe: Recipe) -> str:
-    """Of everything that a recipe says."""
-    return hashlib.sha256(json.dumps(recipe.model_dump(), sort_keys=True).encode()).hexdigest()
+def _short(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.3g}"
