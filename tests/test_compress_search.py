@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,11 @@ from places import Place, place
 import trimtab
 from trimtab.__main__ import main
 from trimtab.bundle import store
+from trimtab.bundle.manifest import Measured
+from trimtab.compress.frontier import Point
 from trimtab.errors import TrimtabError
+from trimtab.pipeline import compression
+from trimtab.spec import parse_gates
 
 SPEC = {"output": "sentiment", "train": {"epochs": 1}}
 
@@ -30,6 +35,26 @@ def searched(tmp_path_factory: pytest.TempPathFactory, reviews, tiny_base: Path)
 
 def bundle_of(made: Place) -> Path:
     return made.runs / "rows" / "bundle"
+
+
+def point(name: str, quality: float, megabytes: float, rate: float, student: str | None = None) -> Point:
+    values = {"size": (megabytes, "MB"), "throughput": (rate, "rows/s"), "latency": (1000 / rate, "ms")}
+    measured = {key: Measured(value=value, unit=unit) for key, (value, unit) in values.items()}
+    recipe = {"student": student} if student else {}
+    return Point(name=name, quality=Measured(value=quality), measured=measured, recipe=recipe)
+
+
+@pytest.mark.parametrize(
+    ("megabytes", "rate", "together"), [(5.0, 6000.0, True), (7.0, 6000.0, False), (5.0, 3000.0, False)]
+)
+def test_a_cascade_is_made_of_what_keeps_its_size_and_may_keep_its_time(
+    megabytes: float, rate: float, together: bool
+) -> None:
+    gates = parse_gates({"size": "<= 8 MB", "throughput": ">= 10000 rows/s", "drop": "<= 0.01"})
+    search = SimpleNamespace(gates=gates, metric="accuracy")
+    small, large = point("conv", 0.9, 2.0, 40_000, "conv"), point("cut", 0.94, megabytes, rate)
+    assert compression._fit_together(search, small, large) == together
+    assert compression._best_first(search, [small, large])[0] is large
 
 
 # ---------------------------------------------------------------------------------------------------------- search

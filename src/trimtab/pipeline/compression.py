@@ -284,12 +284,12 @@ def _cascades(search: Search) -> None:
 
 
 def _fit_together(search: Search, small: Point, large: Point) -> bool:
-    """Whether two networks keep every gate on what they take up, and may keep those on time."""
+    """Whether two networks together keep the gate on size, and may keep those on time."""
     for gate in search.gates:
-        if gate.name in ("size", "memory") and gate.name in large.measured:
-            if not gate.met(sum(point.measured[gate.name].value for point in (small, large))):
-                return False
-        elif gate.name in _SHARED and _beyond(gate, large.measured, _EARLY):
+        both = sum(point.measured["size"].value for point in (small, large))
+        if gate.name == "size" and not gate.met(both):
+            return False
+        if gate.name in _SHARED and _beyond(gate, large.measured, _EARLY):
             return False
     return True
 
