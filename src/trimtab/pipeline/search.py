@@ -15,7 +15,7 @@ from trimtab.compress import latency, making
 from trimtab.compress.frontier import Point, Skipped
 from trimtab.compress.making import Material
 from trimtab.compress.trained import Skip, Trained
-from trimtab.pipeline import candidates, resume
+from trimtab.pipeline import assembly, candidates, resume
 from trimtab.pipeline.assembly import Candidate
 from trimtab.pipeline.candidates import UNCOMPRESSED, Bench
 from trimtab.pipeline.request import Request
@@ -26,7 +26,7 @@ COSTS = ("size", "latency", "latency_p95", "throughput", "memory")
 _CASCADE = "cascade-"  # how the names of two networks in one bundle begin
 _TOLD = ("size", "latency", "throughput")
 _NOTHING = Measured(value=float("nan"))
-_TABLE = Recipe(quantize="int8")  # whose blocks are timed: one row of a network in fp32 is bound by other things
+_TABLE = "int8"  # the precision of the blocks that are timed: what is released for its latency is hardly ever in fp32
 
 Made = tuple[Candidate, tuple[str, ...]] | Skip  # a candidate and the steps that made it, for people
 
@@ -132,15 +132,16 @@ def material(search: Search, recipe: Recipe | None) -> Material:
 
 def timed(search: Search, recipe: Recipe | None = None) -> Material:
     """The material with a latency table of this machine, where the network has blocks that can be timed."""
-    found, name = material(search, recipe), making.name(_TABLE)
+    found = material(search, recipe)
     compact = any(entry.name == "compact" for entry in found.teacher.architecture.encoders)
-    if compact and name not in search.folders:
-        tried(search, _TABLE)
-    if found.table or not compact or name not in search.folders:
+    whole = _whole(search, Recipe()) if compact and found.table is None else None
+    if whole is None:
         return found
+    folder = search.folder / "table"
+    assembly.quantized(search.request, search.candidate(whole), _TABLE, folder, ())
     values = search.request.prepared.splits.valid.values
     rows = {column.name: values[column.name] for column in search.request.inputs}
-    table = latency.measure(found.teacher, rows, search.folders[name] / store.MODEL, precision=_TABLE.quantize)
+    table = latency.measure(found.teacher, rows, folder / store.MODEL, precision=_TABLE)
     if isinstance(table, Skip):
         search.skip("to_latency", table.reason)
         return found
