@@ -71,33 +71,6 @@ def test_a_student_keeps_the_head_of_its_teacher_and_begins_with_its_token_vecto
     assert torch.allclose(before @ before.T, after @ after.T, atol=1e-3)
 
 
-def test_a_token_alone_is_what_the_teacher_makes_of_it_as_a_text() -> None:
-    whole = teacher("review")
-    column = whole.inputs[0]
-    assert isinstance(column, TextColumn)
-    (found,) = students.alone(whole).values()
-    assert found.shape == (column.vocabulary, 48)
-    token = column.tokenizer.encode("film").ids[0]
-    before, behind = column.surroundings() or ((), ())
-    ids = torch.tensor([[*before, token, *behind]])
-    with torch.no_grad():
-        own = whole.network.vectors({"review_ids": ids, "review_mask": torch.ones_like(ids)})[0]
-    assert torch.allclose(found[token], own, atol=1e-5)
-
-
-def test_a_student_that_knows_tokens_alone_puts_near_what_the_teacher_answers_alike() -> None:
-    whole = teacher("review")
-    words = students.alone(whole)
-    one, other = (students.student("conv", whole, seed=1, words=known) for known in (None, words))
-    assert isinstance(one, Trained)
-    assert isinstance(other, Trained)
-    alike = torch.nn.functional.normalize(words["review"] - words["review"].mean(0), dim=1)
-    tables = [s.network.encoders["review"].table.weight.detach() for s in (one, other)]  # type: ignore[union-attr]
-    near = [torch.nn.functional.normalize(table, dim=1) for table in tables]
-    told = [float(torch.corrcoef(torch.stack([(t @ t.T).flatten(), (alike @ alike.T).flatten()]))[0, 1]) for t in near]
-    assert told[1] > told[0] + 0.1
-
-
 def test_the_pairs_of_a_static_student_tell_not_good_from_good_not() -> None:
     column = text("review")
     entry = EncoderEntry(name="static", reads=("review",), config={"pairs": 64})

@@ -53,9 +53,8 @@ class Material:
     taught: Taught
     settings: Settings
     minutes: float
-    words: Mapping[str, torch.Tensor]  # see `students.alone`
-    table: Table | None = None  # of this machine, for `to_latency`
     notes: tuple[tuple[str, str], ...] = ()  # (step, why it was left out)
+    table: Table | None = None  # of this machine, for `to_latency`
 
 
 @dataclass(frozen=True)
@@ -106,8 +105,7 @@ def prepare(
     more = _more(teacher, train, rows.unlabelled, settings.seed)
     outputs, vectors = _asked(teacher, more, folder, settings.precision, progress)
     taught = Taught(more, outputs, vectors, valid, rows.valid_targets, teacher.output)
-    words = students.alone(teacher) if recipe is None or recipe.student in students.KINDS else {}
-    return Material(teacher, train, rows.targets, taught, settings, minutes, words, notes=tuple(notes))
+    return Material(teacher, train, rows.targets, taught, settings, minutes, tuple(notes))
 
 
 def _step(name: str, found: Trained | Skip, before: Trained, notes: list[tuple[str, str]]) -> Trained:
@@ -232,8 +230,7 @@ def _student(teacher: Trained, recipe: Recipe, material: Material) -> Trained | 
     if not distillable(teacher):
         return Skip("a ranking learns from every event of a history: its answers alone teach too little")
     if recipe.student != "smaller":
-        seed = material.settings.seed
-        return students.student(recipe.student, teacher, seed, recipe.layers, recipe.embedding, material.words)
+        return students.student(recipe.student, teacher, material.settings.seed, recipe.layers, recipe.embedding)
     found = smaller(teacher, material.settings.seed)
     if isinstance(found, Skip):
         return found

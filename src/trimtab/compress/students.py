@@ -1,8 +1,7 @@
 """New small networks for texts, to be distilled from the uncompressed one: `static`, `conv` and `tiny`.
 
-Only the encoders of texts are new. Their token vectors begin as the principal components of the teacher's, beside what
-the teacher makes of each token alone (as model2vec does): so a word that no row has is placed by what it means. All
-other encoders, the fusion and the head are the teacher's own, so that a student has little left to learn.
+Only the encoders of texts are new. They begin with the teacher's token vectors, reduced to their principal components;
+all other encoders, the fusion and the head are the teacher's own, so that a student has little left to learn.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ from trimtab.compress.trained import Skip, Trained, built
 from trimtab.nets.network import EncoderEntry
 from trimtab.nets.steps import longest
 
-_MOST_WORDS, _WORDS_AT_ONCE = 50_000, 1024
 _PAIRS = 16_384  # most rows of the table of token pairs: "not good" is more than two words
 
 
@@ -76,11 +74,10 @@ def student(
     seed: int = 0,
     layers: int | None = None,
     width: int | None = None,
-    words: Mapping[str, Tensor] | None = None,
 ) -> Trained | Skip:
     """The student of this kind with the weights that it begins with: what it shares with the teacher, and by `seed`.
 
-    `layers` and `width` of it where they are not the kind's own; `words` are what `alone` gave of the teacher.
+    `layers` and `width` of it where they are not the kind's own.
     """
     kind = KINDS[name]
     columns = {column.key: column for column in teacher.inputs}
@@ -100,8 +97,7 @@ def student(
     weights |= {key: value for key, value in fitting.items() if not _is_new(key, entries)}
     for new, old in zip(entries, teacher.architecture.encoders, strict=True):
         if new is not None:
-            encoder = teacher.network.encoders["_".join(old.reads)]
-            weights |= _vectors(encoder, new, kind, weights, (words or {}).get("_".join(old.reads)))
+            weights |= _vectors(teacher.network.encoders["_".join(old.reads)], new, kind, weights)
     told = f"{name}: {kind.told.format(layers=size.layers, width=size.width)}"
     return built(shape, teacher.inputs, teacher.output, weights, made=(*teacher.made, told))
 
@@ -122,51 +118,17 @@ def _is_new(parameter: str, entries: Sequence[EncoderEntry | None]) -> bool:
     return any(entry and parameter.startswith(f"encoders.{'_'.join(entry.reads)}.") for entry in entries)
 
 
-def _vectors(
-    old: nn.Module, new: EncoderEntry, kind: Kind, weights: Mapping[str, Tensor], words: Tensor | None
-) -> dict[str, Tensor]:
+def _vectors(old: nn.Module, new: EncoderEntry, kind: Kind, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The student's token vectors: the principal components of the teacher's, by name in the student's weights."""
     name = f"encoders.{'_'.join(new.reads)}.{kind.table}.weight"
     wanted = weights[name]
     found = token_table(old, len(wanted))
     if found is None:
         return {}
-    parts = [found.float(), *([] if words is None else [words])]
-    reduced = components(torch.cat([_standard(part) for part in parts], dim=1), wanted.shape[1])
+    reduced = components(found.float(), wanted.shape[1])
     begun = wanted.clone()
     begun[:, : reduced.shape[1]] = reduced * (kind.scale / reduced.std().clamp(min=1e-12))
     return {name: begun}
-
-
-def _standard(vectors: Tensor) -> Tensor:
-    centred = vectors - vectors.mean(0)
-    return centred / centred.std().clamp(min=1e-12)
-
-
-@torch.no_grad()
-def alone(teacher: Trained) -> dict[str, Tensor]:
-    """What the teacher makes of each token as a text of its own, (tokens, width), by the name of the encoder.
-
-    Of encoders that read one text; those with more than 50,000 tokens are left out.
-    """
-    columns = {column.key: column for column in teacher.inputs}
-    found = {}
-    for entry in teacher.architecture.encoders:
-        column = columns[entry.reads[0]]
-        if len(entry.reads) > 1 or not isinstance(column, TextColumn) or column.vocabulary > _MOST_WORDS:
-            continue
-        around = column.surroundings()
-        if around is None:
-            continue
-        before, behind = (torch.tensor(ids, dtype=torch.int64) for ids in around)
-        encoder, parts = teacher.network.encoders[entry.reads[0]], []
-        for tokens in torch.arange(column.vocabulary).split(_WORDS_AT_ONCE):
-            rows = [before.expand(len(tokens), -1), tokens[:, None], behind.expand(len(tokens), -1)]
-            ids = torch.cat(rows, dim=1)
-            states = encoder({f"{column.key}_ids": ids, f"{column.key}_mask": torch.ones_like(ids)})
-            parts.append(states.values.mean(1))
-        found[entry.reads[0]] = torch.cat(parts).float()
-    return found
 
 
 def token_table(encoder: nn.Module, tokens: int) -> Tensor | None:
