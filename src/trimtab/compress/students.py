@@ -69,11 +69,7 @@ KINDS: dict[str, Kind] = {
 
 
 def student(
-    name: str,
-    teacher: Trained,
-    seed: int = 0,
-    layers: int | None = None,
-    width: int | None = None,
+    name: str, teacher: Trained, seed: int = 0, layers: int | None = None, width: int | None = None
 ) -> Trained | Skip:
     """The student of this kind with the weights that it begins with: what it shares with the teacher, and by `seed`.
 
