@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,7 @@ class Material:
     minutes: float
     notes: tuple[tuple[str, str], ...] = ()  # (step, why it was left out)
     table: Table | None = None  # of this machine, for `to_latency`
+    importances: dict[tuple[object, ...], tuple[prune.Measured, ...] | Skip] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -262,14 +263,27 @@ def _frequencies(material: Material) -> dict[str, np.ndarray]:
 
 
 def _pruned(network: Trained, recipe: Recipe, material: Material) -> Trained | Skip:
-    return prune.prune(network, material.train, material.targets, recipe.heads, recipe.neurons)
+    found = _importance(network, recipe, material)
+    return found if isinstance(found, Skip) else prune.by_share(network, found, recipe.heads, recipe.neurons)
 
 
 def _to_latency(network: Trained, recipe: Recipe, material: Material) -> Trained | Skip:
     assert recipe.to_latency
     if material.table is None:
         return Skip("only a network with one text encoder of several blocks has a latency table")
-    return prune.to_latency(network, material.train, material.targets, material.table, recipe.to_latency)
+    found = _importance(network, recipe, material)
+    if isinstance(found, Skip):
+        return found
+    return prune.by_latency(network, found, material.table, recipe.to_latency)
+
+
+def _importance(network: Trained, recipe: Recipe, material: Material) -> tuple[prune.Measured, ...] | Skip:
+    """What the units of a network matter, measured once for all recipes that prune the same network."""
+    key = (recipe.student, recipe.layers, recipe.embedding)
+    if key not in material.importances:
+        loss = prune.own_loss(network, material.targets)
+        material.importances[key] = prune.importance(network, material.train, loss)
+    return material.importances[key]
 
 
 Step = Callable[[Trained, Recipe, Material], Trained | Skip]

@@ -25,6 +25,7 @@ from trimtab.spec import Recipe
 
 _BATCHES = (512, 2048, 8192)  # padded steps in one batch of the runtime: the quickest for a network is kept
 _BATCH_ROWS, _CALL = 1000, 32
+_TUNING = 1.0  # seconds for one pass over the rows that a size of batches is timed on
 _SMALLER = 0.95  # of the file in fp32: what one in fewer bits must be below
 _SENSITIVE_BATCHES = 4
 _RESAMPLES = 400
@@ -127,11 +128,13 @@ def model_bytes(folder: Path) -> int:
 def _tuned(on: Bench, candidate: Candidate) -> Candidate:
     """The candidate with the quickest size of batches: the smaller a network, the larger they may be.
 
-    As many rows are answered in one call as in calls of 32.
+    As many rows are answered in one call as in calls of 32: of a slow network fewer.
     """
     values = on.request.prepared.splits.valid.values
     names = [column.name for column in on.request.inputs]
-    count = min(_BATCH_ROWS, len(on.rows))
+    first = {name: values[name][:_CALL] for name in names}
+    taken_by_call = min(_seconds(runtime.load(candidate.folder), [first]) for _ in range(2))
+    count = min(_BATCH_ROWS, len(on.rows), max(4, round(_TUNING / 2 / taken_by_call)) * _CALL)
     starts = [(0, count), *((start, min(start + _CALL, count)) for start in range(0, count, _CALL))]
     calls = [{name: values[name][start:end] for name in names} for start, end in starts]
     taken = {}
@@ -158,7 +161,7 @@ def _seconds(model: runtime.Model, calls: Sequence[Mapping[str, Sequence[Any]]])
 def cascaded(
     on: Bench, small: Candidate, large: Candidate, folder: Path, allowed: float
 ) -> tuple[Candidate, tuple[str, ...]] | Skip:
-    """Two candidates in one bundle: the small one answers where it is sure."""
+    """Two candidates in one bundle: the small one answers where it is sure, for at most `allowed` of the metric."""
     refused = cascade.refused(small.folder, large.folder)
     if refused:
         return refused

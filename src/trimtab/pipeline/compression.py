@@ -115,15 +115,16 @@ def _walk(search: Search) -> str:
 def _cut(search: Search, recipes: Sequence[Recipe]) -> bool:
     """The network itself, made smaller: the dearest that fits first, cheaper ones as long as they keep the quality.
 
-    Where none of these does, those too that are quick enough behind a small network, the cheapest first. Returns
-    whether there was time for all of them.
+    What fits only if it was measured in too much of a hurry comes after what fits. Where none of these surely keeps the
+    quality, those too that are quick enough behind a small network, the cheapest first. Returns whether there was time
+    for all of them.
     """
     cuts, enough = _affordable(search, recipes), True
-    alone = sorted((cut for cut in cuts if cut.alone), key=lambda cut: -cut.latency)
+    alone = sorted((cut for cut in cuts if cut.alone), key=lambda cut: (not cut.fits, -cut.latency))
     behind = sorted((cut for cut in cuts if not cut.alone), key=lambda cut: cut.latency)
     for cut in [*alone, *behind]:
-        if cut in behind and _fits(search):
-            search.skip(cut.name, "too slow but behind a small network, and others meet every gate by themselves")
+        if cut in behind and _surely(search, search.points):
+            search.skip(cut.name, "too slow but behind a small network, and others surely meet every gate alone")
             continue
         smaller = next((other for other in alone if other.hopeless(search) and cut.latency <= other.latency), None)
         if smaller:
@@ -156,10 +157,15 @@ def _surely_fits(search: Search, recipe: Recipe) -> bool:
 
     Without a gate on quality, dearer networks may still be better: nothing is sure then.
     """
+    return _surely(search, [point for point in search.points if _of(point, recipe)])
+
+
+def _surely(search: Search, points: Sequence[Point]) -> bool:
     qualities = [gate for gate in search.gates if gate.name not in COSTS]
-    own = [point for point in search.points if _of(point, recipe) and not _missed(search, point)]
     return bool(qualities) and any(
-        all(likely(point, gate, search.metric) >= LIKELY for gate in qualities) for point in own
+        all(likely(point, gate, search.metric) >= LIKELY for gate in qualities)
+        for point in points
+        if not _missed(search, point)
     )
 
 
@@ -186,7 +192,8 @@ class _Cut(NamedTuple):
 
     recipe: Recipe
     latency: float  # ms in fp32
-    alone: bool  # whether it meets the cost gates by itself; else only behind a small network
+    fits: bool  # whether it meets the cost gates
+    alone: bool  # whether it does but for what measuring in a hurry may be wrong by; else only behind a small network
 
     @property
     def name(self) -> str:
@@ -213,12 +220,13 @@ def _affordable(search: Search, recipes: Sequence[Recipe]) -> list[_Cut]:
             search.skip(name, shape.reason)
             continue
         costs = _costs(search, shape)
+        fits = not all(_too_dear(search, measured, 1.0, 1.0) for measured in costs)
         missed = [_too_dear(search, measured, _TOLERATED) for measured in costs]
         late = [_too_dear(search, measured, _EARLY) for measured in costs]
         alone = not all(missed)
         if alone or (_may_cascade(search, shape) and not all(late)):
             search.shapes[name] = shape
-            kept.append(_Cut(recipe, costs[0]["latency"].value, alone))
+            kept.append(_Cut(recipe, costs[0]["latency"].value, fits, alone))
         else:
             search.skip(name, f"would not fit: {missed[-1]}")
     return kept
@@ -237,9 +245,9 @@ def _costs(search: Search, shape: Trained) -> list[dict[str, Measured]]:
     return found
 
 
-def _too_dear(search: Search, measured: Mapping[str, Measured], tolerated: float) -> str:
-    """The first cost gate that is missed by more than is tolerated, of those on time by this factor."""
-    factors = {gate.name: tolerated if gate.name in _SHARED else _TOLERATED for gate in search.gates}
+def _too_dear(search: Search, measured: Mapping[str, Measured], late: float, large: float = _TOLERATED) -> str:
+    """The first cost gate that is missed by more than a factor: `late` for those on time, `large` for the others."""
+    factors = {gate.name: late if gate.name in _SHARED else large for gate in search.gates}
     missed = (_beyond(gate, measured, factors[gate.name]) for gate in search.gates if gate.name in COSTS)
     return next(filter(None, missed), "")
 
@@ -270,7 +278,8 @@ def _seconds_of(search: Search, cuts: Sequence[_Cut], cut: _Cut) -> float:
 def _cascades(search: Search) -> None:
     """Small networks before large ones: for the best of the large the best of the small that goes with it.
 
-    A cascade is as good as its large network and takes as many bytes as both, and of the large one's time a part.
+    A cascade is as good as its large network and takes as many bytes as both, and of the large one's time a part. Where
+    it is too slow so, the small network answers more of the rows: it may lose half of what the gates leave.
     """
     students = [p for p in search.points if p.recipe.get("student") in _STUDENTS]
     large = [p for p in search.points[1:] if "student" not in p.recipe and p.kind == "candidate"]
@@ -279,8 +288,22 @@ def _cascades(search: Search) -> None:
         small = next((p for p in _best_first(search, students) if _fit_together(search, p, big)), None)
         if small is None or tried_pairs == _CASCADES or search.left <= 0:
             continue
-        cascade(search, small, big)
+        made = cascade(search, small, big)
         tried_pairs += 1
+        allowed = _to_lose(search, big)
+        if made and allowed > 0 and _missed(search, made):
+            cascade(search, small, big, allowed)
+
+
+def _to_lose(search: Search, point: Point) -> float:
+    """Half of what the headline metric of a network may still lose by the gates on quality; 0 without such a gate."""
+    left = []
+    for gate in search.gates:
+        if gate.name == "drop" and point.drop is not None:
+            left.append(gate.bound - point.drop)
+        elif gate.name == search.metric:
+            left.append(abs(point.quality.value - gate.bound) if gate.met(point.quality.value) else 0.0)
+    return float(f"{max(0.0, min(left, default=0.0)) / 2:.2g}")
 
 
 def _fit_together(search: Search, small: Point, large: Point) -> bool:

@@ -159,16 +159,19 @@ def tried(search: Search, recipe: Recipe) -> Point | None:
     return _kept_or_made(search, begun, _key(search, recipe), lambda: _made(search, recipe, search.folder / name))
 
 
-def cascade(search: Search, small: Point, large: Point) -> Point | None:
-    """Two candidates in one bundle, the small one before the large one; None where the two do not fit together."""
-    name = f"{_CASCADE}{small.name}-{large.name}"
+def cascade(search: Search, small: Point, large: Point, allowed: float = 0.0) -> Point | None:
+    """Two candidates in one bundle, the small one before the large one; None where the two do not fit together.
+
+    On the validation rows at most `allowed` of the headline metric is lost against the large one.
+    """
+    name = f"{_CASCADE}{small.name}-{large.name}" + (f"-drop-{allowed:g}" if allowed else "")
     parts = (search.candidate(small), search.candidate(large))
     folder = search.folder / name / "bundle"
     return _kept_or_made(
         search,
         Point(name=name, quality=_NOTHING),
         _cascade_key(search, name),
-        lambda: candidates.cascaded(search.bench, *parts, folder, 0.0),
+        lambda: candidates.cascaded(search.bench, *parts, folder, allowed),
     )
 
 
