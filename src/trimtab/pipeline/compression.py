@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from trimtab import spec as specs
-from trimtab.audit import floor
+from trimtab.audit import cost, floor
 from trimtab.bundle.manifest import Measured, Stage
 from trimtab.compress import layers, making, plan
 from trimtab.compress.frontier import LIKELY, Frontier, Point, choose, closest, likely
@@ -18,13 +18,15 @@ from trimtab.errors import nearest, problem
 from trimtab.pipeline import assembly, candidates, resume
 from trimtab.pipeline.assembly import Candidate
 from trimtab.pipeline.candidates import UNCOMPRESSED
-from trimtab.pipeline.request import Request
+from trimtab.pipeline.request import Request, thinned
 from trimtab.pipeline.search import COSTS, Search, begin, cascade, material, recalled, timed, tried
 from trimtab.progress import Progress
 from trimtab.spec import Compress, Gate, Recipe
 
 _TOLERATED = 1.25  # times a cost gate: measured on a network that has learnt nothing, and in a hurry
+_SURE = 1.02  # times the gate on size, which does not depend on what a network has learnt
 _SHARED, _EARLY = ("latency", "throughput"), 2.5  # times these gates, where a small network may answer most rows
+_TRIAL_ROWS = 256  # that a network is bundled with which has learnt nothing
 _STUDENTS = ("static", "conv", "tiny")  # that may answer first
 _CASCADES = 3  # that are tried
 
@@ -210,7 +212,7 @@ def _affordable(search: Search, recipes: Sequence[Recipe]) -> list[_Cut]:
 
     What a network costs does not depend on its weights: nothing is trained that would be too large or too slow.
     """
-    found = material(search, None)
+    found, few = material(search, None), thinned(search.request, _TRIAL_ROWS)
     kept: list[_Cut] = []
     for recipe in recipes:
         if search.left <= 0:
@@ -219,7 +221,7 @@ def _affordable(search: Search, recipes: Sequence[Recipe]) -> list[_Cut]:
         if isinstance(shape, Skip):
             search.skip(name, shape.reason)
             continue
-        costs = _costs(search, shape)
+        costs = _costs(search, few, shape)
         fits = not all(_too_dear(search, measured, 1.0, 1.0) for measured in costs)
         missed = [_too_dear(search, measured, _TOLERATED) for measured in costs]
         late = [_too_dear(search, measured, _EARLY) for measured in costs]
@@ -232,23 +234,24 @@ def _affordable(search: Search, recipes: Sequence[Recipe]) -> list[_Cut]:
     return kept
 
 
-def _costs(search: Search, shape: Trained) -> list[dict[str, Measured]]:
-    """What a network costs in each precision, fp32 first."""
+def _costs(search: Search, few: Request, shape: Trained) -> list[dict[str, Measured]]:
+    """What a network costs in each precision, fp32 first; of one that is too large, its size. Bundled with few rows."""
     folder = search.folder / "trial"
-    trial = assembly.bundled(search.request, shape, folder / "bundle")
+    trial = assembly.bundled(few, shape, folder / "bundle")
     found = [candidates.costs(search.bench, trial)]
     for precision in plan.precisions(material(search, None), search.gates)[1:]:
         if not _too_dear(search, found[-1], _TOLERATED):
             break
-        smaller = assembly.quantized(search.request, trial, precision, folder / precision, ())
-        found.append(candidates.costs(search.bench, smaller))
+        smaller = assembly.quantized(few, trial, precision, folder / precision, ())
+        size = {"size": cost.size(smaller.folder)}
+        found.append(size if _too_dear(search, size, 1.0) else candidates.costs(search.bench, smaller))
     return found
 
 
 def _too_dear(search: Search, measured: Mapping[str, Measured], late: float, large: float = _TOLERATED) -> str:
-    """The first cost gate that is missed by more than a factor: `late` for those on time, `large` for the others."""
-    factors = {gate.name: late if gate.name in _SHARED else large for gate in search.gates}
-    missed = (_beyond(gate, measured, factors[gate.name]) for gate in search.gates if gate.name in COSTS)
+    """The first cost gate that is missed by more than a factor: `late` for time, `large` for memory, hardly for size."""
+    factors = {"size": _SURE} | dict.fromkeys(_SHARED, late)
+    missed = (_beyond(gate, measured, factors.get(gate.name, large)) for gate in search.gates if gate.name in COSTS)
     return next(filter(None, missed), "")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from trimtab.audit import gates
 from trimtab.bundle.manifest import Automatic
 from trimtab.columns import EncodedRows, InputColumn, OutputColumn, dense, encode_rows
 from trimtab.data.prepare import Prepared, prepare
+from trimtab.data.table import Splits
 from trimtab.errors import problem
 from trimtab.nets.network import Architecture, EncoderEntry, head_kind, part
 from trimtab.pipeline import readers, unlabelled
@@ -45,6 +46,18 @@ class Request:
     valid: EncodedRows
     augmentation: augment.Augmentation | None
     unlabelled: dict[str, list[Any]]  # raw values of rows without an answer, by input
+
+
+def thinned(request: Request, count: int) -> Request:
+    """The same request with at most so many rows to learn from, and to choose by, evenly from all."""
+    splits = request.prepared.splits
+    tables = (
+        table.take(np.unique(np.linspace(0, len(table) - 1, min(count, len(table))).astype(np.int64)))
+        for table in (splits.train, splits.valid)
+    )
+    splits = Splits(*tables, splits.test)
+    train, valid = (encode_rows(request.inputs, table.values) for table in (splits.train, splits.valid))
+    return replace(request, prepared=replace(request.prepared, splits=splits), train=train, valid=valid)
 
 
 def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
