@@ -57,6 +57,22 @@ def test_a_cascade_is_made_of_what_keeps_its_size_and_may_keep_its_time(
     assert compression._best_first(search, [small, large])[0] is large
 
 
+@pytest.mark.parametrize(
+    ("gates", "allowed"),
+    [
+        ({"size": "<= 8 MB"}, 0.0),
+        ({"drop": "<= 0.03"}, 0.01),
+        ({"accuracy": ">= 0.86"}, 0.02),
+        ({"drop": "<= 0.03", "accuracy": ">= 0.89"}, 0.005),
+        ({"accuracy": ">= 0.95"}, 0.0),
+    ],
+)
+def test_a_cascade_may_lose_half_of_what_the_gates_on_quality_leave(gates: dict[str, str], allowed: float) -> None:
+    large = Point(name="large", quality=Measured(value=0.9), drop=0.01)
+    search = SimpleNamespace(gates=parse_gates(gates), metric="accuracy")
+    assert compression._to_lose(search, large) == pytest.approx(allowed)
+
+
 # ---------------------------------------------------------------------------------------------------------- search
 
 

@@ -249,7 +249,7 @@ def _costs(search: Search, few: Request, shape: Trained) -> list[dict[str, Measu
 
 
 def _too_dear(search: Search, measured: Mapping[str, Measured], late: float, large: float = _TOLERATED) -> str:
-    """The first cost gate that is missed by more than a factor: `late` for time, `large` for memory, hardly for size."""
+    """The first cost gate that is missed by more than a factor: `late` for time, `large` for memory."""
     factors = {"size": _SURE} | dict.fromkeys(_SHARED, late)
     missed = (_beyond(gate, measured, factors.get(gate.name, large)) for gate in search.gates if gate.name in COSTS)
     return next(filter(None, missed), "")

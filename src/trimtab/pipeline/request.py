@@ -16,7 +16,7 @@ from trimtab.audit import gates
 from trimtab.bundle.manifest import Automatic
 from trimtab.columns import EncodedRows, InputColumn, OutputColumn, dense, encode_rows
 from trimtab.data.prepare import Prepared, prepare
-from trimtab.data.table import Splits
+from trimtab.data.table import Table
 from trimtab.errors import problem
 from trimtab.nets.network import Architecture, EncoderEntry, head_kind, part
 from trimtab.pipeline import readers, unlabelled
@@ -51,13 +51,13 @@ class Request:
 def thinned(request: Request, count: int) -> Request:
     """The same request with at most so many rows to learn from, and to choose by, evenly from all."""
     splits = request.prepared.splits
-    tables = (
-        table.take(np.unique(np.linspace(0, len(table) - 1, min(count, len(table))).astype(np.int64)))
-        for table in (splits.train, splits.valid)
-    )
-    splits = Splits(*tables, splits.test)
+    splits = replace(splits, train=_some(splits.train, count), valid=_some(splits.valid, count))
     train, valid = (encode_rows(request.inputs, table.values) for table in (splits.train, splits.valid))
     return replace(request, prepared=replace(request.prepared, splits=splits), train=train, valid=valid)
+
+
+def _some(table: Table, count: int) -> Table:
+    return table.take(np.unique(np.linspace(0, len(table) - 1, min(count, len(table))).astype(np.int64)))
 
 
 def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
