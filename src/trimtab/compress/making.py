@@ -263,7 +263,7 @@ def _frequencies(material: Material) -> dict[str, np.ndarray]:
 
 
 def _pruned(network: Trained, recipe: Recipe, material: Material) -> Trained | Skip:
-    found = _importance(network, recipe, material)
+    found = _importance(network, material, (recipe.student, recipe.layers, recipe.embedding, None, None))
     return found if isinstance(found, Skip) else prune.by_share(network, found, recipe.heads, recipe.neurons)
 
 
@@ -271,19 +271,19 @@ def _to_latency(network: Trained, recipe: Recipe, material: Material) -> Trained
     assert recipe.to_latency
     if material.table is None:
         return Skip("only a network with one text encoder of several blocks has a latency table")
-    found = _importance(network, recipe, material)
+    parts = (recipe.student, recipe.layers, recipe.embedding, recipe.heads, recipe.neurons)
+    found = _importance(network, material, parts)
     if isinstance(found, Skip):
         return found
     return prune.by_latency(network, found, material.table, recipe.to_latency)
 
 
-def _importance(network: Trained, recipe: Recipe, material: Material) -> tuple[prune.Measured, ...] | Skip:
-    """What the units of a network matter, measured once for all recipes that prune the same network."""
-    key = (recipe.student, recipe.layers, recipe.embedding)
-    if key not in material.importances:
+def _importance(network: Trained, material: Material, made_by: tuple[object, ...]) -> tuple[prune.Measured, ...] | Skip:
+    """What the units of a network matter, measured once for all recipes whose earlier steps made the same network."""
+    if made_by not in material.importances:
         loss = prune.own_loss(network, material.targets)
-        material.importances[key] = prune.importance(network, material.train, loss)
-    return material.importances[key]
+        material.importances[made_by] = prune.importance(network, material.train, loss)
+    return material.importances[made_by]
 
 
 Step = Callable[[Trained, Recipe, Material], Trained | Skip]

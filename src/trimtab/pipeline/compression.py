@@ -117,12 +117,13 @@ def _walk(search: Search) -> str:
 def _cut(search: Search, recipes: Sequence[Recipe]) -> bool:
     """The network itself, made smaller: the dearest that fits first, cheaper ones as long as they keep the quality.
 
-    What fits only if it was measured in too much of a hurry comes after what fits. Where none of these surely keeps the
+    What fits only if it was measured in too much of a hurry comes after what fits, and networks that lost half of their
+    blocks after those that are narrow. Where none of these surely keeps the
     quality, those too that are quick enough behind a small network, the cheapest first. Returns whether there was time
     for all of them.
     """
     cuts, enough = _affordable(search, recipes), True
-    alone = sorted((cut for cut in cuts if cut.alone), key=lambda cut: (not cut.fits, -cut.latency))
+    alone = sorted((cut for cut in cuts if cut.alone), key=lambda cut: (not cut.fits, cut.shallow, -cut.latency))
     behind = sorted((cut for cut in cuts if not cut.alone), key=lambda cut: cut.latency)
     for cut in [*alone, *behind]:
         if cut in behind and _surely(search, search.points):
@@ -193,6 +194,7 @@ class _Cut(NamedTuple):
     """A network that was made smaller, before it learns."""
 
     recipe: Recipe
+    shallow: bool  # whether half of its blocks are left out, or more
     latency: float  # ms in fp32
     fits: bool  # whether it meets the cost gates
     alone: bool  # whether it does but for what measuring in a hurry may be wrong by; else only behind a small network
@@ -228,7 +230,8 @@ def _affordable(search: Search, recipes: Sequence[Recipe]) -> list[_Cut]:
         alone = not all(missed)
         if alone or (_may_cascade(search, shape) and not all(late)):
             search.shapes[name] = shape
-            kept.append(_Cut(recipe, costs[0]["latency"].value, fits, alone))
+            shallow = bool(recipe.layers) and 2 * int(recipe.layers or 0) <= layers.depth(found.teacher)
+            kept.append(_Cut(recipe, shallow, costs[0]["latency"].value, fits, alone))
         else:
             search.skip(name, f"would not fit: {missed[-1]}")
     return kept
