@@ -129,7 +129,9 @@ def _cut(search: Search, recipes: Sequence[Recipe]) -> bool:
         if cut in behind and _surely(search, search.points):
             search.skip(cut.name, "too slow but behind a small network, and others surely meet every gate alone")
             continue
-        smaller = next((other for other in alone if other.hopeless(search) and cut.latency <= other.latency), None)
+        smaller = next(
+            (other for other in alone if _hopeless(search, other.recipe) and cut.latency <= other.latency), None
+        )
         if smaller:
             search.skip(cut.name, f"{smaller.name}, which is larger, misses a gate on quality")
             continue
@@ -204,10 +206,6 @@ class _Cut(NamedTuple):
         """Of its candidate."""
         return making.name(self.recipe)
 
-    def hopeless(self, search: Search) -> bool:
-        """See `_hopeless`."""
-        return _hopeless(search, self.recipe)
-
 
 def _affordable(search: Search, recipes: Sequence[Recipe]) -> list[_Cut]:
     """Those that may meet the cost gates, measured on networks that have learnt nothing.
@@ -215,6 +213,7 @@ def _affordable(search: Search, recipes: Sequence[Recipe]) -> list[_Cut]:
     What a network costs does not depend on its weights: nothing is trained that would be too large or too slow.
     """
     found, few = material(search, None), thinned(search.request, _TRIAL_ROWS)
+    depth = layers.depth(found.teacher)
     kept: list[_Cut] = []
     for recipe in recipes:
         if search.left <= 0:
@@ -230,7 +229,7 @@ def _affordable(search: Search, recipes: Sequence[Recipe]) -> list[_Cut]:
         alone = not all(missed)
         if alone or (_may_cascade(search, shape) and not all(late)):
             search.shapes[name] = shape
-            shallow = bool(recipe.layers) and 2 * int(recipe.layers or 0) <= layers.depth(found.teacher)
+            shallow = 0 < 2 * (recipe.layers or depth) <= depth
             kept.append(_Cut(recipe, shallow, costs[0]["latency"].value, fits, alone))
         else:
             search.skip(name, f"would not fit: {missed[-1]}")
