@@ -117,13 +117,12 @@ def _walk(search: Search) -> str:
 def _cut(search: Search, recipes: Sequence[Recipe]) -> bool:
     """The network itself, made smaller: the dearest that fits first, cheaper ones as long as they keep the quality.
 
-    What fits only if it was measured in too much of a hurry comes after what fits, and networks that lost half of their
-    blocks after those that are narrow. Where none of these surely keeps the
-    quality, those too that are quick enough behind a small network, the cheapest first. Returns whether there was time
-    for all of them.
+    Networks that lost half of their blocks come after those that are narrow, and what fits only if it was measured in
+    too much of a hurry after what fits. Where none of these surely keeps the quality, those too that are quick enough
+    behind a small network, the cheapest first. Returns whether there was time for all of them.
     """
     cuts, enough = _affordable(search, recipes), True
-    alone = sorted((cut for cut in cuts if cut.alone), key=lambda cut: (not cut.fits, cut.shallow, -cut.latency))
+    alone = sorted((cut for cut in cuts if cut.alone), key=lambda cut: (cut.shallow, not cut.fits, -cut.latency))
     behind = sorted((cut for cut in cuts if not cut.alone), key=lambda cut: cut.latency)
     for cut in [*alone, *behind]:
         if cut in behind and _surely(search, search.points):
