@@ -16,7 +16,6 @@ def test_every_case_has_a_test() -> None:
     assert not [case for case in CASES if not any(name.startswith(f"test_case_{case}_") for name in tests)]
 
 
-
 # ------------------------------------------------------------------------- 01: a word for 'no value' that is a class
 
 
@@ -102,4 +101,3 @@ def test_every_case_has_a_test() -> None:
 
 
 # ----------------------------------------------------------------------------- x27: who reads the progress goes away
-
