@@ -369,6 +369,28 @@ def test_notes_tell_what_happened(tmp_path: Path) -> None:
     assert any(note.startswith("inputs.text: text (") for note in notes)
 
 
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ({"type": "label", "classes": ["bad", "fair", "good"]}, "label: fair is listed, but no training row has it"),
+        ({"type": "ordinal", "levels": ["bad", "fair", "good"]}, "label: fair is listed, but no training row has it"),
+        ({"type": "labels", "classes": ["awful", "bad", "fair", "good"]}, "label: awful, fair are listed, but no"),
+    ],
+)
+def test_a_listed_class_that_no_training_row_has_is_told(tmp_path: Path, kind: dict[str, Any], told: str) -> None:
+    found = prepared(write(tmp_path / "x.csv", sentences(60)), {"label": kind})
+    assert [note for note in found.report["notes"] if note.startswith(told)]
+    assert found.report["balance"]["train"]["fair"] == 0
+
+
+def test_training_rows_of_one_class_are_refused_though_another_is_listed(tmp_path: Path) -> None:
+    table = [row | {"split": "train" if row["label"] == "good" else "test"} for row in sentences(60)]
+    with pytest.raises(TrimtabError, match="all training rows are 'good'"):
+        prepared(
+            write(tmp_path / "x.csv", table), {"label": {"type": "label", "classes": ["bad", "good"]}}, split="split"
+        )
+
+
 def test_files_with_other_columns_are_joined_and_said(tmp_path: Path) -> None:
     write(tmp_path / "a.csv", sentences(40))
     with (tmp_path / "b.jsonl").open("w") as stream:

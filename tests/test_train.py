@@ -15,6 +15,7 @@ from sklearn.datasets import load_breast_cancer
 from trimtab.columns import InputColumn, encode_rows, fit
 from trimtab.columns.label import LabelColumn
 from trimtab.errors import TrimtabError
+from trimtab.nets.heads import label
 from trimtab.nets.network import Architecture, Network, one_each
 from trimtab.progress import Quiet
 from trimtab.spec import parse
@@ -71,7 +72,7 @@ PARTS = {"train": slice(0, 400), "valid": slice(400, None)}
 
 def settings_for(lesson: Lesson, **changes: object) -> Settings:
     spec = parse({"data": "x.csv", "output": "y", "train": changes})
-    counts = np.bincount(lesson.train_targets)
+    counts = np.bincount(lesson.train_targets, minlength=lesson.output.width)
     return choose(spec, lesson.output, None, len(lesson.train), lesson.train.steps, counts, torch.device("cpu"))[0]
 
 
@@ -99,6 +100,48 @@ def test_a_small_network_learns_what_a_table_says(table, tmp_path: Path) -> None
     outputs = loop.predict(network, lesson.valid, 512, torch.device("cpu"))
     assert (outputs.argmax(1) == lesson.valid_targets).mean() > 0.93
     assert trained.history[-1]["loss"] < 0.5 * trained.history[0]["loss"]
+
+
+@pytest.mark.parametrize("share", [0.2, 0.05, 0.02, 0.01])
+def test_weights_and_smoothing_together_leave_every_row_its_own_class(share: float) -> None:
+    counts = torch.tensor([1 - share, share]) * 1000
+    weights = counts.sum() / (2 * counts)
+    logits = torch.zeros(2, 2, requires_grad=True)  # of the rows of each class
+    optimizer = torch.optim.LBFGS([logits], max_iter=200, line_search_fn="strong_wolfe")
+
+    def loss() -> torch.Tensor:
+        optimizer.zero_grad()
+        total = (label.loss(logits, torch.tensor([0, 1]), weights, 0.1) * counts).sum() / counts.sum()
+        total.backward()
+        return total
+
+    optimizer.step(loss)
+    wanted = torch.tensor([[0.95, 0.05], [0.05, 0.95]])  # what smoothing of 0.1 asks for, whatever the weights
+    assert torch.allclose(logits.detach().softmax(1), wanted, atol=2e-3)
+
+
+def test_a_rare_class_and_one_without_rows_are_weighed_and_neither_wins(table, tmp_path: Path) -> None:
+    inputs, _, lesson = table
+    sizes = CANCER.data[:, 20]  # the worst radius, which is among the inputs
+    rare = np.where(sizes >= np.sort(sizes)[-14], "b", "a").tolist()  # the largest 2.5%
+    for classes in (["a", "b", "never"], ["never", "a", "b"]):
+        output = fit("label", "kind", "kind", rare, {"classes": classes})
+        targets = output.targets(rare)
+        skewed = replace(lesson, output=output, train_targets=targets[:400], valid_targets=targets[400:])
+        chosen = settings_for(skewed, epochs=12, label_smoothing=0.1, learning_rate=0.01)
+        assert chosen.class_weights == "balanced"
+        network = network_for(inputs, output)
+        loop.train(network, "label", skewed, chosen, tmp_path / classes[0], Quiet())
+        answers = loop.predict(network, skewed.train, 512, torch.device("cpu")).argmax(1)
+        assert (answers == skewed.train_targets).mean() > 0.97
+        assert (answers == classes.index("b")).sum() >= 8
+
+
+def test_a_class_without_rows_makes_no_even_classes_skewed() -> None:
+    spec, output = parse({"data": "x", "output": "y"}), fit("label", "y", "y", ["a", "b"], {"classes": ["a", "b", "c"]})
+    chosen, made = choose(spec, output, None, 60, np.ones(60, np.int64), np.array([30, 30, 0]), torch.device("cpu"))
+    assert chosen.class_weights == "none"
+    assert "100% of an even share" in made["train.class_weights"].reason
 
 
 @pytest.mark.parametrize("stop_at", [1, 7, 25, 26, 30])

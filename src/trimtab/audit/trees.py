@@ -55,7 +55,7 @@ def _feature(column: NumberColumn | CategoryColumn, values: Sequence[Any]) -> np
 
 def class_trees(grid: Grid, known: np.ndarray, classes: int, seed: int) -> np.ndarray:
     """Class probabilities of the test rows, (rows, classes); a class without training rows gets none."""
-    counts = np.bincount(known)
+    counts = np.bincount(known, minlength=classes)
     model = HistGradientBoostingClassifier(
         max_iter=min(_ITERATIONS, max(10, _MOST_TREES // classes)),
         categorical_features=grid.sets,

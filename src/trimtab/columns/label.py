@@ -55,8 +55,8 @@ class LabelColumn(OutputColumn):
             raise problem(f"{where}: classes", "a class is named twice", "each class once")
         if unknown := sorted(found - set(classes)):
             raise problem(f"{where}: classes", f"training rows hold {unknown[0]!r}", nearest(unknown[0], classes))
-        if len(classes) < 2:
-            said = f"all training rows are {classes[0]!r}" if classes else "no training row has a value"
+        if len(classes) < 2 or len(found) == 1:
+            said = f"all training rows are {min(found)!r}" if found else "no training row has a value"
             raise problem(where, said, "at least two classes")
         return cls(name, key, classes)
 
@@ -90,6 +90,11 @@ class LabelColumn(OutputColumn):
         logits = np.asarray(outputs, np.float64) / self.temperature
         odds = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
         return np.asarray(odds / odds.sum(axis=1, keepdims=True))
+
+    def counts(self, values: Sequence[Any]) -> dict[str, float]:
+        """Rows of each class."""
+        found = np.bincount(self.targets(values), minlength=self.width)
+        return dict(zip(self.classes, found.tolist(), strict=True))
 
     def decode(self, outputs: Outputs, top: int = 1) -> dict[str, list[Any]]:
         """The likeliest class and its probability as `confidence` (`probability` if the label itself is so called)."""

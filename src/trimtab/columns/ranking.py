@@ -13,7 +13,19 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from trimtab.columns import IGNORED, OutputColumn, Outputs, Statistics, Targets, _options, _state, dense, parse, ragged
+from trimtab.columns import (
+    IGNORED,
+    OutputColumn,
+    Outputs,
+    Ragged,
+    Statistics,
+    Targets,
+    _options,
+    _state,
+    dense,
+    parse,
+    ragged,
+)
 from trimtab.columns import _statistics as measures
 from trimtab.columns._lookup import Lookup, lookup
 from trimtab.columns.history import by_count
@@ -119,6 +131,13 @@ class RankingColumn(OutputColumn):
     def _target(self, item: Any) -> int:
         place = self.index(item)
         return IGNORED if place is None else place
+
+    def counts(self, values: Sequence[Any]) -> dict[str, float]:
+        """Answers that are each item."""
+        found = self.targets(values)
+        places = found.values if isinstance(found, Ragged) else found
+        counted = np.bincount(places[places != IGNORED], minlength=self.width)
+        return dict(zip(self.classes, counted.tolist(), strict=True))
 
     def decode(self, outputs: Outputs, top: int = 1) -> dict[str, list[Any]]:
         """The best item and its share of the softmax as `score`; with `top` above 1 that many, in order.

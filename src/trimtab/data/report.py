@@ -52,7 +52,13 @@ def build(data: Loaded, test: Loaded | None, rows: Working, cut: Cut, final: Fin
         "dropped": final.dropped,
         "leaks": rows.found["leaks"] | _near(splits, roles),
         "suspicious": [asdict(doubt) for doubt in _suspicious(final.splits.train, roles)],
-        "notes": [*data.notes, *(test.notes if test else []), *_small_classes(final, roles), *_single_labels(final)],
+        "notes": [
+            *data.notes,
+            *(test.notes if test else []),
+            *_unlearnt(final),
+            *_small_classes(final, roles),
+            *_single_labels(final),
+        ],
     }
 
 
@@ -62,10 +68,8 @@ def _balance(table: Table, roles: Roles, output: OutputColumn) -> dict[str, floa
     if roles.output.type == "ranking":
         items = [item for value in values for item in (value if isinstance(value, list) else [value]) if item]
         return {"items": len(set(each(parse.label, items))), "answers": len(items)}
-    if roles.output.type not in ("number", "label"):
-        return output.counts(values)
     if roles.output.type != "number":
-        return dict(sorted(Counter(each(parse.label, values)).items()))
+        return output.counts(values)
     numbers = clean.numbers(values)
     figures = {"mean": numbers.mean(), "std": numbers.std(), "min": numbers.min(), "max": numbers.max()}
     return {name: round(float(figure), 6) for name, figure in figures.items()}
@@ -116,6 +120,20 @@ def _joined(table: Table, names: Sequence[str]) -> list[str]:
 def _suspicious(train: Table, roles: Roles) -> list[doubts.Doubt]:
     inputs = {name: (rule.column.type, train.values[name]) for name, rule in roles.inputs.items()}
     return doubts.giveaways(inputs, train.values[roles.output_name], roles.output.type)
+
+
+def _unlearnt(final: Final) -> list[str]:
+    """A remark where classes are listed in the spec, or have a column of their own, that no training row has."""
+    counts = final.output.counts(final.splits.train.values[final.output.name])
+    absent = [name for name, count in counts.items() if not count]
+    more = f" and {len(absent) - EXAMPLES:,} more" if len(absent) > EXAMPLES else ""
+    listed = ", ".join(absent[:EXAMPLES]) + more
+    told = (
+        "is listed, but no training row has it: it cannot be learnt"
+        if len(absent) == 1
+        else ("are listed, but no training row has them: they cannot be learnt")
+    )
+    return [f"{final.output.name}: {listed} {told}"] if absent else []
 
 
 def _small_classes(final: Final, roles: Roles) -> list[str]:

@@ -112,7 +112,7 @@ def _prepare(
     )
     loss = registry.load("trimtab.nets.heads", head, "loss", "train")
     balanced = settings.class_weights == "balanced"
-    weights = _balanced(dense(lesson.train_targets), accelerator.device) if balanced else None
+    weights = _balanced(dense(lesson.train_targets), lesson.output.width, accelerator.device) if balanced else None
     average = {key: value.clone() for key, value in network.state_dict().items()} if settings.average else {}
     learnt = lesson.objective.forward(network) if lesson.objective else forward
     return Run(
@@ -128,10 +128,15 @@ def _head_only(network: Network) -> Forward:
     return forward
 
 
-def _balanced(targets: np.ndarray, device: torch.device) -> Tensor:
-    """One weight per class, inverse to how often it occurs; the mean over the rows is 1."""
-    counts = np.bincount(targets).clip(min=1)
-    return torch.tensor(len(targets) / (len(counts) * counts), dtype=torch.float32, device=device)
+def _balanced(targets: np.ndarray, classes: int, device: torch.device) -> Tensor:
+    """One weight per class, inverse to how often it occurs; the mean over the rows is 1.
+
+    A class that no row has weighs 1, and the others as if it was not there.
+    """
+    counts = np.bincount(targets, minlength=classes)
+    known = counts > 0
+    weights = np.where(known, len(targets) / (known.sum() * counts.clip(min=1)), 1.0)
+    return torch.tensor(weights, dtype=torch.float32, device=device)
 
 
 # --------------------------------------------------------------------------------------------------------- epochs

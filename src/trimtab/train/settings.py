@@ -186,7 +186,8 @@ def _class_weights(counts: np.ndarray | None, sampling: str) -> Choice:
         return Choice("none", "the output is no label")
     if sampling == "balanced":
         return Choice("none", "train.sampling draws all classes equally often")
-    share = float(counts.min() / counts.sum()) * len(counts)
+    known = counts[counts > 0]  # a class may be listed that no training row has
+    share = float(known.min() / known.sum()) * len(known)
     if share < 0.1:
         return Choice("balanced", f"the rarest class has {share:.0%} of an even share")
     return Choice("none", f"the rarest class has {share:.0%} of an even share")
