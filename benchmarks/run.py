@@ -275,7 +275,7 @@ def _environment() -> dict[str, str]:
     """Nobody reaches a network; nobody is told how many threads to use but by the number of cores."""
     unset = {"OMP_NUM_THREADS", "MKL_NUM_THREADS", "PYTHONPATH", "VIRTUAL_ENV"}
     kept = {key: value for key, value in os.environ.items() if key not in unset}
-    return {**kept, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
+    return {**kept, "HF_HUB_OFFLINE": "1", "ORT_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "true"}
 
 
 def _bundle(setting: Setting) -> Path:

@@ -5,6 +5,15 @@ One section for each case; the tests of a section are called `test_case_<number>
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny_bundle
+
 CASES = (
     "01", "03", "05", "06", "07", "08", "09", "10", "12", "13", "15", "17", "19", "21",
     "x02", "x05", "x06", "x07", "x10", "x11", "x12", "x14", "x17", "x18", "x21", "x22", "x25", "x26", "x27",
@@ -95,6 +104,61 @@ def test_every_case_has_a_test() -> None:
 
 
 # ------------------------------------------------------------------------------------------------------ x25: offline
+
+
+TALKING = """
+import sys, trimtab
+model = trimtab.load(sys.argv[1])
+model.predict([{"review": "good lamp"}])
+"""
+
+
+def alone_at_home(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command with an empty home folder, `folder / "home"`, and no word about telemetry in the environment."""
+    (folder / "home").mkdir(exist_ok=True)
+    said = ("ORT_", "HF_", "XDG_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(said)}
+    environment = {**kept, "HOME": str(folder / "home")}
+    return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=300, check=True)
+
+
+def test_case_x25_answering_writes_nothing_into_the_home_folder(tmp_path: Path) -> None:
+    alone_at_home(tmp_path, sys.executable, "-c", TALKING, str(tiny_bundle.build(tmp_path)))
+    assert list((tmp_path / "home").rglob("*")) == []
+
+
+def test_case_x25_who_wants_telemetry_keeps_it() -> None:
+    code = "import os, trimtab; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    for asked, found in (("0", "0"), ("1", "1")):
+        environment = {**os.environ, "ORT_DISABLE_TELEMETRY": asked}
+        assert subprocess.check_output([sys.executable, "-c", code], env=environment, text=True).strip() == found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace sees the sockets of every library")
+def test_case_x25_no_command_reaches_for_the_network(tmp_path: Path) -> None:
+    rows = "".join(
+        f"{'good' if row % 2 else 'bad'} lamp number {row},{'pos' if row % 2 else 'neg'}\n" for row in range(80)
+    )
+    (tmp_path / "rows.csv").write_text("review,label\n" + rows, encoding="utf-8")
+    spec = (
+        "data: rows.csv\noutput: label\nbase: minilm\ntrain: {epochs: 1, method: frozen}\ncompress: {quantize: int8}\n"
+    )
+    (tmp_path / "trimtab.yaml").write_text(spec, encoding="utf-8")
+    program = [sys.executable, "-m", "trimtab"]
+    commands = {
+        "launch": [*program, "launch", "--runs", "runs"],
+        "load": [sys.executable, "-c", TALKING, "runs/rows/bundle"],
+        "predict": [*program, "predict", "runs/rows/bundle", "rows.csv", "--output", "answers.csv"],
+        "evaluate": [*program, "evaluate", "runs/rows/bundle", "rows.csv"],
+        "inspect": [*program, "inspect", "runs/rows/bundle"],
+        "verify": [*program, "verify", "runs/rows/bundle"],
+        "init": [*program, "init", "rows.csv", "--to", "made.yaml"],
+    }
+    for name, command in commands.items():
+        alone_at_home(tmp_path, "strace", "-f", "-e", "trace=connect,sendto,sendmsg", "-o", f"{name}.strace", *command)
+        assert "AF_INET" not in (tmp_path / f"{name}.strace").read_text(encoding="utf-8"), name
+    assert not [path for path in (tmp_path / "home").rglob("*") if path.is_file() and "matplotlib" not in path.parts]
 
 
 # ----------------------------------------------------------------------------------------------- x26: modes of files

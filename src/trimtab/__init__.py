@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from trimtab import registry
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
     from trimtab.spec import Spec
 
 __version__ = "0.1.0"
+
+# The one thing that importing does. ONNX Runtime (1.29 and later) reports to its vendor from the moment it is imported,
+# and can only be told before: this file runs before every import of it here. Who set the variable keeps his choice.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+# The same for the hub of models, which is asked only where a spec names something on it.
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 # Public name -> the module that has it, imported when the name is first used: `load` never reaches PyTorch.
 _HOMES = {
