@@ -5,6 +5,8 @@ One section for each case; the tests of a section are called `test_case_<number>
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import shutil
 import subprocess
@@ -13,6 +15,9 @@ from pathlib import Path
 
 import pytest
 import tiny_bundle
+
+from trimtab import rows
+from trimtab.rows import Rejected
 
 CASES = (
     "01", "03", "05", "06", "07", "08", "09", "10", "12", "13", "15", "17", "19", "21",
@@ -44,6 +49,25 @@ def test_every_case_has_a_test() -> None:
 
 
 # ------------------------------------------------------------------------------------------- 09: a lone CR in a cell
+
+
+def test_case_09_notes_with_lone_carriage_returns_come_back_row_by_row(tmp_path: Path) -> None:
+    notes = [
+        "the gate is stuck\rcalled again\rno answer",
+        "two\r\nlines",
+        "three\nlines",
+        "a\u2028b",
+        'say "x"',
+        "tab\there",
+    ]
+    table = [{"note": note, "queue": "it"} for note in notes]
+    answered = tmp_path / "answered.csv"
+    with rows.writer(answered, "csv", ["note", "queue"]) as sink:
+        sink.write(table)
+    set_aside: list[Rejected] = []
+    assert [row.values for row in rows.read(answered, set_aside.append)] == table
+    assert set_aside == []
+    assert list(csv.DictReader(io.StringIO(answered.read_bytes().decode(), newline=""))) == table
 
 
 # ----------------------------------------------------------------------------------- 10: classes with ; or | in them

@@ -14,6 +14,8 @@ from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from trimtab import rows
 from trimtab.errors import TrimtabError
@@ -221,6 +223,78 @@ def test_what_is_written_is_read_back(tmp_path: Path, name: str) -> None:
             sink.write([row])
     assert values(tmp_path / name) == TABLE
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+# Pieces that readers and writers of csv have fallen over, between any characters but control characters.
+PIECES = (
+    "\r",
+    "\n",
+    "\r\n",
+    "\t",
+    ",",
+    ";",
+    "|",
+    '"',
+    '""',
+    '\\"',
+    "\\",
+    " ",
+    "\u2028",
+    "\x85",
+    "\x0b",
+    "\ufeff",
+    "=1+1",
+)
+CELLS = st.one_of(
+    st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=12),
+    st.lists(st.sampled_from([*PIECES, "a", "é", "1.5", "NA"]), max_size=10).map("".join),
+)
+TABLES = st.integers(1, 3).flatmap(lambda width: st.lists(st.tuples(*[CELLS] * width), min_size=1, max_size=4))
+
+
+@settings(max_examples=100, deadline=None)
+@given(TABLES, st.sampled_from(["csv", "tsv", "jsonl", "json", "parquet"]))
+def test_any_cell_comes_back_from_any_format(tmp_path_factory: pytest.TempPathFactory, cells: Any, format: str) -> None:
+    names = ("text", "b b", "c")[: len(cells[0])]
+    table = [dict(zip(names, row, strict=True)) for row in cells]
+    file = tmp_path_factory.getbasetemp() / f"any.{format}"
+    with rows.writer(file, format, names) as sink:
+        sink.write(table)
+    found, rejected, _ = everything(file)
+    assert [row.values for row in found] == table, file.read_bytes()
+    assert rejected == []
+
+
+@settings(max_examples=100, deadline=None)
+@given(TABLES, st.sampled_from([("csv", ","), ("tsv", "\t")]))
+def test_the_standard_library_reads_what_is_written(
+    tmp_path_factory: pytest.TempPathFactory, cells: Any, dialect: tuple[str, str]
+) -> None:
+    names = ("text", "b b", "c")[: len(cells[0])]
+    table = [dict(zip(names, row, strict=True)) for row in cells]
+    file = tmp_path_factory.getbasetemp() / "std.csv"
+    with rows.writer(file, dialect[0], names) as sink:
+        sink.write(table)
+    text = io.StringIO(file.read_bytes().decode(), newline="")
+    assert list(csv.DictReader(text, delimiter=dialect[1])) == table
+
+
+@pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
+@pytest.mark.parametrize("cell", ["x" * 200_000, 'said "' + "x" * 200_000 + '"\nand, left'])
+def test_a_long_cell_is_read_without_a_word_to_other_users_of_the_parser(
+    tmp_path: Path, cell: str, quoting: Any
+) -> None:
+    table = [{"text": "short", "n": "1"}, {"text": cell, "n": "2"}, {"text": "short again", "n": "3"}]
+    file = tmp_path / "long.csv"
+    file.write_bytes(csv_bytes(table, quoting=quoting))
+    limit = csv.field_size_limit()
+    assert values(file) == table
+    assert csv.field_size_limit() == limit == 131_072
+
+
+def test_kinds_that_parquet_cannot_mix_are_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(TrimtabError, match="jsonl"), rows.writer(tmp_path / "o.parquet", "parquet", ["a"]) as sink:
+        sink.write([{"a": [1]}, {"a": "x"}])
 
 
 def test_parquet_rows_come_in_order_and_widen_where_parts_differ(tmp_path: Path) -> None:

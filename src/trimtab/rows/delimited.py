@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import re
 from collections import deque
@@ -15,6 +16,7 @@ from trimtab.rows._opening import Opened, head_lines, lines
 
 DELIMITERS = {"csv": (",", ";", "\t", "|"), "tsv": ("\t",)}
 MOST_LINES = 10_000  # of one record: a quote that is still open then was never meant to be one
+MOST_CHARACTERS = 1 << 26  # of one record, for the same reason
 MOST_TEXT = 10_000  # characters of a rejected row that are kept
 _SEP = re.compile(r'^"?sep=(.)"?\s*$', re.IGNORECASE)
 
@@ -42,6 +44,9 @@ class _Runaway(Exception):
     """A record that does not end."""
 
 
+_TOO_LONG = "field larger than field limit"  # what the parser says of a cell that its limit forbids
+
+
 class _Feed:
     """Physical lines for the parser; remembers those of the record being read, so that they can be read again."""
 
@@ -49,17 +54,23 @@ class _Feed:
         self._source = source
         self._again: deque[str] = deque()
         self.record: list[str] = []
+        self.characters = 0  # in the record
         self.number = 0  # of the last line handed out
+
+    def begin(self) -> None:
+        """The next line is the first of a record."""
+        self.record, self.characters = [], 0
 
     def __iter__(self) -> _Feed:
         return self
 
     def __next__(self) -> str:
         line = self._again.popleft() if self._again else next(self._source)
-        if len(self.record) >= MOST_LINES:
+        if len(self.record) >= MOST_LINES or self.characters > MOST_CHARACTERS:
             self._again.appendleft(line)
             raise _Runaway
         self.record.append(line)
+        self.characters += len(line)
         self.number += 1
         return line
 
@@ -74,7 +85,6 @@ class _Feed:
 
 def read(file: Opened, format: str, reject: Reject, note: Note) -> tuple[tuple[str, ...], Iterator[Row]]:
     """The column names and the rows of a csv or tsv file."""
-    csv.field_size_limit(2**31 - 1)  # the parser's own limit, 128 KiB, is less than a long document
     dialect = sniff(head_lines(file), DELIMITERS[format])
     records = _records(_Feed(lines(file, note)), dialect)
     header = next(((line, cells) for line, _, cells in records if not _is_sep(line, cells)), None)
@@ -105,7 +115,10 @@ def sniff(sample: Sequence[str], delimiters: Sequence[str]) -> Dialect:
 
 def _fit(sample: Sequence[str], dialect: Dialect) -> tuple[bool, float, int]:
     """How well a dialect explains the sample: several columns, share of records as wide as the header, columns."""
-    widths = [len(cells) for cells in dialect.reader(iter(sample)) if cells]
+    widths = []
+    with contextlib.suppress(csv.Error):  # the records before a cell that is too long for the parser are enough
+        for cells in dialect.reader(iter(sample)):
+            widths += [len(cells)] if cells else []
     width = widths[0] if widths else 0
     return width > 1, widths.count(width) / max(1, len(widths)), width
 
@@ -129,29 +142,74 @@ def _records(feed: _Feed, dialect: Dialect) -> Iterator[tuple[int, list[str], li
     parser = dialect.reader(feed)
     width = 0
     while True:
-        feed.record = []
+        feed.begin()
         try:
             cells = next(parser)
-            stray = len(feed.record) > 1 and _is_stray(feed.record, dialect, width)
+            stray = len(feed.record) > 1 and _is_stray(feed.record, cells, dialect, width)
         except StopIteration:
             return
-        except (_Runaway, csv.Error):
+        except _Runaway:
             cells, stray = [], True
+        except csv.Error as error:
+            cells, stray = _long_cells(feed, dialect) if _TOO_LONG in str(error) else [], False
+            stray = not cells
+            parser = dialect.reader(feed)
         if stray:
             cells = feed.keep_first().rstrip("\r\n").split(dialect.delimiter)
             parser = dialect.reader(feed)
-        if not cells or (not any(cells) and len(cells) == 1) or (len(cells) == 1 and not cells[0].strip()):
+        if len(cells) < 2 and not any(line.strip() for line in feed.record):  # a quoted nothing is a cell
             continue
         width = width or len(cells)
         yield feed.number - len(feed.record) + 1, feed.record, cells
 
 
-def _is_stray(record: Sequence[str], dialect: Dialect, width: int) -> bool:
+def _long_cells(feed: _Feed, dialect: Dialect) -> list[str]:
+    """The cells of a record that has one beyond the parser's limit, which cannot be raised for one file alone.
+
+    Read as the parser reads them; [] where a quote never closes.
+    """
+    text, at, quoted = "".join(feed.record), 0, False
+    cells: list[str] = []
+    parts = [""]
+    escape = re.escape(dialect.escape or "")
+    ends, marks = re.compile(f"[{re.escape(dialect.delimiter)}{escape}\r\n]"), re.compile(f'["{escape}]')
+    try:
+        while True:
+            if not quoted and parts == [""]:
+                at += len(text[at:]) - len(text[at:].lstrip(" ")) if dialect.spaced else 0
+                quoted = text[at : at + 1] == '"'
+                at += quoted
+            found = (marks if quoted else ends).search(text, at)
+            parts.append(text[at : found.start() if found else len(text)])
+            mark, at = (found[0], found.end()) if found else ("", len(text))
+            if mark and mark == dialect.escape:
+                parts.append(text[at : at + 1])
+                at += 1
+            elif quoted and not mark:
+                text, at = next(feed), 0
+            elif quoted and text[at : at + 1] == '"':
+                parts.append('"')
+                at += 1
+            elif quoted:
+                quoted = False
+            else:
+                cells.append("".join(parts))
+                parts = [""]
+                if mark != dialect.delimiter:
+                    return cells
+    except (StopIteration, _Runaway):
+        return []
+
+
+def _is_stray(record: Sequence[str], cells: Sequence[str], dialect: Dialect, width: int) -> bool:
     """Whether the quote that made one record of several lines was an ordinary character.
 
-    It was when it never closes; and in a tab-separated file also when each line is a whole row by itself.
+    It was when it never closes; and in a tab-separated file also when each line is a whole row by itself, unless every
+    cell of the record is quoted.
     """
-    if dialect.delimiter == "\t" and width > 1 and all(line.count("\t") == width - 1 for line in record):
+    all_quoted = "".join(record).rstrip("\r\n") == dialect.delimiter.join(map(_quoted, cells))
+    lines = [line.count("\t") == width - 1 for line in record]
+    if dialect.delimiter == "\t" and width > 1 and all(lines) and not all_quoted:
         return True
     try:
         list(dialect.reader(iter(record), strict=True))
@@ -186,14 +244,26 @@ def _fault(record: Sequence[str], cells: Sequence[str], width: int) -> str | Non
     return None
 
 
+# What a reader may take for something else than a part of the cell: the delimiters that are told from a file's look,
+# quotes, ends of lines (a lone CR among them, which the parser's own writer leaves bare), white space that is cut off.
+_NEEDS_QUOTES = re.compile('["\r\n,;\t|\ufeff]|\\A\\s|\\s\\Z')
+
+
+def _quoted(cell: str) -> str:
+    return '"' + cell.replace('"', '""') + '"'
+
+
 class Writer:
-    """Comma or tab between cells, quotes where they are needed, UTF-8, one header line."""
+    """Comma or tab between cells, quotes where they are needed, UTF-8, one header line.
+
+    Whatever a cell holds, it is read back as it was, here and by Excel, pandas and the standard library.
+    """
 
     def __init__(self, stream: BinaryIO, format: str, names: Sequence[str]) -> None:
         self._names = tuple(names)
         self._text = text_stream(stream)
-        self._csv = csv.writer(self._text, delimiter="\t" if format == "tsv" else ",", lineterminator="\n")
-        self._csv.writerow(self._names)
+        self._delimiter = "\t" if format == "tsv" else ","
+        self._text.write(self._line(self._names))
 
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Append rows; raises TrimtabError for a row with a column that the header lacks."""
@@ -201,8 +271,15 @@ class Writer:
         for row in rows:
             if not known.issuperset(row):
                 raise unknown_columns(self._names, row)
-            self._csv.writerow([plain(row.get(name)) for name in self._names])
+            self._text.write(self._line([str(plain(row.get(name))) for name in self._names]))
         self._text.flush()
+
+    def _line(self, cells: Sequence[str]) -> str:
+        """Every cell in quotes where one holds tabs and ends of lines: else it reads as rows with a stray quote."""
+        every = any("\t" in cell and ("\n" in cell or "\r" in cell) for cell in cells)
+        alone = len(cells) == 1 and not cells[0]  # else a blank line, which is no row
+        written = [_quoted(cell) if every or alone or _NEEDS_QUOTES.search(cell) else cell for cell in cells]
+        return self._delimiter.join(written) + "\n"
 
     def close(self) -> None:
         """Flush, and leave the byte stream to its owner."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -47,6 +48,18 @@ def _rows(file: str, frame: pl.LazyFrame) -> Iterator[Row]:
         raise problem(file, f"damaged parquet file ({str(error).splitlines()[0]})") from None
 
 
+@contextlib.contextmanager
+def _one_kind() -> Iterator[None]:
+    """Turn what parquet cannot hold, such as lists beside texts in one column, into the user's message."""
+    try:
+        yield
+    except PolarsError as error:
+        found = f"a column holds what parquet cannot ({str(error).splitlines()[0][:200]})"
+        raise problem(
+            "writing rows", found, "values of one kind in a column", "write json lines: --format jsonl"
+        ) from None
+
+
 class Writer:
     """Rows go to part files that are joined at the end, so that memory holds one chunk at a time."""
 
@@ -60,10 +73,11 @@ class Writer:
         """Append rows as one part."""
         if not rows:
             return
-        frame = pl.DataFrame([dict(row) for row in rows], infer_schema_length=None, strict=False)
-        absent = [pl.lit(None).alias(name) for name in self._names if name not in frame.columns]
-        extra = [name for name in frame.columns if name not in self._names]
-        frame.with_columns(absent).select(*self._names, *extra).write_parquet(self._part(self._count))
+        with _one_kind():
+            frame = pl.DataFrame([dict(row) for row in rows], infer_schema_length=None, strict=False)
+            absent = [pl.lit(None).alias(name) for name in self._names if name not in frame.columns]
+            extra = [name for name in frame.columns if name not in self._names]
+            frame.with_columns(absent).select(*self._names, *extra).write_parquet(self._part(self._count))
         self._count += 1
 
     def _part(self, number: int) -> Path:
@@ -74,7 +88,8 @@ class Writer:
         try:
             if self._count:
                 parts = [pl.scan_parquet(self._part(number)) for number in range(self._count)]
-                pl.concat(parts, how="diagonal_relaxed").sink_parquet(self._stream)
+                with _one_kind():
+                    pl.concat(parts, how="diagonal_relaxed").sink_parquet(self._stream)
             else:
                 pl.DataFrame(schema=dict.fromkeys(self._names, pl.String)).write_parquet(self._stream)
         finally:
