@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tools import generate_docs
 
 from trimtab import registry, spec
 
@@ -59,8 +60,8 @@ def test_the_cli_page_has_an_example_of_every_command() -> None:
     assert [command for command, section in commands.items() if f"Example: trimtab {command}" not in section] == []
 
 
-def test_the_tree_in_readme_lists_every_file_of_the_source() -> None:
-    block = snippets(ROOT / "README.md", "text")[-1]
+def test_the_tree_in_architecture_lists_every_file_of_the_source() -> None:
+    block = snippets(ROOT / "ARCHITECTURE.md", "text")[-1]
     listed, folders = [], ["src"]
     for line in block.splitlines():
         depth = (len(line) - len(line.lstrip())) // 2
@@ -72,6 +73,32 @@ def test_the_tree_in_readme_lists_every_file_of_the_source() -> None:
     files = [path for path in source.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     deep = {path for path in files if path.name == "__init__.py" and path.parent != source}  # told on the folder's line
     assert sorted(listed) == sorted(path.relative_to(ROOT).as_posix() for path in files if path not in deep)
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("Text: vectors of tokens, and of pairs; nothing else.", "Text: vectors of tokens, and of pairs; nothing else"),
+        ("Sentences by Kim et al. That is all. Or not.", "Sentences by Kim et al. That is all"),
+        ("By J. Smith, e.g. Texts. Another one.", "By J. Smith, e.g. Texts"),
+        ("One\nsentence. `Two`.\n\nThree", "One sentence"),
+        ("Text: means of vectors, of pairs (Kim 2014, arXiv:1408.5882) too.", "Text: means of vectors, of pairs too"),
+        ("Text: means of vectors, and of pairs; nothing else depends on it.", "Text: means of vectors, and of pairs"),
+        ("Cells: a path (x), a data: URI or bytes, and much more that is said.", "Cells: a path, a data: URI or bytes"),
+        (
+            "Words that have no mark where a line could end, if it fits",
+            "Words that have no mark where a line could end",
+        ),
+        (
+            "Words without any mark at which the line could be said to end",
+            "Words without any mark at which the line could be said",
+        ),
+    ],
+)
+def test_a_line_of_the_tree_ends_where_a_sentence_or_its_last_mark_does(said: str, shown: str, tmp_path: Path) -> None:
+    file = tmp_path / "part.py"
+    file.write_text(f'"""{said}"""\n')
+    assert generate_docs.cut(generate_docs.first_sentence(file), 56) == shown
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

@@ -1,4 +1,4 @@
-"""Write what is generated: docs/spec.md, docs/cli.md and the tree in README.md; `--check` fails when one is stale."""
+"""Write what is generated (docs/spec.md, docs/cli.md, the tree in ARCHITECTURE.md); `--check`: is any of it stale?"""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from trimtab.spec import METRICS, UNITS, Clean, Compress, Fractions, Lora, Spec,
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-README = ROOT / "README.md"
+ARCHITECTURE = ROOT / "ARCHITECTURE.md"
 SOURCE = ROOT / "src" / "trimtab"
 WIDTH = 100  # columns of a help text, and of a line of the tree
 TREE = re.compile(r"(?<=<!-- tree: written by make docs -->\n```text\n).*?(?=```\n)", re.DOTALL)
@@ -36,6 +36,7 @@ PARTS: dict[str, type[BaseModel]] = {
     "compress": Compress,
 }
 SECTION_OF = {model.__name__: place for place, model in PARTS.items()}
+ABBREVIATION = re.compile(r"\b(?:al|[Cc]f|e\.g|i\.e|vs|[A-Z])$")  # their full stop ends no sentence
 OTHER_FILES = {
     "py.typed": "this package has type hints",
     "card.css": "how the card looks",
@@ -94,7 +95,7 @@ def main(arguments: list[str]) -> int:
 
 def pages() -> dict[Path, str]:
     """Every generated page and its text."""
-    return {DOCS / "spec.md": spec_page(), DOCS / "cli.md": cli_page(), README: readme()}
+    return {DOCS / "spec.md": spec_page(), DOCS / "cli.md": cli_page(), ARCHITECTURE: architecture()}
 
 
 # ------------------------------------------------------------------------------------------------------- spec.md
@@ -245,14 +246,14 @@ def help_text(name: str, command: Callable[..., Any]) -> str:
     return "\n".join(line.rstrip() for line in parsed.get_help(context).strip().splitlines())
 
 
-# ------------------------------------------------------------------------------------------------------ README.md
+# ------------------------------------------------------------------------------------------------ ARCHITECTURE.md
 
 
-def readme() -> str:
-    """README.md with the tree of src/trimtab as it is now; everything else in it is written by hand."""
-    text = README.read_text(encoding="utf-8")
+def architecture() -> str:
+    """ARCHITECTURE.md with the tree of src/trimtab as it is now; everything else in it is written by hand."""
+    text = ARCHITECTURE.read_text(encoding="utf-8")
     if not TREE.search(text):
-        raise SystemExit(f"{README.name}: the marks around the tree are missing")
+        raise SystemExit(f"{ARCHITECTURE.name}: the marks around the tree are missing")
     return TREE.sub(lambda _: tree(), text)
 
 
@@ -260,7 +261,7 @@ def tree() -> str:
     """One line per file of src/trimtab: its name, and what its docstring says in one sentence."""
     lines = [("src/trimtab/", ""), *_tree(SOURCE, 1)]
     column = max(len(name) for name, _ in lines) + 2
-    return "".join(f"{name:<{column}}{_cut(said, WIDTH + 20 - column)}".rstrip() + "\n" for name, said in lines)
+    return "".join(f"{name:<{column}}{cut(said, WIDTH + 20 - column)}".rstrip() + "\n" for name, said in lines)
 
 
 def _tree(folder: Path, depth: int) -> Iterator[tuple[str, str]]:
@@ -268,28 +269,30 @@ def _tree(folder: Path, depth: int) -> Iterator[tuple[str, str]]:
     for path in sorted(folder.iterdir(), key=lambda path: (path.is_dir(), path.name)):
         indent = "  " * depth
         if path.is_dir() and (path / "__init__.py").is_file():
-            yield f"{indent}{path.name}/", _first_sentence(path / "__init__.py")
+            yield f"{indent}{path.name}/", first_sentence(path / "__init__.py")
             yield from _tree(path, depth + 1)
         elif path.suffix == ".py" and (depth == 1 or path.name != "__init__.py"):
-            yield f"{indent}{path.name}", _first_sentence(path)
+            yield f"{indent}{path.name}", first_sentence(path)
         elif path.is_file() and path.suffix != ".py":
             yield f"{indent}{path.name}", OTHER_FILES[path.name]
 
 
-def _first_sentence(path: Path) -> str:
-    line = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
-    return re.split(r"\. (?=[A-Z])", line)[0].removesuffix(".")
+def first_sentence(path: Path) -> str:
+    """The first sentence of a file's docstring, without its full stop."""
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    paragraph = " ".join(docstring.partition("\n\n")[0].split())
+    ends = (found.start() for found in re.finditer(r"\. (?=[A-Z`])", paragraph))
+    return paragraph[: next((end for end in ends if not ABBREVIATION.search(paragraph[:end])), None)].removesuffix(".")
 
 
-def _cut(text: str, width: int) -> str:
-    """The text, if need be cut before an aside, else before a comma, else between words."""
+def cut(text: str, width: int) -> str:
+    """The text; if need be without its asides in brackets, then up to the last mark that fits, else between words."""
+    if len(text) > width:
+        text = re.sub(r" \([^()]*\)", "", text)
     if len(text) <= width:
         return text
-    for marks in ("[:;(]", ","):
-        places = [found.start() for found in re.finditer(marks, text[:width])]
-        if places:
-            return text[: places[0]].rstrip()
-    return text[:width].rpartition(" ")[0]
+    marks = [found.start() for found in re.finditer(r"[:;,](?= )", text[: width + 1])]
+    return text[: marks[-1]] if marks else text[:width].rpartition(" ")[0]
 
 
 if __name__ == "__main__":
