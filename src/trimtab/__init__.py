@@ -13,6 +13,7 @@ from trimtab.errors import TrimtabError
 
 if TYPE_CHECKING:
     from trimtab.bundle.manifest import Manifest
+    from trimtab.columns import InputPolicy
     from trimtab.pipeline import Release, launch
     from trimtab.runtime import Model, Predictions, load
     from trimtab.spec import Spec
@@ -27,6 +28,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 # Public name -> the module that has it, imported when the name is first used: `load` never reaches PyTorch.
 _HOMES = {
+    "InputPolicy": "trimtab.columns",
     "Manifest": "trimtab.bundle.manifest",
     "Model": "trimtab.runtime",
     "Predictions": "trimtab.runtime",
@@ -43,4 +45,4 @@ def __getattr__(name: str) -> Any:
     return registry.attribute(_HOMES[name], name)
 
 
-__all__ = ["Manifest", "Model", "Predictions", "Release", "Spec", "TrimtabError", "launch", "load"]
+__all__ = ["InputPolicy", "Manifest", "Model", "Predictions", "Release", "Spec", "TrimtabError", "launch", "load"]

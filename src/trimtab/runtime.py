@@ -20,6 +20,7 @@ from trimtab.bundle.manifest import Cascade, Manifest
 from trimtab.columns import (
     EncodedRows,
     InputColumn,
+    InputPolicy,
     OutputColumn,
     Outputs,
     dense,
@@ -142,10 +143,11 @@ def sureness(outputs: np.ndarray) -> np.ndarray:
 # ------------------------------------------------------------------------------------------------------- loading
 
 
-def load(folder: Path | str, threads: int | None = None) -> Model:
+def load(folder: Path | str, threads: int | None = None, policy: InputPolicy | None = None) -> Model:
     """Load a bundle: serving files are checked against the manifest, and some golden rows are replayed.
 
-    `threads` is what one batch is computed with; default: the cores that this process may use.
+    `threads` is what one batch is computed with; default: the cores that this process may use. `policy` says what the
+    values of pictures and sounds may be; default: also files of this machine, up to 50 megapixels.
     Raises TrimtabError for what is not a whole bundle, and for a machine that computes other answers.
     """
     path = Path(folder)
@@ -158,7 +160,9 @@ def load(folder: Path | str, threads: int | None = None) -> Model:
         graphs = [pool.submit(_graph, path / name, *shape, threads or usable_cores()) for name, shape in files.items()]
         columns = pool.submit(store.load_columns, path / store.COLUMNS, manifest)
         checked.result()  # a changed byte is named before what it breaks
-        model = Model(path, manifest, *columns.result(), *(graph.result() for graph in graphs))
+        inputs, output = columns.result()
+        accepting = tuple(column.accepting(policy or InputPolicy()) for column in inputs)
+        model = Model(path, manifest, accepting, output, *(graph.result() for graph in graphs))
     replay(model, islice(read_golden(path), _GOLDEN_AT_LOAD))
     return model
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -101,6 +102,20 @@ class Column(ABC):
         """The column that `save` wrote; `state` is its parsed `<key>.json`."""
 
 
+@dataclass(frozen=True)
+class InputPolicy:
+    """What a value of a column that reads files may be, and how large: what goes beyond it cannot be read.
+
+    A program that answers the requests of others sets `files=False`: then a string is content (base64 or a data: URI)
+    and never the name of a file of this machine.
+    """
+
+    files: bool = True  # whether a string may name a file
+    megabytes: float = math.inf  # of a picture or a sound as it comes (10^6 bytes)
+    megapixels: float = 50.0  # of a picture, by its header, before anything is decoded
+    seconds: float = math.inf  # of a sound, by its header
+
+
 class InputColumn(Column):
     """A column that the network reads."""
 
@@ -132,6 +147,12 @@ class InputColumn(Column):
     def portable(self, value: Any) -> Any:
         """The value as JSON can hold it, such that it is encoded to the same numbers anywhere."""
         return value
+
+    def accepting(self, policy: InputPolicy) -> Self:
+        """The column, holding its values to a policy. Raises TrimtabError for a type that reads files as it likes."""
+        if self.from_files and policy != InputPolicy():
+            raise problem(f"column {self.name!r}", f"columns of type {self.type} know of no policy for what they read")
+        return self
 
     @abstractmethod
     def encode(self, values: Sequence[Any]) -> Encoded:

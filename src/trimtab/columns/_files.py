@@ -8,15 +8,17 @@ import hashlib
 import io
 import os
 import stat
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 
-from trimtab.columns import parse
+from trimtab.columns import InputPolicy, parse
 
 _URI = "data:"
 _LEAST_BASE64 = 64  # characters; what is shorter is a file's name, for no picture or sound is so small
@@ -26,6 +28,9 @@ _THREADS = min(8, os.cpu_count() or 1)
 _FEW = 4  # values that are not worth a thread
 _PARTS = 8  # that each thread gets: many, so that none waits long for the last one
 
+_MB = 1_000_000
+ANYTHING = InputPolicy()  # what training rows and the command line may hold
+
 Stream = io.BytesIO | io.BufferedReader
 Result = TypeVar("Result")
 
@@ -34,21 +39,25 @@ class Unreadable(ValueError):
     """Why a value cannot be read; the reason that stands beside a rejected row."""
 
 
-def opened(value: Any) -> Stream:
+def opened(value: Any, policy: InputPolicy = ANYTHING) -> Stream:
     """The content that a cell stands for, to be closed by the caller. Raises Unreadable with the reason."""
     if isinstance(value, Mapping):
-        return opened(_held(value))
+        return opened(_held(value), policy)
     if isinstance(value, (bytes, bytearray, memoryview)):
+        _weigh(len(value), policy)
         return _filled(bytes(value))
     if isinstance(value, os.PathLike):
-        value = os.fspath(value)
+        return _file(os.fspath(value), policy)
     if not isinstance(value, str):
         raise Unreadable(f"found a value of type {type(value).__name__}, not a file's name, bytes or base64")
     if value.startswith(_URI):
+        _weigh(_unpacked(value), policy)
         return _filled(_from_uri(value))
-    if len(value) >= _LEAST_BASE64 and not _exists(value) and (content := _from_base64(value)):
-        return io.BytesIO(content)
-    return _file(value)
+    if len(value) >= _LEAST_BASE64 and not (policy.files and _exists(value)):
+        _weigh(_unpacked(value), policy)
+        if content := _from_base64(value):
+            return io.BytesIO(content)
+    return _file(value, policy)
 
 
 def _held(value: Mapping[str, Any]) -> Any:
@@ -57,6 +66,17 @@ def _held(value: Mapping[str, Any]) -> Any:
     if found is None or isinstance(found, Mapping):
         raise Unreadable("no value: neither bytes nor path")
     return found
+
+
+def _weigh(size: int, policy: InputPolicy) -> None:
+    """Raises Unreadable for more bytes than a policy lets in."""
+    if size > policy.megabytes * _MB:
+        raise Unreadable(f"{size / _MB:,.1f} MB: more than {policy.megabytes:g}")
+
+
+def _unpacked(text: str) -> int:
+    """About how many bytes a text in base64 stands for."""
+    return len(text) * 3 // 4
 
 
 def _filled(content: bytes) -> Stream:
@@ -86,8 +106,14 @@ def _exists(name: str) -> bool:
     return len(name) <= _LONGEST_PATH and os.path.exists(name)  # False for a name with a zero byte
 
 
-def _file(name: str) -> Stream:
-    """An ordinary file, opened; devices and pipes, which might never end, are refused."""
+def _file(name: str | bytes, policy: InputPolicy) -> Stream:
+    """An ordinary file, opened; devices and pipes, which might never end, are refused.
+
+    Where a policy reads no files, nothing is said of whether there is one.
+    """
+    if not policy.files:
+        raise Unreadable("found no content, and no files are read here: give base64 or a data: URI")
+    name = os.fsdecode(name)
     if len(name) > _LONGEST_PATH or "\0" in name or _unwritable(name):
         raise Unreadable(f"no such file: {name[:_SHOWN]!r}")
     try:
@@ -98,6 +124,7 @@ def _file(name: str) -> Stream:
             raise Unreadable(f"is not an ordinary file: {name[:_SHOWN]}")
         if not found.st_size:
             raise Unreadable(f"an empty file: {name[:_SHOWN]}")
+        _weigh(found.st_size, policy)
         return open(name, "rb")
     except FileNotFoundError:
         raise Unreadable(f"no such file: {name[:_SHOWN]}") from None
@@ -165,6 +192,34 @@ def spread(values: Sequence[Any], most: int) -> list[Any]:
     """At most `most` of the values that are there, evenly spread."""
     present = [value for value in values if not parse.is_missing(value)]
     return present[:: -(-len(present) // most)] if present else []
+
+
+class Room:
+    """How much may be in memory at a time, by all threads together: who wants more waits until others are done."""
+
+    def __init__(self, whole: int) -> None:
+        self.whole = whole
+        self._renew()
+        if hasattr(os, "register_at_fork"):  # not on Windows
+            os.register_at_fork(after_in_child=self._renew)  # the threads that would give back do not live there
+
+    def _renew(self) -> None:
+        self._left = self.whole
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def taken(self, size: int) -> Iterator[None]:
+        """Wait for so much, and hold it; what is larger than the whole has the whole to itself."""
+        size = min(size, self.whole)
+        with self._changed:
+            self._changed.wait_for(lambda: self._left >= size)
+            self._left -= size
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._left += size
+                self._changed.notify_all()
 
 
 def each(function: Callable[[Any], Result], values: Sequence[Any]) -> list[Result]:

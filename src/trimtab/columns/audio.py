@@ -2,7 +2,7 @@
 
 Read, by content and not by ending, is what libsndfile reads: WAV, FLAC, Ogg, MP3, AIFF and others. Channels are
 averaged, the rate is changed by soxr, and of a clip that is too long the start is kept, so that only as much is read
-as is used.
+as is used. All of that is done block by block: what is held is never more than the samples that are kept.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import struct
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,8 +21,8 @@ import soundfile
 import soxr
 from pydantic import Field
 
-from trimtab.columns import Encoded, InputColumn, Ragged, _files, _options, _state, parse, ragged
-from trimtab.columns._files import Unreadable
+from trimtab.columns import Encoded, InputColumn, InputPolicy, Ragged, _files, _options, _state, parse, ragged
+from trimtab.columns._files import ANYTHING, Unreadable
 from trimtab.errors import problem
 
 WINDOW = 0.025  # seconds
@@ -36,11 +36,12 @@ _LEAST_RATE, _HIGHEST_RATE = 1_000, 768_000  # Hz, of a file
 _MOST_CHANNELS = 32
 _LOUDEST = 32_768.0  # samples beyond it are cut: full scale is 1, and some programs write 16-bit numbers as floats
 _LONGEST = 600.0  # seconds of a file that are ever read
+_MOST_SAMPLES = 1 << 29  # of all channels that are ever decoded of a file: ten minutes of 8 channels at 96,000 Hz
 _MARGIN = 0.1  # seconds read beyond what is kept, which the resampling filter looks at
 _SILENCE = 0.01  # of a clip's loudest sample (-40 dB)
 _FIT_ROWS = 2_000
 _LEAST_STD = 0.1  # a band without any sound in training is not blown up
-_BLOCK = 65_536  # samples
+_BLOCK = 1 << 18  # samples of all channels that are decoded at a time
 _UNKNOWN = 1 << 48  # samples or more, of a file written to a pipe
 
 
@@ -83,6 +84,7 @@ class AudioColumn(InputColumn):
     trim: bool
     mean: tuple[float, ...]  # (mels,), of the logarithms in training
     std: tuple[float, ...]
+    policy: InputPolicy = ANYTHING
 
     @classmethod
     def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:
@@ -113,7 +115,7 @@ class AudioColumn(InputColumn):
             return None
         try:
             if isinstance(value, np.ndarray) or _is_decoded(value):
-                _samples(value, None, _LONGEST)
+                _samples(value, None, _LONGEST, ANYTHING)
             else:
                 _check(value)
         except Unreadable as reason:
@@ -129,6 +131,10 @@ class AudioColumn(InputColumn):
     def located(cls, value: Any, folder: Path) -> Any:
         """See `_files.located`."""
         return _files.located(value, folder)
+
+    def accepting(self, policy: InputPolicy) -> Self:
+        """The column, reading only what a policy lets in."""
+        return replace(self, policy=policy)
 
     def portable(self, value: Any) -> str | None:
         """The samples that the frames are made of, as a data: URI of a mono WAV; None for what cannot be read."""
@@ -171,7 +177,7 @@ class AudioColumn(InputColumn):
         if parse.is_missing(value):
             raise Unreadable("no value")
         needed = _LONGEST if self.trim else self.seconds + _MARGIN
-        samples = _samples(value, self.rate, needed)
+        samples = _samples(value, self.rate, needed, self.policy)
         most = max(1, round(self.seconds * self.rate))
         return _trimmed(_trimmed(samples)[:most]) if self.trim else samples[:most]
 
@@ -283,7 +289,7 @@ def _clip_or_reason(value: Any) -> _Clip | str:
         if _is_decoded(value):
             samples, rate = _taken_apart(value)
             return _Clip(rate, len(samples))
-        with _files.opened(value) as stream, _open(stream) as sound:
+        with _files.opened(value) as stream, _open(stream, ANYTHING) as sound:
             return _Clip(sound.samplerate, _promised(sound, _LONGEST))
     except Unreadable as reason:
         return str(reason)
@@ -319,32 +325,48 @@ def _taken_apart(value: Mapping[str, Any]) -> tuple[np.ndarray, int]:
         raise Unreadable(str(error)) from None
 
 
-def _samples(value: Any, rate: int | None, seconds: float) -> np.ndarray:
+def _samples(value: Any, rate: int | None, seconds: float, policy: InputPolicy) -> np.ndarray:
     """The first seconds, mono, at `rate` (None: the file's own): (samples,) float32. Raises Unreadable."""
     try:
-        found, own = _decoded(value, seconds)
-        found = np.clip(np.nan_to_num(found, posinf=0, neginf=0), -_LOUDEST, _LOUDEST)
-        if own and rate and own != rate:
-            found = soxr.resample(found, own, rate, "HQ")
+        if isinstance(value, np.ndarray):
+            found = _heard([_mono(value)], 0, rate)  # it has the rate of the column
+        elif _is_decoded(value):
+            samples, own = _taken_apart(value)
+            found = _heard([samples], own, rate)
+        else:
+            with _files.opened(value, policy) as stream, _open(stream, policy) as sound:
+                found = _heard(_blocks(sound, seconds), sound.samplerate, rate)
     except Unreadable:
         raise
     except Exception as error:  # decoders of damaged files raise nearly anything
         raise Unreadable(f"damaged or not supported ({error})") from None
     if not len(found):
         raise Unreadable("no samples")
-    return np.asarray(found, np.float32)
+    return found
 
 
-def _decoded(value: Any, seconds: float) -> tuple[np.ndarray, int]:
-    """Mono samples and their rate, 0 for samples from Python, which have that of the column."""
-    if isinstance(value, np.ndarray):
-        return _mono(value), 0
-    if _is_decoded(value):
-        return _taken_apart(value)
-    with _files.opened(value) as stream, _open(stream) as sound:
-        found = sound.read(math.ceil(seconds * sound.samplerate), dtype="float32", always_2d=True)
-        _check_length(len(found), sound, seconds)
-        return _mono(found), sound.samplerate
+def _heard(blocks: Iterable[np.ndarray], own: int, rate: int | None) -> np.ndarray:
+    """Mono samples of a clip at its own rate (0: that of the column), put together at `rate`, (samples,) float32."""
+    plain = (np.clip(np.nan_to_num(block, posinf=0, neginf=0), -_LOUDEST, _LOUDEST) for block in blocks)
+    if not own or not rate or own == rate:
+        return np.concatenate([np.empty(0, np.float32), *plain])
+    stream = soxr.ResampleStream(own, rate, 1, "float32", "HQ")
+    parts = [stream.resample_chunk(block) for block in plain]
+    return np.concatenate([*parts, stream.resample_chunk(np.empty(0, np.float32), last=True)])
+
+
+def _blocks(sound: soundfile.SoundFile, seconds: float) -> Iterator[np.ndarray]:
+    """The first seconds of a file, mono: blocks of (samples,) float32. Raises Unreadable, also for too many samples."""
+    most = math.ceil(seconds * sound.samplerate)
+    promised = min(most, sound.frames) * sound.channels
+    if promised > _MOST_SAMPLES:
+        said = f"{promised:,} samples in {sound.channels} channels at {sound.samplerate:,} Hz"
+        raise Unreadable(f"{said}: more than {_MOST_SAMPLES:,} (a decompression bomb?)")
+    found = 0
+    for block in sound.blocks(max(1, _BLOCK // sound.channels), frames=most, dtype="float32", always_2d=True):
+        found += len(block)
+        yield _mono(block)
+    _check_length(found, sound, seconds)
 
 
 def _mono(samples: np.ndarray) -> np.ndarray:
@@ -362,7 +384,7 @@ def _mono(samples: np.ndarray) -> np.ndarray:
     return mono.astype(np.float32)
 
 
-def _open(stream: BinaryIO) -> soundfile.SoundFile:
+def _open(stream: BinaryIO, policy: InputPolicy) -> soundfile.SoundFile:
     """The sound with its header read. Raises Unreadable."""
     if reason := _files.cut_off(stream):
         raise Unreadable(reason)
@@ -373,6 +395,9 @@ def _open(stream: BinaryIO) -> soundfile.SoundFile:
     _plausible(sound.samplerate)
     if sound.channels > _MOST_CHANNELS:
         raise Unreadable(f"{sound.channels} channels: more than {_MOST_CHANNELS}")
+    lasts = sound.frames / sound.samplerate
+    if sound.frames < _UNKNOWN and lasts > policy.seconds:
+        raise Unreadable(f"{lasts:,.1f} seconds: more than {policy.seconds:g}")
     return sound
 
 
@@ -385,10 +410,10 @@ def _plausible(rate: int) -> int:
 def _check(value: Any) -> None:
     """Decode a file to its end, or for ten minutes. Raises Unreadable."""
     try:
-        with _files.opened(value) as stream, _open(stream) as sound:
-            most = math.ceil(_LONGEST * sound.samplerate)
-            found = sum(map(len, sound.blocks(_BLOCK, frames=most, dtype="float32")))
-            _check_length(found, sound, _LONGEST)
+        with _files.opened(value) as stream, _open(stream, ANYTHING) as sound:
+            seconds = min(_LONGEST, _MOST_SAMPLES / (sound.channels * sound.samplerate))
+            for _ in _blocks(sound, seconds):
+                pass
     except Unreadable:
         raise
     except Exception as error:  # decoders of damaged files raise nearly anything

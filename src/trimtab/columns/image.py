@@ -18,15 +18,14 @@ from pathlib import Path
 from typing import Annotated, Any, BinaryIO, ClassVar, Literal, Self, cast
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 from pydantic import Field
 
-from trimtab.columns import Encoded, InputColumn, _files, _options, _state, parse
-from trimtab.columns._files import Unreadable
+from trimtab.columns import Encoded, InputColumn, InputPolicy, _files, _options, _state, parse
+from trimtab.columns._files import ANYTHING, Unreadable
 from trimtab.errors import problem
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM")  # of Pillow; none runs a program
-MOST_PIXELS = 50_000_000  # of a picture, by its header, before anything is decoded
 
 _SIZE = 224  # pixels, where training pictures differ in size or are large
 _SMALL = 64  # pixels: up to here a size that all training pictures share is kept
@@ -35,6 +34,8 @@ _FIT_ROWS = 2_000
 _SIZE_ROWS = 200  # that tell which encoder is chosen
 _MOST_IN_MEMORY = 1 << 30  # bytes of pixels; more go to a file
 _BLOCK = 1_024  # pictures decoded before they are put where they belong
+_DECODING = _files.Room(50_000_000)  # pixels that all threads together decode at a time: up to 16 bytes each
+_TILE = (322, 323)  # TIFF: width and height of what is decoded at a time
 _TURNED = frozenset({5, 6, 7, 8})  # EXIF orientations that swap width and height
 _ORIENTATION = 0x0112
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
@@ -94,6 +95,7 @@ class ImageColumn(InputColumn):
     interpolation: Literal["bilinear", "bicubic"]
     mean: tuple[float, ...]  # (channels,), 0 to 255
     std: tuple[float, ...]
+    policy: InputPolicy = ANYTHING
 
     @classmethod
     def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:
@@ -146,6 +148,10 @@ class ImageColumn(InputColumn):
         """See `_files.located`."""
         return _files.located(value, folder)
 
+    def accepting(self, policy: InputPolicy) -> Self:
+        """The column, reading only what a policy lets in."""
+        return replace(self, policy=policy)
+
     def portable(self, value: Any) -> str | None:
         """The pixels as encoded, as a data: URI of a PNG; None for what cannot be read, which encodes to the same."""
         pixels = self._pixels(value)
@@ -173,7 +179,8 @@ class ImageColumn(InputColumn):
         if parse.is_missing(value):
             return None
         try:
-            return self._framed(_picture(value, at_least=2 * math.ceil(max(self.height, self.width) * self.zoom)))
+            at_least = 2 * math.ceil(max(self.height, self.width) * self.zoom)
+            return self._framed(_picture(value, at_least, self.policy))
         except Unreadable:
             return None
 
@@ -233,10 +240,10 @@ def _size_or_reason(value: Any) -> tuple[int, int] | str:
     """(height, width) by the header alone, as the picture stands upright; else why it cannot be opened."""
     try:
         if isinstance(value, np.ndarray):
-            image = _from_array(value)
+            image = _from_array(value, ANYTHING)
             return image.height, image.width
         with _files.opened(value) as stream:
-            image = _open(stream)
+            image = _open(stream, ANYTHING)
             turned = _orientation(image) in _TURNED
             return (image.width, image.height) if turned else (image.height, image.width)
     except Unreadable as reason:
@@ -293,16 +300,16 @@ def _moments(pixels: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, bool] |
 # ----------------------------------------------------------------------------------------------- bytes to a picture
 
 
-def _picture(value: Any, at_least: int) -> Image.Image:
+def _picture(value: Any, at_least: int, policy: InputPolicy = ANYTHING) -> Image.Image:
     """The picture, upright, in mode L or RGB; a JPEG may come smaller, if not below `at_least` pixels a side.
 
     Raises Unreadable with the reason.
     """
     try:
         if isinstance(value, np.ndarray):
-            return _from_array(value)
-        with _files.opened(value) as stream:
-            return _decoded(stream, at_least)
+            return _from_array(value, policy)
+        with _files.opened(value, policy) as stream:
+            return _decoded(stream, at_least, policy)
     except Unreadable:
         raise
     except MemoryError:
@@ -318,26 +325,37 @@ def _fault(error: Exception) -> str:
     return f"damaged or not supported ({said or type(error).__name__})"
 
 
-def _open(stream: BinaryIO) -> Image.Image:
+def _open(stream: BinaryIO, policy: InputPolicy) -> Image.Image:
     """The picture with its header read and nothing decoded. Raises Unreadable."""
     if reason := _files.cut_off(stream):
         raise Unreadable(reason)
     try:
         image: Image.Image = Image.open(stream, formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as bomb:  # a warning where they are errors
-        raise _too_large(int("".join(filter(str.isdigit, str(bomb).partition(" pixels")[0])))) from None
+        pixels = int("".join(filter(str.isdigit, str(bomb).partition(" pixels")[0])))
+        raise _too_large(pixels, policy) from None
     except UnidentifiedImageError:
         raise Unreadable(_what_else(stream)) from None
     except Exception as error:  # a damaged header
         raise Unreadable(_fault(error)) from None
-    if image.width * image.height > MOST_PIXELS:
-        raise _too_large(image.width * image.height)
+    _measure(image.width * image.height, policy)
+    if isinstance(image, TiffImagePlugin.TiffImageFile):  # of one pixel, it may be made of tiles as large as one likes
+        _measure(math.prod(_whole(image.tag_v2.get(tag)) for tag in _TILE), policy)
     return image
 
 
-def _too_large(pixels: int) -> Unreadable:
-    most = MOST_PIXELS // 1_000_000
-    return Unreadable(f"{pixels / 1e6:,.0f} megapixels: more than {most} (a decompression bomb?)")
+def _whole(tag: object) -> int:
+    return tag if isinstance(tag, int) else 0
+
+
+def _measure(pixels: int, policy: InputPolicy) -> None:
+    """Raises Unreadable for more pixels than a policy lets in."""
+    if pixels > policy.megapixels * 1e6:
+        raise _too_large(pixels, policy)
+
+
+def _too_large(pixels: int, policy: InputPolicy) -> Unreadable:
+    return Unreadable(f"{pixels / 1e6:,.0f} megapixels: more than {policy.megapixels:g} (a decompression bomb?)")
 
 
 def _what_else(stream: BinaryIO) -> str:
@@ -348,13 +366,16 @@ def _what_else(stream: BinaryIO) -> str:
     return "not an image, or a damaged one" if b"\0" in head else "not an image but text"
 
 
-def _decoded(stream: BinaryIO, at_least: int) -> Image.Image:
-    image = _open(stream)
+def _decoded(stream: BinaryIO, at_least: int, policy: InputPolicy) -> Image.Image:
+    image = _open(stream, policy)
+    whole = image.width * image.height
     image.draft(None, (at_least, at_least))  # JPEG: decoded at a half, a quarter or an eighth
-    image.load()
-    if _orientation(image) != 1:
-        image = ImageOps.exif_transpose(image)
-    return _flat(image)
+    # A progressive JPEG is held whole, whatever it is decoded to.
+    with _DECODING.taken(whole if image.info.get("progressive") else image.width * image.height):
+        image.load()
+        if _orientation(image) != 1:
+            image = ImageOps.exif_transpose(image)
+        return _flat(image)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -382,15 +403,14 @@ def _flat(image: Image.Image) -> Image.Image:
     return image.convert("L" if image.mode == "1" else "RGB")
 
 
-def _from_array(array: np.ndarray) -> Image.Image:
+def _from_array(array: np.ndarray, policy: InputPolicy) -> Image.Image:
     """(height, width) or (height, width, 1, 3 or 4) of any real type. Raises Unreadable."""
     shaped = array[..., 0] if array.ndim == 3 and array.shape[-1] == 1 else array
     if not (shaped.ndim == 2 or (shaped.ndim == 3 and shaped.shape[-1] in (3, 4))) or not shaped.size:
         raise Unreadable(f"an array of shape {array.shape}; allowed: (height, width) or (height, width, 3)")
     if shaped.dtype.kind not in "buif":
         raise Unreadable(f"an array of type {array.dtype}; allowed: uint8, uint16 or float")
-    if shaped.shape[0] * shaped.shape[1] > MOST_PIXELS:
-        raise _too_large(shaped.shape[0] * shaped.shape[1])
+    _measure(shaped.shape[0] * shaped.shape[1], policy)
     return _flat(Image.fromarray(np.ascontiguousarray(_eight_bits(shaped))))
 
 
