@@ -99,10 +99,10 @@ def test_blocks_that_are_kept_keep_their_weights_and_the_others_are_gone(tmp_pat
     before = made(layers.compact(trained(tmp_path, "bert")))
     after = made(layers.keep(before, [1]))
     old, new = before.network.state_dict(), after.network.state_dict()
-    here = "encoders.title.blocks."
+    here = "encoders.in_title.blocks."
     assert {name.split(".")[3] for name in new if name.startswith(here)} == {"0"}
     assert torch.equal(new[f"{here}0.inner.weight"], old[f"{here}1.inner.weight"])
-    assert torch.equal(new["encoders.title.embed.weight"], old["encoders.title.embed.weight"])
+    assert torch.equal(new["encoders.in_title.embed.weight"], old["encoders.in_title.embed.weight"])
     assert after.made == ("layer 1 of 2",)
     assert not torch.allclose(outputs(after), outputs(before), atol=1e-3)
     assert layers.depth(before) == 2

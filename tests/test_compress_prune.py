@@ -140,8 +140,8 @@ def test_the_network_is_as_much_smaller_as_was_asked(texts: Task) -> None:
 
 def test_a_unit_that_gives_nothing_goes_first_and_leaves_the_answers_as_they_were(texts: Task) -> None:
     weights = {name: value.clone() for name, value in texts.trained.network.state_dict().items()}
-    weights["encoders.review.blocks.1.out.weight"][:, 8:16] = 0  # the second head
-    weights["encoders.review.blocks.0.outer.weight"][:, ::4] = 0
+    weights["encoders.in_review.blocks.1.out.weight"][:, 8:16] = 0  # the second head
+    weights["encoders.in_review.blocks.0.outer.weight"][:, ::4] = 0
     idle = built(texts.trained.architecture, texts.trained.inputs, texts.trained.output, weights)
     found = prune.prune(idle, texts.rows, texts.targets, heads=7 / 8, neurons=1 - 32 / 256)
     assert isinstance(found, Trained)
@@ -285,8 +285,8 @@ def test_per_saved_millisecond_the_dear_part_goes_first(texts: Task) -> None:
 def test_a_part_that_goes_whole_leaves_what_it_gave_on_average(texts: Task) -> None:
     weights = {name: value.clone() for name, value in texts.trained.network.state_dict().items()}
     for reader in ("blocks.0.out", "blocks.1.out", "blocks.1.outer"):
-        weights[f"encoders.review.{reader}.weight"][:] = 0
-        weights[f"encoders.review.{reader}.bias"][:] = torch.linspace(-1, 1, 32)
+        weights[f"encoders.in_review.{reader}.weight"][:] = 0
+        weights[f"encoders.in_review.{reader}.bias"][:] = torch.linspace(-1, 1, 32)
     idle = built(texts.trained.architecture, texts.trained.inputs, texts.trained.output, weights)
     table = latency.Table((0, 4), (3.0, 4.0), (0, 128), (3.0, 4.0), 1, 10, None)  # a part is 1 ms
     found = prune.to_latency(idle, texts.rows, texts.targets, table, 5.0)

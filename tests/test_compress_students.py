@@ -63,10 +63,10 @@ def test_a_student_keeps_the_head_of_its_teacher_and_begins_with_its_token_vecto
     student = students.student("conv", whole, seed=1)
     assert isinstance(student, Trained)
     assert torch.equal(student.network.head.layers[-1].weight, whole.network.head.layers[-1].weight)
-    table = students.token_table(whole.network.encoders["review"], whole.inputs[0].vocabulary)  # type: ignore[attr-defined]
+    table = students.token_table(whole.network.encoders["in_review"], whole.inputs[0].vocabulary)  # type: ignore[attr-defined]
     assert table is not None
     before = torch.nn.functional.normalize(table - table.mean(0), dim=1)
-    after = student.network.encoders["review"].table.weight.detach()  # type: ignore[union-attr]
+    after = student.network.encoders["in_review"].table.weight.detach()  # type: ignore[union-attr]
     after = torch.nn.functional.normalize(after[:, : table.shape[1]], dim=1)
     assert torch.allclose(before @ before.T, after @ after.T, atol=1e-3)
 
@@ -77,7 +77,9 @@ def test_the_pairs_of_a_static_student_tell_not_good_from_good_not() -> None:
     output = LabelColumn.fit("label", "label", LABELS, {"classes": ("bad", "good")})
     shape = Architecture(width=16, encoders=(entry,), fusion="mean", dropout=0.0, head="label")
     network = built(shape, (column,), output, seed=0)
-    torch.nn.init.normal_(network.network.encoders["review"].pairs.weight, generator=torch.Generator().manual_seed(0))  # type: ignore[union-attr]
+    torch.nn.init.normal_(
+        network.network.encoders["in_review"].pairs.weight, generator=torch.Generator().manual_seed(0)
+    )  # type: ignore[union-attr]
     rows = tensors(network, ["not good", "good not"])
     with torch.no_grad():
         one, other = network.network({key: torch.from_numpy(value) for key, value in rows.items()})

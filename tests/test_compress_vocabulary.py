@@ -214,7 +214,7 @@ def test_the_bundled_base_gives_the_same_states_with_half_its_tokens(tmp_path: P
     entry = EncoderEntry(name="text", reads=("review",), config=base.config)
     shape = Architecture(width=base.width, encoders=(entry,), fusion="mean", dropout=0.1, head="label")
     trained = built(shape, [review], LABELS)
-    bases.load_weights(base, trained.network.encoders["review"])
+    bases.load_weights(base, trained.network.encoders["in_review"])
     made = trimmed(trained, {"review": texts})
     assert 3_000 < size(made) < 15_000
     assert made.architecture.encoders[0].config["vocab_size"] == size(made)

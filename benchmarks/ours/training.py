@@ -53,7 +53,7 @@ def _train(
         head="label",
     )
     network = Network(architecture, [text], label)
-    encoder = network.encoders["text"]
+    encoder = network.encoders["in_text"]
     assert isinstance(encoder, PretrainedEncoder)
     bases.load_weights(base, encoder.model)
     lesson = Lesson(encoded[0], targets[0], encoded[1], targets[1], label)

@@ -42,7 +42,7 @@ def convert(bundle: Path, base: str, target: Path) -> None:
     weights = load_file(bundle / "weights.safetensors")
     config = BertConfig.from_pretrained(base, id2label=dict(enumerate(classes)))
     model = MeanPooledClassifier(config)
-    prefix = f"encoders.{key}.model."
+    prefix = f"encoders.in_{key}.model."
     renamed = {f"bert.{name.removeprefix(prefix)}": value for name, value in weights.items() if name.startswith(prefix)}
     last = max(name for name in weights if name.startswith("head.layers.") and name.endswith(".weight"))
     renamed |= {"classifier.weight": weights[last], "classifier.bias": weights[last.removesuffix("weight") + "bias"]}

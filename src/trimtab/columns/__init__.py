@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import reduce
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, Self
 
@@ -66,6 +67,9 @@ def dense(values: Ragged | np.ndarray) -> np.ndarray:
 
 
 IGNORED = -100  # the target of a padded place
+
+_LONGEST_KEY = 60  # letters: names of files have an end, headers that are whole questions have none
+_NO_KEYS = frozenset({"outputs"})  # what the network answers is called so, in `reference.npz` too
 
 # A statistic is a function of row weights: (rows, resamples) -> (resamples,), NaN where it is undefined. The measured
 # value is the statistic at weights of one. It is made when it is asked for.
@@ -356,12 +360,21 @@ def restore(folder: Path, state: Mapping[str, Any]) -> Any:
 
 
 def keys(names: Sequence[str]) -> dict[str, str]:
-    """A safe and distinct key for each column name: lower-case ASCII letters, digits and underscores."""
-    taken: dict[str, str] = {}
+    """A safe and distinct key for each column name: at most 60 lower-case ASCII letters, digits and underscores.
+
+    Distinct are also the tensors, `<key>_<part>`, and the files, `<key>.json`, that are called by them.
+    """
+    found: dict[str, str] = {}
     for position, name in enumerate(names):
         plain = "".join(c if c.isascii() and c.isalnum() else "_" for c in name.lower()).strip("_")
-        key = plain if plain and not plain[0].isdigit() else f"column_{plain or position}"
-        while key in taken.values():
-            key = f"{key}_{position}"
-        taken[name] = key
-    return taken
+        plain = plain if plain and not plain[0].isdigit() else f"column_{plain or position}"
+        plain = plain[:_LONGEST_KEY].rstrip("_")
+        tries = chain([plain, f"{plain}_{position}"], (f"{plain}_{position}_{number}" for number in count(2)))
+        found[name] = next(key for key in tries if not _is_taken(key, set(found.values())))
+    return found
+
+
+def _is_taken(key: str, others: Set[str]) -> bool:
+    """Whether a key would name the same as one of the others, or as what is no column."""
+    # Texts have the parts `mask` and `word_mask`: the latter of `a` is called like the former of `a_word`.
+    return key in others or key in _NO_KEYS or f"{key}_word" in others or key.removesuffix("_word") in others

@@ -88,9 +88,9 @@ def _padded(inputs: Sequence[InputColumn]) -> dict[str, Dim]:
     """Tensor -> its second dimension, where that is the row's own length: one for each group of parts."""
     return {
         f"{column.key}_{part}": dimension
-        for column in inputs
-        for parts in column.padded
-        for dimension in [Dim(f"{'_'.join(parts)}_{column.key}")]
+        for number, column in enumerate(inputs)
+        for group, parts in enumerate(column.padded)
+        for dimension in [Dim(f"steps_{number}_{group}")]
         for part in parts
     }
 

@@ -88,10 +88,10 @@ def compact(trained: Trained) -> Trained | Skip:
     for old, new in zip(trained.architecture.encoders, entries, strict=True):
         chosen.append(old if isinstance(new, Skip) else new)
         if isinstance(new, EncoderEntry):
-            prefix = f"encoders.{'_'.join(old.reads)}."
+            prefix = f"encoders.{old.key}."
             given = _under(weights, prefix)
             weights = {name: value for name, value in weights.items() if not name.startswith(prefix)}
-            encoder = trained.network.encoders["_".join(old.reads)]
+            encoder = trained.network.encoders[old.key]
             assert isinstance(encoder, TextEncoder)
             weights |= {prefix + name: value for name, value in _translated(encoder, given, new).items()}
     architecture = trained.architecture.model_copy(update={"encoders": tuple(chosen)})
@@ -111,7 +111,7 @@ def keep(trained: Trained, layers: Sequence[int]) -> Trained | Skip:
     reasons: list[str] = []
     counts: list[int] = []
     for entry in trained.architecture.encoders:
-        key = "_".join(entry.reads)
+        key = entry.key
         found = _kept(trained.network.encoders[key], entry, wanted)
         chosen.append(entry if isinstance(found, Skip) else found)
         if isinstance(found, Skip):
@@ -136,12 +136,12 @@ def narrow(trained: Trained, width: int, frequencies: Mapping[str, np.ndarray]) 
     weights = dict(trained.network.state_dict())
     chosen: list[EncoderEntry] = []
     for entry in trained.architecture.encoders:
-        encoder = trained.network.encoders["_".join(entry.reads)]
+        encoder = trained.network.encoders[entry.key]
         if not isinstance(encoder, CompactEncoder) or encoder.embed.embedding_dim <= width:
             chosen.append(entry)
             continue
         counts = np.sum([frequencies[key] for key in entry.reads], axis=0)
-        prefix = f"encoders.{'_'.join(entry.reads)}."
+        prefix = f"encoders.{entry.key}."
         weights |= {prefix + name: value for name, value in _factored(encoder, width, counts).items()}
         chosen.append(entry.model_copy(update={"config": {**entry.config, "embedding": width}}))
     if tuple(chosen) == trained.architecture.encoders:
@@ -186,7 +186,7 @@ def evenly(of: int, kept: int) -> tuple[int, ...]:
 
 def _compacted(trained: Trained, entry: EncoderEntry) -> EncoderEntry | Skip:
     """The entry of the compact encoder that does the same, or why there is none."""
-    encoder = trained.network.encoders["_".join(entry.reads)]
+    encoder = trained.network.encoders[entry.key]
     if not isinstance(encoder, TextEncoder):
         return Skip(f"the encoder {entry.name} is no pretrained transformer of texts")
     shape: Any = encoder.model.config

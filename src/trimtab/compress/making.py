@@ -145,7 +145,7 @@ def _neighbours(teacher: Trained, rows: EncodedRows) -> dict[str, np.ndarray]:
     """For each text the tokens of the whole vocabulary that lie nearest to each that the rows use, (ids, some)."""
     found = {}
     for entry in teacher.architecture.encoders:
-        encoder = teacher.network.encoders["_".join(entry.reads)]
+        encoder = teacher.network.encoders[entry.key]
         for column, encoded in zip(rows.columns, rows.encoded, strict=True):
             if isinstance(column, TextColumn) and column.key in entry.reads and isinstance(encoded, Ragged):
                 table = students.token_table(encoder, column.vocabulary)

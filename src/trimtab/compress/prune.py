@@ -117,7 +117,7 @@ def importance(trained: Trained, rows: EncodedRows, loss: Loss) -> tuple[Measure
     layers = [
         (name, layer)
         for entry in trained.architecture.encoders
-        for name in ["_".join(entry.reads)]
+        for name in [entry.key]
         for layer in _layers(entry, trained.network.encoders[name])
     ]
     if not layers:
@@ -240,7 +240,7 @@ def by_latency(trained: Trained, measured: Sequence[Measured], table: Table, ms:
 
 def _of(entry: EncoderEntry, measured: Sequence[Measured]) -> list[tuple[int, Measured]]:
     """The layers of one encoder, with their places in `measured`."""
-    return [(place, one) for place, one in enumerate(measured) if one.encoder == "_".join(entry.reads)]
+    return [(place, one) for place, one in enumerate(measured) if one.encoder == entry.key]
 
 
 def _share_of(measured: Sequence[Measured], places: Sequence[int], share: float) -> Kept:
@@ -387,7 +387,7 @@ def _of_layers(entry: EncoderEntry, measured: Sequence[Measured], kept: Kept) ->
 def _narrower(trained: Trained, entry: EncoderEntry, share: float) -> EncoderEntry:
     """The entry of an encoder whose options give one width to all of its layers, which becomes this share of it."""
     option, multiple = _NARROWER[entry.name]
-    encoder = trained.network.encoders["_".join(entry.reads)]
+    encoder = trained.network.encoders[entry.key]
     width = _layers(entry, encoder)[-1].units
     left = max(multiple, round(width * share / multiple) * multiple)
     if entry.name == "cnn" and left == trained.architecture.width:

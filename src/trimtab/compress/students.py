@@ -93,7 +93,7 @@ def student(
     weights |= {key: value for key, value in fitting.items() if not _is_new(key, entries)}
     for new, old in zip(entries, teacher.architecture.encoders, strict=True):
         if new is not None:
-            weights |= _vectors(teacher.network.encoders["_".join(old.reads)], new, kind, weights)
+            weights |= _vectors(teacher.network.encoders[old.key], new, kind, weights)
     told = f"{name}: {kind.told.format(layers=size.layers, width=size.width)}"
     return built(shape, teacher.inputs, teacher.output, weights, made=(*teacher.made, told))
 
@@ -111,12 +111,12 @@ def _fits(wanted: Tensor | None, given: Tensor) -> bool:
 
 
 def _is_new(parameter: str, entries: Sequence[EncoderEntry | None]) -> bool:
-    return any(entry and parameter.startswith(f"encoders.{'_'.join(entry.reads)}.") for entry in entries)
+    return any(entry and parameter.startswith(f"encoders.{entry.key}.") for entry in entries)
 
 
 def _vectors(old: nn.Module, new: EncoderEntry, kind: Kind, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The student's token vectors: the principal components of the teacher's, by name in the student's weights."""
-    name = f"encoders.{'_'.join(new.reads)}.{kind.table}.weight"
+    name = f"encoders.{new.key}.{kind.table}.weight"
     wanted = weights[name]
     found = token_table(old, len(wanted))
     if found is None:

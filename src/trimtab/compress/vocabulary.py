@@ -236,7 +236,7 @@ def _agree(trained: Trained, made: Trained, group: _Texts, kept: Sequence[int]) 
 
     It is asked and not reasoned, for the encoder may have been written by anyone.
     """
-    name = "_".join(group.entry.reads)
+    name = group.entry.key
     old, new = (
         network.encoders[name]({key: torch.from_numpy(part) for key, part in _rows(inputs, group.entry, ids).items()})
         for network, inputs, ids in (

@@ -23,6 +23,14 @@ class EncoderEntry(BaseModel):
     reads: tuple[str, ...]
     config: dict[str, Any] = {}
 
+    @property
+    def key(self) -> str:
+        """Its name among the modules of a network: that of no other entry, and of nothing that a module has itself.
+
+        Keys of columns hold no hyphen, and no attribute of a module begins with `in_`.
+        """
+        return f"in_{'-'.join(self.reads)}"
+
 
 def one_each(inputs: Sequence[InputColumn], config: Mapping[str, Any] | None = None) -> tuple[EncoderEntry, ...]:
     """For each column the encoder called like its type; `config` is that of the text encoders."""
@@ -55,12 +63,11 @@ class Network(nn.Module):
         width, entries = architecture.width, architecture.encoders
         self.encoders = nn.ModuleDict(
             {
-                "_".join(entry.reads): encoder_kind(entry.name, where)(
-                    [columns[key] for key in entry.reads], width, entry.config
-                )
+                entry.key: encoder_kind(entry.name, where)([columns[key] for key in entry.reads], width, entry.config)
                 for entry in entries
             }
         )
+        self.former_names = {"_".join(entry.reads): entry.key for entry in entries}
         head = head_kind(architecture.head, where)
         self.fusion: nn.Module | None = None
         fused = len(entries)  # parts that the head still has to weigh against each other
@@ -69,6 +76,23 @@ class Network(nn.Module):
             self.fusion = kind(width, len(entries), architecture.fusion_config)
             width, fused = int(self.fusion.width), 1 if kind.deep else fused  # type: ignore[arg-type]
         self.head = head(width, fused, output, architecture.dropout, self.encoders)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """As any module does; also weights from before encoders had the names that they have now."""
+        return super().load_state_dict(self.with_present_names(state_dict), strict, assign)
+
+    def with_present_names(self, weights: Mapping[str, Any]) -> dict[str, Any]:
+        """Weights by the names that they have in this network; an encoder was once called `<column>_<column>`."""
+        held = {tuple(name.split(".")[:2]) for name in weights}
+        if all(("encoders", key) in held for key in self.encoders):
+            return dict(weights)
+        return {self._present_name(name): value for name, value in weights.items()}
+
+    def _present_name(self, name: str) -> str:
+        part, *rest = name.split(".")
+        if part != "encoders" or rest[0] not in self.former_names:
+            return name
+        return ".".join([part, self.former_names[rest[0]], *rest[1:]])
 
     def pretrained(self) -> Iterator[PretrainedEncoder]:
         """The encoders whose weights come from a base."""

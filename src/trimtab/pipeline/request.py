@@ -193,6 +193,6 @@ def filled(request: Request) -> dict[str, Any]:
             continue
         if entry.key in values or (part in values and isinstance(values[part], dict)):
             (values[part] if part else values)[key or entry.key] = entry.value
-        elif (name := part.removeprefix("inputs.")) in values["inputs"]:
+        elif part.startswith("inputs.") and (name := part.removeprefix("inputs.")) in values["inputs"]:
             values["inputs"][name][key] = entry.value
     return values

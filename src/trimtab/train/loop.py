@@ -331,7 +331,7 @@ def _resume(run: Run) -> Position:
     torch.set_rng_state(states["random"])
     if states["random_cuda"] and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(states["random_cuda"])
-    for key, value in states["average"].items():
+    for key, value in run.network.with_present_names(states["average"]).items():
         run.average[key].copy_(value)
     run.progress.note(f"going on from epoch {position.epoch + 1}, step {position.step}")
     return position
