@@ -194,7 +194,7 @@ def test_a_vision_transformer_reads_pictures_of_another_size(tmp_path: Path) -> 
     base = bases.find("base", "image", tmp_path, tmp_path)
     same, larger = (built(base, column(3, side, side)) for side in (32, 64))
     assert states(larger, photos(column(3, 64, 64), 2)).shape == (2, 64, 32)
-    one, other = (made.encoders["photo"].model.embeddings.position_embeddings for made in (same, larger))
+    one, other = (made.encoders["in_photo"].model.embeddings.position_embeddings for made in (same, larger))
     torch.testing.assert_close(one[:, 0], other[:, 0])  # the class token
     before, after = one[:, 1:].unflatten(1, (4, 4)), other[:, 1:].unflatten(1, (8, 8))
     torch.testing.assert_close(before.mean(), after.mean(), atol=0.02, rtol=0.1)
@@ -315,7 +315,7 @@ def test_a_frozen_base_is_run_once_and_left_as_it_was(tmp_path: Path) -> None:
     made, photo = lite0(64), column(3, 64, 64)
     before = {key: value.clone() for key, value in made.encoders.state_dict().items()}
     seen: list[int] = []
-    made.encoders["photo"].register_forward_hook(lambda _, tensors, __: seen.append(len(tensors[0]["photo_pixels"])))
+    made.encoders["in_photo"].register_forward_hook(lambda _, tensors, __: seen.append(len(tensors[0]["photo_pixels"])))
     base = bases.find("efficientnet-lite0", "image", HERE, HERE)
     settled = chosen(40, base, epochs=5)
     assert settled.method == "frozen"
@@ -327,12 +327,21 @@ def test_a_frozen_base_is_run_once_and_left_as_it_was(tmp_path: Path) -> None:
         torch.testing.assert_close(value, before[key], msg=key)
 
 
+def test_a_gate_chooses_the_checkpoint_of_a_frozen_base_too() -> None:
+    base = bases.find("efficientnet-lite0", "image", HERE, HERE)
+    label, counts = LabelColumn.fit("kind", "kind", ["a", "b"], {}), np.array([20, 20])
+    for gates, score in [({}, "log_loss"), ({"accuracy": ">= 0.9"}, "log_loss"), ({"macro_f1": ">= 0.9"}, "macro_f1")]:
+        spec = Spec(data="rows.csv", output="kind", gates=gates)
+        settled, made = settings.choose(spec, label, base, 40, np.ones(40), counts, torch.device("cpu"))
+        assert (settled.method, settled.score, made["checkpoint"].value) == ("frozen", score, score)
+
+
 def test_a_frozen_base_beside_others_keeps_its_batch_norms() -> None:
     made = lite0(32)
     frozen.freeze(made)
     made.train()
     assert made.head.training
-    assert not any(part.training for part in made.encoders["photo"].model.modules())
+    assert not any(part.training for part in made.encoders["in_photo"].model.modules())
 
 
 def test_a_small_cnn_learns_digits(tmp_path: Path) -> None:

@@ -12,13 +12,14 @@ import tiny_models
 import torch
 from sklearn.datasets import load_breast_cancer
 
+from trimtab import columns
 from trimtab.columns import InputColumn, encode_rows, fit
 from trimtab.columns.label import LabelColumn
 from trimtab.errors import TrimtabError
 from trimtab.nets.heads import label
 from trimtab.nets.network import Architecture, Network, one_each
 from trimtab.progress import Quiet
-from trimtab.spec import parse
+from trimtab.spec import METRICS, parse
 from trimtab.train import bases, checkpoint, loop
 from trimtab.train.batches import epoch_batches
 from trimtab.train.optimizer import make, set_rates, use_sparse_gradients
@@ -249,6 +250,39 @@ def test_accumulated_batches_give_the_gradient_of_one_large_batch(table, tmp_pat
         loop.train(network, "label", lesson, chosen, tmp_path / str(rows), Quiet())
         ends.append(weights(network))
     assert all(torch.allclose(ends[0][key], ends[1][key], atol=1e-5) for key in ends[0])
+
+
+@pytest.mark.parametrize(
+    ("gates", "chosen"),
+    [
+        (["calibration_error", "accuracy"], "accuracy"),
+        (["calibration_error"], "accuracy"),
+        (["recall.b", "macro_f1"], "macro_f1"),
+        (["auc", "accuracy"], "accuracy"),
+        (["auc", "macro_f1"], "macro_f1"),
+        (["size", "log_loss"], "log_loss"),
+        (["size"], "accuracy"),
+    ],
+)
+def test_the_metric_of_the_checkpoint_is_fit_to_choose_and_no_matter_of_the_order_of_gates(
+    gates: list[str], chosen: str
+) -> None:
+    bounds = {"calibration_error": "<= 0.1", "log_loss": "<= 0.5", "size": "<= 9 MB"}
+    output = fit("label", "y", "y", ["a", "b"], {})
+    for order in (gates, gates[::-1]):
+        spec = parse({"data": "x", "output": "y", "gates": {name: bounds.get(name, ">= 0.5") for name in order}})
+        found, made = choose(spec, output, None, 60, np.ones(60), np.array([30, 30]), torch.device("cpu"))
+        assert found.score == made["checkpoint"].value == chosen
+        assert made["checkpoint"].reason
+
+
+@pytest.mark.parametrize("kind", ["label", "labels", "number", "numbers", "ordinal", "tags", "ranking"])
+def test_the_metrics_that_answers_are_told_by_may_choose_a_checkpoint(kind: str) -> None:
+    column = columns.kind(kind, "output")
+    assert METRICS[column.headline].selects
+    assert column.tie_break is None or METRICS[column.tie_break].selects
+    unfit = {"recall", "calibration_error", "coverage@10", "span_precision", "span_recall"}
+    assert {name for name in column.metrics if not METRICS[name].selects} == unfit & set(column.metrics)
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])

@@ -18,6 +18,7 @@ class Metric:
     higher_is_better: bool
     share: bool = False  # lies between 0 and 1
     parts: bool = False  # may be asked of one class, or one column: `recall.<class>`, `r2.<column>`
+    selects: bool = False  # fit to choose a checkpoint: no answers but good ones are best by it
     compared: bool = False  # with the uncompressed network on the same rows: see `drop`
 
     @property
@@ -28,26 +29,26 @@ class Metric:
 
 # Which output has which of them is said by its column type (`OutputColumn.metrics`), but for those that all have.
 METRICS: dict[str, Metric] = {
-    "accuracy": Metric("", True, share=True),
-    "macro_f1": Metric("", True, share=True),
+    "accuracy": Metric("", True, share=True, selects=True),
+    "macro_f1": Metric("", True, share=True, selects=True),
     "recall": Metric("", True, share=True, parts=True),  # recall.<class> only
-    "auc": Metric("", True, share=True),
-    "average_precision": Metric("", True, share=True),
-    "log_loss": Metric("", False),
+    "auc": Metric("", True, share=True, selects=True),
+    "average_precision": Metric("", True, share=True, selects=True),
+    "log_loss": Metric("", False, selects=True),
     "calibration_error": Metric("", False, share=True),
-    "micro_f1": Metric("", True, share=True),
-    "exact_match": Metric("", True, share=True),
-    "quadratic_kappa": Metric("", True),
-    "span_f1": Metric("", True, share=True),
+    "micro_f1": Metric("", True, share=True, selects=True),
+    "exact_match": Metric("", True, share=True, selects=True),
+    "quadratic_kappa": Metric("", True, selects=True),
+    "span_f1": Metric("", True, share=True, selects=True),
     "span_precision": Metric("", True, share=True),
     "span_recall": Metric("", True, share=True),
-    "ndcg@10": Metric("", True, share=True),
-    "hit@10": Metric("", True, share=True),
-    "mrr@10": Metric("", True, share=True),
+    "ndcg@10": Metric("", True, share=True, selects=True),
+    "hit@10": Metric("", True, share=True, selects=True),
+    "mrr@10": Metric("", True, share=True, selects=True),
     "coverage@10": Metric("", True, share=True),
-    "rmse": Metric("", False, parts=True),
-    "mae": Metric("", False, parts=True),
-    "r2": Metric("", True, parts=True),
+    "rmse": Metric("", False, parts=True, selects=True),
+    "mae": Metric("", False, parts=True, selects=True),
+    "r2": Metric("", True, parts=True, selects=True),
     "size": Metric("MB", False),
     "latency": Metric("ms", False),
     "latency_p95": Metric("ms", False),

@@ -10,7 +10,7 @@ import torch
 
 from trimtab.columns import OutputColumn
 from trimtab.errors import problem
-from trimtab.spec import Choice, Lora, Spec
+from trimtab.spec import METRICS, Choice, Lora, Spec
 from trimtab.train.bases import Base
 
 Kind = Literal["pretrained", "table", "pictures", "sequences"]
@@ -113,6 +113,7 @@ def choose(
     if weights == "auto":
         made["train.class_weights"] = _class_weights(counts, train.sampling)
         weights = made["train.class_weights"].value
+    made["checkpoint"] = _score(spec, output, base, method, "balanced" in (weights, train.sampling))
     recipe = _recipe(output, kind, method)
     batch_rows = _batch_rows(rows, device, kind)
     learning_rate = float(str(take("learning_rate", train.learning_rate, _learning_rate(base, method))))
@@ -127,7 +128,7 @@ def choose(
         precision=precision,
         class_weights=weights,
         seed=spec.seed,
-        score=_frozen_score(output, base, method) or _score(spec, output, "balanced" in (weights, train.sampling)),
+        score=made["checkpoint"].value,
         average=float(str(take("average", train.average, _average(recipe)))),
         label_smoothing=float(str(take("label_smoothing", train.label_smoothing, _smoothing(recipe, output)))),
         patience=int(str(take("patience", train.patience, _patience(recipe, base, method)))),
@@ -268,14 +269,20 @@ def _patience(recipe: _Recipe | None, base: Base | None, method: str) -> Choice:
     return Choice(_PATIENCE, "a pretrained network learns in few epochs")
 
 
-def _frozen_score(output: OutputColumn, base: Base | None, method: str) -> str | None:
-    """The loss, for a head on pictures' features: it wavers less than the share of right answers among a few rows."""
-    return output.tie_break if method == "frozen" and base and base.reads == "image" else None
+def _score(spec: Spec, output: OutputColumn, base: Base | None, method: str, rebalanced: bool) -> Choice:
+    """The validation metric that chooses the checkpoint, whatever the order of the gates.
 
-
-def _score(spec: Spec, output: OutputColumn, rebalanced: bool) -> str:
-    """The validation metric that chooses the checkpoint: the first one that a gate asks for, or the task's own."""
-    for gate in spec.gates:
-        if gate in output.metrics:
-            return gate
-    return "macro_f1" if rebalanced else output.headline
+    A gate on one that is best by poor answers (a calibration error is lowest before anything is learnt, a recall where
+    that class is answered always) says nothing here.
+    """
+    asked = [metric for metric in output.metrics if metric in spec.gates and METRICS[metric].selects]
+    if asked and output.headline not in asked:
+        return Choice(asked[0], "a gate asks for it")
+    if method == "frozen" and base and base.reads == "image" and output.tie_break:
+        why = f"a head on pictures' features: it wavers less than {output.headline} among a few rows"
+        return Choice(output.tie_break, why)
+    if asked:
+        return Choice(output.headline, "a gate asks for it")
+    if rebalanced and "macro_f1" in output.metrics:
+        return Choice("macro_f1", "the classes are balanced: each of them counts the same")
+    return Choice(output.headline, f"what is told first of a {output.type} output")
