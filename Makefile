@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 PYTEST ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help launch test test-slow check format bench bench-gpu docs constraints clean
+.PHONY: help launch test test-slow check format bench bench-gpu docs picture constraints clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -37,6 +37,9 @@ format: $(VENV)/.all ## rewrite the code in the house's format
 
 docs: $(VENV)/.all ## write the generated pages of docs/
 	$(BIN)/python tools/generate_docs.py
+
+picture: $(VENV)/.all ## write docs/card.png anew: the card of runs/reviews/bundle as chromium shows it
+	$(BIN)/python tools/card_picture.py
 
 bench: $(VENV)/.all $(SAMPLE) ## Trimtab beside its rivals on this machine (long); OPTIONS="--rows 500 --repeats 1"
 	$(BIN)/python -m benchmarks.run $(OPTIONS)

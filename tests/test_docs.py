@@ -53,6 +53,15 @@ def test_the_spec_page_has_every_key_and_every_gate() -> None:
     assert [key for key in keys if f"| `{key}` |" not in page] == []
 
 
+def test_the_readme_is_read_in_a_minute_or_two() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 200
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [path.name for path in (ROOT / "docs").glob("*.md") if f"(docs/{path.name})" not in readme] == []
+
+
 def test_the_cli_page_has_an_example_of_every_command() -> None:
     sections = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8").split("\n## `trimtab ")[1:]
     commands = {section.partition("`")[0]: section for section in sections}

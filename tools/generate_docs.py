@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from trimtab import registry
 from trimtab.columns import OutputColumn
-from trimtab.spec import METRICS, UNITS, Clean, Compress, Fractions, Lora, Spec, Train
+from trimtab.spec import METRICS, UNITS, Clean, Compress, Fractions, Lora, Spec, Train, schema
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -111,6 +111,14 @@ def spec_page() -> str:
         "`data` and `output` are needed, everything else has a default. Any key can be set from the command line:",
         "`trimtab launch --set train.epochs=1`. What was chosen automatically is in the bundle's manifest, with the",
         "reason.",
+        "",
+        "Editors that read JSON schemas complete and check these keys: `trimtab schema --to trimtab.schema.json`",
+        "writes the schema, and the first line of a spec names it (`trimtab init` writes that line where the file lies",
+        "beside the spec):",
+        "",
+        "```text",
+        schema.line(schema.FILE),
+        "```",
         "",
     ]
     for place, model in PARTS.items():

@@ -16,7 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 from trimtab import __version__, registry
 from trimtab.errors import TrimtabError, nearest, problem
 
-ORDER = ["init", "launch", "compress", "predict", "evaluate", "inspect", "verify", "sample"]
+ORDER = ["init", "launch", "predict", "evaluate", "compress", "inspect", "verify", "sample", "schema"]
 
 
 class Commands(TyperGroup):

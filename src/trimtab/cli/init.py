@@ -18,6 +18,7 @@ from trimtab import rows
 from trimtab.cli._view import console, print_json, result
 from trimtab.data.profile import ColumnProfile, Profile, profile
 from trimtab.errors import problem
+from trimtab.spec import schema
 
 _WIDTH = 20  # characters of a class name that are shown
 _FEW = 8  # classes that are shown
@@ -39,7 +40,8 @@ def command(
     if to.exists() and not force:
         raise problem(str(to), "there is such a file already", do="choose another name with --to, or use --force")
     found = profile(data, Path(), output)
-    text = spec_text(found, [_relative(one, to.parent) for one in data], data)
+    for_editors = f"{schema.line(schema.FILE)}\n" if (to.parent / schema.FILE).is_file() else ""
+    text = for_editors + spec_text(found, [_relative(one, to.parent) for one in data], data)
     with rows.writing(str(to)), rows.whole_file(to) as stream:
         stream.write(text.encode())
     if as_json:

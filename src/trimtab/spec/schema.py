@@ -1,0 +1,109 @@
+"""The JSON schema of `trimtab.yaml`, for editors: they complete keys, show what each means and mark what is wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from trimtab.spec.gates import METRICS, UNITS
+from trimtab.spec.model import Spec
+
+Options = Mapping[str, type[BaseModel] | None]  # a column type -> what may be set on it; None: not known here
+
+FILE = "trimtab.schema.json"  # where `trimtab init` looks for it, beside the spec
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_NUMBER = r"([-+]?\d[\d_]*\.?\d*([eE][-+]?\d+)?|[-+]?\.\d+)"
+_BASES = ("minilm", "efficientnet-lite0")
+
+
+def schema(inputs: Options, outputs: Options, encoders: Sequence[str], fusions: Sequence[str]) -> dict[str, Any]:
+    """The schema, with the types of columns, the encoders and the fusions that there are."""
+    found = Spec.model_json_schema()
+    definitions = {name: part for name, part in found["$defs"].items() if name not in ("Typed", "Part")}
+    definitions["Encoder"] = _named("name", encoders)
+    definitions["Fusion"] = _named("name", fusions)
+    beside = {
+        "encoder": {"$ref": "#/$defs/Encoder", "description": "The part of the network that reads the column."},
+        "base": {"type": "string", "description": "Its pretrained model, where it is not the spec's own."},
+        "augment": {
+            "anyOf": [{"enum": ["auto", "none"]}, {"type": "object"}],
+            "description": "How training rows are varied: auto, none, or operations with options.",
+        },
+    }
+    definitions["Input"] = _typed({**inputs, "ignore": None}, beside, definitions)
+    definitions["Output"] = _typed(outputs, {}, definitions)
+    keys = found["properties"]
+    keys["data"] = _also_one(keys["data"])
+    keys["inputs"] |= {"anyOf": _mappings(keys["inputs"]["anyOf"], {"$ref": "#/$defs/Input"})}
+    one = {"minProperties": 1, "maxProperties": 1}
+    keys["output"] |= {"anyOf": _mappings(keys["output"]["anyOf"], {"$ref": "#/$defs/Output"}, one)}
+    keys["fusion"] |= {"anyOf": [{"$ref": "#/$defs/Fusion"}, {"type": "null"}]}
+    keys["base"] |= {"examples": list(_BASES)}
+    keys["gates"] = _gates(keys["gates"]["description"])
+    return {"$schema": _DIALECT, "title": "trimtab.yaml"} | found | {"$defs": definitions}
+
+
+def line(file: str) -> str:
+    """The line of a spec that names its schema to editors."""
+    return f"# yaml-language-server: $schema={file}"
+
+
+def _also_one(many: Mapping[str, Any]) -> dict[str, Any]:
+    """A list, or one of its items by itself."""
+    shape = {key: value for key, value in many.items() if key not in ("description", "title")}
+    return {"description": many["description"], "anyOf": [many["items"] | {"minLength": 1}, shape | {"minItems": 1}]}
+
+
+def _named(key: str, names: Sequence[str]) -> dict[str, Any]:
+    """One of some names, or a mapping that holds it and its options."""
+    mapping = {"type": "object", "properties": {key: {"enum": [*names]}}, "required": [key]}
+    return {"anyOf": [{"enum": [*names]}, mapping]}
+
+
+def _mappings(
+    options: Sequence[Mapping[str, Any]], value: Mapping[str, Any], bounds: Mapping[str, int] | None = None
+) -> list[Mapping[str, Any]]:
+    """The options, of which those that are mappings hold `value`."""
+    mapping = {"type": "object", "additionalProperties": value, **(bounds or {})}
+    return [mapping if option.get("type") == "object" else option for option in options]
+
+
+def _typed(types: Options, beside: Mapping[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    """A column's type: its name, or a mapping with its options; what the options refer to joins the definitions."""
+    mappings = []
+    for name, model in types.items():
+        own = model.model_json_schema() if model else {"properties": {}}
+        definitions |= own.get("$defs", {})
+        mapping = {
+            "type": "object",
+            "properties": {"type": {"const": name}, **own["properties"], **beside},
+            "required": ["type", *own.get("required", [])],
+        }
+        mappings.append(mapping | ({"additionalProperties": False} if model else {}))
+    return {"anyOf": [{"enum": [*types]}, *mappings]}
+
+
+def _gates(description: str) -> dict[str, Any]:
+    """One key for each metric, and one for each class or column of those that have parts."""
+    whole = {name: _bound(name) for name in METRICS if name != "recall"}
+    parts = {rf"^{re.escape(name)}\..+": _bound(name) for name, metric in METRICS.items() if metric.parts}
+    return {
+        "description": description,
+        "type": "object",
+        "properties": whole,
+        "patternProperties": parts,
+        "additionalProperties": False,
+    }
+
+
+def _bound(name: str) -> dict[str, Any]:
+    """What a gate on a metric looks like: the good side, a number, and one of its units."""
+    metric = METRICS[name]
+    units = "|".join(re.escape(unit) for unit in UNITS[metric.unit])
+    side = ">" if metric.higher_is_better else "<"
+    unit = "" if metric.share or not metric.unit else f" {metric.unit}"
+    example = f"{side}= {'0.9' if metric.higher_is_better and not unit else '10' if unit else '0.1'}{unit}"
+    return {"type": "string", "pattern": rf"^\s*{side}=?\s*{_NUMBER}\s*({units})\s*$", "examples": [example]}
