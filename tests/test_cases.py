@@ -15,8 +15,10 @@ from pathlib import Path
 
 import pytest
 import tiny_bundle
+from rich.table import Table
 
 from trimtab import rows
+from trimtab.cli import _view
 from trimtab.rows import Rejected
 
 CASES = (
@@ -86,6 +88,22 @@ def test_case_09_notes_with_lone_carriage_returns_come_back_row_by_row(tmp_path:
 
 
 # ----------------------------------------------------------------------------------------- 19: names that are markup
+
+
+def test_case_19_classes_in_brackets_are_told_as_they_stand(capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["[bug]", "[/feature]", "[red]"]
+    table = Table("class", title="[/red]")
+    for name in names:
+        table.add_row(name)
+    for view in (_view.Lines(), _view.Live()):
+        view.stage("data", "[/feature] 12, [red] 3")
+        view.note("no test row has the class [/feature], [red]")
+        view.close()
+    _view.result.print(table)
+    printed = capsys.readouterr()
+    assert printed.err.count("[/feature] 12, [red] 3") == 2
+    assert printed.err.count("the class [/feature], [red]") == 2
+    assert [name for name in ["[/red]", *names] if name not in printed.out] == []
 
 
 # ---------------------------------------------------------------------------------- 21: amounts that look like dates

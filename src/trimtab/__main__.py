@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from trimtab import __version__, registry
-from trimtab.errors import TrimtabError, nearest, problem
+from trimtab.errors import TrimtabError, nearest, problem, visible
 
 ORDER = ["init", "launch", "predict", "evaluate", "compress", "inspect", "verify", "sample", "schema"]
 
@@ -105,7 +105,7 @@ def _disk_problem(error: Exception) -> str:
 
 
 def _fail(message: str) -> int:
-    print(message if message.startswith("trimtab:") else f"trimtab: {message}", file=sys.stderr)
+    print(visible(message if message.startswith("trimtab:") else f"trimtab: {message}"), file=sys.stderr)
     return 2
 
 

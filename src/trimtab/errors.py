@@ -6,15 +6,36 @@ Anything that is not a `TrimtabError` is a fault of ours and keeps its traceback
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+
+_QUOTED = re.compile(r"""(?<!\w)('(?:[^'\\]|\\.){100,}'|"(?:[^"\\]|\\.){100,}")(?!\w)""", re.DOTALL)
+_MOST_QUOTED = 80  # characters of a cell that a message quotes
+_MOST = 1000  # characters of a part of a message
+_NAME = 60  # characters of each name in a list of names
+# What a terminal obeys rather than shows: control characters but tabs and ends of lines, marks that turn the direction
+# of writing; and halves of surrogate pairs, which cannot be written.
+_INVISIBLE = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class TrimtabError(Exception):
     """A request that cannot be carried out as it stands; commands print it and exit with code 2."""
 
 
+def visible(text: str) -> str:
+    """Text with its control characters spelt out (`\\x1b`), so that a name can neither colour nor clear a terminal."""
+    return _INVISIBLE.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def brief(text: str) -> str:
+    """A message without whole cells or files in it: long quotes are cut, and the middle of what is still too long."""
+    text = _QUOTED.sub(lambda found: f"{found[0][:_MOST_QUOTED]}...{found[0][0]}", text)
+    return text if len(text) <= _MOST else f"{text[: _MOST * 3 // 4]} ... {text[-_MOST // 4 :]}"
+
+
 def problem(where: str, found: str, allowed: str = "", do: str = "") -> TrimtabError:
     """Make the one kind of message that users see: `where: found. Allowed: ... Do: ...`."""
+    where, found, allowed, do = map(brief, (where, found, allowed, do))
     parts = [f"{where}: {found}" if where else found]
     if allowed:
         parts.append(f"  allowed: {allowed}")
@@ -36,7 +57,8 @@ def nearest(name: str, names: Iterable[str]) -> str:
     known = sorted(set(names))
     folded = {known_name.casefold(): known_name for known_name in known}
     close = difflib.get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.6)
-    listed = ", ".join(known[:20]) + (f", ... ({len(known)} in all)" if len(known) > 20 else "")
+    shown = [name if len(name) <= _NAME else f"{name[:_NAME]}..." for name in known[:20]]
+    listed = ", ".join(shown) + (f", ... ({len(known)} in all)" if len(known) > 20 else "")
     return f"{listed} (did you mean {folded[close[0]]!r}?)" if close else listed
 
 

@@ -20,6 +20,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import imsave
 from matplotlib.ticker import MaxNLocator
 
+from trimtab.errors import visible
+
 _INK = "#222831"
 _ACCENT = "#2f6fde"
 _WARNING = "#e0562f"
@@ -416,7 +418,8 @@ def _padded(sheet: np.ndarray, width: int) -> np.ndarray:
 
 def _short(name: object) -> str:
     """A class name that fits beside an axis."""
-    text = " ".join(str(name).split())
+    text = visible(" ".join(str(name).split()))
+    text = f" {text}" if text.startswith("_") else text  # legends leave out what begins with it
     return text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 1] + "…"
 
 

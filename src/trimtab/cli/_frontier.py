@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from trimtab.compress.frontier import Frontier, Point
@@ -18,19 +17,19 @@ def show(frontier: Frontier, out: Console) -> None:
     head = ("network", figures.label(frontier.metric), "drop", "size", "latency", "throughput", "memory", "")
     rows = [_row(point, frontier) for point in frontier.points]
     if out.is_terminal:
-        table = Table(*map(escape, head), box=box.SIMPLE_HEAD)
+        table = Table(*head, box=box.SIMPLE_HEAD)
         for row in rows:
-            table.add_row(*map(escape, row), style=_style(row[-1]))
+            table.add_row(*row, style=_style(row[-1]))
         out.print(table)
     else:
         widths = [max(map(len, cells)) for cells in zip(head, *rows, strict=True)]
         for line in (head, *rows):
             told = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-            out.print(told.rstrip(), markup=False, soft_wrap=True)
+            out.print(told.rstrip(), soft_wrap=True)
     for skipped in frontier.skipped:
-        out.print(f"not tried: {skipped.name}: {skipped.reason}", markup=False, soft_wrap=True)
+        out.print(f"not tried: {skipped.name}: {skipped.reason}", soft_wrap=True)
     if frontier.nearest:
-        out.print(frontier.nearest, markup=False, soft_wrap=True)
+        out.print(frontier.nearest, soft_wrap=True)
 
 
 def _row(point: Point, frontier: Frontier) -> tuple[str, ...]:

@@ -9,11 +9,33 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
-console = Console(stderr=True, highlight=False)
-result = Console(highlight=False)
+from trimtab.errors import brief, visible
+
+
+class _Plain(Console):
+    """A console on which text stands as it is: no markup, no emoji codes, control characters spelt out.
+
+    What is printed holds names from the user's data. Style is given by `style` or by `rich.text.Text`.
+    """
+
+    def __init__(self, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """What rich makes of any text: of a line, a cell, a head or a title."""
+        return super().render_str(visible(text), **options)
+
+
+console = _Plain(stderr=True)
+result = _Plain()
+
+
+def styled(*parts: tuple[str, str]) -> Text:
+    """A line of parts, each text with its style."""
+    return Text.assemble(*((visible(text), style) for text, style in parts))
 
 
 def print_json(value: Any) -> None:
@@ -39,7 +61,7 @@ class Lines:
     def stage(self, name: str, detail: str = "") -> None:
         """A line with the seconds since the start."""
         self.first = None
-        console.print(f"[{self._now():5.0f} s] {name}{': ' if detail else ''}{detail}", markup=False, soft_wrap=True)
+        console.print(f"[{self._now():5.0f} s] {name}{': ' if detail else ''}{brief(detail)}", soft_wrap=True)
 
     def tick(self, done: int, total: int, figures: Mapping[str, float | str]) -> None:
         """A line every few seconds."""
@@ -51,11 +73,11 @@ class Lines:
         told = "  ".join(f"{name} {figure(value)}" for name, value in figures.items())
         pace = (now - self.first[1]) / max(1, done - self.first[0])
         left = f"  {pace * (total - done):.0f} s left" if done > self.first[0] else ""
-        console.print(f"[{self._now():5.0f} s]   {done}/{total}  {told}{left}", markup=False, soft_wrap=True)
+        console.print(f"[{self._now():5.0f} s]   {done}/{total}  {told}{left}", soft_wrap=True)
 
     def note(self, text: str) -> None:
         """A line of its own."""
-        console.print(f"          {text}", markup=False, soft_wrap=True)
+        console.print(f"          {brief(text)}", soft_wrap=True)
 
     def close(self) -> None:
         """Nothing is open."""
@@ -69,13 +91,13 @@ class Live:
 
     def __init__(self) -> None:
         self.bar = Progress(
-            TextColumn("  {task.description}"),
+            TextColumn("  {task.description}", markup=False),
             BarColumn(bar_width=24),
             TextColumn("{task.completed:.0f}/{task.total:.0f}"),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            TextColumn("[dim]{task.fields[figures]}"),
+            TextColumn("{task.fields[figures]}", style="dim", markup=False),
             console=console,
             transient=True,
         )
@@ -87,7 +109,7 @@ class Live:
         """Close the stage before with its seconds, and open this one."""
         self.close()
         self.current = (name, detail, time.perf_counter())
-        self.status = console.status(f"{escape(name)} [dim]{escape(detail)}")
+        self.status = console.status(styled((f"{name} ", ""), (brief(detail), "dim")))
         self.status.start()
 
     def tick(self, done: int, total: int, figures: Mapping[str, float | str]) -> None:
@@ -96,12 +118,12 @@ class Live:
             self.status.stop()
             self.task = self.bar.add_task(self.current[0] if self.current else "", total=total, figures="")
             self.bar.start()
-        told = "  ".join(f"{name} {figure(value)}" for name, value in figures.items())
+        told = visible("  ".join(f"{name} {figure(value)}" for name, value in figures.items()))
         self.bar.update(self.task, completed=done, total=total, figures=told)
 
     def note(self, text: str) -> None:
         """A dim line above the bar."""
-        console.print(f"    [dim]{escape(text)}", soft_wrap=True)
+        console.print(f"    {brief(text)}", style="dim", soft_wrap=True)
 
     def close(self) -> None:
         """End the current stage."""
@@ -113,7 +135,8 @@ class Live:
         if self.current:
             name, detail, start = self.current
             seconds = time.perf_counter() - start
-            console.print(f"[green]✓[/] {escape(name)} [dim]{escape(detail)}  {seconds:.1f} s", soft_wrap=True)
+            told = styled(("✓", "green"), (f" {name} ", ""), (f"{brief(detail)}  {seconds:.1f} s", "dim"))
+            console.print(told, soft_wrap=True)
             self.current = None
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from trimtab import rows, runtime
@@ -20,7 +19,7 @@ from trimtab.cli import _events
 from trimtab.cli._view import console, print_json, result
 from trimtab.cli.predict import beside
 from trimtab.columns import Outputs, Targets, joined
-from trimtab.errors import nearest, problem
+from trimtab.errors import brief, nearest, problem
 from trimtab.rows import Rejected, Row
 
 _CHUNK = 2048
@@ -58,7 +57,7 @@ def command(
 
 
 def _note(text: str) -> None:
-    console.print(text, markup=False, soft_wrap=True)
+    console.print(brief(text), soft_wrap=True)
 
 
 @dataclass
@@ -148,5 +147,5 @@ def _table(found: Mapping[str, Measured], released: Mapping[str, Measured], coun
     for name, here in found.items():
         interval = f"{here.low:.4f} to {here.high:.4f}" if here.low is not None and here.high is not None else ""
         before = f"{released[name].value:.4f}" if name in released else ""
-        table.add_row(escape(name), f"{here.value:.4f}", interval, before)
+        table.add_row(name, f"{here.value:.4f}", interval, before)
     return table

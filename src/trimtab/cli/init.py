@@ -11,13 +11,12 @@ from typing import Annotated
 
 import typer
 import yaml
-from rich.markup import escape
 from rich.table import Table
 
 from trimtab import rows
-from trimtab.cli._view import console, print_json, result
+from trimtab.cli._view import console, print_json, result, styled
 from trimtab.data.profile import ColumnProfile, Profile, profile
-from trimtab.errors import problem
+from trimtab.errors import problem, visible
 from trimtab.spec import schema
 
 _WIDTH = 20  # characters of a class name that are shown
@@ -48,7 +47,7 @@ def command(
         print_json(asdict(found) | {"spec": str(to)})
     else:
         _show(found)
-    console.print(f"\n{to} is written. Next: trimtab launch {to}", markup=False, soft_wrap=True)
+    console.print(f"\n{to} is written. Next: trimtab launch {to}", soft_wrap=True)
 
 
 def _relative(file: str, folder: Path) -> str:
@@ -61,8 +60,9 @@ def _relative(file: str, folder: Path) -> str:
 
 def spec_text(found: Profile, files: Sequence[str], given: Sequence[str]) -> str:
     """A short commented `trimtab.yaml`; what was left out stands in it as a comment, with the reason."""
+    command = _comment(f"trimtab init {' '.join(given)}")
     lines = [
-        f"# Written by `trimtab init {' '.join(given)}` from {found.rows:,} rows; every other key has a default.",
+        f"# Written by `{command}` from {found.rows:,} rows; every other key has a default.",
         f"data: {_scalar(files[0]) if len(files) == 1 else _list(files)}",
         "inputs:",
         *(
@@ -89,7 +89,7 @@ def _input_line(found: Profile, column: ColumnProfile) -> str:
 
 
 def _comment(text: str) -> str:
-    return " ".join(text.split())
+    return visible(" ".join(text.split()))
 
 
 def _scalar(text: str) -> str:
@@ -142,18 +142,17 @@ def _quality_gate(found: Profile) -> str:
 
 
 def _show(found: Profile) -> None:
-    result.print(f"{escape(', '.join(found.files))}: {found.rows:,} rows, {len(found.columns)} columns", soft_wrap=True)
+    result.print(f"{', '.join(found.files)}: {found.rows:,} rows, {len(found.columns)} columns", soft_wrap=True)
     table = Table("column", "type", "why", "missing", "examples", box=None, header_style="bold")
     for column in found.columns:
-        role = "[bold]output[/bold]: " if column.name == found.output.value else ""
+        role = ("output", "bold") if column.name == found.output.value else ("", "")
         missing = f"{column.missing / max(1, found.rows):.1%}" if column.missing else ""
         about = f"{column.reason}{_figures(column)}"
-        table.add_row(
-            escape(column.name), role + column.type, escape(about), missing, escape(" | ".join(column.examples))
-        )
+        kind = styled(role, (": " if role[0] else "", ""), (column.type, ""))
+        table.add_row(column.name, kind, about, missing, " | ".join(column.examples))
     result.print(table)
     for line in _remarks(found):
-        result.print(f"- {line}", markup=False, soft_wrap=True)
+        result.print(f"- {line}", soft_wrap=True)
 
 
 def _figures(column: ColumnProfile) -> str:

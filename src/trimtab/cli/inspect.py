@@ -36,12 +36,12 @@ def command(
 def show(manifest: Manifest, folder: Path, console: Console) -> None:
     """Print the tables."""
     verdict = "released" if manifest.released else "not released"
-    console.print(f"{manifest.name}: {verdict}", markup=False)
+    console.print(f"{manifest.name}: {verdict}")
     for reason in manifest.why:
-        console.print(f"  {reason}", markup=False)
+        console.print(f"  {reason}")
     made = f"made {manifest.created} by Trimtab {manifest.trimtab}, bundle format {manifest.format_version}"
     size = f"serving files {store.serving_bytes(folder) / 1e6:.1f} MB, {manifest.precision}, hash {manifest.hash[:12]}"
-    console.print(f"{made}; {size}", markup=False)
+    console.print(f"{made}; {size}")
     for title, header, lines in _tables(manifest):
         if lines:
             console.print(_table(title, header, lines))
@@ -84,5 +84,5 @@ def _measured(found: Measured) -> tuple[str, str]:
 def _table(title: str, header: Sequence[str], lines: Lines) -> Table:
     table = Table(*header, title=title, title_justify="left", box=None, title_style="bold")
     for line in lines:
-        table.add_row(*(cell.replace("[", r"\[") for cell in line))
+        table.add_row(*line)
     return table

@@ -78,22 +78,23 @@ def show(release: Release) -> None:
     out.print(_gates(manifest) if manifest.gates else _figures(manifest))
     floor = _floor_line(manifest)
     if floor:
-        out.print(floor, markup=False, soft_wrap=True)
+        out.print(floor, soft_wrap=True)
     out.print()
     if manifest.released:
-        out.print(f"[bold green]released[/]: {release.folder}", soft_wrap=True)
+        out.print(_view.styled(("released", "bold green"), (f": {release.folder}", "")), soft_wrap=True)
     else:
-        out.print(f"[bold red]not released[/] (the bundle is kept): {release.folder}", soft_wrap=True)
+        kept = f" (the bundle is kept): {release.folder}"
+        out.print(_view.styled(("not released", "bold red"), (kept, "")), soft_wrap=True)
         for reason in manifest.why:
-            out.print(f"  {reason}", markup=False, soft_wrap=True)
-    out.print(f"card: {release.folder / 'card.html'}", markup=False, soft_wrap=True)
-    out.print(f"next: trimtab predict {release.folder} {_example_file(manifest)}", markup=False, soft_wrap=True)
+            out.print(f"  {reason}", soft_wrap=True)
+    out.print(f"card: {release.folder / 'card.html'}", soft_wrap=True)
+    out.print(f"next: trimtab predict {release.folder} {_example_file(manifest)}", soft_wrap=True)
 
 
 def _gates(manifest: Manifest) -> Table:
     table = Table("gate", "asked", "measured", "95% interval", "", box=box.SIMPLE_HEAD)
     for gate in manifest.gates:
-        mark = "[green]met[/]" if gate.met else "[red]not met[/]"
+        mark = _view.styled(("met", "green") if gate.met else ("not met", "red"))
         table.add_row(gate.name, gate.asked, _measured(gate), _interval(manifest.measured.get(gate.name)), mark)
     return table
 

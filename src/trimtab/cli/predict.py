@@ -18,7 +18,7 @@ from trimtab import rows, runtime
 from trimtab.cli import _events
 from trimtab.cli._view import console
 from trimtab.columns import OutputColumn, Outputs, ragged
-from trimtab.errors import problem
+from trimtab.errors import brief, problem
 from trimtab.rows import Rejected, Row, Writer
 
 # The first chunk is small, so that the first answers come soon; the largest is still little memory.
@@ -60,7 +60,7 @@ def command(
 
 
 def _note(text: str) -> None:
-    console.print(text, markup=False, soft_wrap=True)
+    console.print(brief(text), soft_wrap=True)
 
 
 @dataclass

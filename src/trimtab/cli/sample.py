@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from trimtab.cli._view import console, print_json, result
@@ -34,8 +33,8 @@ def command(
         print_json({"sample": name, "file": str(target), "rows": count})
         return
     sample = samples.SAMPLES[name]
-    console.print(f"{target}: {count:,} rows; {sample.source}; licence: {sample.licence}", markup=False, soft_wrap=True)
-    console.print(_next(target, sample), markup=False, soft_wrap=True)
+    console.print(f"{target}: {count:,} rows; {sample.source}; licence: {sample.licence}", soft_wrap=True)
+    console.print(_next(target, sample), soft_wrap=True)
 
 
 def _next(target: Path, sample: samples.Sample) -> str:
@@ -51,5 +50,5 @@ def _list(as_json: bool) -> None:
         return
     table = Table("name", "what", "source", "licence", box=None, header_style="bold")
     for name, one in samples.SAMPLES.items():
-        table.add_row(name, *map(escape, (one.about, one.source, one.licence)))
+        table.add_row(name, one.about, one.source, one.licence)
     result.print(table)

@@ -38,4 +38,4 @@ def command(
 
 
 def _say(line: str) -> None:
-    result.print(line, markup=False, soft_wrap=True)
+    result.print(line, soft_wrap=True)

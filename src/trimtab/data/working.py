@@ -15,6 +15,7 @@ from trimtab.data.fold import each, fold
 from trimtab.data.roles import Roles
 from trimtab.data.split import Part
 from trimtab.data.table import Origin, Table
+from trimtab.errors import brief
 from trimtab.rows import Rejected
 
 _PLAIN = ("label", "number", "ordinal")  # outputs whose answers are single cells
@@ -67,7 +68,7 @@ def rejected_row(table: Table, row: int, reason: str) -> Rejected:
     """A row of a table, set aside."""
     origin = table.origins[row]
     cells = ", ".join(f"{name}={short(column[row])}" for name, column in table.values.items())
-    return Rejected(origin.file, origin.line, reason, cells)
+    return Rejected(origin.file, origin.line, brief(reason), cells)
 
 
 def short(value: Any) -> str:

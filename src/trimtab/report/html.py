@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
-from html import escape
+from html import escape as as_html
 from pathlib import Path
 from string import Template
 from typing import Any
 
+from trimtab.errors import visible
 from trimtab.report.page import Bar, Bars, Block, Commands, Mark, Page, Plots, Points, Section, Table, Text, Tiles
 
 _MARKS: dict[Mark, str] = {"": "", "good": "✓ met", "bad": "✗ not met"}
@@ -46,6 +47,11 @@ def render(page: Page, plots: Iterable[Path]) -> str:
         contents="".join(f'<a href="#{_anchor(one.title)}">{escape(one.short or one.title)}</a>' for one in shown),
         sections="\n".join(_section(section, pictures) for section in shown),
     )
+
+
+def escape(text: str) -> str:
+    """Text that HTML shows as it is, its control characters spelt out."""
+    return as_html(visible(text))
 
 
 def _section(section: Section, pictures: Mapping[str, Path]) -> str:

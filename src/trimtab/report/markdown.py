@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from trimtab.errors import visible
 from trimtab.report.page import Bars, Block, Commands, Page, Plots, Points, Section, Table, Text, Tiles
 
 _MARKS = {"": "", "good": "yes", "bad": "**no**"}
@@ -25,7 +26,7 @@ def render(page: Page) -> str:
 
 def escape(text: str) -> str:
     """Text on one line that Markdown shows as it is."""
-    plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    plain = visible(" ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _SPECIAL.sub(r"\\\1", plain)
 
 
