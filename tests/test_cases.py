@@ -11,20 +11,36 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import UserDict
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import polars
 import pytest
 import tiny_bundle
+import torch
+from PIL import Image
 from rich.table import Table
+from tiny_bundle import ROWS, build
 
-from trimtab import rows
+from trimtab import columns, rows, runtime
 from trimtab.cli import _view
+from trimtab.columns import parse
+from trimtab.errors import TrimtabError
 from trimtab.rows import Rejected
 
 CASES = (
     "01", "03", "05", "06", "07", "08", "09", "10", "12", "13", "15", "17", "19", "21",
     "x02", "x05", "x06", "x07", "x10", "x11", "x12", "x14", "x17", "x18", "x21", "x22", "x25", "x26", "x27",
 )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> runtime.Model:
+    """A small bundle that reads a text, a number and a category."""
+    return runtime.load(build(tmp_path_factory.mktemp("tiny")), threads=1)
 
 
 def test_every_case_has_a_test() -> None:
@@ -112,10 +128,61 @@ def test_case_19_classes_in_brackets_are_told_as_they_stand(capsys: pytest.Captu
 # ------------------------------------------------------------------------------------------------- x02: new pictures
 
 
+def test_case_x02_names_of_files_are_read_as_windows_and_home_folders_write_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "new pictures").mkdir()
+    path = tmp_path / "new pictures" / "one.png"
+    Image.new("RGB", (8, 8), "red").save(path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    kind = columns.kind("image", "")
+    assert kind.located("new pictures\\one.png", tmp_path) == str(path)
+    names = [str(path).replace("/", "\\"), "~/new pictures/one.png", path.as_uri()]
+    assert [kind.refuses(name) for name in names] == [None, None, None]
+
+
 # ----------------------------------------------------------------------------------------- x05: runs inside the data
 
 
 # ----------------------------------------------------------------------------------- x06: values that are no picture
+
+
+def test_case_x06_pictures_as_python_holds_them_are_read_alike() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+    picture = Image.fromarray(pixels)
+    png = io.BytesIO()
+    picture.save(png, "PNG")
+    column = columns.fit("image", "photo", "photo", [pixels], {"size": [24, 32]})
+    wanted = column.encode([pixels])
+    spent = io.BytesIO(png.getvalue())
+    spent.read()
+    same = [picture, picture.convert("RGBA"), torch.tensor(pixels), torch.tensor(pixels).permute(2, 0, 1), spent, spent]
+    same += [pixels.transpose(2, 0, 1), np.where(pixels == 255, 1.02, pixels / 255)]
+    assert [bool((column.encode([value]) == wanted).all()) for value in same] == [True] * len(same)
+
+
+def test_case_x06_sounds_as_python_holds_them_are_read_alike() -> None:
+    samples = np.sin(np.arange(4_000) / 7).astype(np.float32)
+    column = columns.fit("audio", "sound", "sound", [{"array": samples, "sampling_rate": 8_000}], {})
+    wanted = column.encode([samples]).values
+    same = [torch.tensor(samples), torch.tensor(samples)[None], samples[None], (8_000, samples), (samples, 8_000)]
+    assert [bool((column.encode([value]).values == wanted).all()) for value in same] == [True] * len(same)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (5, "a value of type int"),
+        ([[1, 2], [3, 4]], "a value of type list"),
+        ("no/such/file.png", "no such file: no/such/file.png"),
+        (Path("nothing.png"), "no such file: nothing.png"),
+        ("https://example.org/cat.png", "an address, and nothing is fetched"),
+        (np.zeros((1, 8, 8, 3)), "an array of shape"),
+        (io.StringIO("text"), "an open file that gives no bytes"),
+    ],
+)
+def test_case_x06_what_can_never_be_a_picture_is_named(value: Any, said: str) -> None:
+    assert said in str(columns.kind("image", "").refuses(value))
 
 
 # ------------------------------------------------------------------------------------------- x07: a folder called NA
@@ -140,6 +207,55 @@ def test_case_19_classes_in_brackets_are_told_as_they_stand(capsys: pytest.Captu
 
 
 # --------------------------------------------------------------------------------------------- x21: values of Python
+
+
+class _NoNumber:
+    """As pandas.NA behaves: neither None nor a float, and not comparable."""
+
+    def __repr__(self) -> str:
+        return "<NA>"
+
+    def __bool__(self) -> bool:
+        raise TypeError("boolean value of NA is ambiguous")
+
+    def __eq__(self, other: object) -> Any:
+        return self
+
+    __hash__ = object.__hash__
+
+
+def test_case_x21_a_decimal_is_the_number_that_it_is_and_na_is_missing() -> None:
+    price = columns.fit("number", "price", "price", [1.5, 20.5, 30], {})
+    values = [Decimal("20.5"), np.array([20.5]), np.array(20.5), np.float32(20.5), Decimal("NaN"), _NoNumber(), None]
+    assert (price.encode(values) == price.encode([20.5] * 4 + [None] * 3)).all()
+    shop = columns.fit("category", "shop", "shop", ["1", "1", "north", "north"], {})
+    assert (shop.encode([Decimal("1.0"), Decimal(1), _NoNumber()]) == shop.encode(["1", "1", None])).all()
+    assert [parse.text(value) for value in (_NoNumber(), np.datetime64("NaT"), b"late", "")] == ["", "", "late", ""]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (None, "found None"),
+        ("paid late", "found 'paid late'"),
+        ({"review": "warm"}, "found one mapping"),
+        (["warm"], "row 0: found 'warm'"),
+        (5, "found 5"),
+        (polars.DataFrame({"review": ["warm"]}), r"found a table(?s:.*)to_dicts"),
+    ],
+)
+def test_case_x21_what_holds_no_rows_is_refused(tiny: runtime.Model, rows: Any, said: str) -> None:
+    with pytest.raises(TrimtabError, match=said):
+        tiny.predict(rows)
+
+
+def test_case_x21_any_rows_in_turn_are_answered(tiny: runtime.Model) -> None:
+    wanted = tiny.predict([ROWS[0]]).rows()
+    assert tiny.predict(iter([ROWS[0]])).rows() == wanted  # type: ignore[arg-type]
+    assert tiny.predict((UserDict(ROWS[0]),)).rows() == wanted
+    assert tiny.predict([{**ROWS[0], 5: 1}]).rows() == wanted  # type: ignore[dict-item]
+    with pytest.raises(TrimtabError, match="top: found 0"):
+        tiny.predict([ROWS[0]], top=0)
 
 
 # ------------------------------------------------------------------------------------------- x22: copies of a bundle

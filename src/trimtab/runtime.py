@@ -97,7 +97,10 @@ class Model:
 
         Raises TrimtabError when no row has a column that cannot be done without, with the nearest name.
         """
-        if len(rows):
+        rows = listed(rows)
+        if top < 1:
+            raise problem("top", f"found {top}", "a whole number from 1 on")
+        if rows:
             check_names(self.inputs, _names(rows))
         outputs, early = self._answered({c.name: [row.get(c.name) for row in rows] for c in self.inputs})
         return Predictions(outputs, self.output.decode(outputs, top), early)
@@ -213,12 +216,25 @@ def check_names(inputs: Sequence[InputColumn], names: Iterable[str]) -> list[str
     return [column.name for column in absent]
 
 
+def listed(rows: Any) -> list[Mapping[str, Any]]:
+    """The rows as a list. Raises TrimtabError for what holds no rows."""
+    allowed = 'a list of rows, each a mapping from column to value: [{"column": value}]'
+    if isinstance(rows, Mapping):
+        raise problem("rows", f"found one mapping, with {', '.join(map(repr, rows))}"[:200], allowed)
+    if isinstance(rows, (str, bytes)) or not isinstance(rows, Iterable):
+        raise problem("rows", f"found {rows!r:.80}", allowed)
+    if isinstance(getattr(rows, "columns", None), Iterable):  # a data frame
+        do = 'frame.to_dict("records") of pandas, frame.to_dicts() of polars'
+        raise problem("rows", f"found a table of type {type(rows).__name__}", allowed, do)
+    return list(rows)
+
+
 def _names(rows: Sequence[Mapping[str, Any]]) -> set[str]:
     """The columns that any of the rows has."""
     for place, row in enumerate(rows):
         if not isinstance(row, Mapping):
             raise problem(f"row {place}", f"found {row!r:.80}", 'a mapping from column to value: {"column": value}')
-    return set().union(*rows)
+    return {name for name in set().union(*rows) if isinstance(name, str)}
 
 
 def gathered(inputs: Sequence[InputColumn], rows: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, list[Any]]:

@@ -7,6 +7,7 @@ import binascii
 import hashlib
 import io
 import os
+import re
 import stat
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,13 +15,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, Protocol, TypeVar, runtime_checkable
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import numpy as np
 
 from trimtab.columns import InputPolicy, parse
 
 _URI = "data:"
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _LEAST_BASE64 = 64  # characters; what is shorter is a file's name, for no picture or sound is so small
 _LONGEST_PATH = 4096  # characters
 _SHOWN = 80  # characters of a name in a message
@@ -39,6 +43,18 @@ class Unreadable(ValueError):
     """Why a value cannot be read; the reason that stands beside a rejected row."""
 
 
+class Impossible(Unreadable):
+    """Why a value cannot be read that never could be: it holds no file, or names none that is there."""
+
+
+@runtime_checkable
+class _Open(Protocol):
+    """An open file, or what a web framework has of an upload."""
+
+    def read(self) -> Any:
+        """The rest of its content."""
+
+
 def opened(value: Any, policy: InputPolicy = ANYTHING) -> Stream:
     """The content that a cell stands for, to be closed by the caller. Raises Unreadable with the reason."""
     if isinstance(value, Mapping):
@@ -48,11 +64,19 @@ def opened(value: Any, policy: InputPolicy = ANYTHING) -> Stream:
         return _filled(bytes(value))
     if isinstance(value, os.PathLike):
         return _file(os.fspath(value), policy)
+    if isinstance(value, _Open):
+        held = _rest(value)
+        _weigh(len(held), policy)
+        return _filled(held)
     if not isinstance(value, str):
-        raise Unreadable(f"found a value of type {type(value).__name__}, not a file's name, bytes or base64")
+        raise Impossible(f"found a value of type {type(value).__name__}, not a file's name, bytes or base64")
     if value.startswith(_URI):
         _weigh(_unpacked(value), policy)
         return _filled(_from_uri(value))
+    if address := _ADDRESS.match(value):
+        if address[1].lower() != "file":
+            raise Impossible(f"an address, and nothing is fetched; give the file or its bytes: {value[:_SHOWN]}")
+        return _file(url2pathname(urlsplit(value).path), policy)
     if len(value) >= _LEAST_BASE64 and not (policy.files and _exists(value)):
         _weigh(_unpacked(value), policy)
         if content := _from_base64(value):
@@ -66,6 +90,16 @@ def _held(value: Mapping[str, Any]) -> Any:
     if found is None or isinstance(found, Mapping):
         raise Unreadable("no value: neither bytes nor path")
     return found
+
+
+def _rest(file: _Open) -> bytes:
+    """The content of an open file; one that can be rewound is read from its beginning."""
+    if isinstance(file, io.IOBase) and file.seekable():
+        file.seek(0)
+    content = file.read()
+    if not isinstance(content, bytes):
+        raise Impossible("an open file that gives no bytes; open it with the mode 'rb'")
+    return content
 
 
 def _weigh(size: int, policy: InputPolicy) -> None:
@@ -112,10 +146,11 @@ def _file(name: str | bytes, policy: InputPolicy) -> Stream:
     Where a policy reads no files, nothing is said of whether there is one.
     """
     if not policy.files:
-        raise Unreadable("found no content, and no files are read here: give base64 or a data: URI")
+        raise Impossible("found no content, and no files are read here: give base64 or a data: URI")
     name = os.fsdecode(name)
     if len(name) > _LONGEST_PATH or "\0" in name or _unwritable(name):
-        raise Unreadable(f"no such file: {name[:_SHOWN]!r}")
+        raise Impossible(f"no such file: {name[:_SHOWN]!r}")
+    name = next(filter(_exists, _spellings(name)), name)
     try:
         found = os.stat(name)
         if stat.S_ISDIR(found.st_mode):
@@ -127,9 +162,14 @@ def _file(name: str | bytes, policy: InputPolicy) -> Stream:
         _weigh(found.st_size, policy)
         return open(name, "rb")
     except FileNotFoundError:
-        raise Unreadable(f"no such file: {name[:_SHOWN]}") from None
+        raise Impossible(f"no such file: {name[:_SHOWN]}") from None
     except OSError as error:
         raise Unreadable(f"cannot be opened ({error.strerror}): {name[:_SHOWN]}") from None
+
+
+def _spellings(name: str) -> tuple[str, str, str]:
+    """How the name of a file may be meant: as it stands, from the user's home, or as Windows writes it."""
+    return name, os.path.expanduser(name), name.replace("\\", "/")
 
 
 def _unwritable(name: str) -> bool:
@@ -147,9 +187,10 @@ def located(value: Any, folder: Path) -> Any:
         return {**value, "path": located(value["path"], folder)}
     if not isinstance(value, str) or parse.is_missing(value) or value.startswith(_URI):
         return value
-    if len(value) > _LONGEST_PATH or os.path.isabs(value) or not _exists(os.path.join(folder, value)):
+    if len(value) > _LONGEST_PATH or os.path.isabs(value):
         return value
-    return os.path.abspath(os.path.join(folder, value))
+    beside = (os.path.join(folder, name) for name in _spellings(value))
+    return next((os.path.abspath(path) for path in beside if _exists(path)), value)
 
 
 def digest(value: Any) -> str:

@@ -14,15 +14,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, Self
+from typing import Any, BinaryIO, ClassVar, NamedTuple, Self
 
 import numpy as np
 import soundfile
 import soxr
 from pydantic import Field
 
-from trimtab.columns import Encoded, InputColumn, InputPolicy, Ragged, _files, _options, _state, parse, ragged
-from trimtab.columns._files import ANYTHING, Unreadable
+from trimtab.columns import Encoded, InputColumn, InputPolicy, Ragged, _arrays, _files, _options, _state, parse, ragged
+from trimtab.columns._files import ANYTHING, Impossible, Unreadable
 from trimtab.errors import problem
 
 WINDOW = 0.025  # seconds
@@ -114,7 +114,7 @@ class AudioColumn(InputColumn):
         if parse.is_missing(value):
             return None
         try:
-            if isinstance(value, np.ndarray) or _is_decoded(value):
+            if _in_memory(value):
                 _samples(value, None, _LONGEST, ANYTHING)
             else:
                 _check(value)
@@ -284,11 +284,8 @@ def _clips(name: str, sample: Sequence[Any]) -> list[_Clip]:
 
 def _clip_or_reason(value: Any) -> _Clip | str:
     try:
-        if isinstance(value, np.ndarray):
-            return _Clip(0, len(_mono(value)))
-        if _is_decoded(value):
-            samples, rate = _taken_apart(value)
-            return _Clip(rate, len(samples))
+        if held := _in_memory(value):
+            return _Clip(held.rate, len(held.samples))
         with _files.opened(value) as stream, _open(stream, ANYTHING) as sound:
             return _Clip(sound.samplerate, _promised(sound, _LONGEST))
     except Unreadable as reason:
@@ -310,17 +307,41 @@ def _covering(seconds: Sequence[float]) -> float:
 # ----------------------------------------------------------------------------------------------- bytes to samples
 
 
+class _Held(NamedTuple):
+    """Mono samples, (samples,) float32, and their rate: 0 where they have that of the column."""
+
+    samples: np.ndarray
+    rate: int
+
+
+def _in_memory(value: Any) -> _Held | None:
+    """Sound that is decoded already; None for what has to be opened. Raises Unreadable.
+
+    An array or tensor, with its rate as datasets of Hugging Face, soundfile and Gradio have it: `{"array": ...,
+    "sampling_rate": ...}`, `(samples, rate)` and `(rate, samples)`.
+    """
+    found = _arrays.array(value)
+    if found is not None:
+        return _Held(_mono(found), 0)
+    if _is_decoded(value):
+        return _taken_apart(value["array"], value["sampling_rate"])
+    if isinstance(value, tuple) and len(value) == 2:
+        samples, rate = value if isinstance(value[1], (int, np.integer)) else value[::-1]
+        return _taken_apart(samples, rate)
+    return None
+
+
 def _is_decoded(value: Any) -> bool:
-    """Whether it is sound as Hugging Face datasets decode it: `{"array": ..., "sampling_rate": ...}`."""
     return isinstance(value, Mapping) and "array" in value and "sampling_rate" in value
 
 
-def _taken_apart(value: Mapping[str, Any]) -> tuple[np.ndarray, int]:
-    """Mono samples and rate of what `_is_decoded` knows. Raises Unreadable."""
+def _taken_apart(samples: Any, rate: Any) -> _Held:
+    """Mono samples and rate. Raises Unreadable."""
+    found = _arrays.array(samples)
     try:
-        return _mono(np.asarray(value["array"])), _plausible(int(value["sampling_rate"]))
+        return _Held(_mono(np.asarray(samples) if found is None else found), _plausible(int(rate)))
     except (TypeError, OverflowError):
-        raise Unreadable(f"a sampling rate of {value['sampling_rate']!r}") from None
+        raise Unreadable(f"a sampling rate of {rate!r:.80}") from None
     except ValueError as error:
         raise Unreadable(str(error)) from None
 
@@ -328,11 +349,8 @@ def _taken_apart(value: Mapping[str, Any]) -> tuple[np.ndarray, int]:
 def _samples(value: Any, rate: int | None, seconds: float, policy: InputPolicy) -> np.ndarray:
     """The first seconds, mono, at `rate` (None: the file's own): (samples,) float32. Raises Unreadable."""
     try:
-        if isinstance(value, np.ndarray):
-            found = _heard([_mono(value)], 0, rate)  # it has the rate of the column
-        elif _is_decoded(value):
-            samples, own = _taken_apart(value)
-            found = _heard([samples], own, rate)
+        if held := _in_memory(value):
+            found = _heard([held.samples], held.rate, rate)
         else:
             with _files.opened(value, policy) as stream, _open(stream, policy) as sound:
                 found = _heard(_blocks(sound, seconds), sound.samplerate, rate)
@@ -371,9 +389,11 @@ def _blocks(sound: soundfile.SoundFile, seconds: float) -> Iterator[np.ndarray]:
 
 def _mono(samples: np.ndarray) -> np.ndarray:
     """(samples,) or (samples, channels), float or integers of any width -> (samples,) float32. Raises Unreadable."""
+    if samples.ndim == 2 and len(samples) <= _MOST_CHANNELS < samples.shape[1]:  # channels first
+        samples = samples.T
     if samples.ndim not in (1, 2) or samples.dtype.kind not in "iuf" or samples.shape[1:] > (_MOST_CHANNELS,):
         allowed = "(samples,) or (samples, channels), float or int16"
-        raise Unreadable(f"an array of shape {samples.shape} and type {samples.dtype}; allowed: {allowed}")
+        raise Impossible(f"an array of shape {samples.shape} and type {samples.dtype}; allowed: {allowed}")
     if not samples.size:
         raise Unreadable("no samples")
     if samples.dtype.kind in "iu":

@@ -21,8 +21,8 @@ import numpy as np
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 from pydantic import Field
 
-from trimtab.columns import Encoded, InputColumn, InputPolicy, _files, _options, _state, parse
-from trimtab.columns._files import ANYTHING, Unreadable
+from trimtab.columns import Encoded, InputColumn, InputPolicy, _arrays, _files, _options, _state, parse
+from trimtab.columns._files import ANYTHING, Impossible, Unreadable
 from trimtab.errors import problem
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM")  # of Pillow; none runs a program
@@ -39,6 +39,8 @@ _TILE = (322, 323)  # TIFF: width and height of what is decoded at a time
 _TURNED = frozenset({5, 6, 7, 8})  # EXIF orientations that swap width and height
 _ORIENTATION = 0x0112
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+_COLOURS = frozenset({1, 3, 4})  # channels
+_OVERSHOOT = 1.05  # how far beyond white numbers may lie: resizing leaves some there
 _REDUCING_GAP = 3.0  # how much larger than asked a picture may be made by the quick way before the exact one
 
 Pixels = Annotated[int, Field(ge=1, le=4096)]
@@ -239,9 +241,8 @@ def _sizes(name: str, sample: Sequence[Any]) -> set[tuple[int, int]]:
 def _size_or_reason(value: Any) -> tuple[int, int] | str:
     """(height, width) by the header alone, as the picture stands upright; else why it cannot be opened."""
     try:
-        if isinstance(value, np.ndarray):
-            image = _from_array(value, ANYTHING)
-            return image.height, image.width
+        if held := _in_memory(value, ANYTHING):
+            return held.height, held.width
         with _files.opened(value) as stream:
             image = _open(stream, ANYTHING)
             turned = _orientation(image) in _TURNED
@@ -306,8 +307,8 @@ def _picture(value: Any, at_least: int, policy: InputPolicy = ANYTHING) -> Image
     Raises Unreadable with the reason.
     """
     try:
-        if isinstance(value, np.ndarray):
-            return _from_array(value, policy)
+        if image := _in_memory(value, policy):
+            return image
         with _files.opened(value, policy) as stream:
             return _decoded(stream, at_least, policy)
     except Unreadable:
@@ -316,6 +317,15 @@ def _picture(value: Any, at_least: int, policy: InputPolicy = ANYTHING) -> Image
         raise Unreadable("not enough memory to decode it") from None
     except Exception as error:  # decoders of damaged files raise nearly anything
         raise Unreadable(_fault(error)) from None
+
+
+def _in_memory(value: Any, policy: InputPolicy) -> Image.Image | None:
+    """A picture of Pillow, an array or a tensor as a picture; None for what has to be opened. Raises Unreadable."""
+    if isinstance(value, Image.Image):
+        _measure(value.width * value.height, policy)
+        return _flat(value if _orientation(value) == 1 else ImageOps.exif_transpose(value))
+    array = _arrays.array(value)
+    return None if array is None else _from_array(array, policy)
 
 
 def _fault(error: Exception) -> str:
@@ -404,12 +414,14 @@ def _flat(image: Image.Image) -> Image.Image:
 
 
 def _from_array(array: np.ndarray, policy: InputPolicy) -> Image.Image:
-    """(height, width) or (height, width, 1, 3 or 4) of any real type. Raises Unreadable."""
+    """(height, width) or (height, width, 1, 3 or 4) of any real type; colours may come first. Raises Unreadable."""
+    if array.ndim == 3 and array.shape[-1] not in _COLOURS and array.shape[0] in _COLOURS:
+        array = array.transpose(1, 2, 0)
     shaped = array[..., 0] if array.ndim == 3 and array.shape[-1] == 1 else array
     if not (shaped.ndim == 2 or (shaped.ndim == 3 and shaped.shape[-1] in (3, 4))) or not shaped.size:
-        raise Unreadable(f"an array of shape {array.shape}; allowed: (height, width) or (height, width, 3)")
+        raise Impossible(f"an array of shape {array.shape}; allowed: (height, width) or (height, width, 3)")
     if shaped.dtype.kind not in "buif":
-        raise Unreadable(f"an array of type {array.dtype}; allowed: uint8, uint16 or float")
+        raise Impossible(f"an array of type {array.dtype}; allowed: uint8, uint16 or float")
     _measure(shaped.shape[0] * shaped.shape[1], policy)
     return _flat(Image.fromarray(np.ascontiguousarray(_eight_bits(shaped))))
 
@@ -433,8 +445,8 @@ def _eight_bits(array: np.ndarray) -> np.ndarray:
         full = 65_535.0
     else:
         smallest = 255.0 if array.dtype.kind in "iu" else 1.0
-        full = next(full for full in (smallest, 255.0, 65_535.0) if high <= full)
-    return np.asarray(np.rint(numbers * (255.0 / full)), np.uint8)
+        full = next(full for full in (smallest, 255.0, 65_535.0) if high <= full * _OVERSHOOT)
+    return np.asarray(np.rint(numbers * (255.0 / full)).clip(0, 255), np.uint8)
 
 
 # ----------------------------------------------------------------------------------------------- to one size

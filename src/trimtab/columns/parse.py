@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
+from decimal import Decimal
 from itertools import islice
 from numbers import Real
 from typing import Any, Literal
@@ -33,7 +34,12 @@ def is_missing(value: Any, text: bool = False) -> bool:
     if isinstance(value, str):
         stripped = value.strip()
         return not stripped or (not text and stripped in _NO_VALUE)
-    return value is None or (isinstance(value, (float, np.floating)) and math.isnan(value))
+    return value is None or (isinstance(value, (float, np.floating)) and math.isnan(value)) or _is_na(value)
+
+
+def _is_na(value: Any) -> bool:
+    """Whether an object stands for no value: pandas.NA and NaT, a Decimal or a date of numpy that is none."""
+    return not isinstance(value, (int, Sized)) and str(value) in ("<NA>", "NaT", "NaN", "sNaN")
 
 
 def number(value: Any, decimal: str = ".") -> float | None:
@@ -44,10 +50,12 @@ def number(value: Any, decimal: str = ".") -> float | None:
     """
     if isinstance(value, str):
         return _written_number(value, decimal)
-    if value is None:
+    if is_missing(value):
         return None
-    if isinstance(value, (Real, np.bool_)):
+    if isinstance(value, (Real, np.bool_, Decimal)):
         return _finite(value)
+    if isinstance(value, np.ndarray) and value.size == 1:
+        return number(value.item(), decimal)
     raise ValueError(f"{value!r} is not a number")
 
 
@@ -119,9 +127,13 @@ def label(value: Any) -> str:
         return stripped[:-2] if _INTEGRAL.fullmatch(stripped) else stripped
     if isinstance(value, (float, np.floating)) and float(value).is_integer() and abs(float(value)) < 1e15:
         return str(int(value))
-    return "" if value is None else str(value)
+    if isinstance(value, Decimal) and value == value.to_integral_value():
+        return str(int(value))
+    return "" if is_missing(value) else str(value)
 
 
 def text(value: Any) -> str:
-    """A value as text: "" when there is none."""
+    """A value as text: "" when there is none; bytes are taken for UTF-8."""
+    if isinstance(value, (bytes, bytearray)):
+        return value.decode("utf-8", "replace")
     return "" if is_missing(value, text=True) else str(value)
