@@ -22,13 +22,17 @@ import pytest
 import tiny_bundle
 import torch
 from PIL import Image
+from places import place
 from rich.table import Table
 from tiny_bundle import ROWS, build
 
 from trimtab import columns, rows, runtime
+from trimtab.__main__ import main
 from trimtab.cli import _view
 from trimtab.columns import parse
 from trimtab.errors import TrimtabError
+from trimtab.pipeline import run_folder
+from trimtab.progress import Quiet
 from trimtab.rows import Rejected
 
 CASES = (
@@ -201,6 +205,28 @@ def test_case_x06_what_can_never_be_a_picture_is_named(value: Any, said: str) ->
 
 
 # ----------------------------------------------------------------------------------------- x17: two launches at once
+
+
+OLD_BUNDLE = Path(__file__).parent / "fixtures" / "format-1" / "bundle"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["launch", "{spec}", "--runs", "{runs}"],
+        ["launch", "{spec}", "--runs", "{runs}", "--set", "seed=8"],
+        ["launch", "{spec}", "--runs", "{runs}", "--pick", "uncompressed"],
+        ["compress", str(OLD_BUNDLE), "--to", "{runs}/rows"],
+    ],
+)
+def test_case_x17_the_second_of_two_launches_stops_and_names_the_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    made = place(tmp_path, [{"x": str(number), "side": "rl"[number > 9]} for number in range(20)], output="side")
+    with run_folder.held(made.runs / "rows", made.spec, Quiet()):
+        assert main([word.format(spec=made.spec, runs=made.runs) for word in words]) == 2
+    assert f"another launch works here (pid {os.getpid()})" in capsys.readouterr().err
+    assert not made.runs.exists()  # neither of them left anything
 
 
 # --------------------------------------------------------------------------------------- x18: nothing may be written

@@ -109,6 +109,17 @@ def test_the_same_search_again_takes_its_candidates_from_the_first(searched: Pla
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
 
 
+def test_kept_candidates_are_measured_for_gates_that_are_asked_later(searched: Place) -> None:
+    kept = {path: path.stat().st_mtime_ns for path in searched.runs.rglob("work/compress/*/bundle/model.onnx")}
+    gates = "gates={size: '<= 2 kB', accuracy: '>= 0.1', macro_f1: '>= 0.1', memory: '< 10 GB'}"
+    assert searched.launch("--set", gates, "--pick", "trimmed") == 1
+    points = store.read_manifest(bundle_of(searched)).evidence["frontier"]["points"]
+    missed = {point["name"]: point["missed"] for point in points if point["kind"] == "candidate"}
+    assert "trimmed" in missed
+    assert {name: len(gates) for name, gates in missed.items()} == dict.fromkeys(missed, 1)
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
 def test_any_candidate_can_be_picked(searched: Place) -> None:
     assert searched.launch("--pick", "trimmed") == 1  # the gates still say no
     manifest = store.read_manifest(bundle_of(searched))

@@ -12,8 +12,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "trimtab"
-SHARED = {"errors", "registry", "progress"}
-TORCH_FREE_ROOMS = ("errors", "registry", "progress", "spec", "rows", "columns", "bundle", "runtime")
+SHARED = {"errors", "files", "registry", "progress"}
+TORCH_FREE_ROOMS = ("errors", "files", "registry", "progress", "spec", "rows", "columns", "bundle", "runtime")
 TORCH_FREE_COMMANDS = ("evaluate", "inspect", "predict", "schema", "verify")
 NEEDS_AN_EXTRA = {"trimtab.rows.parquet"}  # loaded by name, only when a row file is parquet
 HEAVY = ("torch", "transformers", "sklearn", "scipy", "polars", "pandas", "matplotlib", "onnx", "peft", "accelerate")

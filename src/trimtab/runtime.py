@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnxruntime
 
+from trimtab import files
 from trimtab.bundle import store
 from trimtab.bundle.manifest import Cascade, Manifest
 from trimtab.columns import (
@@ -302,7 +303,7 @@ def read_golden(folder: Path) -> Iterator[dict[str, Any]]:
 def write_golden(folder: Path, lines: Iterable[Mapping[str, Any]]) -> None:
     """Write `golden.jsonl`."""
     text = "".join(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n" for line in lines)
-    (folder / store.GOLDEN).write_text(text, encoding="utf-8", newline="\n")
+    files.write(folder / store.GOLDEN, text)
 
 
 def _alone(model: Model, row: Mapping[str, Any]) -> np.ndarray:

@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imsave
 from matplotlib.ticker import MaxNLocator
 
+from trimtab import files
 from trimtab.errors import visible
 
 _INK = "#222831"
@@ -88,7 +89,7 @@ def draw(evidence: Mapping[str, Any], folder: Path) -> list[Path]:
 def _save(figure: Figure, stem: Path) -> list[Path]:
     svg, png = stem.with_suffix(".svg"), stem.with_suffix(".png")
     figure.savefig(svg, facecolor="none", metadata={"Date": None})
-    svg.write_text(svg.read_text(encoding="utf-8").replace(_INK, "currentColor"), encoding="utf-8", newline="\n")
+    files.write(svg, svg.read_text(encoding="utf-8").replace(_INK, "currentColor"))
     figure.savefig(png, facecolor="white", dpi=144, metadata={"Software": None})
     return [svg, png]
 

@@ -5,22 +5,20 @@ A bundle is a folder of plain data; `manifest.json` is written last and holds th
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
 import json
-import os
-import shutil
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from trimtab import columns
+from trimtab import columns, files
 from trimtab.bundle.manifest import FORMAT_VERSION, Cascade, ColumnEntry, Manifest
 from trimtab.columns import InputColumn, OutputColumn
 from trimtab.errors import TrimtabError, problem
+from trimtab.files import recover
 
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
@@ -41,38 +39,31 @@ _LISTED = 10  # files that one message names
 def save(staging: Path, manifest: Manifest, final: Path) -> Manifest:
     """Turn the folder `staging`, on the disk of `final`, into the bundle `final`; returns the completed manifest.
 
-    Killed at any moment, either the old or the new bundle is whole: the old one is moved aside, the new one moved in,
-    then the old one deleted. The next `save` or `recover` ends what was begun.
-    Raises TrimtabError when the disk is full or not writable.
+    Killed at any moment, either the old or the new bundle is whole; the next `save`, or `files.recover`, ends what was
+    begun. Raises TrimtabError when the disk is full or not writable.
     """
-    with _writing(final):
+    with files.writing(str(final)):
         recover(final)
         _check_replaceable(final)
         complete = write_manifest(staging, manifest)
-        for path in [*_paths(staging).values(), *_folders(staging)]:
-            _sync(path)
-        if final.exists():
-            final.rename(_aside(final))
-        staging.rename(final)
-        _sync(final.parent)
-        recover(final)
+        files.swap(staging, final)
     return complete
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
-    """Hash every file of the folder and write the completed manifest, under another name first."""
-    unfinished = folder / f"{MANIFEST}.part"
-    unfinished.unlink(missing_ok=True)
-    files = {name: _sha256(path) for name, path in _paths(folder).items() if name != MANIFEST}
-    filled = manifest.model_copy(update={"files": files, "hash": content_hash(files, manifest.spec, manifest.cascade)})
+    """Hash every file of the folder and write the completed manifest; every file gets the mode that the umask gives."""
+    paths = {name: path for name, path in _paths(folder).items() if name != MANIFEST}
+    hashes = {name: files.sha256(path) for name, path in paths.items()}
+    decides = content_hash(hashes, manifest.spec, manifest.cascade)
+    filled = manifest.model_copy(update={"files": hashes, "hash": decides})
     values = json.loads(filled.model_dump_json())
     Manifest.model_validate(values)  # what cannot be read again (a NaN) is refused here
     complete = filled.model_copy(update={"checksum": _checksum(values)})
-    with unfinished.open("w", encoding="utf-8", newline="\n") as stream:
-        stream.write(complete.model_dump_json(indent=1) + "\n")
-        stream.flush()
-        os.fsync(stream.fileno())
-    unfinished.replace(folder / MANIFEST)
+    files.write(folder / MANIFEST, complete.model_dump_json(indent=1) + "\n")
+    mode = stat.S_IMODE((folder / MANIFEST).stat().st_mode)
+    for path in paths.values():  # the libraries that write weights make files for their owner alone
+        if stat.S_IMODE(path.stat().st_mode) != mode:
+            path.chmod(mode)
     return complete
 
 
@@ -82,20 +73,12 @@ def _check_replaceable(final: Path) -> None:
         raise problem(str(final), "exists and is not a bundle", do="choose another place, or move it away")
 
 
-def recover(final: Path) -> None:
-    """End a `save` that was killed: bring the old bundle back if the new one is not in place, else delete the old."""
-    aside = _aside(final)
-    if aside.exists() and not final.exists():
-        aside.rename(final)
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def content_hash(files: Mapping[str, str], spec: Mapping[str, Any], cascade: Cascade | None = None) -> str:
+def content_hash(hashes: Mapping[str, str], spec: Mapping[str, Any], cascade: Cascade | None = None) -> str:
     """sha256 over what decides the answers: models, columns, golden rows, reference, weights and the spec's choices.
 
     Timings, measured numbers, the card and the places of files are left out, so that two launches of one spec agree.
     """
-    deciding = {name: digest for name, digest in files.items() if _serves(name) or name in (REFERENCE, WEIGHTS)}
+    deciding = {name: digest for name, digest in hashes.items() if _serves(name) or name in (REFERENCE, WEIGHTS)}
     choices = {key: value for key, value in spec.items() if key not in _PLACES}
     return _digest({"files": deciding, "spec": choices} | ({"cascade": cascade.model_dump()} if cascade else {}))
 
@@ -148,7 +131,7 @@ def _read_json(folder: Path) -> dict[str, Any]:
 def _no_folder(folder: Path) -> TrimtabError:
     if folder.exists():
         return problem(str(folder), "is a file", "a bundle's folder")
-    if (aside := _aside(folder)).is_dir():
+    if (aside := files.old(folder)).is_dir():
         do = f"mv {aside} {folder}"
         return problem(str(folder), "was being replaced when the program stopped; the old bundle is safe", do=do)
     return problem(str(folder), "no such folder", "a bundle's folder", "trimtab launch makes one")
@@ -183,7 +166,7 @@ def _doubt(paths: Mapping[str, Path], manifest: Manifest, name: str) -> Iterator
         yield f"missing: {name}"
     elif name not in manifest.files:
         yield f"not listed: {name}"
-    elif _sha256(paths[name]) != manifest.files[name]:
+    elif files.sha256(paths[name]) != manifest.files[name]:
         yield f"changed: {name}"
 
 
@@ -232,24 +215,10 @@ def _serves(name: str) -> bool:
 # ------------------------------------------------------------------------------------------------------- details
 
 
-def _aside(final: Path) -> Path:
-    """Where the old bundle waits while the new one moves in."""
-    return final.with_name(f".{final.name}.old")
-
-
 def _paths(folder: Path) -> dict[str, Path]:
     """Every file below a folder by its path inside, sorted."""
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return dict(sorted((path.relative_to(folder).as_posix(), path) for path in files))
-
-
-def _folders(folder: Path) -> list[Path]:
-    return [folder, *(path for path in folder.rglob("*") if path.is_dir())]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    found = [path for path in folder.rglob("*") if path.is_file()]
+    return dict(sorted((path.relative_to(folder).as_posix(), path) for path in found))
 
 
 def _digest(value: Any) -> str:
@@ -259,22 +228,3 @@ def _digest(value: Any) -> str:
 def _checksum(manifest: Mapping[str, Any]) -> str:
     """sha256 over every key of a manifest but the checksum itself."""
     return _digest({key: value for key, value in manifest.items() if key != "checksum"})
-
-
-def _sync(path: Path) -> None:
-    """Make sure that a file or a folder's entries survive a power cut."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-@contextlib.contextmanager
-def _writing(final: Path) -> Iterator[None]:
-    """Turn the system's refusals into the user's message."""
-    try:
-        yield
-    except OSError as error:
-        reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else str(error.strerror or error)
-        raise problem(str(final), f"cannot be written: {reason}", do="make room, or write elsewhere") from error

@@ -13,7 +13,7 @@ import typer
 import yaml
 from rich.table import Table
 
-from trimtab import rows
+from trimtab import files, rows
 from trimtab.cli._view import console, print_json, result, styled
 from trimtab.data.profile import ColumnProfile, Profile, profile
 from trimtab.errors import problem, visible
@@ -41,7 +41,7 @@ def command(
     found = profile(data, Path(), output)
     for_editors = f"{schema.line(schema.FILE)}\n" if (to.parent / schema.FILE).is_file() else ""
     text = for_editors + spec_text(found, [_relative(one, to.parent) for one in data], data)
-    with rows.writing(str(to)), rows.whole_file(to) as stream:
+    with files.writing(str(to)), rows.whole_file(to) as stream:
         stream.write(text.encode())
     if as_json:
         print_json(asdict(found) | {"spec": str(to)})

@@ -34,7 +34,7 @@ def command(
         return
     if to.exists() and not force:
         raise problem(str(to), "there is such a file already", do="choose another name with --to, or use --force")
-    with rows.writing(str(to)), rows.whole_file(to) as stream:
+    with files.writing(str(to)), rows.whole_file(to) as stream:
         stream.write(text.encode())
     line = schema.line(to.name)
     console.print(f"{to} is written. The first line of a spec beside it: {line}", markup=False, soft_wrap=True)

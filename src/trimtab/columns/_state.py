@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from trimtab import files
 from trimtab.columns import Column
 
 
@@ -14,4 +15,4 @@ def write(folder: Path, column: Column, fields: Mapping[str, Any]) -> None:
     """Write a column's `<key>.json`: its type, name and key, and the given JSON-able fields."""
     state = {"type": column.type, "name": column.name, "key": column.key, **fields}
     text = json.dumps(state, ensure_ascii=False, indent=1, allow_nan=False)
-    (folder / f"{column.key}.json").write_text(text + "\n", encoding="utf-8", newline="\n")
+    files.write(folder / f"{column.key}.json", text + "\n")

@@ -18,6 +18,7 @@ import numpy as np
 from pydantic import Field
 from tokenizers import Encoding, Tokenizer
 
+from trimtab import files
 from trimtab.columns import Encoded, InputColumn, Ragged, _lists, _options, _state, _wordpieces, parse, ragged
 from trimtab.columns._wordwise import Wordwise
 from trimtab.errors import problem
@@ -178,7 +179,7 @@ class TextColumn(InputColumn):
         """Write `<key>.json` and `<key>.tokenizer.json`."""
         kept = ("max_tokens", "pad_id", "words", "dropped", "opening")
         _state.write(folder, self, {part: getattr(self, part) for part in kept})
-        (folder / f"{self.key}.tokenizer.json").write_text(self.definition, encoding="utf-8", newline="\n")
+        files.write(folder / f"{self.key}.tokenizer.json", self.definition)
 
     @classmethod
     def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:

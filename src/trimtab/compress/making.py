@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from trimtab import files
 from trimtab.columns import EncodedRows, Outputs, Ragged, Targets, encode_rows, joined
 from trimtab.columns.text import TextColumn, Worded
 from trimtab.compress import distil, layers, prune, students, varied, vocabulary
@@ -178,23 +181,28 @@ def _asked(
     if not distillable(teacher):
         return np.zeros((0, teacher.output.width), np.float32), None
     path, key = folder / "teacher.npz", _key(teacher, rows)
-    if path.is_file():
-        with np.load(path, allow_pickle=False) as kept:
-            if str(kept["key"]) == key:
-                return _unpacked(kept)
+    known = _kept(path, key)
+    if known:
+        return known
     progress.stage("compress", f"the network's answers to {len(rows):,} rows, which its students learn from")
     outputs, vectors = distil.ask(teacher, rows, _ASK_TOKENS, loop.device(), precision)
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {"values": outputs.values, "offsets": outputs.offsets} if isinstance(outputs, Ragged) else {"all": outputs}
-    staged = path.with_suffix(".part.npz")
-    np.savez(staged, key=np.array(key), **arrays, **({} if vectors is None else {"vectors": vectors}))  # type: ignore[arg-type]
-    staged.replace(path)
+    with files.aside(path) as place:
+        np.savez(place, key=np.array(key), **arrays, **({} if vectors is None else {"vectors": vectors}))  # type: ignore[arg-type]
     return outputs, vectors
 
 
-def _unpacked(kept: Mapping[str, np.ndarray]) -> tuple[Outputs, np.ndarray | None]:
-    outputs = kept["all"] if "all" in kept else Ragged(kept["values"], kept["offsets"])
-    return outputs, kept.get("vectors")
+def _kept(path: Path, key: str) -> tuple[Outputs, np.ndarray | None] | None:
+    """The answers of an earlier run under the same key; what cannot be read counts as not there."""
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            if str(kept["key"]) != key:
+                return None
+            outputs = kept["all"] if "all" in kept else Ragged(kept["values"], kept["offsets"])
+            return outputs, kept.get("vectors")
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
 
 
 def _key(teacher: Trained, rows: EncodedRows) -> str:

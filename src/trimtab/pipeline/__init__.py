@@ -10,7 +10,7 @@ from typing import Any
 from trimtab import spec as specs
 from trimtab.bundle.manifest import Stage
 from trimtab.compress.trained import Trained
-from trimtab.pipeline import resume
+from trimtab.pipeline import resume, run_folder
 from trimtab.pipeline.assembly import assemble
 from trimtab.pipeline.compression import compress
 from trimtab.pipeline.release import Release, audit
@@ -32,14 +32,20 @@ def launch(
 
     `spec` is a file, or its values (then paths are relative to the current folder); `overrides` are settings such as
     `train.epochs=1`. Finished stages are kept in `runs/NAME`, and the next launch goes on where this one stops. Raises
-    TrimtabError, before anything is spent, when the request is wrong; a missed gate is no error: see
-    `Release.released`.
+    TrimtabError, before anything is spent, when the request is wrong, and when another launch works in that folder; a
+    missed gate is no error: see `Release.released`.
     """
     progress = progress or Quiet()
     started = time.perf_counter()
     request_spec, folder = _read(spec, overrides)
     home = Path(runs) / request_spec.run_name
-    request = check(request_spec, folder, home, progress)
+    with run_folder.held(home, Path(spec) if isinstance(spec, (str, Path)) else None, progress):
+        return _carried_out(request_spec, folder, home, progress, started)
+
+
+def _carried_out(spec: Spec, folder: Path, home: Path, progress: Progress, started: float) -> Release:
+    """Stage after stage, in the run's folder `home`; paths in the spec are relative to `folder`."""
+    request = check(spec, folder, home, progress)
     stages = [Stage(name="data", seconds=time.perf_counter() - started, detail=request.prepared.report)]
     kept = resume.finished(home, request)
     if kept is not None:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from trimtab import __version__, runtime
+from trimtab import __version__, files, runtime
 from trimtab.audit import calibration, cost
 from trimtab.bundle import store
 from trimtab.bundle.manifest import ColumnEntry, Manifest, Stage
@@ -63,7 +63,7 @@ def bundled(request: Request, trained: Trained, folder: Path) -> Candidate:
     tensors = export.export(trained.network, trained.inputs, _example(train), folder / store.MODEL)
     weights = {key: value.contiguous() for key, value in trained.network.state_dict().items()}
     save_file(weights, folder / store.WEIGHTS)
-    (folder / NETWORK).write_text(trained.architecture.model_dump_json(indent=1), encoding="utf-8")
+    files.write(folder / NETWORK, trained.architecture.model_dump_json(indent=1))
     output = calibrated(request, outputs)
     store.save_columns(folder / store.COLUMNS, trained.inputs, output)
     reference.write(folder / store.REFERENCE, train, outputs)

@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from trimtab import runtime
+from pydantic import ValidationError
+
+from trimtab import files, runtime
 from trimtab.audit import cost, quality
 from trimtab.bundle import store
 from trimtab.bundle.manifest import Measured
@@ -18,6 +20,7 @@ from trimtab.columns import Outputs, Targets, dense
 from trimtab.compress import cascade, quantize, sensitivity
 from trimtab.compress.frontier import Point
 from trimtab.compress.trained import Skip, Trained
+from trimtab.errors import TrimtabError
 from trimtab.pipeline import assembly
 from trimtab.pipeline.assembly import Candidate
 from trimtab.pipeline.request import Request
@@ -61,13 +64,12 @@ def measured(on: Bench, candidate: Candidate, point: Point) -> Point:
     found = quality.measure(candidate.output, on.targets, outputs, seed, _RESAMPLES)
     metric = candidate.output.headline
     lost = quality.drop(candidate.output, on.targets, on.before, outputs, seed)
-    asked = {gate.name: found[gate.name] for gate in on.request.gates if gate.name in found}
     return point.model_copy(
         update={
             "quality": found.get(metric, point.quality),
             "drop": lost.value if lost else None,
             "drop_interval": (lost.low, lost.high) if lost and lost.low is not None and lost.high is not None else None,
-            "measured": {**asked, **costs(on, candidate)},
+            "measured": {**found, **costs(on, candidate)},
         }
     )
 
@@ -182,30 +184,38 @@ def cascaded(
 
 
 def kept(folder: Path, key: str) -> Point | None:
-    """The point of an earlier run of the same recipe on the same network and rows."""
-    held = _held(folder)
-    return Point.model_validate(held["point"]) if held and held["key"] == key else None
+    """The point of an earlier run of the same recipe on the same network and rows, where its bundle is whole."""
+    note = files.read_json(folder / _POINT) or {}
+    try:
+        store.check_files(folder / "bundle", store.read_manifest(folder / "bundle"))
+    except TrimtabError:
+        return None
+    return read(folder) if note.get("key") == key else None
 
 
 def read(folder: Path) -> Point | None:
-    """The point of an earlier run, whatever it was a run of."""
-    held = _held(folder)
-    return Point.model_validate(held["point"]) if held else None
-
-
-def _held(folder: Path) -> dict[str, Any] | None:
-    path = folder / _POINT
-    if not path.is_file() or not (folder / "bundle" / store.MANIFEST).is_file():
+    """The point of an earlier run, whatever it was a run of; what cannot be read counts as not there."""
+    try:
+        return Point.model_validate((files.read_json(folder / _POINT) or {}).get("point"))
+    except ValidationError:
         return None
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+
+
+def completed(on: Bench, folder: Path, point: Point) -> Point:
+    """A kept point with what a gate asks for now and none did then: memory, and metrics in notes of older versions."""
+    lacking = {gate.name for gate in on.request.gates} - point.measured.keys() - {"drop"}
+    note = files.read_json(folder / _POINT) or {}
+    if not lacking or ("memory" not in lacking and note.get("complete")):
+        return point
+    whole = measured(on, reopened(folder / "bundle", point.differs), point)
+    keep(folder, str(note.get("key")), whole)
+    return whole
 
 
 def keep(folder: Path, key: str, point: Point) -> None:
-    """Note what was measured, for a search that is killed and goes on, and for `--pick`."""
-    staged = folder / f"{_POINT}.part"
-    staged.write_text(json.dumps({"key": key, "point": point.model_dump(mode="json")}), encoding="utf-8")
-    staged.replace(folder / _POINT)
+    """Note what was measured, for a search that is killed and goes on, for other gates and for `--pick`."""
+    every = {"complete": True}  # every metric was measured, not only those of the gates
+    files.write(folder / _POINT, json.dumps({"key": key, "point": point.model_dump(mode="json"), **every}))
 
 
 def reopened(folder: Path, differs: float = 0.0) -> Candidate:

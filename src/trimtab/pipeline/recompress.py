@@ -14,11 +14,12 @@ from trimtab.columns import encode_rows
 from trimtab.compress import trained
 from trimtab.compress.trained import Trained
 from trimtab.errors import problem
-from trimtab.pipeline import compression
+from trimtab.pipeline import compression, run_folder
 from trimtab.pipeline.assembly import assemble
 from trimtab.pipeline.release import Release, audit
 from trimtab.pipeline.request import Request, check
 from trimtab.progress import Progress, Quiet
+from trimtab.spec import Spec
 
 
 def compress(
@@ -42,7 +43,14 @@ def compress(
         raise problem(str(source), "holds two networks, a cascade", do="compress the bundle that it was made of")
     home = Path(to) if to else source.resolve().parent / "compressed"
     spec = specs.parse(specs.override(_asked(manifest, gates), overrides))
-    request = _with_columns(check(spec, Path(folder), home, progress), network)
+    with run_folder.held(home, source, progress):
+        return _searched(spec, network, manifest, Path(folder), home, progress)
+
+
+def _searched(
+    spec: Spec, network: Trained, manifest: Manifest, folder: Path, home: Path, progress: Progress
+) -> Release:
+    request = _with_columns(check(spec, folder, home, progress), network)
     uncompressed, stage = assemble(request, network, home / "work" / "bundle", progress)
     found = compression.compress(request, network, uncompressed, home, progress, origin=manifest.hash)
     stages = [*manifest.stages, stage, *([found.stage] if found.stage else [])]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from trimtab import columns
+from trimtab import columns, files
 from trimtab import spec as specs
 from trimtab.audit import gates
 from trimtab.bundle.manifest import Automatic
@@ -151,7 +151,7 @@ def _write_rejected(home: Path, prepared: Prepared) -> None:
     """Every row that was set aside, with file, line and reason: nothing is lost."""
     home.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in prepared.rejected]
-    (home / "rejected.jsonl").write_text("".join(lines), encoding="utf-8")
+    files.write(home / "rejected.jsonl", "".join(lines))
 
 
 def _fit(prepared: Prepared, name: str, chosen: Chosen) -> tuple[tuple[InputColumn, ...], OutputColumn]:

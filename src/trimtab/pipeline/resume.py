@@ -11,32 +11,37 @@ from typing import Any
 import numpy as np
 import torch
 
-from trimtab import __version__
+from trimtab import __version__, files
 from trimtab.bundle import store
 from trimtab.bundle.manifest import Manifest
 from trimtab.columns import EncodedRows, Ragged
+from trimtab.errors import TrimtabError
 from trimtab.pipeline.request import Request, filled
 
 
-def begin(folder: Path, held: str) -> None:
-    """Throw away what another spec, other rows or another version left in a stage's folder."""
+def begin(folder: Path, held: str) -> bool:
+    """Throw away what another spec, other rows or another version left in a stage's folder; whether there was any."""
     note = folder / "key"
-    if not note.is_file() or note.read_text(encoding="utf-8") != held:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        note.write_text(held, encoding="utf-8")
+    known = note.read_bytes() if note.is_file() else None
+    if known == held.encode():
+        return False
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    files.write(note, held)
+    return known is not None
 
 
 def finished(home: Path, request: Request) -> Manifest | None:
-    """The bundle of an earlier launch of exactly this request, if there is one."""
-    done = home / "work" / "done.json"
-    store.recover(home / "bundle")
-    if not done.is_file() or not (home / "bundle" / store.MANIFEST).is_file():
+    """The bundle of an earlier launch of exactly this request, if there is one and it is whole."""
+    files.recover(home / "bundle")
+    done = files.read_json(home / "work" / "done.json")
+    if done is None or done.get("key") != key(request):
         return None
-    if json.loads(done.read_text(encoding="utf-8"))["key"] != key(request):
+    try:
+        manifest = store.read_manifest(home / "bundle")
+        store.check_files(home / "bundle", manifest)
+    except TrimtabError:  # it is made again
         return None
-    manifest = store.read_manifest(home / "bundle")
-    store.check_files(home / "bundle", manifest)
     return manifest
 
 
@@ -74,4 +79,4 @@ def _digest(value: Any) -> str:
 
 def finish(home: Path, request: Request) -> None:
     """Note that this very request has been carried out."""
-    (home / "work" / "done.json").write_text(json.dumps({"key": key(request)}), encoding="utf-8")
+    files.write(home / "work" / "done.json", json.dumps({"key": key(request)}))

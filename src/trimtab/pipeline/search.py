@@ -83,7 +83,10 @@ class Search:
             self.skipped.append(found)
 
     def add(self, point: Point, candidate: Candidate) -> Point:
-        """Note a candidate that was measured."""
+        """Note a candidate that was measured: what it costs, and of its metrics those that a gate asks for."""
+        asked = {*COSTS, *(gate.name for gate in self.gates)}
+        shown = {name: value for name, value in point.measured.items() if name in asked}
+        point = point.model_copy(update={"measured": shown})
         self.points.append(point)
         self.folders[point.name] = candidate.folder
         self.differs[point.name] = candidate.differs
@@ -184,6 +187,7 @@ def recalled(search: Search, pick: str) -> bool:
         two = point.name.startswith(_CASCADE)
         key = _cascade_key(search, point.name) if two else _key(search, Recipe(**point.recipe))
         if candidates.kept(path.parent, key):
+            point = candidates.completed(search.bench, path.parent, point)
             search.add(point, candidates.reopened(path, point.differs))
     return pick in {point.name for point in search.points}
 
@@ -193,6 +197,7 @@ def _kept_or_made(search: Search, begun: Point, key: str, make: Callable[[], Mad
     folder = search.folder / begun.name
     known = candidates.kept(folder, key)
     if known:
+        known = candidates.completed(search.bench, folder, known)
         return search.add(known, candidates.reopened(folder / "bundle", known.differs))
     started = time.perf_counter()
     resume.begin(folder, key)

@@ -20,7 +20,8 @@ def train(request: Request, folder: Path, progress: Progress) -> tuple[Network, 
     """Train the network, or go on with a run of the same spec and rows that was stopped."""
     splits, chosen = request.prepared.splits, request.settings
     network = build(request)  # before an earlier run is thrown away: it may find the encoders' options wrong
-    resume.begin(folder, resume.train_key(request))
+    if resume.begin(folder, resume.train_key(request)):
+        progress.note("trained anew: the spec, the rows or the version are not those of the launch before")
     progress.stage("train", f"{len(request.train)} rows, {chosen.epochs} epochs, {chosen.method}")
     lesson = Lesson(
         request.train,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from trimtab import files
 from trimtab.bundle.manifest import Manifest
 from trimtab.report import facts, html, markdown
 
@@ -19,6 +20,6 @@ def write(folder: Path, manifest: Manifest, plots: Iterable[Path] = ()) -> tuple
     """
     page = facts.page(folder, manifest)
     shown, plain = folder / HTML, folder / MARKDOWN
-    shown.write_text(html.render(page, plots), encoding="utf-8", newline="\n")
-    plain.write_text(markdown.render(page), encoding="utf-8", newline="\n")
+    files.write(shown, html.render(page, plots))
+    files.write(plain, markdown.render(page))
     return shown, plain

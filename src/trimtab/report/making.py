@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from trimtab.bundle.manifest import Manifest
+from trimtab.files import sha256
 from trimtab.report import figures
 from trimtab.report.page import Block, Plots, Points, Table, Text
 
@@ -121,9 +121,4 @@ def files(folder: Path, manifest: Manifest) -> tuple[Block, ...]:
 
 def _hashed(folder: Path) -> dict[str, str]:
     files = [path for path in folder.rglob("*") if path.is_file() and path.name != "manifest.json"]
-    return {path.relative_to(folder).as_posix(): _sha256(path) for path in files}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return {path.relative_to(folder).as_posix(): sha256(path) for path in files}

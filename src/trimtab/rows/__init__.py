@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import errno
 import glob
 import gzip
 import io
 import json
-import os
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
-from trimtab import registry
+from trimtab import files, registry
 from trimtab.errors import TrimtabError, nearest, problem
 from trimtab.rows._opening import Opened, opened
 
@@ -58,6 +56,7 @@ FORMATS: dict[str, Format] = {
     "json": Format("jsonlines", (".json",)),
     "parquet": Format("parquet", (".parquet", ".pq")),
 }
+RUN_NOTE = "run.json"  # in every run's folder: what is read as data is never what Trimtab wrote
 FOLDER = "folder"  # of class folders with pictures or sounds: read, never written
 
 Reject = Callable[[Rejected], None]
@@ -123,7 +122,7 @@ def reading(name: str) -> Iterator[None]:
     except UnicodeError as error:
         raise problem(name, f"cannot be decoded ({error})", do="save it as UTF-8") from error
     except OSError as error:
-        raise problem(name, f"cannot be read ({error.strerror or error})") from error
+        raise files.unreadable(name, error) from error
 
 
 def format_of(file: Opened, given: str | None = None) -> str:
@@ -200,7 +199,7 @@ def writer(target: Path | str, format: str, names: Sequence[str]) -> Iterator[Wr
     """
     _known(format)
     make = registry.load(__name__, FORMATS[format].module, "Writer", f"format {format}")
-    with writing(str(target)):
+    with files.writing(str(target)):
         if str(target) == "-":
             with _finished(make(sys.stdout.buffer, format, tuple(names))) as sink:
                 yield sink
@@ -208,18 +207,6 @@ def writer(target: Path | str, format: str, names: Sequence[str]) -> Iterator[Wr
             return
         with whole_file(Path(target)) as stream, _finished(make(stream, format, tuple(names))) as sink:
             yield sink
-
-
-@contextlib.contextmanager
-def writing(name: str) -> Iterator[None]:
-    """Turn the system's refusals while writing `name` into the user's message; a closed pipe stays what it is."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else str(error.strerror or error)
-        raise problem(name, f"cannot be written: {reason}", do="choose another place, or make room") from error
 
 
 @contextlib.contextmanager
@@ -236,15 +223,9 @@ def whole_file(target: Path) -> Iterator[BinaryIO]:
     if not target.parent.is_dir():
         raise problem(str(target), f"no folder {str(target.parent)!r}", do=f"mkdir -p {target.parent}")
     special = target.exists() and not target.is_file()
-    place = target if special else target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
+    with contextlib.nullcontext(target) if special else files.aside(target) as place:  # noqa: SIM117
         with place.open("wb") as bytes_out, _packed(bytes_out, target.suffix) as stream:
             yield stream
-        if not special:
-            place.replace(target)
-    finally:
-        if not special:
-            place.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

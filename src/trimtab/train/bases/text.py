@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
+from trimtab import files
 from trimtab.errors import nearest, problem
 from trimtab.train.bases import Base, _source
 from trimtab.train.bases._source import Bundled
@@ -120,7 +121,7 @@ def _tokenizer(name: str, source: str, workspace: Path) -> tuple[str, int]:
     target = workspace / "tokenizer.json"
     fast.no_padding()
     fast.no_truncation()
-    target.write_text(fast.to_str(), encoding="utf-8")
+    files.write(target, fast.to_str())
     return str(target), int(tokenizer.pad_token_id or 0)
 
 

@@ -1,0 +1,45 @@
+"""A bundle of format 1 as it was first written: it answers, and can be measured and compressed, from then on.
+
+`fixtures/format-1` was made at commit b6f7d1a: `trimtab launch` on points.csv with `output: side`, `fusion: mean` and
+`train: {epochs: 6}`, without the cards; answers.jsonl is what `predict` answered to new.csv.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import trimtab
+from trimtab.__main__ import main
+from trimtab.bundle import store
+
+HERE = Path(__file__).parent / "fixtures" / "format-1"
+
+
+def test_an_old_bundle_answers_as_it_did(tmp_path: Path) -> None:
+    answered = tmp_path / "answers.jsonl"
+    assert main(["predict", str(HERE / "bundle"), str(HERE / "new.csv"), "--output", str(answered)]) == 0
+    now, then = (
+        [json.loads(line) for line in path.read_text().splitlines()] for path in (answered, HERE / "answers.jsonl")
+    )
+    assert [row["side"] for row in now] == [row["side"] for row in then]
+    assert [row["confidence"] for row in now] == pytest.approx([row["confidence"] for row in then], abs=1e-3)
+
+
+def test_an_old_bundle_can_be_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(HERE / "bundle"), str(HERE / "points.csv"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["rows"] == 80
+    assert told["metrics"]["accuracy"]["value"] >= 0.85
+
+
+def test_an_old_bundle_can_be_compressed(tmp_path: Path) -> None:
+    bundle, folder = str(HERE / "bundle"), str(HERE)
+    made = ["--folder", folder, "--to", str(tmp_path), "-q", "--set", "compress.quantize=fp16"]
+    assert main(["compress", bundle, *made]) == 0
+    old, new = store.read_manifest(HERE / "bundle"), store.read_manifest(tmp_path / "bundle")
+    assert new.evidence["frontier"]["chosen"] in ("trimmed+fp16", "uncompressed")
+    assert new.inputs == old.inputs
+    assert trimtab.load(tmp_path / "bundle").predict([{"x": "2", "y": "1", "colour": "red"}])[0]["side"] == "right"
