@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import BaseModel
 
-from trimtab import columns, registry, rows
+from trimtab import columns, files, registry, rows
 from trimtab.cli._view import console, result
 from trimtab.columns import InputColumn, OutputColumn
 from trimtab.errors import TrimtabError, problem
