@@ -158,7 +158,20 @@ def test_number_metrics_are_in_the_users_units_and_agree_with_scikit_learn() -> 
 
 
 def test_equal_numbers_have_no_r2() -> None:
-    assert quality.number_metrics(np.full(5, 3.0), np.arange(5.0), seed=7).keys() == {"rmse", "mae"}
+    for number in (3.0, 0.1, 1e-13, 1.7e9 / 3):
+        targets = np.full(50, number)
+        assert quality.number_metrics(targets, np.arange(50.0), seed=7).keys() == {"rmse", "mae"}
+
+
+@pytest.mark.parametrize(("unit", "offset"), [(1e-12, 0.0), (1e-30, 0.0), (1e12, 0.0), (10.0, 1.7e9), (1e-12, 1e-6)])
+def test_r2_is_the_same_in_any_unit(unit: float, offset: float) -> None:
+    draw = np.random.default_rng(0)
+    truth, found = draw.normal(size=(2, 60))
+    plain = quality.number_metrics(truth, 0.9 * truth + 0.2 * found, seed=7, resamples=200)["r2"]
+    scaled = quality.number_metrics(
+        truth * unit + offset, (0.9 * truth + 0.2 * found) * unit + offset, seed=7, resamples=200
+    )["r2"]
+    assert (scaled.value, scaled.low, scaled.high) == pytest.approx((plain.value, plain.low, plain.high), abs=1e-6)
 
 
 # ---------------------------------------------------------------------------------------------------- temperature

@@ -15,7 +15,7 @@ from trimtab.audit import gates, plots, quality
 from trimtab.audit.evidence import label_evidence, number_evidence
 from trimtab.bundle.manifest import Automatic, ColumnEntry, Manifest, Measured, Stage
 from trimtab.compress.frontier import Frontier, Point, Skipped
-from trimtab.report import card
+from trimtab.report import card, facts, figures, page
 from trimtab.spec import parse_gate
 
 NASTY = "<script>alert('x')</script>"
@@ -205,6 +205,63 @@ def test_the_worth_of_the_network_is_said_plainly(tmp_path: Path) -> None:
     best = {"tf-idf + logistic regression": {"accuracy": {"value": 0.999, "low": 0.99, "high": 1.0}}}
     _, reader, _ = write(tmp_path / "poor", good.model_copy(update={"evidence": {**good.evidence, "floor": best}}))
     assert "not better than tf-idf + logistic regression" in reader.text
+
+
+@pytest.mark.parametrize(
+    ("headline", "own", "rivals", "said"),
+    [
+        ("rmse", (20.0, 18.0, 22.0), {"mean": (40.0, 36.0, 44.0)}, "RMSE is 50% lower than that of mean."),
+        (
+            "rmse",
+            (20.0, 18.0, 39.0),
+            {"mean": (40.0, 36.0, 44.0)},
+            "50% lower than that of mean. Their intervals overlap",
+        ),
+        ("rmse", (40.0, 36.0, 44.0), {"mean": (40.0, 36.0, 44.0)}, "not better than mean (40.000)"),
+        (
+            "rmse",
+            (2e-12, None, None),
+            {"a": (8e-12, None, None), "b": (4e-12, None, None)},
+            "50% lower than that of b.",
+        ),
+        ("mae", (9.0, 8.0, 9.5), {"mean": (12.0, 11.0, 13.0), "other": None}, "MAE is 25% lower than that of mean."),
+        ("r2", (0.3, 0.25, 0.35), {"mean": (0.0, -0.1, 0.0)}, "30% less squared error than mean."),
+        ("accuracy", (0.5, 0.4, 0.6), {"majority": (0.0, 0.0, 0.0)}, "50% fewer mistakes than majority."),
+    ],
+)
+def test_the_worth_is_right_for_errors_and_for_intervals_that_end_at_nothing(
+    headline: str,
+    own: tuple[float | None, ...],
+    rivals: dict[str, tuple[float | None, ...] | None],
+    said: str,
+) -> None:
+    ends = ("value", "low", "high")
+    floor = {name: {headline: dict(zip(ends, found, strict=True))} if found else {} for name, found in rivals.items()}
+    measured = {headline: Measured(**dict(zip(ends, own, strict=True)))}
+    made = manifest("number", {}, headline=headline, measured=measured, evidence={"floor": floor})
+    (section,) = [section for section in facts.page(Path(), made).sections if section.short == "Worth"]
+    texts = [block.text for block in section.blocks if isinstance(block, page.Text)]
+    (bars,) = [block.bars for block in section.blocks if isinstance(block, page.Bars)]
+    assert [said in text for text in texts] == [True]
+    assert ("intervals overlap" in texts[0]) == ("overlap" in said)
+    shown = {bar.name: bar for bar in bars}
+    assert shown.keys() == {*(name for name, found in rivals.items() if found), "this bundle"}
+    assert all(0 <= bar.low <= bar.length <= bar.high <= 1 for bar in bars)
+    assert max(bar.high for bar in bars) == (1.0 if headline in ("rmse", "mae") else max(own[2], 0.0))
+
+
+def test_a_card_without_a_baseline_of_the_main_metric_says_nothing_of_its_worth() -> None:
+    made = manifest("number", {}, headline="rmse", measured={"rmse": Measured(value=1.0)})
+    for floor in ({}, {"mean": {}}, {"mean": {"mae": {"value": 1.0}}}):
+        shown = facts.page(Path(), made.model_copy(update={"evidence": {"floor": floor}}))
+        blocks = [block for section in shown.sections if section.short == "Worth" for block in section.blocks]
+        assert not [block for block in blocks if isinstance(block, page.Text | page.Bars)]
+
+
+def test_figures_of_tiny_units_are_not_nothing() -> None:
+    assert figures.value(Measured(value=3.21e-12)) == "3.2e-12"
+    assert figures.interval(Measured(value=0.5, low=0.0, high=0.9)) == "0.000 to 0.900"
+    assert figures.number(0.0004, "") == "0.0004"
 
 
 def test_classes_with_few_test_rows_are_named_as_a_limit(tmp_path: Path) -> None:

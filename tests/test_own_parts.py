@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sklearn.datasets import load_diabetes, load_digits
 
-from trimtab import launch, runtime
+from trimtab import columns, launch, runtime
 
 PARTS = Path(__file__).parent.parent / "examples" / "own-parts"
 
@@ -60,3 +60,28 @@ def test_a_new_kind_of_answer_goes_the_whole_way_with_two_files(tmp_path: Path) 
     release = launch(spec, runs=tmp_path / "runs")
     assert release.released, release.manifest.why
     assert all(count >= 0 for count in runtime.load(release.folder).predict([{"bmi": 30.0}]).answers["progression"])
+
+
+def test_an_answer_whose_first_metric_is_an_error_goes_the_whole_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(columns.kind("count", "output"), "headline", "rmse")
+    found = load_diabetes(scaled=False)
+    lines = [[*map(float, cells[:3]), int(answer)] for cells, answer in zip(found.data, found.target, strict=True)]
+    (tmp_path / "patients.csv").write_text(
+        "\n".join(",".join(map(str, line)) for line in [["age", "sex", "bmi", "progression"], *lines[:150]])
+    )
+    spec = {
+        "data": str(tmp_path / "patients.csv"),
+        "output": {"progression": "count"},
+        "train": {"epochs": 4},
+        "compress": {"quantize": "int8"},
+        "gates": {"drop": "<= 20 %", "rmse": "<= 1000"},
+    }
+    release = launch(spec, runs=tmp_path / "runs")
+    assert release.released, release.manifest.why
+    assert release.manifest.headline == "rmse"
+    assert release.manifest.measured["drop"].value <= 0.2
+    history = release.manifest.evidence["history"]
+    chosen = next(stage.detail["best"] for stage in release.manifest.stages if stage.name == "train")
+    assert -chosen == pytest.approx(min(entry["score"] for entry in history))  # the least error is the best

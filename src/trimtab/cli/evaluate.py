@@ -145,7 +145,14 @@ def _table(found: Mapping[str, Measured], released: Mapping[str, Measured], coun
     for head in ("value", "95% interval", "when made"):
         table.add_column(head, justify="right")
     for name, here in found.items():
-        interval = f"{here.low:.4f} to {here.high:.4f}" if here.low is not None and here.high is not None else ""
-        before = f"{released[name].value:.4f}" if name in released else ""
-        table.add_row(name, f"{here.value:.4f}", interval, before)
+        known = here.low is not None and here.high is not None
+        interval = f"{_figure(here.low)} to {_figure(here.high)}" if known else ""
+        before = _figure(released[name].value) if name in released else ""
+        table.add_row(name, _figure(here.value), interval, before)
     return table
+
+
+def _figure(value: float | None) -> str:
+    """In four decimals; what they would make nothing of, in three digits."""
+    value = value or 0.0
+    return f"{value:.3g}" if 0 < abs(value) < 0.001 else f"{value:.4f}"

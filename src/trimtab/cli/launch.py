@@ -15,6 +15,7 @@ from trimtab.cli import _frontier, _view
 from trimtab.compress.frontier import Frontier
 from trimtab.pipeline import Release, launch
 from trimtab.progress import Progress
+from trimtab.report import figures
 
 
 def command(
@@ -118,10 +119,14 @@ def _floor_line(manifest: Manifest) -> str:
     """The network's main metric beside those of the simple rivals on the same rows."""
     metric = manifest.headline
     rivals = [
-        f"{name} {part[metric]['value']:.3f}" for name, part in manifest.evidence["floor"].items() if metric in part
+        f"{name} {figures.number(part[metric]['value'], '')}"
+        for name, part in manifest.evidence["floor"].items()
+        if metric in part
     ]
     own = manifest.measured.get(metric)
-    return f"  {metric} {own.value:.3f}; on the same rows: {', '.join(rivals)}" if own and rivals else ""
+    return (
+        f"  {metric} {figures.number(own.value, '')}; on the same rows: {', '.join(rivals)}" if own and rivals else ""
+    )
 
 
 def _example_file(manifest: Manifest) -> str:

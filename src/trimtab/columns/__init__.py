@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import reduce
-from itertools import chain, count
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, Self
 
@@ -369,7 +369,8 @@ def keys(names: Sequence[str]) -> dict[str, str]:
         plain = "".join(c if c.isascii() and c.isalnum() else "_" for c in name.lower()).strip("_")
         plain = plain if plain and not plain[0].isdigit() else f"column_{plain or position}"
         plain = plain[:_LONGEST_KEY].rstrip("_")
-        tries = chain([plain, f"{plain}_{position}"], (f"{plain}_{position}_{number}" for number in count(2)))
+        others = (f"{plain}_{position}_{number}" for number in itertools.count(2))
+        tries = itertools.chain([plain, f"{plain}_{position}"], others)
         found[name] = next(key for key in tries if not _is_taken(key, set(found.values())))
     return found
 

@@ -28,13 +28,14 @@ def root_mean(values: np.ndarray) -> Statistic:
 
 
 def r2(targets: np.ndarray, squared: np.ndarray) -> Statistic:
-    """Coefficient of determination; undefined where all targets are equal."""
+    """Coefficient of determination; undefined where all targets are equal, in whatever unit they are."""
     centred = targets - targets.mean() if len(targets) else targets
+    rounding = EPSILON * len(targets)  # of a difference between sums of so many rows, as a part of them
 
     def statistic(weights: np.ndarray) -> np.ndarray:
-        total = centred**2 @ weights - ratio((centred @ weights) ** 2, weights.sum(axis=0))
-        spread = np.where(total > EPSILON * max(1.0, float(np.sum(centred**2))), total, 0.0)
-        return np.asarray(1.0 - ratio(squared @ weights, spread))
+        whole = centred**2 @ weights
+        total = whole - ratio((centred @ weights) ** 2, weights.sum(axis=0))
+        return np.asarray(1.0 - ratio(squared @ weights, np.where(total > rounding * whole, total, 0.0)))
 
     return statistic
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnx
 
-from trimtab import runtime
+from trimtab import runtime, spec
 from trimtab.bundle import store
 from trimtab.bundle.manifest import Cascade, Manifest
 from trimtab.columns import OutputColumn
@@ -23,6 +23,7 @@ from trimtab.compress.trained import Skip
 
 NEVER = 2.0  # a threshold that no probability reaches
 _PARTS = 4  # the threshold must hold on the validation rows without any one of so many parts, too
+_ROUNDING = 1e-9  # of a metric
 _MOST_THRESHOLDS = 200  # that are tried
 _UNMEASURED: dict[str, Any] = {"measured": {}, "evidence": {}, "gates": [], "released": False, "why": []}
 
@@ -52,11 +53,13 @@ def threshold(
     tried = np.unique(np.quantile(sure, np.linspace(0, 1, _MOST_THRESHOLDS), method="lower"))[::-1]
     part = np.arange(len(sure)) % _PARTS
     weights = np.stack([np.ones(len(sure)), *(part != left_out for left_out in range(_PARTS))], axis=1)
-    wanted = _quality(output, targets, large, weights) - allowed_drop - 1e-9
+    before = _quality(output, targets, large, weights)
     found = NEVER
     for value in tried.tolist():
         outputs = np.where((sure >= value)[:, None], small * scale, large)
-        if not (_quality(output, targets, outputs, weights) >= wanted).all():
+        after = _quality(output, targets, outputs, weights)
+        lost = [spec.drop(output.headline, *pair) for pair in zip(before.tolist(), after.tolist(), strict=True)]
+        if not all(part <= allowed_drop + _ROUNDING for part in lost):  # NaN is no agreement
             break
         found = value
     return Threshold(found, float((sure >= found).mean()))

@@ -72,7 +72,7 @@ def _balance(table: Table, roles: Roles, output: OutputColumn) -> dict[str, floa
         return output.counts(values)
     numbers = clean.numbers(values)
     figures = {"mean": numbers.mean(), "std": numbers.std(), "min": numbers.min(), "max": numbers.max()}
-    return {name: round(float(figure), 6) for name, figure in figures.items()}
+    return {name: float(f"{figure:.6g}") for name, figure in figures.items()}
 
 
 def _missing(train: Table, name: str, rule: clean.Rules) -> int:

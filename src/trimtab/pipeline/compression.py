@@ -306,7 +306,7 @@ def _to_lose(search: Search, point: Point) -> float:
         if gate.name == "drop" and point.drop is not None:
             left.append(gate.bound - point.drop)
         elif gate.name == search.metric:
-            left.append(abs(point.quality.value - gate.bound) if gate.met(point.quality.value) else 0.0)
+            left.append(specs.drop(search.metric, point.quality.value, gate.bound))
     return float(f"{max(0.0, min(left, default=0.0)) / 2:.2g}")
 
 

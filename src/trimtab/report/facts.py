@@ -23,6 +23,7 @@ from trimtab.report.page import (
     Tile,
     Tiles,
 )
+from trimtab.spec import METRICS
 
 _MATRIX_CLASSES = 12  # a confusion matrix of more classes is shown as its largest confusions
 _LARGEST_CONFUSIONS = 20
@@ -40,6 +41,8 @@ _GAINS = {
     "r2": "The network makes {gone:.0%} less squared error than {name}.",
 }
 _GAIN = "The network closes {gone:.0%} of the gap between {name} and a perfect score."
+_LESS = "The network's {metric} is {gone:.0%} lower than that of {name}."
+_PERFECT = {True: 1.0, False: 0.0}  # by whether more is better: every metric of quality has its best value at 1 or at 0
 
 
 def page(folder: Path, manifest: Manifest) -> Page:
@@ -153,9 +156,12 @@ def _floor(manifest: Manifest) -> tuple[Block, ...]:
         )
         for metric in metrics
     )
+    bars = Bars(
+        figures.label(headline), tuple(_bars(headline, {name: found[headline] for name, found in shown.items()}))
+    )
     return (
-        Text(_worth(headline, rivals, manifest.measured)),
-        Bars(figures.label(headline), tuple(_bar(name, found[headline]) for name, found in shown.items())),
+        *_worth(headline, rivals, manifest.measured[headline]),
+        *([bars] if len(shown) > 1 else []),
         Table(("on the same test rows", *everyone), rows, frozenset(range(1, len(everyone) + 1))),
     )
 
@@ -164,22 +170,42 @@ def _all_measured(found: Mapping[str, Any]) -> dict[str, Measured]:
     return {name: Measured.model_validate(value) for name, value in found.items()}
 
 
-def _worth(headline: str, rivals: Mapping[str, Mapping[str, Measured]], own: Mapping[str, Measured]) -> str:
+def _worth(headline: str, rivals: Mapping[str, Mapping[str, Measured]], own: Measured) -> Iterator[Text]:
     """How much of the best rival's error is gone, and whether the test rows are enough to say so."""
-    name, best = max(((name, found[headline]) for name, found in rivals.items()), key=lambda pair: pair[1].value)
-    network = own[headline]
-    if network.value <= best.value:
-        return f"The network is not better than {name} ({figures.value(best)}): the cheap model answers as well."
-    gone = (network.value - best.value) / (1.0 - best.value)
-    sure = (network.low or 0.0) > (best.high or 1.0)
-    doubt = "" if sure else " Their intervals overlap: more test rows would make the difference surer."
-    return _GAINS.get(headline, _GAIN).format(gone=gone, name=name) + doubt
+    found = [(name, measured[headline]) for name, measured in rivals.items() if headline in measured]
+    if not found:
+        return
+    more = _more_is_better(headline)
+    name, best = (max if more else min)(found, key=lambda pair: pair[1].value)
+    if own.value == best.value or (own.value < best.value) == more:
+        yield Text(f"The network is not better than {name} ({figures.value(best)}): the cheap model answers as well.")
+        return
+    gone = (own.value - best.value) / (_PERFECT[more] - best.value)
+    gain = _GAINS.get(headline, _GAIN if more else _LESS)
+    doubt = " Their intervals overlap: more test rows would make the difference surer." if _overlap(own, best) else ""
+    yield Text(gain.format(gone=gone, name=name, metric=figures.label(headline)) + doubt)
 
 
-def _bar(name: str, found: Measured) -> Bar:
-    low, high = found.low or found.value, found.high or found.value
-    text = figures.value(found) + figures.in_brackets(found)
-    return Bar(name, text, _unit(found.value), _unit(low), _unit(high), name == "this bundle")
+def _more_is_better(metric: str) -> bool:
+    return METRICS[metric.partition(".")[0]].higher_is_better
+
+
+def _overlap(one: Measured, other: Measured) -> bool:
+    """Whether both have an interval, and some value lies in both."""
+    if one.low is None or one.high is None or other.low is None or other.high is None:
+        return False
+    return one.low <= other.high and other.low <= one.high
+
+
+def _bars(headline: str, shown: Mapping[str, Measured]) -> Iterator[Bar]:
+    """A bar for each, from 0 to the best score; of what has no best score, to the largest one."""
+    low = {name: own.value if own.low is None else own.low for name, own in shown.items()}
+    high = {name: own.value if own.high is None else own.high for name, own in shown.items()}
+    longest = _PERFECT[True] if _more_is_better(headline) else max(high.values()) or 1.0
+    for name, own in shown.items():
+        length, start, end = (_unit(value / longest) for value in (own.value, low[name], high[name]))
+        text = figures.value(own) + figures.in_brackets(own)
+        yield Bar(name, text, length, start, end, name == "this bundle")
 
 
 def _unit(value: float) -> float:

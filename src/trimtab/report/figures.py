@@ -64,6 +64,8 @@ def label(name: str) -> str:
 def number(value: float, unit: str) -> str:
     """With the digits that matter in this unit."""
     digits = _DIGITS.get(unit, 3)
+    if value and abs(value) < 0.5 * 10**-digits:
+        return f"{value:.2g}"
     return f"{value:,.{digits}f}" if abs(value) < 1e6 else f"{value:.3g}"
 
 
