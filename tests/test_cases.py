@@ -5,8 +5,10 @@ One section for each case; the tests of a section are called `test_case_<number>
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -21,19 +23,27 @@ import polars
 import pytest
 import tiny_bundle
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from looking import Notes, looked_at, of_classes, table
 from PIL import Image
 from places import place
 from rich.table import Table
 from tiny_bundle import ROWS, build
+from typer.testing import CliRunner
 
 from trimtab import columns, rows, runtime
-from trimtab.__main__ import main
+from trimtab.__main__ import app, main
+from trimtab.audit import gates
+from trimtab.bundle.manifest import Measured
 from trimtab.cli import _view
 from trimtab.columns import parse
+from trimtab.data.profile import profile
 from trimtab.errors import TrimtabError
 from trimtab.pipeline import run_folder
 from trimtab.progress import Quiet
 from trimtab.rows import Rejected
+from trimtab.spec import parse_gate
 
 CASES = (
     "01", "03", "05", "06", "07", "08", "09", "10", "12", "13", "15", "17", "19", "21",
@@ -53,6 +63,86 @@ def test_every_case_has_a_test() -> None:
 
 
 # ------------------------------------------------------------------------- 01: a word for 'no value' that is a class
+
+
+@pytest.mark.parametrize("classes", [["EMEA", "NA", "APAC"], ["+", "-"], ["-", "0", "+"], ["yes", "no", "n/a"]])
+def test_case_01_a_frequent_word_for_no_value_is_a_class(tmp_path: Path, classes: list[str]) -> None:
+    notes = Notes()
+    found = looked_at(table(tmp_path / "a.csv", of_classes(classes)), "label", notes, inputs={"text": "text"})
+    assert sorted(found.classes) == sorted(classes)
+    assert found.report["rejected"] == {}
+    assert any("label.not_missing" in note and "taken for" in note for note in notes.told)
+
+
+def test_case_01_a_rare_word_for_no_value_is_set_aside_by_its_name_with_the_way_out(tmp_path: Path) -> None:
+    file, notes = table(tmp_path / "a.csv", [*of_classes(["EMEA", "APAC"]), *of_classes(["NA"], 2, 90)]), Notes()
+    found = looked_at(file, "label", notes, inputs={"text": "text"})
+    assert found.classes == ["APAC", "EMEA"]
+    assert found.report["rejected"] == {"label: 'NA' is read as no value": 2}
+    assert any("not_missing: [NA]" in note for note in notes.told)
+    named = looked_at(file, {"label": {"type": "label", "not_missing": ["NA"]}}, inputs={"text": "text"})
+    assert named.classes == ["APAC", "EMEA", "NA"]
+
+
+def test_case_01_a_class_that_is_named_is_a_class_and_one_that_is_not_is_none(tmp_path: Path) -> None:
+    file = table(tmp_path / "a.csv", of_classes(["EMEA", "NA", "APAC"]))
+    named = looked_at(file, {"label": {"type": "label", "classes": ["NA", "EMEA", "APAC"]}}, inputs={"text": "text"})
+    assert named.classes == ["NA", "EMEA", "APAC"]
+    without = looked_at(file, {"label": {"type": "label", "classes": ["EMEA", "APAC"]}}, inputs={"text": "text"})
+    assert without.report["rejected"] == {"label: 'NA' is read as no value": 20}
+
+
+def test_case_01_among_numbers_it_stays_no_value(tmp_path: Path) -> None:
+    found = looked_at(table(tmp_path / "a.csv", of_classes([0, 1, "NA"])), "label", inputs={"text": "text"})
+    assert found.classes == ["0", "1"]
+
+
+@pytest.mark.parametrize(
+    ("type_name", "values", "options"),
+    [
+        ("label", ["NA", "EU"] * 9, {}),
+        ("labels", [["NA", "EU"], ["EU"]] * 9, {}),
+        ("labels", ["NA|EU", "EU"] * 9, {}),
+        ("ordinal", ["NA", "low"] * 9, {"levels": ["NA", "low"]}),
+        ("ranking", ["NA", "EU"] * 9, {}),
+    ],
+)
+def test_case_01_the_fitted_column_keeps_what_is_a_name(
+    tmp_path: Path, type_name: str, values: list[Any], options: dict[str, Any]
+) -> None:
+    column = columns.fit(type_name, "region", "region", values, options)
+    column.save(tmp_path)
+    restored = type(column).restore(tmp_path, json.loads((tmp_path / "region.json").read_text()))
+    assert set(restored.classes) == {"NA", "EU", "low"} & {*restored.classes, "NA"}
+    assert restored.usable("NA") is None
+    assert "null" in restored.usable("null")
+
+
+def test_case_01_a_bundle_made_before_keeps_the_old_rule() -> None:
+    state = {"name": "region", "key": "region", "classes": ["EU", "NA"], "temperature": 1.0}
+    assert columns.kind("label", "").restore(Path(), state).usable("NA") == "'NA' is read as no value"
+
+
+def test_case_01_items_of_lists_do_not_vanish(tmp_path: Path) -> None:
+    rows_ = [{"text": f"row {n}", "regions": ["NA", "EU"] if n % 2 else ["EU"]} for n in range(40)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows_))
+    assert looked_at(tmp_path / "a.jsonl", {"regions": "labels"}).classes == ["EU", "NA"]
+
+
+def test_case_01_a_sign_without_a_number_is_a_value_like_others(tmp_path: Path) -> None:
+    signs = [{"size": n, "text": "+" if n else "\N{MINUS SIGN}", "class": "+-"[n % 2]} for n in range(40)]
+    found = profile([table(tmp_path / "plus.csv", signs).name], tmp_path)
+    assert (found.output.value, found.answers) == ("class", {"+": 20, "-": 20})
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(), st.sampled_from([".", ","]))
+def test_case_01_no_cell_breaks_the_reading(cell: str, decimal: str) -> None:
+    with contextlib.suppress(ValueError):
+        assert isinstance(parse.number(cell, decimal), float | None)
+    assert parse.decimal_mark([cell]) in (".", ",")
+    assert isinstance(parse.label(cell), str)
+    parse.is_missing(cell)
 
 
 # ----------------------------------------------------------------------------------- 03: lists as Python writes them
@@ -96,6 +186,54 @@ def test_case_09_notes_with_lone_carriage_returns_come_back_row_by_row(tmp_path:
 
 
 # ----------------------------------------------------------------------------------- 12: classes that training lacks
+
+
+def test_case_12_a_class_of_test_rows_only_is_named_and_counted(tmp_path: Path) -> None:
+    notes = Notes()
+    table(tmp_path / "test.csv", [*of_classes(["a", "b"], 10), *of_classes(["lost"], 5, 90)])
+    file = table(tmp_path / "a.csv", [row | {"text": f"train {row['text']}"} for row in of_classes(["a", "b"])])
+    found = looked_at(file, "label", notes, inputs={"text": "text"}, test="test.csv")
+    assert found.report["rejected"] == {"label: no class named 'lost' in training": 5}
+    assert found.report["unanswerable"]["test"] == 5
+    assert any(note.startswith("5 of 15 test rows have an answer that no training row has") for note in notes.told)
+
+
+def test_case_12_a_gate_is_told_beside_the_rows_that_could_not_be_answered() -> None:
+    [result] = gates.judge([parse_gate("accuracy", ">= 0.8")], {"accuracy": Measured(value=0.9)}, 18, 60)
+    assert result.met
+    assert result.reason == (
+        "without 18 of 78 test rows, whose answer training lacks; 0.692 with those counted as wrong"
+    )
+
+
+def test_case_12_two_hundred_bad_cells_give_one_reason() -> None:
+    reasons = [f"price: 'dear{n}' is not a number" for n in range(200)] + ["price: no value"] * 3
+    assert rows.grouped(reasons, ["price"]) == {
+        "price: 'dear0' is not a number (and 199 others like it)": 200,
+        "price: no value": 3,
+    }
+
+
+def test_case_12_a_name_is_shortened_only_when_it_is_long() -> None:
+    name = "k" * 30 + "-" * 40 + "z" * 30
+    assert list(rows.grouped([f"queue: no class named {name!r} in training"], ["queue"])) == [
+        f"queue: no class named '{'k' * 27} ... {'z' * 27}' in training"
+    ]
+
+
+def test_case_12_many_small_classes_are_cut_as_a_whole(tmp_path: Path) -> None:
+    found = looked_at(table(tmp_path / "a.csv", of_classes([f"c{n}" for n in range(40)], 120)), "label")
+    assert found.report["rejected"] == {}
+    assert min(found.report["rows"].values()) >= 10
+    assert "cut as a whole" in found.report["split"]
+
+
+def test_case_12_no_rows_give_a_header(tmp_path: Path) -> None:
+    (tmp_path / "none.csv").write_text("review,stars,shop\n")
+    tiny = str(tiny_bundle.build(tmp_path / "bundle"))
+    done = CliRunner().invoke(app, ["predict", tiny, str(tmp_path / "none.csv"), "-o", str(tmp_path / "out.csv")])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "out.csv").read_text() == "review,stars,shop,mood,confidence\n"
 
 
 # ---------------------------------------------------------------------------------------- 13: money as it is written
@@ -190,6 +328,29 @@ def test_case_x06_what_can_never_be_a_picture_is_named(value: Any, said: str) ->
 
 
 # ------------------------------------------------------------------------------------------- x07: a folder called NA
+
+
+def test_case_x07_a_folder_is_called_as_it_is_called(tmp_path: Path) -> None:
+    for number, name in enumerate(["NA", *["1", "1.0", "EU"] * 12]):
+        (tmp_path / "photos" / name).mkdir(parents=True, exist_ok=True)
+        for n in range(6 if name == "NA" else 1):
+            Image.new("L", (8, 8 + number), 40 * n).save(tmp_path / "photos" / name / f"{number}-{n}.png")
+    found = looked_at(tmp_path / "photos", "label")
+    assert found.classes == ["1", "1.0", "EU", "NA"]
+    assert found.report["rejected"] == {}
+    column = columns.fit("label", "label", "label", found.splits.train.values["label"], {"classes": found.classes})
+    assert column.targets(["1", "1.0", "EU", "NA"]).tolist() == [0, 1, 2, 3]
+
+
+def test_case_x07_items_called_NA_stay_and_those_that_are_lost_are_named(tmp_path: Path) -> None:
+    items = ["NA", "null", *(f"i{n}" for n in range(8))]
+    events = [{"user": n // 8, "item": items[(n + n // 8) % 10], "time": n} for n in range(160)]
+    spec = {"output": {"item": {"type": "ranking", "user": "user", "time": "time"}}}
+    found = looked_at(table(tmp_path / "a.csv", events), spec["output"])
+    assert {"NA", "null"} <= set(found.classes)
+    events[3]["item"] = "-"
+    rare = looked_at(table(tmp_path / "b.csv", events), spec["output"])
+    assert rare.report["rejected"] == {"item: '-' is read as no value": 1}
 
 
 # -------------------------------------------------------------------------------------------- x10: moments of events

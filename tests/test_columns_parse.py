@@ -50,6 +50,21 @@ def test_text_may_consist_of_a_word_that_means_nothing_elsewhere() -> None:
         ("3 €", ",", 3.0),
         ("45%", ".", 45.0),
         ("\N{MINUS SIGN}3", ".", -3.0),
+        ("\N{EN DASH}3", ".", -3.0),
+        ("₹1,09,900", ".", 109900.0),
+        ("Rs. 12,34,567.50/-", ".", 1234567.5),
+        ("(1,234.50)", ".", -1234.5),
+        ("($5)", ".", -5.0),
+        ("(5) €", ",", -5.0),
+        ("1,234-", ".", -1234.0),
+        ("5,-", ",", 5.0),
+        ("5.-", ".", 5.0),
+        ("USD 5", ".", 5.0),
+        ("R$ 1.500,25", ",", 1500.25),
+        ("CHF 1\N{RIGHT SINGLE QUOTATION MARK}234.50", ".", 1234.5),
+        ("1\N{NARROW NO-BREAK SPACE}234,5", ",", 1234.5),
+        ("\N{FULLWIDTH DIGIT ONE}\N{FULLWIDTH DIGIT TWO}", ".", 12.0),
+        ("\N{ARABIC-INDIC DIGIT ONE}\N{ARABIC THOUSANDS SEPARATOR}\N{ARABIC-INDIC DIGIT TWO}00", ".", 1200.0),
         ("True", ".", 1.0),
         (True, ".", 1.0),
         (np.int64(3), ".", 3.0),
@@ -62,7 +77,7 @@ def test_numbers_are_read_as_people_write_them(value: object, decimal: str, numb
 
 @pytest.mark.parametrize(
     "value",
-    ["abc", "inf", math.inf, "1e999", 10**400, "1_000", "1,5", "0,500", "1,50,000", "1.2.3", "$", "%", "12a", [1], {}],
+    ["abc", "inf", math.inf, "1e999", 10**400, "1_000", "1,5", "0,500", "1,50,00", "1.2.3", "$", "%", "12a", [1], {}],
 )
 def test_what_is_no_finite_number_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match="number"):

@@ -76,4 +76,5 @@ def _user(own: Sequence[Row], output: RankingColumn, history: str, answered: boo
     items = [event.values.get(output.name) for event in (own[:-1] if answered else own)]
     dropped = (output.time,) if answered else (output.name, output.time)
     values = {name: value for name, value in last.values.items() if name not in dropped}
-    return Row({**values, history: [item for item in items if not parse.is_missing(item)]}, last.line)
+    kept = [item for item in items if not parse.is_missing(item, names=output.not_missing)]
+    return Row({**values, history: kept}, last.line)

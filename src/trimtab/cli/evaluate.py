@@ -43,7 +43,7 @@ def command(
     Example: trimtab evaluate runs/reviews/bundle march.csv --json
     """
     model = runtime.load(bundle, threads)
-    aside = _Aside()
+    aside = _Aside((model.output.name,))
     answered = _answer(model, rows.read(data, aside, format, _note), data, aside)
     seed = int(model.manifest.spec.get("seed", 0))
     found = quality.measure(model.output, answered.targets, answered.outputs, seed)
@@ -64,6 +64,7 @@ def _note(text: str) -> None:
 class _Aside:
     """Counts the rows that are set aside, by reason."""
 
+    names: tuple[str, ...]  # of the columns that reasons begin with
     reasons: Counter[str] = field(default_factory=Counter)
 
     def __call__(self, bad: Rejected) -> None:
@@ -75,8 +76,9 @@ class _Aside:
 
     def summary(self) -> str:
         """How many rows, and the most frequent reasons."""
-        told = [f"{reason} ({count:,})" for reason, count in self.reasons.most_common(_REASONS)]
-        more = ["..."] if len(self.reasons) > _REASONS else []
+        found = rows.grouped(self.reasons.elements(), self.names)
+        told = [f"{reason} ({count:,})" for reason, count in list(found.items())[:_REASONS]]
+        more = ["..."] if len(found) > _REASONS else []
         return f"{self.count:,} rows set aside: {'; '.join([*told, *more])}"
 
 

@@ -185,12 +185,18 @@ class OutputColumn(Column):
     per_place: ClassVar[bool] = False  # whether there is an answer for each place of the input, not one for each row
     strata: ClassVar[Literal["classes", "quantiles", "none"]] = "none"  # what a cut keeps in proportion
     reads: ClassVar[str | None] = None  # the type of the one input that it is told from; None: any inputs
+    has_names: ClassVar[bool] = False  # whether a word for "no value" may be an answer: see `words_kept`
     classes: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()  # the columns of the data that make it up; none: the one that is called like it
 
     def gathered(self, row: Mapping[str, Any]) -> Any:
         """The answer that stands in a row of the data: a cell, or a mapping of the cells of `sources`."""
         return gathered(self.name, self.sources, row)
+
+    @classmethod
+    def words_kept(cls, values: Sequence[Any], options: Mapping[str, Any]) -> tuple[str, ...]:
+        """Words for "no value" (`parse.NO_VALUE`) that are names among these answers: see the option `not_missing`."""
+        return ()
 
     @classmethod
     def input_options(cls) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from trimtab.columns import Encoded, InputColumn, _options, _state, parse
+from trimtab.columns import Encoded, InputColumn, _names, _options, _state, parse
 from trimtab.columns._lookup import Lookup, lookup
 from trimtab.errors import problem
 
@@ -32,6 +32,11 @@ class Options(_options.Options):
         None, ge=1, description="Categories with fewer training rows share one place. Default: rows / 1000, 2 to 10."
     )
     max_values: int = Field(10_000, ge=1, description="Most categories that are kept, the most frequent ones.")
+    not_missing: tuple[str, ...] | None = Field(
+        None,
+        description="Words for `no value` that are categories, such as [NA] for Namibia. Default: those of 5% of the "
+        "cells or more, where other cells are empty.",
+    )
 
 
 @dataclass(frozen=True)
@@ -43,19 +48,21 @@ class CategoryColumn(InputColumn):
     key: str
     categories: tuple[str, ...]  # the category of id 2 is the first
     fill: str | None  # stands for a missing value; None: missing has its own id
+    not_missing: tuple[str, ...] = ()  # words for "no value" that are categories
 
     @classmethod
     def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:
         """See `Column.fit`; the kept categories are in alphabetical order."""
         chosen = _options.check(Options, name, cls.type, options)
-        counts = Counter(parse.label(value) for value in values if not parse.is_missing(value))
+        words = _words(values, chosen)
+        counts = Counter(parse.label(value) for value in values if not parse.is_missing(value, names=words))
         if not counts:
             said = "no training row has a value"
             raise problem(f"column {name!r} (category)", said, do=f"leave the column out: inputs: {{{name}: ignore}}")
         by_count = sorted(counts, key=lambda category: (-counts[category], category))
         least = chosen.min_count or min(10, max(2, len(values) // 1000))
         kept = [category for category in by_count if counts[category] >= least][: chosen.max_values]
-        return cls(name, key, tuple(sorted(kept)), _fill(name, chosen, by_count[0]))
+        return cls(name, key, tuple(sorted(kept)), _fill(name, chosen, by_count[0]), words)
 
     @property
     def size(self) -> int:
@@ -76,8 +83,11 @@ class CategoryColumn(InputColumn):
 
     def encode(self, values: Sequence[Any]) -> np.ndarray:
         """Ids, (rows,) int64."""
-        ids = [self._missing_id if parse.is_missing(value) else self._id(parse.label(value)) for value in values]
-        return np.array(ids, np.int64)
+        return np.array([self._id_of(value) for value in values], np.int64)
+
+    def _id_of(self, value: Any) -> int:
+        missing = parse.is_missing(value, names=self.not_missing)
+        return self._missing_id if missing else self._id(parse.label(value))
 
     def steps(self, encoded: Encoded) -> np.ndarray:
         """One state per row."""
@@ -89,12 +99,24 @@ class CategoryColumn(InputColumn):
 
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""
-        _state.write(folder, self, {"categories": self.categories, "fill": self.fill})
+        fields = ("categories", "fill", "not_missing")
+        _state.write(folder, self, {name: getattr(self, name) for name in fields})
 
     @classmethod
     def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:
         """The column that `save` wrote."""
-        return cls(state["name"], state["key"], tuple(state["categories"]), state["fill"])
+        words = tuple(state.get("not_missing", ()))  # bundles made before it was asked have none
+        return cls(state["name"], state["key"], tuple(state["categories"]), state["fill"], words)
+
+
+def _words(values: Sequence[Any], chosen: Options) -> tuple[str, ...]:
+    """Words for "no value" that are categories; frequent ones where empty cells say that there is none.
+
+    Without empty cells they have the place of missing values, which is a category of its own too.
+    """
+    if chosen.not_missing is not None or chosen.missing != "category":
+        return _names.kept((), None, chosen.not_missing or ())
+    return _names.frequent(values) if any(parse.is_missing(value, text=True) for value in values) else ()
 
 
 def _fill(name: str, chosen: Options, most_frequent: str) -> str | None:

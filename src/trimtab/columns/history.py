@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -14,7 +13,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from pydantic import Field
 
-from trimtab.columns import Encoded, InputColumn, Ragged, _options, _state, parse, ragged
+from trimtab.columns import Encoded, InputColumn, Ragged, _lists, _names, _options, _state, parse, ragged
 from trimtab.columns._lookup import Lookup, lookup
 from trimtab.errors import problem
 
@@ -60,6 +59,7 @@ class HistoryColumn(InputColumn):
     max_steps: int  # the start not counted
     separators: str  # characters that stand between the items of a cell
     seen: bool = False
+    not_missing: tuple[str, ...] = ()  # words for "no value" that are items
 
     @classmethod
     def encoder_for(cls, values: Sequence[Any]) -> tuple[str, str]:
@@ -71,14 +71,18 @@ class HistoryColumn(InputColumn):
         """See `Column.fit`; behind those of the option `items` stand the others, the most frequent first."""
         chosen = _options.check(Options, name, cls.type, options)
         separators = _separators(values)
-        histories = [items(value, separators) for value in values]
+        words = tuple(sorted({*_names.among(_several(values, separators)), *chosen.items} & parse.NO_VALUE))
+        histories = [items(value, separators, words) for value in values]
+        if pieces := [piece for piece in map(_lists.broken, histories) if piece]:
+            found = f"{pieces[0]!r}, in {len(pieces):,} of {len(histories):,} rows, is {_lists.UNREADABLE}"
+            raise problem(f"column {name!r} (history)", found, '["a", "b"]; or items with | between them')
         counts = Counter(chain.from_iterable(histories))
         if not counts and not chosen.items:
             said = "no training row has an item"
             raise problem(f"column {name!r} (history)", said, do=f"leave the column out: inputs: {{{name}: ignore}}")
         frequent = [item for item in by_count(counts) if counts[item] >= chosen.min_count][: chosen.max_items]
         known = dict.fromkeys([*chosen.items, *frequent])
-        return cls(name, key, tuple(known), chosen.max_steps or _covering(histories), separators, chosen.seen)
+        return cls(name, key, tuple(known), chosen.max_steps or _covering(histories), separators, chosen.seen, words)
 
     @property
     def size(self) -> int:
@@ -91,7 +95,7 @@ class HistoryColumn(InputColumn):
 
     def ids(self, value: Any) -> np.ndarray:
         """The ids of all items of a history, (items,) int64."""
-        return np.array([self.id(item) for item in items(value, self.separators)], np.int64)
+        return np.array([self.id(item) for item in items(value, self.separators, self.not_missing)], np.int64)
 
     def id(self, item: str) -> int:
         """The id of an item."""
@@ -100,7 +104,7 @@ class HistoryColumn(InputColumn):
 
     def portable(self, value: Any) -> list[str]:
         """The items as a list."""
-        return items(value, self.separators)
+        return items(value, self.separators, self.not_missing)
 
     def encode(self, values: Sequence[Any]) -> Ragged:
         """The ids of each row's items, all of them; the start is not among them."""
@@ -126,27 +130,36 @@ class HistoryColumn(InputColumn):
 
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""
-        fields = ("items", "max_steps", "separators", "seen")
+        fields = ("items", "max_steps", "separators", "seen", "not_missing")
         _state.write(folder, self, {name: getattr(self, name) for name in fields})
 
     @classmethod
     def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:
         """The column that `save` wrote."""
-        kept = (state["max_steps"], state["separators"], state["seen"])
+        words = tuple(state.get("not_missing", ()))  # bundles made before it was asked have none
+        kept = (state["max_steps"], state["separators"], state["seen"], words)
         return cls(state["name"], state["key"], tuple(state["items"]), *kept)
 
 
-def items(value: Any, separators: str = "") -> list[str]:
-    """The items of a history: of a list, of a JSON list, or of a text that `separators` or white space divide.
+def items(value: Any, separators: str = "", words: Container[str] = ()) -> list[str]:
+    """The items of a history: of a list, or of a text that `separators` or white space divide.
 
-    With no separators at all, white space divides.
+    With no separators at all, white space divides. `words` are words for "no value" that are items.
     """
-    if isinstance(value, str):
-        listed = _json_list(value)
-        value = listed if listed is not None else _divided(value, separators)
-    elif not isinstance(value, (list, tuple, np.ndarray)):
-        value = [value]
-    return [parse.label(item) for item in value if not parse.is_missing(item)]
+    return [parse.label(item) for item in _cells(value, separators) if not parse.is_missing(item, names=words)]
+
+
+def _cells(value: Any, separators: str) -> Sequence[Any]:
+    listed = _lists.listed(value)
+    if listed is not None:
+        return listed
+    return _divided(value, separators) if isinstance(value, str) else [value]
+
+
+def _several(values: Sequence[Any], separators: str) -> list[Sequence[Any]]:
+    """The items of the cells that are lists, or hold more than one."""
+    rows = [(value, _cells(value, separators)) for value in values]
+    return [row for value, row in rows if len(row) > 1 or not isinstance(value, str)]
 
 
 def by_count(counts: Mapping[str, int]) -> list[str]:
@@ -163,19 +176,9 @@ def _divided(text: str, separators: str) -> list[str]:
     return text.replace("\0", " ").split()
 
 
-def _json_list(text: str) -> list[Any] | None:
-    if not text.lstrip().startswith("["):
-        return None
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return None
-    return found if isinstance(found, list) else None
-
-
 def _separators(values: Sequence[Any]) -> str:
     """The characters that divide cells: those of `_MARKS` and the blank that stand in no item's name."""
-    cells = [value for value in values if isinstance(value, str) and _json_list(value) is None]
+    cells = [value for value in values if isinstance(value, str) and _lists.listed(value) is None]
     surest = next((mark for mark in _MARKS if sum(mark in cell for cell in cells) > _COMMON * len(cells)), "")
     names = set(chain.from_iterable(items(value, surest) for value in values))
     return "".join(mark for mark in f"{_MARKS} " if not any(mark in name for name in names))

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from trimtab.columns import OutputColumn, Outputs, Statistics, Targets, _options, _state, dense, parse
+from trimtab.columns import OutputColumn, Outputs, Statistics, Targets, _names, _options, _state, dense, parse
 from trimtab.columns import _statistics as measures
 from trimtab.columns._lookup import Lookup, lookup
 from trimtab.errors import nearest, problem
@@ -25,6 +25,7 @@ class Options(_options.Options):
     classes: tuple[Any, ...] | None = Field(
         None, min_length=2, description="The classes, in order. Default: those of the training rows, sorted."
     )
+    not_missing: tuple[str, ...] | None = Field(None, description=_names.OPTION)
 
 
 @dataclass(frozen=True)
@@ -37,28 +38,40 @@ class LabelColumn(OutputColumn):
     )  # fmt: skip
     metrics_of_parts: ClassVar[tuple[str, ...]] = ("recall",)
     headline: ClassVar[str] = "accuracy"
+    has_names: ClassVar[bool] = True
     tie_break: ClassVar[str | None] = "log_loss"
     strata: ClassVar[Literal["classes", "quantiles", "none"]] = "classes"
     name: str
     key: str
     classes: tuple[str, ...] = ()
     temperature: float = 1.0  # fitted on validation rows (Guo et al. 2017, arXiv:1706.04599)
+    not_missing: tuple[str, ...] = ()  # words for "no value" that are classes
+    exact: bool = False  # the classes are names of folders: 1.0 is another one than 1
+
+    @classmethod
+    def words_kept(cls, values: Sequence[Any], options: Mapping[str, Any]) -> tuple[str, ...]:
+        """Those among the classes that are given, else frequent ones."""
+        return _names.kept(values, options.get("classes"), options.get("not_missing"))
 
     @classmethod
     def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:
         """See `Column.fit`; classes that are numbers are sorted by value. Raises TrimtabError for a single class."""
         chosen = _options.check(Options, name, cls.type, options)
-        found = {parse.label(value) for value in values if not parse.is_missing(value)}
-        classes = tuple(map(parse.label, chosen.classes)) if chosen.classes else tuple(in_order(found))
+        words = cls.words_kept(values, options)
+        exact = any(type(value) is parse.Name for value in values)
+        found = {parse.label(value) for value in values if not parse.is_missing(value, names=words)}
+        given = [parse.Name(one) if exact and isinstance(one, str) else one for one in chosen.classes or ()]
+        classes = tuple(map(parse.label, given)) or tuple(in_order(found))
         where = f"column {name!r} (label)"
         if len(set(classes)) < len(classes):
             raise problem(f"{where}: classes", "a class is named twice", "each class once")
         if unknown := sorted(found - set(classes)):
-            raise problem(f"{where}: classes", f"training rows hold {unknown[0]!r}", nearest(unknown[0], classes))
+            found_one = f"training rows hold {unknown[0]!r}"
+            raise problem(f"{where}: classes", found_one, nearest(unknown[0], classes), _unquoted(chosen.classes or ()))
         if len(classes) < 2 or len(found) == 1:
             said = f"all training rows are {min(found)!r}" if found else "no training row has a value"
             raise problem(where, said, "at least two classes")
-        return cls(name, key, classes)
+        return cls(name, key, classes, not_missing=words, exact=exact)
 
     @property
     def width(self) -> int:
@@ -70,12 +83,12 @@ class LabelColumn(OutputColumn):
         return lookup(self.classes)
 
     def _index(self, value: Any) -> int | None:
-        return self._known.find(parse.label(value))
+        return self._known.find(value.strip() if self.exact and isinstance(value, str) else parse.label(value))
 
     def usable(self, value: Any) -> str | None:
         """None for a known class, else the reason."""
-        if parse.is_missing(value):
-            return "no value"
+        if parse.is_missing(value, names=self.not_missing):
+            return parse.no_value(value)
         return f"no class named {parse.label(value)!r} in training" if self._index(value) is None else None
 
     def targets(self, values: Sequence[Any]) -> np.ndarray:
@@ -117,12 +130,21 @@ class LabelColumn(OutputColumn):
 
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""
-        _state.write(folder, self, {"classes": self.classes, "temperature": self.temperature})
+        fields = ("classes", "temperature", "not_missing", "exact")
+        _state.write(folder, self, {name: getattr(self, name) for name in fields})
 
     @classmethod
     def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:
         """The column that `save` wrote."""
-        return cls(state["name"], state["key"], tuple(state["classes"]), state["temperature"])
+        words = tuple(state.get("not_missing", ()))  # bundles made before it was asked have none
+        kept = (state["temperature"], words, state.get("exact", False))
+        return cls(state["name"], state["key"], tuple(state["classes"]), *kept)
+
+
+def _unquoted(classes: Sequence[Any]) -> str:
+    """What to do where YAML read a class as something else than its name."""
+    strange = any(isinstance(name, bool) or name is None for name in classes)
+    return "put names in quotes that YAML reads as true, false or null: NO, yes, null" if strange else ""
 
 
 def in_order(classes: Iterable[str]) -> list[str]:

@@ -20,6 +20,7 @@ from trimtab.columns import (
     Statistics,
     Targets,
     _lists,
+    _names,
     _options,
     _state,
     dense,
@@ -43,7 +44,10 @@ class Options(_options.Options):
         None, min_length=1, description="Columns of 0 and 1, one for each class; a missing cell is unknown."
     )
     classes: tuple[Any, ...] | None = Field(
-        None, min_length=1, description="The classes, in order. Default: those of the training rows, sorted."
+        None,
+        min_length=1,
+        description="The classes, in order. Default: those of the training rows, sorted. Of vectors such as [0 1 0]: "
+        "the names of their places; default 1, 2, 3.",
     )
     separator: str | None = Field(
         None, min_length=1, description="What stands between the names of a cell. Default: |, ; or ',', by looking."
@@ -51,6 +55,7 @@ class Options(_options.Options):
     empty: Literal["unknown", "none"] = Field(
         "unknown", description="unknown or none: an empty cell says nothing, or that no class is there."
     )
+    not_missing: tuple[str, ...] | None = Field(None, description=_names.OPTION)
     threshold: Literal["f1"] | float = Field(
         "f1",
         description="f1, or a share from 0 to 1: a class is answered from this probability on. `f1`: the threshold of "
@@ -68,6 +73,7 @@ class LabelsColumn(OutputColumn):
     )  # fmt: skip
     metrics_of_parts: ClassVar[tuple[str, ...]] = ("recall",)
     headline: ClassVar[str] = "average_precision"
+    has_names: ClassVar[bool] = True
     tie_break: ClassVar[str | None] = "log_loss"
     name: str
     key: str
@@ -77,6 +83,21 @@ class LabelsColumn(OutputColumn):
     empty: Literal["unknown", "none"] = "unknown"
     fitted: bool = True  # whether thresholds are chosen on the validation rows
     thresholds: tuple[float, ...] = ()  # of each class: the probability from which it is answered
+    not_missing: tuple[str, ...] = ()  # words for "no value" that are classes
+    vector: bool = False  # a cell holds a 1 or a 0 for each class, in their order
+
+    @classmethod
+    def words_kept(cls, values: Sequence[Any], options: Mapping[str, Any]) -> tuple[str, ...]:
+        """Those among the classes that are given, else those that stand in lists, and frequent cells."""
+        if options.get("columns"):
+            return ()
+        classes, asked = options.get("classes"), options.get("not_missing")
+        if classes or asked is not None:
+            return _names.kept(values, classes, asked)
+        mark = options.get("separator") or _lists.separator(values)
+        rows = [_lists.items(value, mark) for value in values]
+        several = (row for row, value in zip(rows, values, strict=True) if len(row) > 1 or not isinstance(value, str))
+        return tuple(sorted({*_names.among(several), *_names.frequent(values)}))
 
     @classmethod
     def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:
@@ -90,8 +111,16 @@ class LabelsColumn(OutputColumn):
             do = "leave it out of the columns"
             raise problem(f"{where}: columns", f"no training row has a value of {unknown[0]!r}", do=do)
         mark = chosen.separator or _lists.separator(values)
-        found = set() if sources else {label for value in values for label in _names(value, mark)}
-        classes = sources or tuple(map(parse.label, chosen.classes or ())) or tuple(in_order(found))
+        words = cls.words_kept(values, options)
+        rows = [] if sources else [_names_of(value, mark, words) for value in values]
+        rows = [row for row in rows if not _lists.broken(row)]
+        places = 0 if sources else _lists.vector([_lists.items(value, mark) for value in values if _is_there(value)])
+        if places and chosen.classes and len(chosen.classes) != places:
+            said = f"{len(chosen.classes)} names for vectors of {places} zeros and ones"
+            raise problem(f"{where}: classes", said, f"{places} names, in the order of the vectors")
+        found = set() if places else {name for row in rows for name in row}
+        numbered = tuple(str(place + 1) for place in range(places))
+        classes = sources or tuple(map(parse.label, chosen.classes or ())) or numbered or tuple(in_order(found))
         if len(set(classes)) < len(classes):
             raise problem(f"{where}: classes", "a class is named twice", "each class once")
         if unknown := sorted(found - set(classes)):
@@ -100,7 +129,8 @@ class LabelsColumn(OutputColumn):
             raise problem(where, "no training row has a class", f"names with {mark!r} between them, or a list of names")
         even = _EVEN if chosen.threshold == "f1" else float(chosen.threshold)
         fitted = chosen.threshold == "f1"
-        return cls(name, key, classes, sources, mark, chosen.empty, fitted, (even,) * len(classes))
+        rest = (chosen.empty, fitted, (even,) * len(classes), words, bool(places))
+        return cls(name, key, classes, sources, mark, *rest)
 
     @property
     def width(self) -> int:
@@ -127,17 +157,27 @@ class LabelsColumn(OutputColumn):
     def _row(self, value: Any) -> list[float]:
         if self.sources:
             return self._of_cells(value)
-        if parse.is_missing(value):
+        if parse.is_missing(value, names=self.not_missing):
             if self.empty == "none":
                 return [0.0] * self.width
-            raise ValueError("no value")
+            raise ValueError(parse.no_value(value))
+        if self.vector:
+            return self._of_vector(_lists.items(value, self.separator))
         row = [0.0] * self.width
-        for name in _names(value, self.separator):
+        names = _names_of(value, self.separator, self.not_missing)
+        if piece := _lists.broken(names):
+            raise ValueError(f"{piece!r} is {_lists.UNREADABLE}")
+        for name in names:
             place = self._known.find(name)
             if place is None:
                 raise ValueError(f"no class named {name!r} in training")
             row[place] = 1.0
         return row
+
+    def _of_vector(self, items: Sequence[Any]) -> list[float]:
+        if len(items) != self.width:
+            raise ValueError(f"{len(items)} zeros and ones, not {self.width}")
+        return [_truth(name, item) for name, item in zip(self.classes, items, strict=True)]
 
     def _of_cells(self, value: Any) -> list[float]:
         cells = value if isinstance(value, Mapping) else {}
@@ -191,7 +231,7 @@ class LabelsColumn(OutputColumn):
 
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""
-        kept = ("classes", "sources", "separator", "empty", "fitted", "thresholds")
+        kept = ("classes", "sources", "separator", "empty", "fitted", "thresholds", "not_missing", "vector")
         _state.write(folder, self, {field: getattr(self, field) for field in kept})
 
     @classmethod
@@ -206,6 +246,8 @@ class LabelsColumn(OutputColumn):
             state["empty"],
             state["fitted"],
             tuple(state["thresholds"]),
+            tuple(state.get("not_missing", ())),  # bundles made before it was asked have none
+            state.get("vector", False),
         )
 
 
@@ -262,12 +304,16 @@ def _best_threshold(truth: np.ndarray, shares: np.ndarray) -> float:
     return float(np.round(cuts[best[np.abs(cuts[best] - _EVEN).argmin()]], 6))
 
 
-def _names(value: Any, separator: str) -> list[str]:
+def _is_there(value: Any) -> bool:
+    return not parse.is_missing(value)
+
+
+def _names_of(value: Any, separator: str, words: Sequence[str]) -> list[str]:
     """The names of a cell, each once; nothing where there is no value."""
-    if parse.is_missing(value):
+    if parse.is_missing(value, names=words):
         return []
-    found = (parse.label(item) for item in _lists.items(value, separator) if not parse.is_missing(item))
-    return list(Counter(found))
+    items = _lists.items(value, separator)
+    return list(Counter(parse.label(item) for item in items if not parse.is_missing(item, names=words)))
 
 
 def _truth(source: str, cell: Any) -> float:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from trimtab.columns import OutputColumn, Outputs, Statistics, Targets, _options, _state, dense, parse
+from trimtab.columns import OutputColumn, Outputs, Statistics, Targets, _names, _options, _state, dense, parse
 from trimtab.columns import _statistics as measures
 from trimtab.columns._lookup import Lookup, lookup
 from trimtab.errors import nearest, problem
@@ -27,6 +27,7 @@ class Options(_options.Options):
         None, min_length=2, description="The levels, the lowest first. Default, for numbers only: by their value."
     )
     classes: tuple[Any, ...] | None = Field(None, min_length=2, description="Another word for `levels`.")
+    not_missing: tuple[str, ...] | None = Field(None, description=_names.OPTION)
 
 
 @dataclass(frozen=True)
@@ -43,18 +44,27 @@ class OrdinalColumn(OutputColumn):
     )  # fmt: skip
     metrics_of_parts: ClassVar[tuple[str, ...]] = ("recall",)
     headline: ClassVar[str] = "quadratic_kappa"
+    has_names: ClassVar[bool] = True
     tie_break: ClassVar[str | None] = "log_loss"
     strata: ClassVar[Literal["classes", "quantiles", "none"]] = "classes"
     name: str
     key: str
     classes: tuple[str, ...] = ()  # the levels, the lowest first
+    not_missing: tuple[str, ...] = ()  # words for "no value" that are levels
+
+    @classmethod
+    def words_kept(cls, values: Sequence[Any], options: Mapping[str, Any]) -> tuple[str, ...]:
+        """Those among the levels that are given; the order of others would not be known."""
+        levels = options.get("levels") or options.get("classes")
+        return _names.kept((), levels, options.get("not_missing"))
 
     @classmethod
     def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:
         """See `Column.fit`. Raises TrimtabError for levels whose order is not known."""
         chosen = _options.check(Options, name, cls.type, options)
         where = f"column {name!r} (ordinal)"
-        present = [parse.label(value) for value in values if not parse.is_missing(value)]
+        words = cls.words_kept(values, options)
+        present = [parse.label(value) for value in values if not parse.is_missing(value, names=words)]
         found = set(present)
         given = tuple(map(parse.label, chosen.levels or chosen.classes or ()))
         levels = given or _by_value(where, found)
@@ -68,7 +78,7 @@ class OrdinalColumn(OutputColumn):
         if len(set(known)) < 2:
             said = f"all training rows are {known[0]!r}" if known else "no training row has a value"
             raise problem(where, said, "at least two levels")
-        return cls(name, key, levels)
+        return cls(name, key, levels, words)
 
     @property
     def width(self) -> int:
@@ -81,8 +91,8 @@ class OrdinalColumn(OutputColumn):
 
     def usable(self, value: Any) -> str | None:
         """None for a known level, else the reason."""
-        if parse.is_missing(value):
-            return "no value"
+        if parse.is_missing(value, names=self.not_missing):
+            return parse.no_value(value)
         name = parse.label(value)
         return f"no level named {name!r} in training" if self._known.find(name) is None else None
 
@@ -134,12 +144,12 @@ class OrdinalColumn(OutputColumn):
 
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""
-        _state.write(folder, self, {"classes": self.classes})
+        _state.write(folder, self, {"classes": self.classes, "not_missing": self.not_missing})
 
     @classmethod
     def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:
         """The column that `save` wrote."""
-        return cls(state["name"], state["key"], tuple(state["classes"]))
+        return cls(state["name"], state["key"], tuple(state["classes"]), tuple(state.get("not_missing", ())))
 
 
 def statistics(levels: Sequence[str], targets: np.ndarray, probabilities: np.ndarray, chosen: np.ndarray) -> Statistics:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sized
+import unicodedata
+from collections.abc import Container, Iterable, Sized
 from decimal import Decimal
 from itertools import islice
 from numbers import Real
@@ -15,31 +16,70 @@ import numpy as np
 # What people and programs write for "no value". "None" and "Na" are words (and sodium): they stay values.
 _NO_VALUE_WORDS = ("NA", "na", "N/A", "n/a", "#N/A", "#NA", "<NA>", "NaN", "nan", "NAN", "-nan", "NULL", "null", "Null")
 _NO_VALUE_SIGNS = ("?", "-", "--", "\N{EN DASH}", "\N{EM DASH}", ".", "...")
-_NO_VALUE = frozenset((*_NO_VALUE_WORDS, *_NO_VALUE_SIGNS))
+NO_VALUE = frozenset((*_NO_VALUE_WORDS, *_NO_VALUE_SIGNS))
 _TRUTH = {"true": 1.0, "false": 0.0}
-_CURRENCY = "$€£¥₹₩₽"
 
-# With the decimal mark written as a point; group marks are what may stand between thousands.
-_PLAIN = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+# Numbers, without sign and unit. Group marks stand between thousands; in India (1,09,900) between pairs above them.
+_MARKS = " '\u2019\u02bc\u00a0\u202f\u2009"
+_GROUP_MARKS = str.maketrans("", "", _MARKS)
+_PLAIN = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _GROUPED = {
-    ".": re.compile(r"[+-]?[1-9]\d{0,2}(?:([, '\u2019\u00a0\u202f\u2009])\d{3})(?:\1\d{3})*(?:\.\d*)?"),
-    ",": re.compile(r"[+-]?[1-9]\d{0,2}(?:([. '\u2019\u00a0\u202f\u2009])\d{3})(?:\1\d{3})*(?:,\d*)?"),
+    ".": re.compile(
+        rf"(?:[1-9]\d{{0,2}}(?:([,{_MARKS}])\d{{3}})(?:\1\d{{3}})*|[1-9]\d?(?:,\d\d)+,\d{{3}})(?:\.\d*)?", re.ASCII
+    ),
+    ",": re.compile(rf"[1-9]\d{{0,2}}(?:([.{_MARKS}])\d{{3}})(?:\1\d{{3}})*(?:,\d*)?", re.ASCII),
 }
-_GROUP_MARKS = str.maketrans("", "", " '\u2019\u00a0\u202f\u2009")
+_SIGNED = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _INTEGRAL = re.compile(r"-?(?:0|[1-9]\d*)\.0")
 
+_SIGNS = "$\xa2\xa3\xa4\xa5\u058f\u060b\u0e3f\u17db\ufdfc" + "".join(map(chr, range(0x20A0, 0x20D0)))
+_CODES = (
+    "AED|ARS|AUD|BDT|BGN|BRL|CAD|CHF|CLP|CNY|COP|CZK|DKK|EGP|EUR|GBP|HKD|HUF|IDR|ILS|INR|JPY|KES|KRW|LKR|MAD|MXN|MYR|"
+    "NGN|NOK|NPR|NZD|PEN|PHP|PKR|PLN|RMB|RON|RUB|SAR|SEK|SGD|THB|TRY|TWD|UAH|USD|VND|ZAR"
+)
+_CURRENCY = rf"(?:[A-Z]{{1,2}}\$|[{_SIGNS}]|{_CODES}|R[sp]\.?|[Kk]r\.?|SFr\.?|Fr\.|z\u0142|K\u010d)"
+# `-$3`, `$ -3`, `(3 EUR)`, `3-`, `45 %`, `3,-` and `3/-` (no pence); what stands between sign and unit is the number.
+_WRITTEN = re.compile(
+    rf"(?P<before>[+-]?)(?:{_CURRENCY}\s*)?(?P<open>\(?)\s*(?P<sign>[+-]?)(?:{_CURRENCY}\s*)?"
+    rf"(?P<number>[\d.,](?:[\d.,{_MARKS}]*\d)?[.,]??(?:[eE][+-]?\d+)?)"
+    rf"(?:[.,/]-|(?P<after>-))?\s*(?:{_CURRENCY}|%)?\s*(?P<close>\)?)\s*(?:{_CURRENCY}|%)?",
+)
+# Full-width forms, other scripts' marks, and what is typed for a minus.
+_AS_ASCII = {
+    **{code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)},
+    **dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2212\ufe63"), "-"),
+    0x066A: "%", 0x066B: ".", 0x066C: ",", 0xFFE0: "\xa2", 0xFFE1: "\xa3", 0xFFE5: "\xa5", 0xFFE6: "\u20a9",
+}  # fmt: skip
 
-def is_missing(value: Any, text: bool = False) -> bool:
-    """Whether there is no value: None, NaN, blank; and unless it is `text`, also NA, N/A, null, ?, - and the like."""
+
+class Name(str):
+    """A name as it stands, such as that of a folder: never a word for "no value", and `1.0` is another one than `1`."""
+
+    __slots__ = ()
+
+
+def is_missing(value: Any, text: bool = False, names: Container[str] = ()) -> bool:
+    """Whether there is no value: None, NaN, blank; and unless it is `text`, also NA, N/A, null, ?, - and the like.
+
+    Words among `names` are values: in a column of countries NA may be Namibia.
+    """
     if isinstance(value, str):
         stripped = value.strip()
-        return not stripped or (not text and stripped in _NO_VALUE)
-    return value is None or (isinstance(value, (float, np.floating)) and math.isnan(value)) or _is_na(value)
+        return not stripped or (not text and stripped in NO_VALUE and stripped not in names and type(value) is not Name)
+    if isinstance(value, (float, np.floating)):
+        return math.isnan(value)
+    return value is None or _is_na(value)
 
 
 def _is_na(value: Any) -> bool:
     """Whether an object stands for no value: pandas.NA and NaT, a Decimal or a date of numpy that is none."""
     return not isinstance(value, (int, Sized)) and str(value) in ("<NA>", "NaT", "NaN", "sNaN")
+
+
+def no_value(value: Any) -> str:
+    """Why a missing value is one: a word that stands for "no value" is named."""
+    written = value.strip() if isinstance(value, str) else ""
+    return f"{written!r} is read as no value" if written in NO_VALUE else "no value"
 
 
 def number(value: Any, decimal: str = ".") -> float | None:
@@ -73,30 +113,45 @@ def _finite(value: Any) -> float | None:
 
 def _written_number(value: str, decimal: str) -> float | None:
     plain = value.strip()
-    if not plain or plain in _NO_VALUE:
+    if not plain or plain in NO_VALUE:
         return None
+    if decimal == "." and _SIGNED.fullmatch(plain):  # most cells
+        return _finite(plain)
     if plain.lower() in _TRUTH:
         return _TRUTH[plain.lower()]
-    plain = _without_unit(plain)
-    if _GROUPED[decimal].fullmatch(plain):
-        plain = plain.translate(_GROUP_MARKS).replace("," if decimal == "." else ".", "")
-    elif decimal == "," and "." in plain:
+    negative, found = _without_unit(plain)
+    if _GROUPED[decimal].fullmatch(found):
+        found = found.translate(_GROUP_MARKS).replace("," if decimal == "." else ".", "")
+    elif decimal == "," and "." in found:
         raise ValueError(f"{value!r} is not a number with a decimal comma")
     if decimal == ",":
-        plain = plain.replace(",", ".")
-    if not _PLAIN.fullmatch(plain):
+        found = found.replace(",", ".")
+    if not _PLAIN.fullmatch(found):
         raise ValueError(f"{value!r} is not a number")
-    return _finite(plain)
+    size = _finite(found)
+    return -size if negative and size is not None else size
 
 
-def _without_unit(plain: str) -> str:
-    """`-$3`, `$-3`, `3 €`, `45 %` without the sign of the unit; a typographic minus becomes a hyphen."""
-    sign = ""
-    plain = plain.replace("\N{MINUS SIGN}", "-")
-    if plain[:1] in ("-", "+") and plain[1:2] in _CURRENCY:
-        sign, plain = plain[0], plain[1:]
-    bare = plain.strip(_CURRENCY).strip() if plain[-1] != "%" else plain[:-1].rstrip()
-    return sign + bare
+def _without_unit(plain: str) -> tuple[bool, str]:
+    """Whether a written number is below zero, and its digits and marks; nothing for what is no number.
+
+    Read are `-$3`, `$-3`, `3 EUR`, `45 %`, and in the way of accountants `(3)` and `3-`.
+    """
+    if not plain.isascii():
+        plain = "".join(map(_digit, plain.translate(_AS_ASCII)))
+    match = _WRITTEN.fullmatch(plain)
+    if not match:
+        return False, ""
+    enclosed = bool(match["open"])
+    signs = [sign for sign in (match["before"], match["sign"], match["after"]) if sign]
+    if enclosed != bool(match["close"]) or len(signs) + enclosed > 1:
+        return False, ""
+    return enclosed or signs == ["-"], match["number"]
+
+
+def _digit(character: str) -> str:
+    """A decimal digit of any script as one of ours; anything else as it is."""
+    return str(unicodedata.decimal(character, character))
 
 
 def decimal_mark(values: Iterable[Any], most: int = 10_000) -> Literal[".", ","]:
@@ -107,7 +162,7 @@ def decimal_mark(values: Iterable[Any], most: int = 10_000) -> Literal[".", ","]
     points = commas = 0
     for value in islice(values, most):
         if isinstance(value, str) and ("," in value or "." in value):
-            plain = _without_unit(value.strip() or "0")
+            _, plain = _without_unit(value.strip())
             point = bool(_GROUPED["."].fullmatch(plain) or _PLAIN.fullmatch(plain))
             comma = bool(_GROUPED[","].fullmatch(plain) or _PLAIN.fullmatch(_comma_to_point(plain)))
             points += point and not comma
@@ -124,7 +179,7 @@ def label(value: Any) -> str:
     """The canonical name of a class or category: 1, 1.0, "1" and "1.0" are "1"; True is "True"; "007" stays."""
     if isinstance(value, str):
         stripped = value.strip()
-        return stripped[:-2] if _INTEGRAL.fullmatch(stripped) else stripped
+        return stripped[:-2] if type(value) is not Name and _INTEGRAL.fullmatch(stripped) else str(stripped)
     if isinstance(value, (float, np.floating)) and float(value).is_integer() and abs(float(value)) < 1e15:
         return str(int(value))
     if isinstance(value, Decimal) and value == value.to_integral_value():

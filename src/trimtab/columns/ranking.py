@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import chain
@@ -20,6 +20,7 @@ from trimtab.columns import (
     Ragged,
     Statistics,
     Targets,
+    _names,
     _options,
     _state,
     dense,
@@ -53,6 +54,7 @@ class Options(_options.Options):
     repeat: bool = Field(False, description="Whether an item that stands in the history may be answered again.")
     min_count: int = Field(1, ge=1, description="Items with fewer events in the training rows are never answered.")
     classes: tuple[Any, ...] | None = Field(None, min_length=2, description="The items. Default: those of training.")
+    not_missing: tuple[str, ...] | None = Field(None, description=_names.OPTION)
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class RankingColumn(OutputColumn):
     type: ClassVar[str] = "ranking"
     metrics: ClassVar[tuple[str, ...]] = ("ndcg@10", "hit@10", "mrr@10", "coverage@10")
     headline: ClassVar[str] = f"ndcg@{TOP}"
+    has_names: ClassVar[bool] = True
     tie_break: ClassVar[str | None] = None
     name: str
     key: str
@@ -74,13 +77,21 @@ class RankingColumn(OutputColumn):
     each_step: bool = False  # whether training rows have an answer for each state
     user: str | None = None  # the column of the events that says whose they are
     time: str | None = None  # and when they were
+    not_missing: tuple[str, ...] = ()  # words for "no value" that are items
+
+    @classmethod
+    def words_kept(cls, values: Sequence[Any], options: Mapping[str, Any]) -> tuple[str, ...]:
+        """Those among the items that are given, else frequent ones."""
+        items = chain.from_iterable(value if isinstance(value, (list, tuple)) else (value,) for value in values)
+        return _names.kept(items, options.get("classes"), options.get("not_missing"))
 
     @classmethod
     def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:
         """See `Column.fit`; the most frequent items come first. Raises TrimtabError for less than two items."""
         chosen = _options.check(Options, name, cls.type, options)
         each_step = chosen.user is not None and any(isinstance(value, (list, tuple)) for value in values)
-        counts = Counter(chain.from_iterable(map(_items, values)))
+        words = cls.words_kept(values, options)
+        counts = Counter(chain.from_iterable(_items(value, words) for value in values))
         found = [item for item in by_count(counts) if counts[item] >= chosen.min_count]
         classes = tuple(map(parse.label, chosen.classes)) if chosen.classes else tuple(found)
         where = f"column {name!r} (ranking)"
@@ -89,7 +100,7 @@ class RankingColumn(OutputColumn):
             rare = f" with {chosen.min_count:,} events or more" if chosen.min_count > 1 else ""
             do = "set min_count to leave rare items out" if len(classes) > MOST_ITEMS else ""
             raise problem(where, f"found {len(classes):,} items{rare}", allowed, do)
-        return cls(name, key, classes, chosen.repeat, each_step, chosen.user, chosen.time)
+        return cls(name, key, classes, chosen.repeat, each_step, chosen.user, chosen.time, words)
 
     @property
     def width(self) -> int:
@@ -102,13 +113,14 @@ class RankingColumn(OutputColumn):
 
     def index(self, item: Any) -> int | None:
         """The place of an item among the classes."""
-        return None if parse.is_missing(item) else self._known.find(parse.label(item))
+        missing = parse.is_missing(item, names=self.not_missing)
+        return None if missing else self._known.find(parse.label(item))
 
     def usable(self, value: Any) -> str | None:
         """None for a known item, or for a list that has one; else the reason."""
-        found = _items(value)
+        found = _items(value, self.not_missing)
         if not found:
-            return "no value"
+            return parse.no_value(value)
         if self.user is None and isinstance(value, (list, tuple)):
             return "a list, where one item is answered"
         if all(self._known.find(item) is None for item in found):
@@ -166,20 +178,21 @@ class RankingColumn(OutputColumn):
 
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""
-        fields = ("classes", "repeat", "each_step", "user", "time")
+        fields = ("classes", "repeat", "each_step", "user", "time", "not_missing")
         _state.write(folder, self, {name: getattr(self, name) for name in fields})
 
     @classmethod
     def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:
         """The column that `save` wrote."""
-        kept = (state["repeat"], state["each_step"], state["user"], state["time"])
+        words = tuple(state.get("not_missing", ()))  # bundles made before it was asked have none
+        kept = (state["repeat"], state["each_step"], state["user"], state["time"], words)
         return cls(state["name"], state["key"], tuple(state["classes"]), *kept)
 
 
-def _items(value: Any) -> list[str]:
+def _items(value: Any, words: Container[str]) -> list[str]:
     """The items of an answer."""
     answers = value if isinstance(value, (list, tuple)) else (value,)
-    return [parse.label(item) for item in answers if not parse.is_missing(item)]
+    return [parse.label(item) for item in answers if not parse.is_missing(item, names=words)]
 
 
 def first(scores: np.ndarray, count: int) -> np.ndarray:

@@ -16,9 +16,9 @@ from trimtab.columns import _options, parse
 from trimtab.columns._events import moments
 from trimtab.columns.history import Options as HistoryOptions
 from trimtab.columns.ranking import Options
-from trimtab.data.fold import each
+from trimtab.data.fold import each, lacking
 from trimtab.data.read import Loaded
-from trimtab.data.roles import Automatic
+from trimtab.data.roles import Automatic, with_names
 from trimtab.data.split import Part
 from trimtab.data.table import Origin, Table
 from trimtab.errors import nearest, problem, several
@@ -52,6 +52,7 @@ def unfold(spec: Spec, data: Loaded) -> Unfolded:
     if asked.user is None:
         return Unfolded(_told_seen(spec, asked), data)
     _check(spec, asked, data.table)
+    spec, automatic = _named(spec, data.table)
     history, chosen = _history(spec, data.table)
     events, rejected = _events(spec, asked, data.table)
     parts, how = _parts(spec, asked, events)
@@ -62,7 +63,10 @@ def unfold(spec: Spec, data: Loaded) -> Unfolded:
     return Unfolded(
         _told_seen(_of_rows(spec, history, chosen, others), asked),
         replace(data, table=table, rejected=[*data.rejected, *rejected], notes=[*data.notes, *_notes(events, asked)]),
-        (Automatic(f"inputs.{history}", "history", f"the earlier events of each {asked.user}, the oldest first"),),
+        (
+            Automatic(f"inputs.{history}", "history", f"the earlier events of each {asked.user}, the oldest first"),
+            *automatic,
+        ),
         how,
     )
 
@@ -85,6 +89,14 @@ def _check(spec: Spec, asked: Options, table: Table) -> None:
         errors.append(problem("split", "a column, but events are cut by time", "shares, for `holdout: time`"))
     if errors:
         raise several(errors)
+
+
+def _named(spec: Spec, table: Table) -> tuple[Spec, list[Automatic]]:
+    """The spec with the words for "no value" that are items."""
+    assert spec.output_type
+    where = f"output.{spec.output_name}"
+    output, automatic = with_names(where, spec.output_type, table.values[spec.output_name])
+    return spec.model_copy(update={"output": {spec.output_name: output}}), automatic
 
 
 def _history(spec: Spec, table: Table) -> tuple[str, Typed]:
@@ -142,19 +154,24 @@ def _events(spec: Spec, asked: Options, table: Table) -> tuple[_Events, list[Rej
     users = each(parse.label, table.values[str(asked.user)])
     items = each(parse.label, table.values[spec.output_name])
     times = moments(table.values[asked.time]) if asked.time else np.arange(len(table), dtype=np.float64)
+    assert spec.output_type
+    names = tuple(spec.output_type.options.get("not_missing") or ())
     needs: dict[str, Sequence[bool]] = {
-        str(asked.user): each(parse.is_missing, table.values[str(asked.user)]),
-        spec.output_name: each(parse.is_missing, table.values[spec.output_name]),
+        str(asked.user): lacking(table.values[str(asked.user)]),
+        spec.output_name: lacking(table.values[spec.output_name], names=names),
         **({asked.time: np.isnan(times).tolist()} if asked.time else {}),
     }
-    lacking = {row: name for name, absent in needs.items() for row in np.flatnonzero(absent).tolist()}
-    rejected = [_rejected(table.origins[row], f"{name}: no value") for row, name in sorted(lacking.items())]
-    kept = np.array([row for row in range(len(table)) if row not in lacking], np.int64)
+    without = {row: name for name, absent in needs.items() for row in np.flatnonzero(absent).tolist()}
+    rejected = [
+        _rejected(table.origins[row], f"{name}: {parse.no_value(table.values[name][row])}")
+        for row, name in sorted(without.items())
+    ]
+    kept = np.array([row for row in range(len(table)) if row not in without], np.int64)
     if not len(kept):
         said = f"no event has a value of each of {', '.join(needs)}"
         raise problem("data", said, "a time is a number, or a date such as 2026-01-31T12:00" if asked.time else "")
-    names = {name: number for number, name in enumerate(sorted({users[row] for row in kept}))}
-    numbered = np.array([names[users[row]] for row in kept], np.int64)
+    numbers = {name: number for number, name in enumerate(sorted({users[row] for row in kept}))}
+    numbered = np.array([numbers[users[row]] for row in kept], np.int64)
     order = np.lexsort((kept, times[kept], numbered))  # events of one moment stay in the order of the file
     rows = kept[order]
     return _Events(rows, numbered[order], [items[row] for row in rows], times[rows]), rejected

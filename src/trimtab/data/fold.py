@@ -27,9 +27,9 @@ def each(function: Callable[[Any], Result], values: Sequence[Any]) -> list[Resul
     return [known[value] if type(value) is str else function(value) for value in values]
 
 
-def lacking(values: Sequence[Any], text: bool = False) -> list[bool]:
-    """Which values are missing."""
-    return each(partial(parse.is_missing, text=text), values)
+def lacking(values: Sequence[Any], text: bool = False, names: Sequence[str] = ()) -> list[bool]:
+    """Which values are missing; `names` are words for "no value" that are names."""
+    return each(partial(parse.is_missing, text=text, names=names), values)
 
 
 def fold(value: Any) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any
 
-from trimtab.columns import _lists, parse
+from trimtab.columns import _lists, _names, parse
 from trimtab.data.fold import each, lacking
 from trimtab.rows import folder
 
@@ -61,13 +61,14 @@ class Look:
 
     name: str
     values: Sequence[Any]
+    names: tuple[str, ...] = ()  # words for "no value" that are names here
 
     @cached_property
     def sample(self) -> list[Any]:
         """Values that are there, at most LOOKED_AT of them, evenly spread."""
         step = max(1, len(self.values) // LOOKED_AT)
-        found = [value for value in self.values[::step] if not parse.is_missing(value)]
-        return found or [value for value in self.values if not parse.is_missing(value)][:LOOKED_AT]
+        found = [value for value in self.values[::step] if not parse.is_missing(value, names=self.names)]
+        return found or [value for value in self.values if not parse.is_missing(value, names=self.names)][:LOOKED_AT]
 
     @cached_property
     def texts(self) -> list[str]:
@@ -77,12 +78,12 @@ class Look:
     @cached_property
     def distinct(self) -> int:
         """Different values among all rows, missing ones left out."""
-        return len(set(each(_name, self.values)) - {None})
+        return len(set(each(partial(_name, names=self.names), self.values)) - {None})
 
     @cached_property
     def present(self) -> int:
         """Rows with a value."""
-        return lacking(self.values).count(False)
+        return lacking(self.values, names=self.names).count(False)
 
     @cached_property
     def distinct_share(self) -> float:
@@ -106,8 +107,8 @@ class Look:
         return sum(bool(pattern.fullmatch(text)) for text in self.texts) / max(1, len(self.texts))
 
 
-def _name(value: Any) -> str | None:
-    return None if parse.is_missing(value) else parse.label(value)
+def _name(value: Any, names: Sequence[str]) -> str | None:
+    return None if parse.is_missing(value, names=names) else parse.label(value)
 
 
 def _number(value: Any, decimal: str) -> float | None:
@@ -247,7 +248,7 @@ def _prose(look: Look) -> Inferred | None:
     return None
 
 
-def _names(look: Look) -> Inferred:
+def _category(look: Look) -> Inferred:
     return Inferred("category", f"{look.distinct:,} different values in {look.present:,} rows")
 
 
@@ -271,16 +272,21 @@ def input_type(name: str, values: Sequence[Any]) -> Inferred:
     """text, number, category, or ignore: the first rule that knows the column decides."""
     look = Look(name, values)
     found = (rule(look) for rule in RULES)
-    return next((inferred for inferred in found if inferred), None) or _names(look)
+    return next((inferred for inferred in found if inferred), None) or _category(look)
 
 
 # ----------------------------------------------------------------------------------------------------- outputs
 
 
+def answers(name: str, values: Sequence[Any]) -> Look:
+    """A column as it is seen when it is the output: a frequent word for "no value" is a name."""
+    return Look(name, values, _names.frequent(values))
+
+
 def output_type(name: str, values: Sequence[Any]) -> Inferred:
     """label or number; labels, numbers or tags for lists. Numbers are a label when there are few different ones."""
-    look = Look(name, values)
-    if several := _lists_of(look) or _names_with_marks(look):
+    look = answers(name, values)
+    if several := _lists_of(look) or _marked_names(look):
         return several
     if len(look.numbers) < _ENOUGH * len(look.sample) or not look.sample or look.share(_LEADING_ZERO) > 0:
         return Inferred("label", f"{look.distinct:,} different names")
@@ -317,7 +323,7 @@ def _tags(look: Look, rows: Sequence[Sequence[Any]]) -> Inferred | None:
     return Inferred("tags", f"every value is a list of tags, {len(set(tags)):,} different ones such as B-person")
 
 
-def _names_with_marks(look: Look) -> Inferred | None:
+def _marked_names(look: Look) -> Inferred | None:
     """Few different names in many combinations, a mark between them."""
     for mark in _MARKS:
         cells = [text.split(mark) for text in look.texts]

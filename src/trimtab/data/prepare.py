@@ -133,9 +133,13 @@ def _usable(rows: Working, roles: Roles) -> Working:
     """Without the rows that have no usable answer or no input at all."""
     values = rows.table.values[roles.output_name]
     has_input = _has_input(rows.table, roles)
-    present = [value for value in values if not parse.is_missing(value)]
+    present = [value for value in values if not parse.is_missing(value, names=roles.names)]
     if not present:
-        raise problem(f"output: {roles.output_name}", "no row has a value", "a column with the answers to learn")
+        words = sorted({value.strip() for value in values if isinstance(value, str) and value.strip()})
+        read = f": {', '.join(words[:10])} is read as no value" if words else ""
+        do = f"write output: {{{roles.output_name}: {{type: label, not_missing: [...]}}}} to make names of them"
+        where, allowed = f"output: {roles.output_name}", "a column with the answers to learn"
+        raise problem(where, f"no row has a value{read}", allowed, do if words else "")
     _check_repeats(present, roles)
     column = columns.fit(roles.output.type, roles.output_name, "output", present, roles.output.options)
     reasons: dict[int, str] = {}
@@ -187,8 +191,8 @@ def _has_input(table: Table, roles: Roles) -> list[bool]:
 
 
 def _absent(values: Sequence[Any], type_name: str) -> list[bool]:
-    """Which rows lack a value of an input; a history without events is one all the same."""
-    return [False] * len(values) if type_name == "history" else fold.lacking(values, type_name == "text")
+    """Which rows lack a value of an input; a history without events is one all the same, and so is the category NA."""
+    return [False] * len(values) if type_name == "history" else fold.lacking(values, type_name in ("text", "category"))
 
 
 # ------------------------------------------------------------------------------------------------ repeated rows
@@ -290,11 +294,12 @@ def _parts(rows: Working, cut: split.Cut, roles: Roles) -> Parts:
     empty = [part for part in PARTS if not members[part]]
     if empty:
         counted = ", ".join(f"{part} {len(found)}" for part, found in members.items())
+        lost = len(rows.rejected)
         raise problem(
             "split",
-            f"no row is left for {' and '.join(empty)} ({counted})",
-            f"rows for train, valid and test; a class is cut from {split.SMALLEST} rows that differ",
-            "add rows, or change the shares: split: {valid: 0.2, test: 0.2}",
+            f"no row is left for {' and '.join(empty)} ({counted}; set aside: {lost:,})",
+            "rows that differ for train, valid and test",
+            f"mark other rows in {roles.split_name!r}" if roles.split_name else "add rows",
         )
     return Parts({part: rows.table.take(found) for part, found in members.items()}, rows.rejected)
 
@@ -310,12 +315,15 @@ def _finish(parts: Parts, roles: Roles) -> report.Final:
     known = {part: _known(parts.tables[part], output) for part in PARTS[1:]}
     for part, (table, _) in known.items():
         if not len(table):
-            raise problem("split", f"no {part} row has a class that the training rows have", "classes that both have")
+            lacking = Counter(row.reason for row in known[part][1]).most_common(3)
+            found = f"no {part} row has an answer that training knows ({'; '.join(reason for reason, _ in lacking)})"
+            raise problem("split", found, "answers that both have", "spell them alike, or add such rows to training")
     return report.Final(
         Splits(train, known["valid"][0], known["test"][0]),
         output,
         parts.rejected + known["valid"][1] + known["test"][1],
         {"missing": dropped.missing, "outliers": dropped.outliers},
+        {part: len(rejected) for part, (_, rejected) in known.items()},
     )
 
 

@@ -113,7 +113,9 @@ def profile(patterns: Sequence[str], folder: Path, output: str | None = None) ->
     looks |= _told_from(answer.type, guess.value, table, looks)
     looks[guess.value] = answer
     inputs = [name for name, look in looks.items() if look.type != "ignore" and name != guess.value]
-    answered = [row for row, gone in enumerate(fold.lacking(table.values[guess.value])) if not gone]
+    answers = infer.answers(guess.value, table.values[guess.value])
+    gone = fold.lacking(answers.values, names=answers.names)
+    answered = [row for row, absent in enumerate(gone) if not absent]
     if not answered:
         raise problem(f"output: {guess.value}", "no row has a value", "a column with the answers to learn")
     rows = fold.located(table.take(answered), {name: looks[name].type for name in inputs}, folder)
@@ -123,7 +125,10 @@ def profile(patterns: Sequence[str], folder: Path, output: str | None = None) ->
         files=[file.file for file in found.files],
         rows=len(table),
         rejected=len(found.rejected),
-        columns=[_column(name, look, table.values[name]) for name, look in looks.items()],
+        columns=[
+            _column(look, answers if name == guess.value else infer.Look(name, table.values[name]))
+            for name, look in looks.items()
+        ],
         output=guess,
         output_type=answer.type,
         split=split,
@@ -136,17 +141,16 @@ def profile(patterns: Sequence[str], folder: Path, output: str | None = None) ->
     )
 
 
-def _column(name: str, look: infer.Inferred, values: Sequence[Any]) -> ColumnProfile:
-    seen = infer.Look(name, values)
+def _column(look: infer.Inferred, seen: infer.Look) -> ColumnProfile:
     examples = list(dict.fromkeys(" ".join(text.split()) for text in seen.texts[:200]))[:_EXAMPLES]
     return ColumnProfile(
-        name=name,
+        name=seen.name,
         type=look.type,
         reason=look.reason,
-        missing=len(values) - seen.present,
+        missing=len(seen.values) - seen.present,
         distinct=seen.distinct,
         examples=[text if len(text) <= _SHORT else text[: _SHORT - 3] + "..." for text in examples],
-        figures=_FIGURES[look.type](values) if look.type in _FIGURES else {},
+        figures=_FIGURES[look.type](seen.values) if look.type in _FIGURES else {},
     )
 
 
@@ -222,7 +226,7 @@ def _guess(table: Table, looks: Mapping[str, infer.Inferred]) -> Guess:
     if last in possible and looks[last].type == "category":
         return Guess(last, "the last column, with few different values")
     few = sorted(
-        (infer.Look(name, table.values[name]).distinct, name) for name in possible if looks[name].type == "category"
+        (infer.answers(name, table.values[name]).distinct, name) for name in possible if looks[name].type == "category"
     )
     if few:
         return Guess(few[0][1], f"the column with the fewest different values ({few[0][0]})")
@@ -237,7 +241,7 @@ def _can_be_output(name: str, look: infer.Inferred, values: Sequence[Any]) -> bo
     answers = infer.output_type(name, values).type
     if answers == "tags" or (answers in _SEVERAL and _rank(name) is not None):
         return True
-    seen = infer.Look(name, values)
+    seen = infer.answers(name, values)
     return look.type == "category" and 2 <= seen.distinct <= MOST_CLASSES and seen.distinct_share <= 0.5
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trimtab import rows
+from trimtab.columns import parse
 from trimtab.data.table import Origin, Table
 from trimtab.errors import nearest, problem
 from trimtab.rows import Rejected
@@ -71,16 +72,27 @@ def _append(
     """Add a file's rows to the columns; new columns are None in the rows before."""
     start = len(origins)
     source = rows.read(path, lambda row: reject(replace(row, file=shown)), note=note)
-    named = dict.fromkeys(source.names or ())
+    named = _folder_names if source.format == rows.FOLDER else _as_read
+    names = dict.fromkeys(source.names or ())
     for row in source:
-        if not columns.keys() >= row.values.keys():
-            for name in row.values:
+        values = named(row.values)
+        if not columns.keys() >= values.keys():
+            for name in values:
                 columns.setdefault(name, [None] * len(origins))
         for name, column in columns.items():
-            column.append(row.values.get(name))
-        named |= dict.fromkeys(row.values)
+            column.append(values.get(name))
+        names |= dict.fromkeys(values)
         origins.append(Origin(shown, row.line))
-    return FileRead(shown, source.format, len(origins) - start, 0, tuple(named))
+    return FileRead(shown, source.format, len(origins) - start, 0, tuple(names))
+
+
+def _as_read(values: dict[str, Any]) -> dict[str, Any]:
+    return values
+
+
+def _folder_names(values: dict[str, Any]) -> dict[str, Any]:
+    """The row of a file in a class folder, whose name is a class as it stands."""
+    return {name: parse.Name(value) if name == "label" else value for name, value in values.items()}
 
 
 def _check_rows(file: FileRead, rejected: Sequence[Rejected]) -> None:

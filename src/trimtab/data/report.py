@@ -19,10 +19,9 @@ from trimtab.data.split import Cut
 from trimtab.data.table import Splits, Table
 from trimtab.data.working import Working, place, short
 from trimtab.progress import Progress
-from trimtab.rows import Rejected
+from trimtab.rows import Rejected, grouped
 
 EXAMPLES = 10  # conflicts and leaks that are shown
-_QUOTED = re.compile(r"""(?<= )('[^']*'|"[^"]*")""")
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,7 @@ class Final:
     output: OutputColumn
     rejected: list[Rejected]
     dropped: dict[str, int]
+    unanswerable: Mapping[str, int]  # rows of valid and of test with an answer that training lacks
 
 
 def build(data: Loaded, test: Loaded | None, rows: Working, cut: Cut, final: Final, roles: Roles) -> dict[str, Any]:
@@ -50,12 +50,15 @@ def build(data: Loaded, test: Loaded | None, rows: Working, cut: Cut, final: Fin
         "duplicates": rows.found["duplicates"],
         "conflicts": rows.found["conflicts"],
         "dropped": final.dropped,
+        "unanswerable": dict(final.unanswerable),
         "leaks": rows.found["leaks"] | _near(splits, roles),
         "suspicious": [asdict(doubt) for doubt in _suspicious(final.splits.train, roles)],
         "notes": [
             *data.notes,
             *(test.notes if test else []),
             *_unlearnt(final),
+            *_unanswerable(final, roles),
+            *_read_as_nothing(final, roles),
             *_small_classes(final, roles),
             *_single_labels(final),
         ],
@@ -80,17 +83,9 @@ def _missing(train: Table, name: str, rule: clean.Rules) -> int:
 
 
 def reasons(rejected: Sequence[Rejected], roles: Roles) -> dict[str, int]:
-    """Rows by column and reason; the particulars of a reason (after a colon or in quotes) are left out."""
+    """Rows by column and kind of reason, each with an example."""
     names = (*roles.inputs, roles.output_name)
-    return dict(Counter(_family(row.reason, names) for row in rejected).most_common())
-
-
-def _family(reason: str, names: Sequence[str]) -> str:
-    column = next((f"{name}: " for name in names if reason.startswith(f"{name}: ")), "")
-    if reason.endswith(": no value"):
-        return reason
-    told = reason.removeprefix(column).partition(": ")[0]
-    return column + _QUOTED.sub("...", told).removesuffix(" ...")
+    return grouped((row.reason for row in rejected), names)
 
 
 def _near(splits: Mapping[str, Table], roles: Roles) -> dict[str, Any]:
@@ -134,6 +129,28 @@ def _unlearnt(final: Final) -> list[str]:
         else ("are listed, but no training row has them: they cannot be learnt")
     )
     return [f"{final.output.name}: {listed} {told}"] if absent else []
+
+
+def _unanswerable(final: Final, roles: Roles) -> list[str]:
+    """Rows that are not measured because nobody could have answered them."""
+    parts = {"valid": final.splits.valid, "test": final.splits.test}
+    return [
+        f"{count:,} of {count + len(parts[part]):,} {part} rows have an answer that no training row has: they are not "
+        f"measured, and every answer to them would be wrong"
+        for part, count in final.unanswerable.items()
+        if count
+    ]
+
+
+def _read_as_nothing(final: Final, roles: Roles) -> list[str]:
+    """How to keep answers that were taken for no value."""
+    said = re.compile(rf"{re.escape(roles.output_name)}: '(.*)' is read as no value")
+    found = sorted({match[1] for row in final.rejected if (match := said.fullmatch(row.reason))})
+    if not found or not final.output.has_names:
+        return []
+    listed = ", ".join(found)
+    keep = f"{roles.output_name}: {{type: {roles.output.type}, not_missing: [{listed}]}}"
+    return [f"{listed} in {roles.output_name} is read as no value; if it is a name: output: {{{keep}}}"]
 
 
 def _small_classes(final: Final, roles: Roles) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +49,11 @@ class Roles:
     def has_classes(self) -> bool:
         """Whether each row is of one class, that other rows are of too."""
         return str(columns.kind(self.output.type, "output").strata) == "classes"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Words for "no value" that are names in the output."""
+        return tuple(map(str, self.output.options.get("not_missing") or ()))
 
     @property
     def needed(self) -> list[str]:
@@ -161,12 +167,32 @@ def _told_from(
 
 
 def _output(spec: Spec, table: Table) -> tuple[Typed, list[Automatic]]:
+    where = f"output.{spec.output_name}"
     if spec.output_type is not None:
-        where = f"output.{spec.output_name}"
         _check_kind(spec.output_type.type, OutputColumn, where)
-        return spec.output_type, []
+        return with_names(where, spec.output_type, table.values.get(spec.output_name, ()))
     look = infer.output_type(spec.output_name, table.values[spec.output_name])
-    return Typed(type=look.type), [Automatic(f"output.{spec.output_name}", look.type, look.reason)]
+    output, automatic = with_names(where, Typed(type=look.type), table.values[spec.output_name])
+    return output, [Automatic(where, look.type, look.reason), *automatic]
+
+
+def with_names(where: str, output: Typed, values: Sequence[Any]) -> tuple[Typed, list[Automatic]]:
+    """The output with the words for "no value" that are names in it, where it is not said which are."""
+    if output.options.get("not_missing") is not None:
+        return output, []
+    words = columns.kind(output.type, where).words_kept(values, output.options)
+    if not words:
+        return output, []
+    cells = sum(isinstance(value, str) and value.strip() in words for value in values)
+    often = f"in {cells:,} of {len(values):,} cells" if cells else "in lists"
+    reason = (
+        "named among the classes"
+        if output.options.get("classes") or output.options.get("levels")
+        else f"{', '.join(words)} {'stands' if len(words) == 1 else 'stand'} {often}: taken for "
+        f"{'a name' if len(words) == 1 else 'names'}, not for `no value`; not_missing: [] sets such rows aside"
+    )
+    named = Typed.model_validate({**output.model_dump(exclude_unset=True), "not_missing": list(words)})
+    return named, [Automatic(f"{where}.not_missing", list(words), reason)]
 
 
 def _sources(spec: Spec) -> tuple[str, ...]:

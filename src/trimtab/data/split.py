@@ -51,8 +51,15 @@ def cut(given: Sequence[Part | None], keys: Sequence[bytes], classes: Sequence[s
     present = set(parts)
     for case in _CASES:
         if case.present == present:
-            _move(parts, keys, classes, case.moves(shares))
-            return Cut(parts, case.how.format(**shares.model_dump()), case.automatic)
+            moves = case.moves(shares)
+            _move(parts, keys, classes, moves)
+            how = case.how.format(**shares.model_dump())
+            if any(move.target not in parts for move in moves):  # no class is large enough to be cut
+                parts = [part or "train" for part in given]
+                _move(parts, keys, [""] * len(keys), moves)
+                _keep_learnt(parts, given, keys, classes)
+                how = f"{how}; the classes are too small to be cut one by one, so rows are cut as a whole"
+            return Cut(parts, how, case.automatic)
     raise AssertionError(f"no case for {present}")
 
 
@@ -104,6 +111,21 @@ def _move(parts: list[Part], keys: Sequence[bytes], classes: Sequence[str], move
         rows = [row for row, part in enumerate(parts) if part == move.source]
         for row in chosen(rows, keys, classes, move.share, move.least):
             parts[row] = move.target
+
+
+def _keep_learnt(
+    parts: list[Part], given: Sequence[Part | None], keys: Sequence[bytes], classes: Sequence[str]
+) -> None:
+    """Give rows back to training whose class would have no row there, with those that equal them."""
+    learnt = {name for name, part in zip(classes, parts, strict=True) if part == "train"}
+    back: set[bytes] = set()
+    for row, part in enumerate(parts):
+        if part != "train" and given[row] is None and classes[row] not in learnt:
+            back.add(keys[row])
+            learnt.add(classes[row])
+    for row, key in enumerate(keys):
+        if key in back and given[row] is None:
+            parts[row] = "train"
 
 
 def chosen(

@@ -69,7 +69,8 @@ def audit(
     )
     progress.stage("release", str(home / "bundle"))
     measured = {**measured, "size": cost.size(candidate.folder)}  # the evidence in the manifest is served too
-    results = gates.judge(request.gates, measured)
+    lost = request.prepared.report["unanswerable"]["test"]
+    results = gates.judge(request.gates, measured, lost, len(splits.test))
     why = _why_not(results, candidate, compressed.frontier)
     verdict = {"measured": measured, "gates": results, "released": not why, "why": why}
     manifest = store.write_manifest(candidate.folder, manifest.model_copy(update=verdict))

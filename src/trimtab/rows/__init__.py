@@ -21,6 +21,7 @@ from typing import Any, BinaryIO, Protocol, cast
 from trimtab import files, registry
 from trimtab.errors import TrimtabError, nearest, problem
 from trimtab.rows._opening import Opened, opened
+from trimtab.rows._reasons import grouped as grouped
 
 
 @dataclass(frozen=True, slots=True)
