@@ -66,6 +66,18 @@ def dense(values: Ragged | np.ndarray) -> np.ndarray:
     return values
 
 
+def certain(outputs: np.ndarray) -> np.ndarray:
+    """Outputs to answer with where a network gave NaN or infinities (an input far beyond what it was trained on).
+
+    NaN counts least: of a row that is all NaN no class is likelier than another. Metrics see outputs as they are.
+    """
+    if np.isfinite(outputs).all():
+        return outputs
+    return np.nan_to_num(np.asarray(outputs, np.float64), nan=-_LARGEST, posinf=_LARGEST, neginf=-_LARGEST)
+
+
+_LARGEST = 1e30  # beyond any output, and far from overflow
+
 IGNORED = -100  # the target of a padded place
 
 _LONGEST_KEY = 60  # letters: names of files have an end, headers that are whole questions have none

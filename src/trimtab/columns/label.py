@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from trimtab.columns import OutputColumn, Outputs, Statistics, Targets, _names, _options, _state, dense, parse
+from trimtab.columns import OutputColumn, Outputs, Statistics, Targets, _names, _options, _state, certain, dense, parse
 from trimtab.columns import _statistics as measures
 from trimtab.columns._lookup import Lookup, lookup
 from trimtab.errors import nearest, problem
@@ -111,7 +111,7 @@ class LabelColumn(OutputColumn):
 
     def decode(self, outputs: Outputs, top: int = 1) -> dict[str, list[Any]]:
         """The likeliest class and its probability as `confidence` (`probability` if the label itself is so called)."""
-        shares = self.probabilities(dense(outputs))
+        shares = self.probabilities(certain(dense(outputs)))
         best = shares.argmax(axis=1)
         confidence = np.round(shares.max(axis=1, initial=0.0), _DECIMALS)
         word = "probability" if self.name == "confidence" else "confidence"

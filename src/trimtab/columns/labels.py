@@ -23,6 +23,7 @@ from trimtab.columns import (
     _names,
     _options,
     _state,
+    certain,
     dense,
     parse,
 )
@@ -209,7 +210,7 @@ class LabelsColumn(OutputColumn):
 
     def decode(self, outputs: Outputs, top: int = 1) -> dict[str, list[Any]]:
         """The classes that reach their thresholds, the likeliest first, and their probabilities as `confidence`."""
-        shares = self.probabilities(dense(outputs))
+        shares = self.probabilities(certain(dense(outputs)))
         picked = [_ranked(row, taken) for row, taken in zip(shares, self.chosen(shares), strict=True)]
         word = "probability" if self.name == "confidence" else "confidence"
         answers: dict[str, list[Any]] = {

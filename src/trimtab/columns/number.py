@@ -181,8 +181,8 @@ class NumberColumn(InputColumn, OutputColumn):
         return np.round(found, max(0, _DIGITS - math.floor(math.log10(self.std))))
 
     def decode(self, outputs: Outputs, top: int = 1) -> dict[str, list[Any]]:
-        """Numbers in the user's units, rounded to what the network can tell apart."""
-        return {self.name: self.in_units(dense(outputs)).tolist()}
+        """Numbers in the user's units, rounded to what the network can tell apart; None for what is none."""
+        return {self.name: answers(self.in_units(dense(outputs)))}
 
     def statistics(self, targets: Targets, outputs: Outputs) -> Statistics:
         """RMSE, MAE and R2, in the user's units."""
@@ -198,6 +198,11 @@ class NumberColumn(InputColumn, OutputColumn):
         values: dict[str, Any] = {f.name: state[f.name] for f in fields(cls)}
         lists: dict[str, Any] = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
         return cls(**values | lists)
+
+
+def answers(numbers: np.ndarray) -> list[float | None]:
+    """Numbers, (rows,), as answers; None where the network gave NaN or an infinity."""
+    return [number if math.isfinite(number) else None for number in numbers.tolist()]
 
 
 def statistics(targets: np.ndarray, predictions: np.ndarray) -> Statistics:

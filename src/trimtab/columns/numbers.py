@@ -119,8 +119,8 @@ class NumbersColumn(OutputColumn):
         """A column of numbers for each of `sources`, or one column of lists."""
         found = self.in_units(dense(outputs))
         if not self.sources:
-            return {self.name: found.tolist()}
-        return {source: found[:, place].tolist() for place, source in enumerate(self.sources)}
+            return {self.name: [number.answers(row) for row in found]}
+        return {source: number.answers(found[:, place]) for place, source in enumerate(self.sources)}
 
     def statistics(self, targets: Targets, outputs: Outputs) -> Statistics:
         """RMSE, MAE and R2, in the user's units: their means over the numbers, and those of each number."""

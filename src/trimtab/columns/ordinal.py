@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from trimtab.columns import OutputColumn, Outputs, Statistics, Targets, _names, _options, _state, dense, parse
+from trimtab.columns import OutputColumn, Outputs, Statistics, Targets, _names, _options, _state, certain, dense, parse
 from trimtab.columns import _statistics as measures
 from trimtab.columns._lookup import Lookup, lookup
 from trimtab.errors import nearest, problem
@@ -125,7 +125,8 @@ class OrdinalColumn(OutputColumn):
 
     def decode(self, outputs: Outputs, top: int = 1) -> dict[str, list[Any]]:
         """The level and its probability as `confidence`."""
-        shares, chosen = self.probabilities(dense(outputs)), self.chosen(dense(outputs))
+        settled = certain(dense(outputs))
+        shares, chosen = self.probabilities(settled), self.chosen(settled)
         confidence = np.round(shares[np.arange(len(shares)), chosen], _DECIMALS)
         word = "probability" if self.name == "confidence" else "confidence"
         answers: dict[str, list[Any]] = {self.name: [self.classes[i] for i in chosen], word: confidence.tolist()}

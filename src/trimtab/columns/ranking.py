@@ -23,6 +23,7 @@ from trimtab.columns import (
     _names,
     _options,
     _state,
+    certain,
     dense,
     parse,
     ragged,
@@ -156,9 +157,9 @@ class RankingColumn(OutputColumn):
 
         An item that was left out (see `repeat`) is never among them.
         """
-        scores = dense(outputs)
+        scores = certain(dense(outputs))
         best = first(scores, max(1, top))
-        odds = np.exp(scores - scores.max(axis=1, keepdims=True, initial=LEFT_OUT)).sum(axis=1, keepdims=True)
+        odds = np.exp(scores - scores.max(axis=1, keepdims=True, initial=-np.inf)).sum(axis=1, keepdims=True)
         chosen = np.take_along_axis(scores, best, axis=1)
         shares = np.round(np.exp(chosen - chosen[:, :1], dtype=np.float64) / odds, _DECIMALS)
         word = "share" if self.name == "score" else "score"

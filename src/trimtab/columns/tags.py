@@ -13,7 +13,19 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from pydantic import Field
 
-from trimtab.columns import OutputColumn, Outputs, Ragged, Statistics, Targets, _lists, _options, _state, parse, ragged
+from trimtab.columns import (
+    OutputColumn,
+    Outputs,
+    Ragged,
+    Statistics,
+    Targets,
+    _lists,
+    _options,
+    _state,
+    certain,
+    parse,
+    ragged,
+)
 from trimtab.columns import _statistics as measures
 from trimtab.errors import nearest, problem
 
@@ -166,6 +178,7 @@ class TagsColumn(OutputColumn):
     def decode(self, outputs: Outputs, top: int = 1) -> dict[str, list[Any]]:
         """The tag of every word, and the spans: type, first word, the word after the last, mean probability."""
         assert isinstance(outputs, Ragged)
+        outputs = Ragged(certain(outputs.values), outputs.offsets)
         tags, offsets = self.chosen(outputs), outputs.offsets
         found = self.spans(tags, offsets)
         share = _softmax(outputs.values).max(axis=1, initial=0.0)
