@@ -177,7 +177,7 @@ def test_every_column_gets_a_key_of_its_own(names: list[str]) -> None:
 
 KEYS = [
     *spec.Spec.model_fields, *spec.Train.model_fields, *spec.Clean.model_fields, *spec.Compress.model_fields,
-    *METRICS, "recall.a", "r2.", "type", "encoder", "name", "valid",
+    *METRICS, "recall.a", "r2.", "type", "encoder", "name", "valid", "str", "Typed", "Compress", "dict[str,any]",
 ]  # fmt: skip
 WORDS = st.sampled_from(["text", "label", "auto", "none", ">= 0.9", "<= 10 MB", "a.csv", "sentiment", "", "..", "a/b"])
 plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | WORDS | st.dates()

@@ -29,6 +29,13 @@ BAD = {
     "one class only": (spoilt(GOOD, data="one.csv"), "class"),
     "all rows rejected": (spoilt(GOOD, data="blank.csv"), "sentiment"),
     "unknown key": (spoilt(GOOD, epochs=3), "no key named 'epochs'"),
+    "a key called like a type": (spoilt(GOOD, Typed=3), "no key named 'Typed'"),
+    "a column called like a type": (
+        spoilt(GOOD, inputs={"str": {"max_tokens": 3}}),
+        "inputs.str.type: this key is needed",
+    ),
+    "unknown key of a mapping": (spoilt(GOOD, compress={"minute": 3}), "trimtab.yaml:2: compress.minute: no key"),
+    "shares that leave nothing": (spoilt(GOOD, split={"valid": 0.5, "test": 0.5}), "valid + test must leave"),
     "unknown gate": (spoilt(GOOD, gates={"acuracy": ">= 0.9"}), "did you mean 'accuracy'"),
     "bad unit": (spoilt(GOOD, gates={"size": "<= 3 apples"}), "apples"),
     "gate of another task": (spoilt(GOOD, gates={"rmse": "<= 3"}), "rmse"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -82,9 +81,13 @@ def parse(values: Mapping[str, Any], where: str = "spec", lines: Mapping[tuple[s
         spec = None
         seen: dict[tuple[str, ...], TrimtabError] = {}
         for detail in invalid.errors():
-            path = _known_path(detail["loc"])
-            seen.setdefault(path, _explain(detail, path, where, lines or {}))
-        errors = list(seen.values())
+            path = _known_path(detail, values)
+            if path not in seen or isinstance(detail["input"], Mapping):  # then the last says what is wrong in it
+                seen[path] = _explain(detail, path, where, lines or {})
+        # a mapping where a word is allowed too is wrong in its keys, not for being no word
+        errors = [
+            error for path, error in seen.items() if not any(path == other[: len(path)] != other for other in seen)
+        ]
     gates = values.get("gates")
     for name, bound in gates.items() if isinstance(gates, Mapping) else ():
         try:
@@ -115,17 +118,19 @@ def _place(path: tuple[str, ...], where: str, lines: Mapping[tuple[str, ...], in
     return f"{where}: "
 
 
-def _known_path(location: tuple[int | str, ...]) -> tuple[str, ...]:
-    """Drop what pydantic adds for the members of a union, such as `literal['auto','none']`."""
+def _known_path(detail: Any, values: Any) -> tuple[str, ...]:
+    """The keys that lead to a problem, without what pydantic adds for the members of a union (`str`, `Compress`).
+
+    A step is a key where the values have it, so that a column may be called `str` too.
+    """
+    *_, last = detail["loc"] or ("",)
     path: list[str] = []
-    for step in location:
-        name = str(step)
-        if re.match(
-            r"^(literal\[|function-|str$|dict\[|Fractions$|Compress$|Typed$|constrained|int$|float$|bool$)", name
-        ):
-            continue
-        path.append(name)
-    return tuple(path)
+    for step in detail["loc"]:
+        listed = isinstance(values, (list, tuple)) and isinstance(step, int) and step < len(values)
+        if listed or (isinstance(values, Mapping) and step in values):
+            values = values[step]
+            path.append(str(step))
+    return (*path, str(last)) if detail["type"] == "missing" else tuple(path)
 
 
 def _model_at(path: tuple[str, ...]) -> type[BaseModel] | None:
