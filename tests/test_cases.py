@@ -37,7 +37,8 @@ from trimtab.__main__ import app, main
 from trimtab.audit import gates
 from trimtab.bundle.manifest import Measured
 from trimtab.cli import _view
-from trimtab.columns import parse
+from trimtab.columns import _lists, parse, ragged
+from trimtab.data import infer
 from trimtab.data.profile import profile
 from trimtab.errors import TrimtabError
 from trimtab.pipeline import run_folder
@@ -148,6 +149,84 @@ def test_case_01_no_cell_breaks_the_reading(cell: str, decimal: str) -> None:
 # ----------------------------------------------------------------------------------- 03: lists as Python writes them
 
 
+@pytest.mark.parametrize(
+    ("cell", "items"),
+    [
+        ("['cs.CV', 'cs.RO']", ["cs.CV", "cs.RO"]),
+        ("('a', \"it's\")", ["a", "it's"]),
+        ("{'a'}", ["a"]),
+        ("frozenset({'a'})", ["a"]),
+        ("['a' 'b']", ["a", "b"]),
+        ("[0 1 0]", [0, 1, 0]),
+        ("[28.1 28.8\n 28.0]", [28.1, 28.8, 28.0]),
+        ("array(['a', 'b'], dtype=object)", ["a", "b"]),
+        ("array([1., 2.], dtype=float32)", [1.0, 2.0]),
+        ("[np.str_('a'), None, nan]", ["a", None, None]),
+        ("[]", []),
+        ("[red]", None),
+        ("(a remark)", None),
+        ("[/feature]", None),
+        ("{}", None),
+        ("[0 1 ... 8 9]", None),
+        ("f('a')", None),
+    ],
+)
+def test_case_03_one_reader_reads_lists_however_programs_write_them(cell: str, items: list[Any] | None) -> None:
+    assert _lists.listed(cell) == items
+
+
+def test_case_03_sets_and_arrays_are_lists() -> None:
+    assert [_lists.listed(value) for value in ({"b", "a"}, ("a",), np.array(["a", "b"]))] == [
+        ["a", "b"], ["a"], ["a", "b"],
+    ]  # fmt: skip
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(alphabet="[](){}'\",. \\naO0-"))
+def test_case_03_no_cell_breaks_the_reader_of_lists(cell: str) -> None:
+    assert isinstance(_lists.listed(cell), list | None)
+    assert isinstance(_lists.items(cell, ","), list)
+
+
+def test_case_03_a_list_as_pandas_writes_it_holds_labels_typed_or_not(tmp_path: Path) -> None:
+    topics = ["cs.CV", "cs.RO", "stat.ML"]
+    lines = [{"text": f"paper {n}", "topics": str(sorted({topics[n % 3], topics[n % 2]}))} for n in range(60)]
+    file = table(tmp_path / "papers.csv", lines)
+    for output in ("topics", {"topics": "labels"}):
+        found = looked_at(file, output)
+        assert (found.task, found.classes) == ("labels", topics)
+
+
+def test_case_03_vectors_of_zeros_and_ones_have_a_class_for_each_place(tmp_path: Path) -> None:
+    lines = [{"text": f"row {n}", "kinds": f"[{n % 2} {int(n % 3 == 0)} {int(n % 5 == 0)}]"} for n in range(60)]
+    file = table(tmp_path / "a.csv", lines)
+    assert looked_at(file, "kinds").classes == ["1", "2", "3"]
+    found = looked_at(file, {"kinds": {"type": "labels", "classes": ["odd", "third", "fifth"]}})
+    column = columns.fit("labels", "kinds", "kinds", found.splits.train.values["kinds"], found.output.options)
+    assert column.targets(["[1 0 1]"]).tolist() == [[1.0, 0.0, 1.0]]
+    assert column.classes == ("odd", "third", "fifth")
+
+
+def test_case_03_pieces_of_lists_are_no_classes(tmp_path: Path) -> None:
+    lines = [{"text": f"row {n}", "topics": "['a', 'b" if n % 2 else "['c'; 'd']"} for n in range(40)]
+    with pytest.raises(TrimtabError, match="no training row has a class"):
+        looked_at(table(tmp_path / "a.csv", lines), {"topics": {"type": "labels", "separator": ";"}})
+    assert "piece of a list" in str(columns.fit("labels", "x", "x", ["a|b", "a"], {}).usable("['a'"))
+
+
+def test_case_03_names_with_commas_are_told(tmp_path: Path) -> None:
+    lines = [{"text": f"row {n}", "topics": "a, b" if n % 2 else "b"} for n in range(40)]
+    notes = Notes()
+    assert looked_at(table(tmp_path / "a.csv", lines), "topics", notes).task == "label"
+    assert any("write {topics: labels}" in note for note in notes.told)
+
+
+def test_case_03_an_answer_that_is_the_same_in_every_row_is_refused(tmp_path: Path) -> None:
+    lines = [{"text": f"row {n}", "topics": str(["a", "b"] if n % 2 else ["b", "a"])} for n in range(40)]
+    with pytest.raises(TrimtabError, match="every training row has the same answer"):
+        looked_at(table(tmp_path / "a.csv", lines), "topics")
+
+
 # ---------------------------------------------------------------------------------- 05: dots in the names of columns
 
 
@@ -183,6 +262,28 @@ def test_case_09_notes_with_lone_carriage_returns_come_back_row_by_row(tmp_path:
 
 
 # ----------------------------------------------------------------------------------- 10: classes with ; or | in them
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["Health &amp; Beauty", "Books", "Toys &amp; Games"],
+        ["Home|Kitchen", "Home|Bath", "Sport|Indoor", "Sport|Outdoor"],
+        ["Home; Garden", "Books", "Toys; Games"],
+        ["R&D; Design", "R&D; Test", "Sales"],
+    ],
+)
+def test_case_10_a_name_with_a_mark_in_it_is_one_class(tmp_path: Path, names: list[str]) -> None:
+    found = looked_at(table(tmp_path / "a.csv", of_classes(names)), "label", inputs={"text": "text"})
+    assert (found.task, found.classes) == ("label", sorted(names))
+
+
+def test_case_10_parts_that_combine_freely_are_labels_and_the_key_that_says_otherwise_is_told(tmp_path: Path) -> None:
+    notes = Notes()
+    cells = ["drama|war", "comedy", "comedy|drama", "war"]
+    found = looked_at(table(tmp_path / "a.csv", of_classes(cells)), "label", notes, inputs={"text": "text"})
+    assert (found.task, found.classes) == ("labels", ["comedy", "drama", "war"])
+    assert any("write {label: label}" in note for note in notes.told)
 
 
 # ----------------------------------------------------------------------------------- 12: classes that training lacks
@@ -265,6 +366,23 @@ def test_case_19_classes_in_brackets_are_told_as_they_stand(capsys: pytest.Captu
 
 
 # ---------------------------------------------------------------------------------- 21: amounts that look like dates
+
+
+@pytest.mark.parametrize(
+    ("cells", "type_name"),
+    [
+        ([f"{1000 + 7 * n}.{n % 100:02}" for n in range(60)], "number"),
+        ([1951.5 + n for n in range(60)], "number"),
+        ([f"2024-{1 + n % 12:02}-{1 + n % 28:02}" for n in range(60)], "ignore"),
+        ([f"{1 + n % 28}.{1 + n % 12}.2024" for n in range(60)], "ignore"),
+    ],
+)
+def test_case_21_amounts_are_numbers_and_dates_are_dates(cells: list[Any], type_name: str) -> None:
+    assert infer.input_type("monthly_pay", cells).type == type_name
+
+
+def test_case_21_truths_are_no_numbers_of_which_there_are_few() -> None:
+    assert infer.output_type("sold", ["TRUE", "FALSE", "True", "false"] * 9).reason == "true or false"
 
 
 # ------------------------------------------------------------------------------------------------- x02: new pictures
@@ -359,7 +477,81 @@ def test_case_x07_items_called_NA_stay_and_those_that_are_lost_are_named(tmp_pat
 # -------------------------------------------------------------- x11: lists of tags, labels and events as Python text
 
 
+def test_case_x11_tags_and_histories_as_pandas_writes_them_are_lists(tmp_path: Path) -> None:
+    words, tags = ["Anna", "lives", "in", "Oslo"], ["B-person", "O", "O", "B-place"]
+    lines = [{"words": str([*words, str(n)]), "tags": str((*tags, "O"))} for n in range(40)]
+    found = looked_at(table(tmp_path / "tags.csv", lines), "tags")
+    column = columns.fit("tags", "tags", "tags", found.splits.train.values["tags"], {})
+    assert (found.task, column.tags) == ("tags", ("O", "B-person", "I-person", "B-place", "I-place"))
+    viewed = columns.fit("history", "viewed", "viewed", ["['item3', 'item4']", '["item3"]', "item3|item4"], {})
+    assert viewed.items == ("item3", "item4")
+    forces = columns.fit("numbers", "forces", "forces", ["[28.0 28.5]", "[1. 2.]"], {})
+    assert forces.width == 2
+
+
+@pytest.mark.parametrize("type_name", ["tags", "history"])
+def test_case_x11_what_cannot_be_read_as_a_list_is_refused(type_name: str) -> None:
+    with pytest.raises(TrimtabError, match="piece of a list"):
+        columns.fit(type_name, "x", "x", ["['O', 'B-person"] * 10, {})
+
+
+def test_case_x11_a_column_of_lists_is_left_out_with_the_way_to_read_it() -> None:
+    found = infer.input_type("viewed", [f"['item{n % 7}', 'item{n % 5}']" for n in range(60)])
+    assert (found.type, "history" in found.reason) == ("ignore", True)
+
+
 # -------------------------------------------------------------------------------------------------- x12: tag schemes
+
+
+@pytest.mark.parametrize(
+    ("tags", "name"),
+    [
+        (["B-PER", "I-PER", "O", "B-PER", "O", "B-PER", "I-PER"], "BIO"),
+        (["I-PER", "I-PER", "O", "I-PER", "O", "B-PER", "I-PER"], "BIO"),
+        (["B-PER", "E-PER", "O", "S-PER", "O", "B-PER", "E-PER"], "BIOES"),
+        (["B-PER", "L-PER", "O", "U-PER", "O", "B-PER", "L-PER"], "BILOU"),
+        (["B-PER", "E-PER", "O", "S-PER", "O", "B-PER", "M-PER"], "BMES"),
+        (["B_PER", "I_PER", "O", "B_PER", "O", "B_PER", "I_PER"], "BIO"),
+        (["PER-B", "PER-I", "O", "PER-B", "O", "PER-B", "PER-I"], "BIO"),
+        (["B", "I", "O", "B", "O", "B", "I"], "BIO"),
+    ],
+)
+def test_case_x12_a_name_of_two_words_is_one_span_in_every_scheme(tags: list[str], name: str) -> None:
+    column = columns.fit("tags", "tags", "tags", [tags, ["O"]], {})
+    outputs = ragged([np.eye(column.width)[column.targets([tags]).values] * 9], np.zeros((0, column.width)))
+    found = column.decode(outputs)["tags_spans"][0]
+    assert [(span["start"], span["end"]) for span in found] == [(0, 2), (3, 4), (5, 7)]
+    assert {span["type"] for span in found} == {"span" if tags[0] == "B" else "PER"}
+    assert f"({name})" in column.remarks([])[0]
+
+
+def test_case_x12_spans_side_by_side_stay_apart() -> None:
+    column = columns.fit("tags", "tags", "tags", [["B-PER", "E-PER", "S-PER", "E-PER", "I-LOC", "I-LOC"]], {})
+    tags = column.targets([["B-PER", "E-PER", "S-PER", "E-PER", "I-LOC", "I-LOC"]])
+    found = column.spans(tags.values, tags.offsets)
+    assert list(zip(found.start.tolist(), found.end.tolist(), strict=True)) == [(0, 2), (2, 3), (3, 4), (4, 6)]
+    assert [column.tags[tag] for tag in column.valid(tags.values, tags.offsets)] == [
+        "B-PER", "E-PER", "S-PER", "S-PER", "B-LOC", "E-LOC",
+    ]  # fmt: skip
+
+
+def test_case_x12_numbers_of_tags_are_no_spans_until_they_are_named() -> None:
+    rows_ = [[1, 2, 0, 3, 0], [0, 0, 3, 4, 0]]
+    plain = columns.fit("tags", "tags", "tags", rows_, {})
+    with pytest.raises(TrimtabError, match=r"span_f1: .*no word is O[\s\S]*name the numbers"):
+        gates.check_meaning([parse_gate("span_f1", ">= 0.6")], plain)
+    gates.check_meaning([parse_gate("accuracy", ">= 0.6")], plain)
+    assert "no borders" in plain.remarks([])[0]
+    names = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
+    named = columns.fit("tags", "tags", "tags", rows_, {"tags": names})
+    targets = named.targets(rows_)
+    assert named.counts(rows_) == {"LOC": 2, "PER": 1}
+    assert [named.tags[tag] for tag in targets.values[:5]] == ["B-PER", "I-PER", "O", "B-LOC", "O"]
+
+
+def test_case_x12_parts_of_speech_have_no_borders() -> None:
+    column = columns.fit("tags", "tags", "tags", [["NOUN", "VERB"], ["S", "VERB"]], {})
+    assert column.scheme is None
 
 
 # ------------------------------------------------------------------------ x14: int8 answers and the rows beside them

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from trimtab import columns
 from trimtab.bundle.manifest import GateResult, Measured
+from trimtab.columns import OutputColumn
 from trimtab.errors import TrimtabError, nearest, problem, several
 from trimtab.spec import METRICS, Gate
 
@@ -18,6 +19,13 @@ def check_names(gates: Sequence[Gate], task: str, parts: Sequence[str]) -> None:
     """
     found = [error for gate in gates if (error := _unfit(gate, task, parts))]
     if found:
+        raise several(found)
+
+
+def check_meaning(gates: Sequence[Gate], output: OutputColumn) -> None:
+    """Refuse gates that the fitted output would meet, or miss, without saying anything. Raises TrimtabError."""
+    said = {gate.name: output.says_nothing(gate.name.partition(".")[0]) for gate in gates}
+    if found := [problem(f"gates.{name}", reason, do="take it out") for name, reason in said.items() if reason]:
         raise several(found)
 
 

@@ -232,6 +232,14 @@ class OutputColumn(Column):
         """Why a usable answer cannot be the one to these raw values of the inputs; None when it can."""
         return None
 
+    def remarks(self, values: Sequence[Any]) -> list[str]:
+        """What the user should know of how these answers, those of the training rows, are read."""
+        return []
+
+    def says_nothing(self, metric: str) -> str | None:
+        """Why a metric of this type must not be a gate for this column; None where it may."""
+        return None
+
     def calibrated(self, targets: Targets, outputs: Outputs) -> Self:
         """The column with what decoding needs fitted to the validation rows, such as thresholds."""
         return self

@@ -11,7 +11,19 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from trimtab.columns import OutputColumn, Outputs, Statistics, Targets, _names, _options, _state, certain, dense, parse
+from trimtab.columns import (
+    OutputColumn,
+    Outputs,
+    Statistics,
+    Targets,
+    _lists,
+    _names,
+    _options,
+    _state,
+    certain,
+    dense,
+    parse,
+)
 from trimtab.columns import _statistics as measures
 from trimtab.columns._lookup import Lookup, lookup
 from trimtab.errors import nearest, problem
@@ -90,6 +102,13 @@ class LabelColumn(OutputColumn):
         if parse.is_missing(value, names=self.not_missing):
             return parse.no_value(value)
         return f"no class named {parse.label(value)!r} in training" if self._index(value) is None else None
+
+    def remarks(self, values: Sequence[Any]) -> list[str]:
+        """Where each combination of a list is taken for one class."""
+        lists = sum(_lists.listed(name) is not None for name in self.classes)
+        if 2 * lists < len(self.classes):
+            return []
+        return [f"{self.name}: the cells are lists, and each combination is a class; write {{{self.name}: labels}}"]
 
     def targets(self, values: Sequence[Any]) -> np.ndarray:
         """Class indices, (rows,) int64. Raises ValueError for a value that is no known class."""

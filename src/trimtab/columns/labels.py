@@ -203,6 +203,15 @@ class LabelsColumn(OutputColumn):
         truth, shares = dense(targets), self.probabilities(dense(outputs))
         return replace(self, thresholds=tuple(map(_best_threshold, truth.T, shares.T)))
 
+    def remarks(self, values: Sequence[Any]) -> list[str]:
+        """Where vectors are read, and where no row has several labels: perhaps something else separates them."""
+        if self.vector:
+            names = ", ".join(self.classes[:3])
+            return [f"{self.name}: vectors of 0 and 1, of the classes {names}, ...; `classes` names their places"]
+        if self.sources or self.targets(values).sum(axis=1).max() > 1:
+            return []
+        return [f"{self.name}: no row has more than one label, {self.separator!r} between them; see `separator`"]
+
     def counts(self, values: Sequence[Any]) -> dict[str, float]:
         """Rows that have each class."""
         sums = np.nansum(self.targets(values), axis=0) if len(values) else np.zeros(self.width)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import chain, pairwise
@@ -27,10 +27,9 @@ from trimtab.columns import (
     ragged,
 )
 from trimtab.columns import _statistics as measures
+from trimtab.columns._schemes import OUTSIDE, Mark, Scheme, complete, scheme_of
 from trimtab.errors import nearest, problem
 
-OUTSIDE = "O"  # the tag of a word of no span; always the first
-_BEGIN, _INSIDE = "B-", "I-"
 _MOST_TAGS = 1000
 _DECIMALS = 4  # of a confidence
 
@@ -39,7 +38,10 @@ class Options(_options.Options):
     """What may be set on a column of tags."""
 
     tags: tuple[str, ...] | None = Field(
-        None, min_length=1, description="The tags. Default: those of the training rows, with B- and I- of every type."
+        None,
+        min_length=1,
+        description="The tags; where rows hold their numbers, in the order of these: [O, B-person, I-person]. "
+        "Default: those of the training rows, with all borders of every type.",
     )
 
 
@@ -55,8 +57,8 @@ class Spans(NamedTuple):
 class TagsColumn(OutputColumn):
     """A tag for each word of a text; the network gives logits, (places, tags), for each row.
 
-    Where all tags are O, B-<type> or I-<type>, they mark spans as conlleval reads them: an I- that does not follow its
-    own type begins a span. Else each tag but O is a span of one word.
+    Where the tags have borders (BIO, BIOES, BILOU, ...: see `_schemes`), they mark spans as conlleval reads them: an
+    I- that does not follow its own type begins a span. Else each tag but O is a span of one word.
     """
 
     type: ClassVar[str] = "tags"
@@ -69,7 +71,9 @@ class TagsColumn(OutputColumn):
     reads: ClassVar[str | None] = "text"
     name: str
     key: str
-    tags: tuple[str, ...] = (OUTSIDE,)
+    tags: tuple[str, ...] = (OUTSIDE,)  # that of a word of no span is the first
+    numbered: tuple[str, ...] = ()  # rows hold numbers: the tag of each, from 0 on
+    has_outside: bool = True  # whether some words are outside of all spans
 
     @classmethod
     def input_options(cls) -> Mapping[str, Any]:
@@ -81,15 +85,23 @@ class TagsColumn(OutputColumn):
         """See `Column.fit`. Raises TrimtabError where no word has a tag, and for what are no tags but sentences."""
         chosen = _options.check(Options, name, cls.type, options)
         where = f"column {name!r} (tags)"
-        found = set(chain.from_iterable(map(_lists.words, values))) - {OUTSIDE, ""}
-        tags = _complete({*(chosen.tags or found)} - {OUTSIDE})
-        if unknown := sorted(found - set(tags)):
+        rows = [_tags(value) for value in values]
+        if pieces := [piece for piece in map(_lists.broken, rows) if piece]:
+            said = f"{pieces[0]!r}, in {len(pieces):,} of {len(rows):,} rows, is {_lists.UNREADABLE}"
+            raise problem(where, said, '["O", "B-person"]; or tags with white space between them')
+        found = set(chain.from_iterable(rows)) - {""}
+        named = chosen.tags or ()
+        numbered = named if _are_numbers(found, len(named)) and not _are_numbers(named, len(named)) else ()
+        found = set(numbered) or found
+        known = {*(named or found)} - {OUTSIDE}
+        tags = complete(sorted(known), scheme_of(known))
+        if unknown := sorted(found - {*tags, OUTSIDE}):
             raise problem(f"{where}: tags", f"training rows hold {unknown[0]!r}", nearest(unknown[0], tags))
-        if not tags:
+        if not found - {OUTSIDE}:
             raise problem(where, f"no word of a training row has another tag than {OUTSIDE}", "tags such as B-person")
         if len(tags) > _MOST_TAGS:
             raise problem(where, f"{len(tags):,} different tags", f"at most {_MOST_TAGS}, such as B-person", "see type")
-        return cls(name, key, (OUTSIDE, *tags))
+        return cls(name, key, (OUTSIDE, *tags), numbered, OUTSIDE in {*found, *named})
 
     @property
     def width(self) -> int:
@@ -97,35 +109,48 @@ class TagsColumn(OutputColumn):
         return len(self.tags)
 
     @cached_property
-    def marks_spans(self) -> bool:
-        """Whether the tags are O, B- and I-."""
-        return _are_bio(self.tags)
+    def scheme(self) -> Scheme | None:
+        """How the tags mark the borders of spans; None where they do not."""
+        return scheme_of(self.tags)
+
+    @cached_property
+    def _marks(self) -> list[Mark]:
+        """What each tag says; a tag without borders is a span of one word."""
+        plain = [Mark("", "") if tag == OUTSIDE else Mark("S", tag) for tag in self.tags]
+        return [self.scheme.read(tag) for tag in self.tags] if self.scheme else plain
 
     @cached_property
     def types(self) -> tuple[str, ...]:
         """The types of spans; number 0 is none."""
-        return tuple(dict.fromkeys(tag[2:] if self.marks_spans and tag != OUTSIDE else tag for tag in self.tags))
+        return (OUTSIDE, *dict.fromkeys(mark.type for mark in self._marks if mark.type))
 
     @cached_property
     def _type_of(self) -> np.ndarray:
         """The number of each tag's type, (tags,)."""
-        names = [tag[2:] if self.marks_spans and tag != OUTSIDE else tag for tag in self.tags]
-        return np.array([self.types.index(name) for name in names], np.int64)
+        return np.array([self.types.index(mark.type) if mark.type else 0 for mark in self._marks], np.int64)
 
     @cached_property
     def _begins(self) -> np.ndarray:
         """Which tags begin a span wherever they stand, (tags,) bool."""
-        return np.array([tag != OUTSIDE and not (self.marks_spans and tag[:2] == _INSIDE) for tag in self.tags])
+        return np.array([mark.border in ("B", "S") for mark in self._marks])
+
+    @cached_property
+    def _ends(self) -> np.ndarray:
+        """Which tags are the last of a span wherever they stand, (tags,) bool."""
+        return np.array([mark.border in ("E", "S") for mark in self._marks])
 
     @cached_property
     def _places(self) -> dict[str, int]:
-        return {tag: place for place, tag in enumerate(self.tags)}
+        places = {tag: place for place, tag in enumerate(self.tags)}
+        return places | {str(number): places[tag] for number, tag in enumerate(self.numbered)}
 
     def usable(self, value: Any) -> str | None:
         """None for a list of known tags, else the reason."""
-        tags = [] if parse.is_missing(value) else _lists.words(value)
+        tags = _tags(value)
         if not tags:
-            return "no value"
+            return parse.no_value(value)
+        if piece := _lists.broken(tags):
+            return f"{piece!r} is {_lists.UNREADABLE}"
         unknown = next((tag for tag in tags if tag not in self._places), None)
         return None if unknown is None else f"no tag named {unknown!r} in training"
 
@@ -145,7 +170,7 @@ class TagsColumn(OutputColumn):
     def spans(self, tags: np.ndarray, offsets: np.ndarray) -> Spans:
         """The spans of tag numbers, (all words,), of rows that begin at `offsets`."""
         types = self._type_of[tags]
-        before = np.concatenate([[0], types[:-1]])[: len(types)]
+        before = np.concatenate([[0], np.where(self._ends[tags], 0, types)[:-1]])[: len(types)]
         before[offsets[:-1][offsets[:-1] < len(types)]] = 0
         begins = (types > 0) & (self._begins[tags] | (types != before))
         start = np.flatnonzero(begins)
@@ -154,20 +179,56 @@ class TagsColumn(OutputColumn):
         return Spans(start, stops[np.searchsorted(stops, start, side="right")], types[start])
 
     def chosen(self, outputs: Ragged) -> np.ndarray:
-        """The likeliest tag of each place, (all places,); an I- that begins a span becomes a B-."""
+        """The likeliest tag of each place, (all places,); an I- that begins a span becomes a B-, and the like."""
         return self.valid(np.asarray(outputs.values.argmax(axis=1), np.int64), outputs.offsets)
 
     def valid(self, tags: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-        """The same spans, written such that each begins with a B-."""
-        if not self.marks_spans:
+        """The same spans, each with the borders that belong to it."""
+        if not self.scheme:
             return tags
         found, written = self.spans(tags, offsets), tags.copy()
-        written[found.start] = np.array([self._begin_of[kind] for kind in found.type], np.int64)
+        types, single = self._type_of[tags], found.end - found.start == 1
+        written[types > 0] = self._tag_of["I"][types[types > 0]]
+        written[found.end - 1] = self._tag_of["E"][found.type]
+        written[found.start] = np.where(single, self._tag_of["S"][found.type], self._tag_of["B"][found.type])
         return written
 
     @cached_property
-    def _begin_of(self) -> dict[int, int]:
-        return {int(self._type_of[place]): int(place) for place in np.flatnonzero(self._begins)}
+    def _tag_of(self) -> dict[str, np.ndarray]:
+        """Border -> the tag of each type, (types,); what a scheme has no letter for is written with the nearest one."""
+        given = {(mark.border, mark.type): place for place, mark in enumerate(self._marks)}
+        stands_for = {"B": "BSIE", "I": "IBES", "E": "EIBS", "S": "SBIE"}
+        return {
+            border: np.array(
+                [
+                    0,
+                    *(
+                        next(given[other, kind] for other in others if (other, kind) in given)
+                        for kind in self.types[1:]
+                    ),
+                ]
+            )
+            for border, others in stands_for.items()
+        }
+
+    def remarks(self, values: Sequence[Any]) -> list[str]:
+        """Which scheme the tags are of; and what is measured where they have none."""
+        if self.scheme:
+            return [f"{self.name}: tags with borders ({self.scheme.name}) of {', '.join(self.types[1:][:10])}"]
+        said = f"{self.name}: the tags have no borders (such as B- and I-): each word with a tag is a span of its own"
+        way = "" if self.has_outside else f"; no word is {OUTSIDE}, so that a span F1 says nothing{self._way_out}"
+        return [said + way]
+
+    @property
+    def _way_out(self) -> str:
+        numbers = all(tag.isdecimal() for tag in self.tags if tag != OUTSIDE)
+        return ": name the numbers in their order, tags: [O, B-person, I-person]" if numbers else ""
+
+    def says_nothing(self, metric: str) -> str | None:
+        """A span F1 is no more than accuracy where all words are spans of their own."""
+        if self.scheme or self.has_outside or not metric.startswith("span_"):
+            return None
+        return f"the tags have no borders, and no word is {OUTSIDE}: each word would be a span{self._way_out}"
 
     def counts(self, values: Sequence[Any]) -> dict[str, float]:
         """Spans of each type."""
@@ -226,24 +287,24 @@ class TagsColumn(OutputColumn):
 
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""
-        _state.write(folder, self, {"tags": self.tags})
+        fields = ("tags", "numbered", "has_outside")
+        _state.write(folder, self, {name: getattr(self, name) for name in fields})
 
     @classmethod
     def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:
         """The column that `save` wrote."""
-        return cls(state["name"], state["key"], tuple(state["tags"]))
+        rest = (tuple(state.get("numbered", ())), state.get("has_outside", True))  # not asked of older bundles
+        return cls(state["name"], state["key"], tuple(state["tags"]), *rest)
 
 
-def _are_bio(tags: Sequence[str]) -> bool:
-    return all(tag == OUTSIDE or (tag[:2] in (_BEGIN, _INSIDE) and len(tag) > 2) for tag in tags)
+def _tags(value: Any) -> list[str]:
+    """The tags of a row; nothing where there is no value."""
+    return [] if parse.is_missing(value) else _lists.words(value)
 
 
-def _complete(tags: set[str]) -> tuple[str, ...]:
-    """All tags in order; of spans, B- and I- of every type, whichever was seen."""
-    if not _are_bio(sorted(tags)):
-        return tuple(sorted(tags))
-    types = sorted({tag[2:] for tag in tags})
-    return tuple(prefix + name for name in types for prefix in (_BEGIN, _INSIDE))
+def _are_numbers(tags: Iterable[str], count: int) -> bool:
+    """Whether all tags are numbers below a count."""
+    return all(tag.isdecimal() and tag.isascii() and len(tag) < 9 and int(tag) < count for tag in tags)
 
 
 def _agree(found: Spans, true: Spans) -> np.ndarray:

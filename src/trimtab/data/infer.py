@@ -9,7 +9,10 @@ from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
 from trimtab.columns import _lists, _names, parse
+from trimtab.columns._schemes import scheme_of
 from trimtab.data.fold import each, lacking
 from trimtab.rows import folder
 
@@ -164,8 +167,9 @@ def _kind_of_file(value: Any) -> str | None:
 def _nested(look: Look) -> Inferred | None:
     if any(isinstance(value, (bytes, bytearray)) for value in look.sample):
         return Inferred("ignore", "holds bytes that are neither pictures nor sounds")
-    nested = any(isinstance(value, (dict, list)) for value in look.sample)
-    return Inferred("ignore", "holds lists or objects; write history for lists of items") if nested else None
+    nested = any(isinstance(value, (dict, list, tuple, set, np.ndarray)) for value in look.sample)
+    written = nested or sum(_lists.listed(value) is not None for value in look.sample) > _ENOUGH * len(look.sample)
+    return Inferred("ignore", "holds lists or objects; write history for lists of items") if written else None
 
 
 def _constant(look: Look) -> Inferred | None:
@@ -212,7 +216,7 @@ def _counts_up(numbers: Sequence[float]) -> bool:
 
 
 def _date(look: Look) -> Inferred | None:
-    if look.share(_DATE) < _ENOUGH:
+    if look.share(_DATE) < _ENOUGH or len(look.numbers) >= _ENOUGH * len(look.sample):  # 1951.50 is an amount
         return None
     return Inferred("ignore", "dates, which no column type reads: add columns such as weekday or age in days")
 
@@ -289,15 +293,19 @@ def output_type(name: str, values: Sequence[Any]) -> Inferred:
     if several := _lists_of(look) or _marked_names(look):
         return several
     if len(look.numbers) < _ENOUGH * len(look.sample) or not look.sample or look.share(_LEADING_ZERO) > 0:
-        return Inferred("label", f"{look.distinct:,} different names")
+        mark = next((mark for mark in (*_SEVERAL_MARKS, ",") if _parts_names(look, mark)), None)
+        key = f"; {mark!r} stands in some: write {{{name}: labels}} if it parts several" if mark else ""
+        return Inferred("label", f"{look.distinct:,} different names{key}")
+    if {text.casefold() for text in look.texts} <= {"true", "false"}:
+        return Inferred("label", "true or false")
     if look.distinct <= FEW:
         return Inferred("label", f"only {look.distinct} different numbers; write {{{name}: number}} to predict amounts")
     kind = "whole numbers" if all(value.is_integer() for value in look.numbers) else "numbers"
     return Inferred("number", f"{look.distinct:,} different {kind}; write {{{name}: label}} if they are classes")
 
 
-_TAG = re.compile(r"O|[BI]-\S+")
-_MARKS = ("|", ";")  # a comma stands in texts too
+_SEVERAL_MARKS = ("|", ";")  # a comma stands in texts too
+_ENTITY = re.compile(r"&(?:[A-Za-z][A-Za-z0-9]{1,31}|#\d{1,7}|#[xX][0-9A-Fa-f]{1,6});")  # of HTML, such as &amp;
 
 
 def _lists_of(look: Look) -> Inferred | None:
@@ -308,6 +316,8 @@ def _lists_of(look: Look) -> Inferred | None:
         return _tags(look, [text.split() for text in look.texts])
     if tags := _tags(look, found):
         return tags
+    if places := _lists.vector(found):
+        return Inferred("labels", f"every value is a vector of {places} zeros and ones: a class for each place")
     items = [item for row in found for item in row]
     if items and all(_number(item, ".") is not None for item in items) and len({len(row) for row in found if row}) == 1:
         return Inferred("numbers", f"every value is a list of {max(map(len, found))} numbers")
@@ -316,24 +326,49 @@ def _lists_of(look: Look) -> Inferred | None:
 
 def _tags(look: Look, rows: Sequence[Sequence[Any]]) -> Inferred | None:
     tags = [str(tag) for row in rows for tag in row]
-    if not tags or len(tags) == len(rows) or not any(tag.startswith("B-") for tag in tags):
+    scheme = scheme_of(tags) if len(tags) > len(rows) else None
+    if scheme is None or not any(scheme.read(tag).border in ("B", "S") for tag in set(tags)):
         return None
-    if sum(bool(_TAG.fullmatch(tag)) for tag in tags) < len(tags):
-        return None
-    return Inferred("tags", f"every value is a list of tags, {len(set(tags)):,} different ones such as B-person")
+    return Inferred("tags", f"every value is a list of tags ({scheme.name}), {len(set(tags)):,} different ones")
 
 
 def _marked_names(look: Look) -> Inferred | None:
-    """Few different names in many combinations, a mark between them."""
-    for mark in _MARKS:
-        cells = [text.split(mark) for text in look.texts]
-        names = [name.strip() for cell in cells for name in cell]
-        several = sum(len(cell) > 1 for cell in cells)
-        short = sum(words(name) for name in names) <= 3 * len(names)
-        if several > len(cells) / 20 and short and len(set(names)) <= max(FEW, len(cells) / 20):
-            share = f"{several / len(cells):.0%} of the values hold several"
-            return Inferred("labels", f"{len(set(names)):,} different names; {share}, {mark} between them")
+    """Few different names in many combinations, a mark between them; a path (Home|Kitchen) is one name."""
+    for mark in _SEVERAL_MARKS:
+        if _parts_names(look, mark) and _combine_freely(_cells(look, mark)):
+            cells = _cells(look, mark)
+            names = len({name for cell in cells for name in cell})
+            share = f"{sum(len(cell) > 1 for cell in cells) / len(cells):.0%} of the values hold several"
+            key = f"write {{{look.name}: label}} if each value is one name"
+            return Inferred("labels", f"{names:,} different names; {share}, {mark} between them; {key}")
     return None
+
+
+def _cells(look: Look, mark: str) -> list[list[str]]:
+    """The parts of each value."""
+    return [[name.strip() for name in _ENTITY.sub("&", text).split(mark)] for text in look.texts]
+
+
+def _parts_names(look: Look, mark: str) -> bool:
+    """Whether a mark stands between few different short names in more than a twentieth of the values."""
+    cells = _cells(look, mark)
+    names = [name for cell in cells for name in cell]
+    short = sum(words(name) for name in names) <= 3 * len(names)
+    return (
+        short
+        and sum(len(cell) > 1 for cell in cells) > len(cells) / 20
+        and len(set(names)) <= max(FEW, len(cells) / 20)
+    )
+
+
+def _combine_freely(cells: Sequence[Sequence[str]]) -> bool:
+    """Whether parts of cells come and go: they stand alone too, or lead in one combination and follow in another."""
+    combined = {tuple(cell) for cell in cells if len(cell) > 1}
+    alone = {cell[0] for cell in cells if len(cell) == 1}
+    leading = {cell[0] for cell in combined} | alone
+    following = {name for cell in combined for name in cell[1:]}
+    names = following | {cell[0] for cell in combined}
+    return names <= alone or (len(combined) >= 2 and len(following & leading) >= len(following) / 2)
 
 
 def holds_words(values: Sequence[Any]) -> bool:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from trimtab import columns
 from trimtab.columns import OutputColumn, parse
 from trimtab.data import clean, events, fold, read, report, split
@@ -312,6 +314,7 @@ def _finish(parts: Parts, roles: Roles) -> report.Final:
     train = parts.tables["train"].take(dropped.keep)
     answers = train.values[roles.output_name]
     output: OutputColumn = columns.fit(roles.output.type, roles.output_name, "output", answers, roles.output.options)
+    _check_answers(output, answers)
     known = {part: _known(parts.tables[part], output) for part in PARTS[1:]}
     for part, (table, _) in known.items():
         if not len(table):
@@ -325,6 +328,14 @@ def _finish(parts: Parts, roles: Roles) -> report.Final:
         {"missing": dropped.missing, "outliers": dropped.outliers},
         {part: len(rejected) for part, (_, rejected) in known.items()},
     )
+
+
+def _check_answers(output: OutputColumn, answers: Sequence[Any]) -> None:
+    """Raises TrimtabError where all rows have the same several labels: whatever is answered, it is always right."""
+    targets = output.targets(answers)
+    if output.has_names and isinstance(targets, np.ndarray) and targets.ndim == 2 and (targets == targets[0]).all():
+        found = f"every training row has the same answer, {short(answers[0])}"
+        raise problem(f"output: {output.name}", found, "answers that differ from row to row")
 
 
 def _known(table: Table, output: OutputColumn) -> tuple[Table, list[Rejected]]:

@@ -10,7 +10,6 @@ from typing import Any
 
 from trimtab.columns import OutputColumn, parse
 from trimtab.columns.label import LabelColumn
-from trimtab.columns.labels import LabelsColumn
 from trimtab.data import clean, doubts, leaks
 from trimtab.data.fold import each, lacking
 from trimtab.data.read import Loaded
@@ -60,7 +59,7 @@ def build(data: Loaded, test: Loaded | None, rows: Working, cut: Cut, final: Fin
             *_unanswerable(final, roles),
             *_read_as_nothing(final, roles),
             *_small_classes(final, roles),
-            *_single_labels(final),
+            *final.output.remarks(final.splits.train.values[roles.output_name]),
         ],
     }
 
@@ -163,16 +162,6 @@ def _small_classes(final: Final, roles: Roles) -> list[str]:
     twins = [name for name in final.output.classes if folded[name.casefold()] > 1]
     notes = [f"no test row has the class {', '.join(untested[:10])}: its quality is not measured"] if untested else []
     return notes + ([f"classes that differ only in case: {', '.join(twins)}"] if twins else [])
-
-
-def _single_labels(final: Final) -> list[str]:
-    """A remark where no row has several labels: perhaps they are separated by something else."""
-    output = final.output
-    if not isinstance(output, LabelsColumn) or output.sources:
-        return []
-    if output.targets(final.splits.train.values[output.name]).sum(axis=1).max() > 1:
-        return []
-    return [f"{output.name}: no row has more than one label, {output.separator!r} between them; see `separator`"]
 
 
 def _choices(automatic: Sequence[Automatic]) -> list[str]:

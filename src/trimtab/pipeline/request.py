@@ -73,6 +73,7 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
     if prepared.rejected:
         progress.note(f"rows that were set aside: {home / 'rejected.jsonl'}")
     inputs, output = _fit(prepared, spec.output_name, chosen)
+    gates.check_meaning(parsed, output)
     train, valid = (encode_rows(inputs, table.values) for table in (prepared.splits.train, prepared.splits.valid))
     targets = output.targets(prepared.splits.train.values[output.name])
     counts = np.bincount(dense(targets), minlength=output.width) if output.type == "label" else None
