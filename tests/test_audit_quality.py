@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import time
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from trimtab import columns
 from trimtab.audit import quality
 from trimtab.audit.calibration import HIGHEST, LOWEST, fit_temperature
+from trimtab.columns import Statistics, label, number
 from trimtab.columns.label import LabelColumn
 
 DATA = {"breast_cancer": load_breast_cancer, "digits": load_digits}
@@ -91,9 +91,9 @@ def test_the_seed_decides_the_intervals_and_the_value_lies_inside() -> None:
     assert first == again
     assert first["auc"].value == other["auc"].value
     assert first["auc"].low != other["auc"].low
-    assert all(
-        one.low <= one.value <= one.high for one in first.values() if one.low is not None and one.high is not None
-    )
+    known = [one for one in first.values() if one.low is not None and one.high is not None]
+    assert len(known) == len(first) - 1  # all but the calibration error
+    assert all(one.low <= one.value <= one.high for one in known)
 
 
 def test_a_class_without_rows_is_left_out_and_nothing_is_nan() -> None:
@@ -102,7 +102,10 @@ def test_a_class_without_rows_is_left_out_and_nothing_is_nan() -> None:
     assert "recall.c" not in found
     assert {"recall.a", "recall.b", "auc", "macro_f1"} <= found.keys()
     assert found["macro_f1"].value == pytest.approx(rival.f1_score([0, 1, 1], [0, 1, 0], average="macro"))
-    assert all(math.isfinite(part) for one in found.values() for part in (one.value, one.low, one.high))
+    ends = [end for one in found.values() for end in (one.low, one.high)]
+    assert all(math.isfinite(one.value) for one in found.values())
+    assert all(end is None or math.isfinite(end) for end in ends)
+    assert (found["calibration_error"].low, found["calibration_error"].high) == (None, None)
 
 
 @pytest.mark.parametrize("rows", [1, 40])
@@ -112,6 +115,63 @@ def test_rows_of_a_single_class_have_no_auc(rows: int) -> None:
     assert "auc" not in found
     assert found["accuracy"].value == 1.0
     assert found.keys() == {"accuracy", "macro_f1", "recall.yes", "log_loss", "calibration_error"}
+
+
+@pytest.mark.parametrize("count", [40, 120])
+def test_intervals_hold_what_a_new_population_would_give(count: int) -> None:
+    """Of 200 sets of test rows, the share whose 95% interval holds the true value."""
+    draw = np.random.default_rng(5)
+
+    def drawn(rows: int) -> Statistics:
+        targets = (draw.random(rows) < 0.4).astype(np.int64)
+        shares = 1 / (1 + np.exp(-1.2 * (draw.normal(size=rows) + 1.2 * targets - 1.2)))
+        numbers = draw.normal(size=rows)
+        of_labels = label.statistics(["no", "yes"], targets, np.stack([1 - shares, shares], axis=1))
+        of_numbers = number.statistics(numbers, numbers + draw.normal(size=rows))
+        return {name: of_labels[name] for name in ("accuracy", "macro_f1", "auc")} | {"rmse": of_numbers["rmse"]}
+
+    true = {name: float(made()(np.ones((200_000, 1)))[0]) for name, made in drawn(200_000).items()}
+    held = [quality.intervals(drawn(count), count, 2, 7, resamples=200) for _ in range(200)]
+    for metric, value in true.items():
+        assert 0.90 <= np.mean([one[metric].low <= value <= one[metric].high for one in held]) <= 0.99, metric
+
+
+def test_rows_of_one_user_are_drawn_together() -> None:
+    """Of 200 sets of test rows, 12 users with 10 rows each that are nearly alike."""
+    draw = np.random.default_rng(5)
+    own, apart = [], []
+    users = [f"u{row // 10}" for row in range(120)]
+    column = columns.fit("number", "y", "y", ["0", "2"], {})
+    for _ in range(200):
+        errors = np.repeat(draw.normal(size=12), 10) + 0.3 * draw.normal(size=120)
+        for kept, of in ((own, users), (apart, None)):
+            found = quality.measure(column, np.zeros(120), errors[:, None].astype(np.float32), 7, 250, of)["mae"]
+            kept.append(found.low <= math.sqrt(2 / math.pi * 1.09) <= found.high)
+    assert 0.88 <= np.mean(own) <= 0.99  # of few users, a little less than 95%
+    assert np.mean(apart) < 0.6
+
+
+def test_answers_without_a_mistake_have_the_exact_interval_of_their_rows() -> None:
+    share = np.tile([0.1, 0.9], (59, 1))
+    share[:20] = share[:20, ::-1]
+    found = quality.label_metrics(["no", "yes"], (np.arange(59) >= 20).astype(int), share, seed=7)
+    assert (found["accuracy"].low, found["accuracy"].high) == (pytest.approx(0.025 ** (1 / 59)), 1.0)
+    assert found["recall.no"].low == pytest.approx(0.025 ** (1 / 20))
+    assert (found["auc"].low, found["auc"].high) == (None, None)  # nothing says how sure it is
+    users = [f"u{row // 20}" for row in range(59)]
+    column = LabelColumn("y", "y", ("no", "yes"))
+    again = quality.measure(column, (np.arange(59) >= 20).astype(int), np.log(share), seed=7, users=users)
+    assert again["accuracy"].low == pytest.approx(0.025 ** (1 / 3))
+
+
+def test_metrics_that_drawing_rows_twice_makes_worse_have_no_interval() -> None:
+    draw = np.random.default_rng(0)
+    shares, targets = draw.dirichlet([2, 1], 300), draw.integers(0, 2, 300)
+    found = quality.label_metrics(["no", "yes"], targets, shares, seed=7)
+    assert [name for name, one in found.items() if one.low is None] == ["calibration_error"]
+    ranking = columns.fit("ranking", "item", "item", [str(item) for item in range(50)], {})
+    found = quality.measure(ranking, draw.integers(0, 50, 60), draw.normal(size=(60, 50)).astype(np.float32), seed=7)
+    assert [name for name, one in found.items() if one.low is None] == ["coverage@10"]
 
 
 def test_no_rows_give_no_metrics() -> None:
@@ -124,13 +184,16 @@ def test_an_impossible_answer_costs_much_but_not_infinitely() -> None:
     assert 10 < found["log_loss"].value < 100
 
 
-def test_a_thousand_resamples_of_five_thousand_rows_take_about_a_second() -> None:
-    draw = np.random.default_rng(0)
-    targets = draw.integers(0, 10, 5000)
-    share = draw.dirichlet(np.ones(10), 5000)
-    begun = time.process_time()
-    quality.label_metrics([str(c) for c in range(10)], targets, share, seed=7, resamples=1000)
-    assert time.process_time() - begun < 6  # about 1 s on an idle machine
+def test_a_metric_is_asked_for_blocks_of_resamples_not_for_each() -> None:
+    asked: list[int] = []
+
+    def statistic(weights: np.ndarray) -> np.ndarray:
+        asked.append(weights.shape[1])
+        return (weights * np.arange(5000)[:, None]).mean(axis=0)
+
+    quality.intervals({"accuracy": lambda: statistic}, 5000, 10, seed=7, resamples=1000)
+    assert sum(asked) == 1 + 1000 + 200  # the value, the resamples, and without each of 200 parts
+    assert len(asked) == 3
 
 
 def test_raw_outputs_of_a_label_go_through_its_temperature() -> None:
@@ -158,8 +221,8 @@ def test_number_metrics_are_in_the_users_units_and_agree_with_scikit_learn() -> 
 
 
 def test_equal_numbers_have_no_r2() -> None:
-    for number in (3.0, 0.1, 1e-13, 1.7e9 / 3):
-        targets = np.full(50, number)
+    for value in (3.0, 0.1, 1e-13, 1.7e9 / 3):
+        targets = np.full(50, value)
         assert quality.number_metrics(targets, np.arange(50.0), seed=7).keys() == {"rmse", "mae"}
 
 

@@ -35,7 +35,7 @@ def ranking_floor(
     for row, history in enumerate(histories if not output.repeat else ()):
         for given in scores.values():
             given[row, history] = LEFT_OUT
-    return {name: measure(output, asked, given, seed) for name, given in scores.items()}
+    return {name: measure(output, asked, given, seed, users=test.of(output.user)) for name, given in scores.items()}
 
 
 def _baskets(inputs: Sequence[InputColumn], train: Table, output: RankingColumn) -> sparse.csr_array:

@@ -1,4 +1,4 @@
-"""How good the answers are: every quality metric of the spec, each with a 95% bootstrap interval over the rows.
+"""How good the answers are: every quality metric of the spec, most with a 95% bootstrap interval over the rows.
 
 What is measured is said by the type of the output (`OutputColumn.statistics`). Needs numpy only: `trimtab evaluate`
 works without the train extra.
@@ -6,47 +6,71 @@ works without the train extra.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 
 from trimtab import spec
 from trimtab.bundle.manifest import Measured
-from trimtab.columns import OutputColumn, Outputs, Statistics, Targets, label, number
+from trimtab.columns import OutputColumn, Outputs, Statistic, Statistics, Targets, label, number, parse
 
 RESAMPLES = 1000
 _FEWEST_RESAMPLES = 200
 _MOST_CELLS = 100_000_000  # rows x classes x resamples: beyond it fewer resamples are drawn
 _BLOCK_CELLS = 8_000_000  # rows x resamples held in memory at once
+# Parts that are left out, one by one, to see how the rows pull at a metric: 200 for 1000 resamples.
+_FEWEST_PARTS, _RESAMPLES_OF_A_PART = 40, 5
+_ALONE = 500  # rows that are looked at alone
+_ROUNDING = 1e-12  # of a metric
+_TAIL = 0.025  # on each side of an interval
+_NORMAL = NormalDist()
+_SIDE = _NORMAL.inv_cdf(1 - _TAIL)
 
 
 def measure(
-    output: OutputColumn, targets: Targets, outputs: Outputs, seed: int, resamples: int = RESAMPLES
+    output: OutputColumn,
+    targets: Targets,
+    outputs: Outputs,
+    seed: int,
+    resamples: int = RESAMPLES,
+    users: Sequence[Any] | None = None,
 ) -> dict[str, Measured]:
     """Measure the network's raw outputs against targets, as `output.targets` gives them.
 
     A metric that these rows do not define (the recall of a class that none of them has, the AUC of one class) is left
-    out. Number metrics are in the user's units.
+    out. Number metrics are in the user's units. `users` says whose each row is: see `intervals`.
     """
-    return intervals(output.statistics(targets, outputs), len(targets), output.width, seed, resamples)
+    return intervals(output.statistics(targets, outputs), len(targets), output.width, seed, resamples, users)
 
 
-def drop(output: OutputColumn, targets: Targets, before: Outputs, after: Outputs, seed: int) -> Measured | None:
+def drop(
+    output: OutputColumn,
+    targets: Targets,
+    before: Outputs,
+    after: Outputs,
+    seed: int,
+    users: Sequence[Any] | None = None,
+) -> Measured | None:
     """What is lost of the headline metric from the outputs `before` to those `after`, on the same rows.
 
     The interval is that of the difference: both are resampled together. None where the metric is not defined.
     """
     metric, rows = output.headline, len(targets)
     one, other = (output.statistics(targets, outputs)[metric]() for outputs in (before, after))
-    whole = np.ones((rows, 1))
-    value = spec.drop(metric, float(one(whole)[0]), float(other(whole)[0]))
+
+    def lost(weights: np.ndarray) -> np.ndarray:
+        return np.array([spec.drop(metric, *pair) for pair in zip(one(weights), other(weights), strict=True)])
+
+    value = float(lost(np.ones((rows, 1)))[0]) if rows else np.nan
     if not np.isfinite(value):
         return None
-    draws = [
-        np.array([spec.drop(metric, *pair) for pair in zip(one(weights), other(weights), strict=True)])
-        for weights in _resamples(rows, seed, _affordable(RESAMPLES, rows * output.width))
-    ]
-    return _measured(value, np.concatenate(draws))
+    sample = _Sample(rows, _numbered(users), seed, _affordable(RESAMPLES, rows * output.width))
+    ends = _bca(value, sample.drawn({"": lost})[""], sample.left_out({"": lost})[""], sample.side)
+    return Measured(value=value, low=ends[0], high=ends[1]) if ends else Measured(value=value)
 
 
 def label_metrics(
@@ -66,36 +90,139 @@ def number_metrics(
 # ------------------------------------------------------------------------------------------------------ intervals
 
 
-def intervals(statistics: Statistics, rows: int, width: int, seed: int, resamples: int) -> dict[str, Measured]:
-    """Each statistic's value and percentile interval, widened to hold the value where the bootstrap is biased."""
+def intervals(
+    statistics: Statistics, rows: int, width: int, seed: int, resamples: int, users: Sequence[Any] | None = None
+) -> dict[str, Measured]:
+    """Each statistic's value and interval; no interval where resampling says nothing right: see `METRICS`.
+
+    With `users`, one for each row, all rows of a user are drawn together: they are no independent observations.
+    """
     made = {name: make() for name, make in statistics.items()}
-    resamples = _affordable(resamples, rows * width)
-    whole = np.ones((rows, 1))
-    values = {name: float(statistic(whole)[0]) for name, statistic in made.items()}
+    sample = _Sample(rows, _numbered(users), seed, _affordable(resamples, rows * width))
+    values = {name: float(statistic(np.ones((rows, 1)))[0]) for name, statistic in made.items()}
     defined = {name: value for name, value in values.items() if np.isfinite(value)}
-    draws: dict[str, list[np.ndarray]] = {name: [] for name in defined}
-    for weights in _resamples(rows, seed, resamples) if defined else ():
-        for name, found in draws.items():
-            found.append(made[name](weights))
-    return {name: _measured(value, np.concatenate(draws[name])) for name, value in defined.items()}
+    told = {name: made[name] for name in defined if spec.METRICS[name.partition(".")[0]].resamples}
+    draws, left_out = sample.drawn(told), sample.left_out(told)
+    found = {name: Measured(value=value) for name, value in defined.items()}
+    for name, statistic in told.items():
+        ends = _bca(defined[name], draws[name], left_out[name], sample.side)
+        if ends is None and spec.METRICS[name.partition(".")[0]].share:
+            ends = _without_a_mistake(defined[name], statistic, sample)
+        if ends:
+            found[name] = Measured(value=defined[name], low=ends[0], high=ends[1])
+    return found
 
 
-def _measured(value: float, draws: np.ndarray) -> Measured:
-    usable = draws[np.isfinite(draws)]
-    if not len(usable):
-        return Measured(value=value)
-    low, high = np.percentile(usable, [2.5, 97.5])
-    return Measured(value=value, low=min(float(low), value), high=max(float(high), value))
+def _numbered(users: Sequence[Any] | None) -> np.ndarray | None:
+    """The number of each row's user, (rows,); None where each row has one of its own. A missing one is one alone."""
+    if users is None:
+        return None
+    numbers: dict[Any, int] = {}
+    names = [row if parse.is_missing(user) else parse.label(user) for row, user in enumerate(users)]
+    found = np.array([numbers.setdefault(name, len(numbers)) for name in names], np.int64)
+    return found if len(numbers) < len(found) else None
 
 
-def _resamples(rows: int, seed: int, resamples: int) -> Iterator[np.ndarray]:
-    """How often each row is drawn, (rows, resamples), in blocks that stay small in memory."""
-    draw = np.random.default_rng(seed)
-    block = max(1, _BLOCK_CELLS // rows)
-    for start in range(0, resamples, block):
-        columns = min(block, resamples - start)
-        picked = draw.integers(0, rows, size=(rows, columns)) * columns + np.arange(columns)
-        yield np.bincount(picked.ravel(), minlength=rows * columns).reshape(rows, columns).astype(np.float64)
+@dataclass(frozen=True)
+class _Sample:
+    """Rows that are drawn again: one by one, or with all rows of the same user."""
+
+    rows: int
+    user: np.ndarray | None  # (rows,)
+    seed: int
+    resamples: int
+
+    @property
+    def units(self) -> int:
+        """What is drawn: rows, or users."""
+        return self.rows if self.user is None else int(self.user.max()) + 1
+
+    @property
+    def side(self) -> float:
+        """How many standard errors an interval reaches to each side: more where few units are drawn.
+
+        Student's t, and what a resample of few units spreads too little (Hesterberg 2015, Am. Stat. 69).
+        """
+        free = max(1, self.units - 1)
+        student = _SIDE + (_SIDE**3 + _SIDE) / (4 * free) + (5 * _SIDE**5 + 16 * _SIDE**3 + 3 * _SIDE) / (96 * free**2)
+        return student * math.sqrt(1 + 1 / free)
+
+    def drawn(self, statistics: Mapping[str, Statistic]) -> dict[str, np.ndarray]:
+        """Each statistic of resamples, (resamples,) (Efron 1979)."""
+        return self._of(statistics, self._resamples())
+
+    def left_out(self, statistics: Mapping[str, Statistic]) -> dict[str, np.ndarray]:
+        """Each statistic without one part after the other: of all single units, or of some random parts."""
+        parts = min(self.units, max(_FEWEST_PARTS, self.resamples // _RESAMPLES_OF_A_PART))
+        part = np.random.default_rng(self.seed).permutation(self.units) % max(1, parts)
+        blocks = ((part[:, None] != numbers).astype(np.float64) for numbers in self._blocks(parts))
+        return self._of(statistics, blocks)
+
+    def alone(self, statistic: Statistic) -> np.ndarray:
+        """A statistic of single units, of at most 500 of them."""
+        picked = np.unique(np.linspace(0, self.units - 1, min(self.units, _ALONE)).astype(np.int64))
+        every = np.arange(self.units)[:, None]
+        blocks = ((every == picked[numbers]).astype(np.float64) for numbers in self._blocks(len(picked)))
+        return self._of({"": statistic}, blocks)[""]
+
+    def _resamples(self) -> Iterator[np.ndarray]:
+        """How often each unit is drawn, (units, resamples)."""
+        draw = np.random.default_rng(self.seed)
+        for numbers in self._blocks(self.resamples):
+            columns = len(numbers)
+            picked = draw.integers(0, self.units, size=(self.units, columns)) * columns + np.arange(columns)
+            counts = np.bincount(picked.ravel(), minlength=self.units * columns)
+            yield counts.reshape(self.units, columns).astype(np.float64)
+
+    def _blocks(self, count: int) -> Iterator[np.ndarray]:
+        """The numbers up to a count, in blocks that stay small in memory."""
+        block = max(1, _BLOCK_CELLS // max(1, self.rows))
+        yield from (np.arange(start, min(start + block, count)) for start in range(0, count, block))
+
+    def _of(self, statistics: Mapping[str, Statistic], blocks: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
+        """Each statistic by the weights of all units, which are those of their rows."""
+        found: dict[str, list[np.ndarray]] = {name: [np.empty(0)] for name in statistics}
+        for units in blocks if statistics else ():
+            weights = units if self.user is None else units[self.user]
+            for name, statistic in statistics.items():
+                found[name].append(statistic(weights))
+        return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+def _bca(value: float, draws: np.ndarray, left_out: np.ndarray, side: float) -> tuple[float, float] | None:
+    """The 95% interval, corrected for bias and for a spread that changes with the value (BCa, Efron 1987).
+
+    None where all resamples agree, and where the value lies beyond all of them.
+    """
+    usable = np.sort(draws[np.isfinite(draws)])
+    if not len(usable) or usable[-1] - usable[0] <= _ROUNDING * abs(usable[-1]):
+        return None
+    below = (np.sum(usable < value) + np.sum(usable <= value)) / (2 * len(usable))
+    if not 0 < below < 1:
+        return None
+    bias, pulls = _NORMAL.inv_cdf(float(below)), left_out[np.isfinite(left_out)]
+    pulls = pulls.mean() - pulls if len(pulls) else np.zeros(1)
+    spread = float(np.sum(pulls**2))
+    pull = float(np.sum(pulls**3)) / (6 * spread**1.5) if spread else 0.0
+    places = [bias + (bias + end) / (1 - pull * (bias + end)) for end in (-side, side)]
+    low, high = np.quantile(usable, [_NORMAL.cdf(place) for place in places])
+    return min(float(low), value), max(float(high), value)
+
+
+def _without_a_mistake(value: float, statistic: Statistic, sample: _Sample) -> tuple[float, float] | None:
+    """The exact interval of a share that is 1, or 0, in every row that bears on it; None for any other.
+
+    Resamples of such rows all agree, which says nothing of how sure it is (Clopper & Pearson 1934).
+    """
+    if value not in (0.0, 1.0):
+        return None
+    alone = sample.alone(statistic)
+    known = alone[np.isfinite(alone)]
+    if not len(known) or not np.all(known == value):
+        return None
+    units = round(sample.units * len(known) / len(alone))
+    apart = 1 - _TAIL ** (1 / max(1, units))
+    return (1 - apart, 1.0) if value else (0.0, apart)
 
 
 def _affordable(resamples: int, cells: int) -> int:

@@ -35,7 +35,7 @@ def command(
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Default: the cores that may be used.")] = None,
 ) -> None:
-    """Measure a bundle on other labelled rows: every quality metric with its 95% interval.
+    """Measure a bundle on other labelled rows: every quality metric, with its 95% interval where it has one.
 
     Rows without a usable answer, such as a class that the bundle never learned, are set aside and counted. Of a bundle
     made from events, the rows may be events: each user's last is the answer, and the earlier ones are the history.
@@ -46,7 +46,7 @@ def command(
     aside = _Aside((model.output.name,))
     answered = _answer(model, rows.read(data, aside, format, _note), data, aside)
     seed = int(model.manifest.spec.get("seed", 0))
-    found = quality.measure(model.output, answered.targets, answered.outputs, seed)
+    found = quality.measure(model.output, answered.targets, answered.outputs, seed, users=answered.users)
     if aside.count:
         _note(aside.summary())
     if json:
@@ -84,10 +84,11 @@ class _Aside:
 
 @dataclass(frozen=True)
 class _Answered:
-    """Targets and the network's outputs of the same rows."""
+    """Targets and the network's outputs of the same rows, and whose they are, where the output says so."""
 
     targets: Targets
     outputs: Outputs
+    users: list[Any] | None
 
 
 def _answer(model: runtime.Model, source: rows.Rows, name: str, aside: _Aside) -> _Answered:
@@ -100,7 +101,8 @@ def _answer(model: runtime.Model, source: rows.Rows, name: str, aside: _Aside) -
     if not parts:
         why = f"{aside.summary()}" if aside.count else "the file has no rows"
         raise problem(name, f"no row can be measured: {why}", f"rows with a value of {model.output.name!r}")
-    return _Answered(joined([p.targets for p in parts]), joined([p.outputs for p in parts]))
+    users = None if model.output.user is None else [user for part in parts for user in part.users or ()]
+    return _Answered(joined([p.targets for p in parts]), joined([p.outputs for p in parts]), users)
 
 
 def _chunks(source: rows.Rows, model: runtime.Model, name: str) -> Iterator[list[Row]]:
@@ -137,7 +139,8 @@ def _usable(model: runtime.Model, chunk: Sequence[Row], aside: _Aside) -> list[R
 
 def _answer_chunk(model: runtime.Model, kept: Sequence[Row], folder: Path) -> _Answered:
     outputs = model.outputs(runtime.gathered(model.inputs, [row.values for row in kept], folder))
-    return _Answered(model.output.targets([model.output.gathered(row.values) for row in kept]), outputs)
+    users = None if model.output.user is None else [row.values.get(model.output.user) for row in kept]
+    return _Answered(model.output.targets([model.output.gathered(row.values) for row in kept]), outputs, users)
 
 
 def _table(found: Mapping[str, Measured], released: Mapping[str, Measured], count: int) -> Table:

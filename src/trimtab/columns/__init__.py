@@ -200,6 +200,7 @@ class OutputColumn(Column):
     has_names: ClassVar[bool] = False  # whether a word for "no value" may be an answer: see `words_kept`
     classes: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()  # the columns of the data that make it up; none: the one that is called like it
+    user: str | None = None  # the column of the data that says whose a row is, where one user may have several
 
     def gathered(self, row: Mapping[str, Any]) -> Any:
         """The answer that stands in a row of the data: a cell, or a mapping of the cells of `sources`."""

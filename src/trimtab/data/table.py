@@ -27,6 +27,10 @@ class Table:
     def __len__(self) -> int:
         return len(self.origins)
 
+    def of(self, name: str | None) -> list[Any] | None:
+        """The values of a column; None where there is no such column."""
+        return None if name is None else self.values.get(name)
+
     def take(self, rows: Sequence[int] | np.ndarray) -> Table:
         """The given rows, in the given order."""
         picked = [int(row) for row in rows]

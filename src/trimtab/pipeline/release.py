@@ -84,7 +84,8 @@ def _measure(request: Request, candidate: Candidate) -> tuple[Outputs, dict[str,
     test = request.prepared.splits.test
     outputs = runtime.load(candidate.folder).outputs(test.values)
     targets = candidate.output.targets(test.values[candidate.output.name])
-    found = quality.measure(candidate.output, targets, outputs, request.spec.seed)
+    users = test.of(candidate.output.user)
+    found = quality.measure(candidate.output, targets, outputs, request.spec.seed, users=users)
     return outputs, {**found, **cost.cost(candidate.folder, _input_rows(request), seed=request.spec.seed)}
 
 
@@ -109,8 +110,9 @@ def _lost(
     asked = any(gate.name == "drop" for gate in request.gates)
     if compressed.frontier is None:
         return {"drop": Measured(value=0.0)} if asked else {}
-    before = runtime.load(uncompressed.folder).outputs(request.prepared.splits.test.values)
-    found = quality.drop(request.output, targets, before, outputs, request.spec.seed)
+    test = request.prepared.splits.test
+    before = runtime.load(uncompressed.folder).outputs(test.values)
+    found = quality.drop(request.output, targets, before, outputs, request.spec.seed, test.of(request.output.user))
     return {"drop": found} if found else {}
 
 

@@ -19,6 +19,7 @@ class Metric:
     share: bool = False  # lies between 0 and 1
     parts: bool = False  # may be asked of one class, or one column: `recall.<class>`, `r2.<column>`
     selects: bool = False  # fit to choose a checkpoint: no answers but good ones are best by it
+    resamples: bool = True  # what rows drawn again say of it is right: not of what is biased by drawing rows twice
     compared: bool = False  # with the uncompressed network on the same rows: see `drop`
 
     @property
@@ -35,7 +36,7 @@ METRICS: dict[str, Metric] = {
     "auc": Metric("", True, share=True, selects=True),
     "average_precision": Metric("", True, share=True, selects=True),
     "log_loss": Metric("", False, selects=True),
-    "calibration_error": Metric("", False, share=True),
+    "calibration_error": Metric("", False, share=True, resamples=False),
     "micro_f1": Metric("", True, share=True, selects=True),
     "exact_match": Metric("", True, share=True, selects=True),
     "quadratic_kappa": Metric("", True, selects=True),
@@ -45,7 +46,7 @@ METRICS: dict[str, Metric] = {
     "ndcg@10": Metric("", True, share=True, selects=True),
     "hit@10": Metric("", True, share=True, selects=True),
     "mrr@10": Metric("", True, share=True, selects=True),
-    "coverage@10": Metric("", True, share=True),
+    "coverage@10": Metric("", True, share=True, resamples=False),
     "rmse": Metric("", False, parts=True, selects=True),
     "mae": Metric("", False, parts=True, selects=True),
     "r2": Metric("", True, parts=True, selects=True),
