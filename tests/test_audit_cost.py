@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from tiny_bundle import ROWS, build
 
+from trimtab.audit.cost import _memory as memory_of
 from trimtab.audit.cost import cost, machine
 from trimtab.bundle import store
+from trimtab.cli import predict
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,7 @@ def test_every_cost_is_measured(bundle: Path) -> None:
 
 def test_memory_is_that_of_a_process_without_heavy_packages(bundle: Path) -> None:
     program = (
-        "import sys, runpy; sys.argv = ['memory', sys.argv[1]];"
+        "import sys, runpy; sys.argv = ['memory', sys.argv[1], '600'];"
         "runpy.run_module('trimtab.audit.memory', run_name='__main__');"
         "heavy = {'torch', 'transformers', 'sklearn', 'scipy', 'pandas', 'polars', 'matplotlib'} & set(sys.modules);"
         "sys.exit(str(heavy) if heavy else 0)"
@@ -53,6 +55,19 @@ def test_memory_is_that_of_a_process_without_heavy_packages(bundle: Path) -> Non
     assert done.returncode == 0, done.stderr
     held = json.loads(done.stdout)
     assert held["memory"] <= held["memory_peak"]
+
+
+def test_memory_is_that_of_as_many_rows_as_predict_answers_at_once(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    run = subprocess.run
+    monkeypatch.setattr(
+        subprocess, "run", lambda *words, **options: asked.append(words[0][-1]) or run(*words, **options)
+    )
+    for rate in (1e6, 20.0, 0.1):
+        memory_of(bundle, ROWS, rate)
+    assert asked == [str(predict._LARGEST_CHUNK), "200", "64"]
 
 
 def test_the_machine_is_named() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 import shutil
 import subprocess
 import sys
@@ -13,10 +15,11 @@ import numpy as np
 import pytest
 from tiny_bundle import ROWS, build, expected
 
-from trimtab import runtime
+from trimtab import columns, runtime
 from trimtab.bundle import store
-from trimtab.columns import length_batches
+from trimtab.columns import InputPolicy, in_order, length_batches
 from trimtab.errors import TrimtabError
+from trimtab.pipeline import candidates
 
 HEAVY = {"torch", "transformers", "sklearn", "scipy", "polars", "pandas", "matplotlib", "onnx", "typer", "rich"}
 
@@ -52,6 +55,53 @@ def test_the_size_of_a_batch_decides_no_answer(model: runtime.Model, steps: int)
     sized = replace(model, network=replace(model.network, batch_tokens=steps))
     rows = ROWS * 20
     assert np.abs(np.asarray(sized.predict(rows).outputs) - np.asarray(model.predict(rows).outputs)).max() < 1e-5
+
+
+def test_rows_of_a_large_call_are_encoded_in_parts(model: runtime.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = model.predict(ROWS * 20).outputs
+    monkeypatch.setattr(runtime, "_LARGEST", 7)
+    monkeypatch.setattr(runtime, "_ENCODED", 1)
+    assert np.abs(np.asarray(model.predict(ROWS * 20).outputs) - np.asarray(whole)).max() < 1e-5
+
+
+def test_a_batch_has_the_fewer_pictures_the_larger_they_are(model: runtime.Model) -> None:
+    pictures = np.arange(2 * 32 * 32 * 3, dtype=np.uint8).reshape(2, 32, 32, 3)
+    most = {}
+    for size in (28, 64, 224, 1024):
+        column = columns.fit("image", "shot", "shot", list(pictures), {"size": size, "channels": 3})
+        sized = replace(model.network, batch_tokens=1024, batch_rows=runtime.most_rows((column,)))
+        most[size] = max(map(len, sized.batches(np.ones(600, np.int64))))
+    assert most == {28: 512, 64: 162, 224: 13, 1024: 1}
+
+
+def test_no_two_sizes_of_batches_that_cut_rows_alike_are_timed(model: runtime.Model) -> None:
+    picture = columns.fit("image", "shot", "shot", [np.zeros((32, 32, 3), np.uint8)], {"size": 224, "channels": 3})
+    pictures = replace(model, inputs=(picture,))
+    lengths = np.random.default_rng(0).integers(5, 60, 1000)
+    assert candidates._sizes(model, lengths) == [(512, 512), (2048, 512), (8192, 512)]
+    assert candidates._sizes(model, np.ones(40, np.int64)) == [(512, 512)]
+    assert candidates._sizes(pictures, np.ones(1000, np.int64)) == [(512, 3), (512, 13)]
+
+
+def test_a_model_goes_to_another_process_as_its_folder(model: runtime.Model) -> None:
+    held = runtime.load(model.folder, threads=1, policy=InputPolicy(files=False))
+    again = pickle.loads(pickle.dumps(held))
+    assert again.policy == held.policy
+    assert again.threads == 1
+    assert again.predict(ROWS).rows() == model.predict(ROWS).rows()
+    assert copy.deepcopy({"model": held})["model"] is held
+
+
+def test_answers_for_each_place_are_those_of_the_picked_rows() -> None:
+    """Rows 2 and 0 of three, whose places are 3, 1 and 2: what a cascade of tags would ask its second network."""
+
+    class Rows:
+        places = np.array([3, 1, 2])
+
+    picked = np.array([2, 0])
+    parts = [np.array([[[20.0], [21], [-1]], [[0], [1], [2]]], np.float32)]
+    found = in_order([np.array([0, 1])], parts, Rows(), picked)
+    assert [row.ravel().tolist() for row in found] == [[20, 21], [0, 1, 2]]
 
 
 def test_batches_hold_as_little_padding_as_is_asked_for() -> None:

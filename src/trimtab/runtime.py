@@ -27,6 +27,7 @@ from trimtab.columns import (
     dense,
     encode_rows,
     in_order,
+    joined,
     length_batches,
     ragged,
 )
@@ -34,6 +35,9 @@ from trimtab.errors import nearest, problem
 
 _OTHER_ANSWERS = "make the bundle again on this machine, or serve it where it was made: see `trimtab inspect`"
 _SETTLED = 10.0  # tolerances that a golden row's log-odds must lie from a cascade's threshold
+_LARGEST = 512  # rows of one batch
+_NUMBERS = 2_000_000  # of one batch of rows whose size `batch_tokens` does not bound, such as pictures
+_ENCODED = 16  # batches whose rows are encoded at a time
 _PADDING = 16  # part of `batch_tokens` that may be padding in one batch: another call costs about as much
 _GOLDEN_AT_LOAD = 3  # golden rows replayed at every load; `verify` replays all of them
 
@@ -67,15 +71,19 @@ class Graph:
     session: onnxruntime.InferenceSession = field(repr=False, compare=False)
     tensors: tuple[str, ...]
     batch_tokens: int
+    batch_rows: int
 
     def outputs(self, rows: EncodedRows, picked: np.ndarray) -> Outputs:
-        """Outputs of the picked rows, in batches of like length, within `batch_tokens`.
+        """Outputs of the picked rows, in batches of like length, within `batch_tokens` and `batch_rows`."""
+        batches = self.batches(rows.steps[picked])
+        return in_order(batches, [self._run(rows.batch(picked[batch])) for batch in batches], rows, picked)
+
+    def batches(self, steps: np.ndarray) -> list[np.ndarray]:
+        """Which rows of so many steps are computed together.
 
         A network that is quick with small batches has dear steps: of padding it is given little.
         """
-        padding = self.batch_tokens // _PADDING
-        batches = length_batches(rows.steps[picked], self.batch_tokens, most_padding=padding)
-        return in_order(batches, [self._run(rows.batch(picked[batch])) for batch in batches], rows)
+        return length_batches(steps, self.batch_tokens, self.batch_rows, self.batch_tokens // _PADDING)
 
     def _run(self, tensors: Mapping[str, np.ndarray]) -> np.ndarray:
         outputs: np.ndarray = self.session.run(None, {name: tensors[name] for name in self.tensors})[0]
@@ -92,6 +100,16 @@ class Model:
     output: OutputColumn
     network: Graph
     first: Graph | None = None  # the small network of a cascade
+    threads: int | None = None  # as it was loaded with, and so is `policy`
+    policy: InputPolicy | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A model is its folder: another process loads it again from there."""
+        return load, (self.folder.absolute(), self.threads, self.policy)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Model:
+        """Itself, for nothing in it ever changes."""
+        return self
 
     def predict(self, rows: Sequence[Mapping[str, Any]], top: int = 1) -> Predictions:
         """Answer rows; what a row lacks counts as missing. With `top` above 1, the best answers of each row too.
@@ -112,7 +130,15 @@ class Model:
 
     def _answered(self, values: Mapping[str, Sequence[Any]]) -> tuple[Outputs, np.ndarray | None]:
         """Outputs, and which rows the small network of a cascade answered."""
-        rows = encode_rows(self.inputs, values)
+        count, size = len(values[self.inputs[0].name]), _ENCODED * most_rows(self.inputs)
+        if count <= size:
+            return self._computed(encode_rows(self.inputs, values))
+        starts = range(0, count, size)
+        cut = ({c.name: values[c.name][start : start + size] for c in self.inputs} for start in starts)
+        outputs, early = zip(*(self._computed(encode_rows(self.inputs, part)) for part in cut), strict=True)
+        return joined(outputs), None if early[0] is None else np.concatenate(early)
+
+    def _computed(self, rows: EncodedRows) -> tuple[Outputs, np.ndarray | None]:
         every = np.arange(len(rows))
         if not len(rows):
             return self._none(), None
@@ -156,23 +182,31 @@ def load(folder: Path | str, threads: int | None = None, policy: InputPolicy | N
     """
     path = Path(folder)
     manifest = store.read_manifest(path)
-    files = {store.MODEL: (manifest.tensors, manifest.batch_tokens)}
+    files: dict[str, Manifest | Cascade] = {store.MODEL: manifest}
     if manifest.cascade:
-        files[store.FIRST] = (manifest.cascade.tensors, manifest.cascade.batch_tokens)
+        files[store.FIRST] = manifest.cascade
     with ThreadPoolExecutor(3) as pool:  # two of the three leave the interpreter free
         checked = pool.submit(store.check_files, path, manifest, store.serving_files(manifest))
-        graphs = [pool.submit(_graph, path / name, *shape, threads or usable_cores()) for name, shape in files.items()]
+        sessions = [pool.submit(_session, path / name, threads or usable_cores()) for name in files]
         columns = pool.submit(store.load_columns, path / store.COLUMNS, manifest)
         checked.result()  # a changed byte is named before what it breaks
         inputs, output = columns.result()
         accepting = tuple(column.accepting(policy or InputPolicy()) for column in inputs)
-        model = Model(path, manifest, accepting, output, *(graph.result() for graph in graphs))
+        most = most_rows(inputs)
+        graphs = {
+            name: Graph(session.result(), tuple(entry.tensors), entry.batch_tokens, entry.batch_rows or most)
+            for session, (name, entry) in zip(sessions, files.items(), strict=True)
+        }
+        network, first = graphs[store.MODEL], graphs.get(store.FIRST)
+        model = Model(path, manifest, accepting, output, network, first, threads, policy)
     replay(model, islice(read_golden(path), _GOLDEN_AT_LOAD))
     return model
 
 
-def _graph(path: Path, tensors: Sequence[str], batch_tokens: int, threads: int) -> Graph:
-    return Graph(_session(path, threads), tuple(tensors), batch_tokens)
+def most_rows(inputs: Sequence[InputColumn]) -> int:
+    """Rows that one batch may have by the size of what is read, where a bundle does not say it."""
+    numbers = sum(column.fixed_numbers for column in inputs)
+    return _LARGEST if not numbers else min(_LARGEST, max(1, _NUMBERS // numbers))
 
 
 def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:

@@ -26,7 +26,10 @@ _WARM_UP = 5
 _THROUGHPUT_SECONDS = 1.0  # least length of one run
 _THROUGHPUT_RUNS = 3
 _THROUGHPUT_ROWS_SECONDS = 4.0  # more rows than this takes are thinned
-_MEMORY_ROWS = 64
+_MEMORY_ROWS = 2048  # that `predict` gives at a time; of a slow network as many as fill a few of its batches
+_MEMORY_SECONDS = 10.0
+_LEAST_MEMORY_ROWS = 64
+_DIFFERENT_ROWS = 256  # of them, for the process holds what it is given
 _MEMORY_TIMEOUT = 120.0
 _RESAMPLES = 1000
 _MB = 1e6
@@ -40,26 +43,26 @@ def cost(bundle: Path, rows: Rows, latency_rows: int = LATENCY_ROWS, seed: int =
     """Measure the bundle in the folder `bundle` on the given test rows, in well under a minute.
 
     size (MB of the files that serving needs), latency and latency_p95 (ms of one row, tokenising included), throughput
-    (rows/s), memory (MB resident in a fresh process that has answered) and memory_peak (MB, its highest while loading).
+    (rows/s), memory (MB resident in a fresh process that has answered as many rows at once as `predict` does) and
+    memory_peak (MB, its highest).
     """
     model = runtime.load(bundle)
+    rate = _throughput(model, rows)
     return {
         "size": size(bundle),
         **_latency(model, _thinned(rows, latency_rows), seed),
-        "throughput": Measured(value=_throughput(model, rows), unit="rows/s"),
-        **_memory(bundle, _thinned(rows, _MEMORY_ROWS)),
+        "throughput": Measured(value=rate, unit="rows/s"),
+        **_memory(bundle, rows, rate),
     }
 
 
 def quick(bundle: Path, rows: Rows, memory: bool = False, seed: int = 0) -> dict[str, Measured]:
     """The same of fewer rows, in about two seconds, to compare many networks; `memory` only where it is asked for."""
     model = runtime.load(bundle)
-    found = {
-        "size": size(bundle),
-        **_latency(model, _thinned(rows, _QUICK_ROWS), seed, _QUICK_SECONDS),
-        "throughput": Measured(value=_throughput(model, _thinned(rows, _QUICK_BATCH), runs=1), unit="rows/s"),
-    }
-    return found | (_memory(bundle, _thinned(rows, _MEMORY_ROWS)) if memory else {})
+    latency = _latency(model, _thinned(rows, _QUICK_ROWS), seed, _QUICK_SECONDS)
+    rate = _throughput(model, _thinned(rows, _QUICK_BATCH), runs=1)
+    found = {"size": size(bundle), **latency, "throughput": Measured(value=rate, unit="rows/s")}
+    return found | (_memory(bundle, rows, rate) if memory else {})
 
 
 def size(bundle: Path) -> Measured:
@@ -145,13 +148,18 @@ def _as_json(value: Any) -> str:
 # --------------------------------------------------------------------------------------------------------- memory
 
 
-def _memory(bundle: Path, rows: Rows) -> dict[str, Measured]:
-    """Start a fresh process that loads the bundle, answers the rows and tells what it holds."""
+def _memory(bundle: Path, rows: Rows, rate: float) -> dict[str, Measured]:
+    """Start a fresh process that loads the bundle, answers the rows and tells what it holds.
+
+    It answers them over and over, as many at once as `predict` does; `rate` is how many take a second.
+    """
+    count = min(_MEMORY_ROWS, max(_LEAST_MEMORY_ROWS, int(rate * _MEMORY_SECONDS)))
+    given = [dict(row) for row in _thinned(rows, min(count, _DIFFERENT_ROWS))]
     package_parent = str(Path(__file__).resolve().parents[2])
     paths = [package_parent, *filter(None, [os.environ.get("PYTHONPATH")])]
     answer = subprocess.run(
-        [sys.executable, "-m", "trimtab.audit.memory", str(bundle)],
-        input=json.dumps([dict(row) for row in rows], default=_as_json),
+        [sys.executable, "-m", "trimtab.audit.memory", str(bundle), str(count)],
+        input=json.dumps(given, default=_as_json),
         capture_output=True,
         text=True,
         encoding="utf-8",

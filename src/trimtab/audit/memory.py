@@ -1,7 +1,7 @@
-"""`python -m trimtab.audit.memory BUNDLE < rows.json`: what a process that serves a bundle holds in memory.
+"""`python -m trimtab.audit.memory BUNDLE COUNT < rows.json`: what a process that serves a bundle holds in memory.
 
-Loads the bundle as a server would, answers the rows given as a JSON list on stdin, and prints
-`{"memory": bytes, "memory_peak": bytes}`.
+Loads the bundle as a server would, answers COUNT rows at once, those that stand as a JSON list on stdin over and over,
+and prints `{"memory": bytes, "memory_peak": bytes}`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import resource
 import sys
+from itertools import cycle, islice
 from pathlib import Path
 
 from trimtab import runtime
@@ -19,7 +20,7 @@ _STATUS = Path("/proc/self/status")
 def main() -> None:
     """Answer, then print what this process holds."""
     model = runtime.load(Path(sys.argv[1]))
-    rows = json.load(sys.stdin)
+    rows = list(islice(cycle(json.load(sys.stdin)), int(sys.argv[2])))
     if rows:
         model.predict(rows)
     json.dump(held(), sys.stdout)

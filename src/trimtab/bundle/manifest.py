@@ -67,7 +67,8 @@ class Cascade(_Part):
     threshold: float
     scale: float = 1.0  # its outputs are multiplied by this, so that one output column decodes those of both networks
     precision: str = "fp32"
-    batch_tokens: int = 1024  # as `Manifest.batch_tokens`
+    batch_tokens: int = 1024  # as in `Manifest`
+    batch_rows: int | None = None
 
 
 class Manifest(_Part):
@@ -87,6 +88,7 @@ class Manifest(_Part):
     precision: str = "fp32"
     tolerance: float = 1e-4  # how far a replayed golden row's outputs may lie from the stored ones
     batch_tokens: int = 1024  # padded steps in one batch of the runtime; at 4096 a row costs 29% more CPU time
+    batch_rows: int | None = None  # rows in one batch of the runtime; None: by the size of what the columns read
     cascade: Cascade | None = None
     data: dict[str, Any] = Field(default_factory=dict)  # rows per split, rejected, duplicates, leaks
     stages: list[Stage] = []

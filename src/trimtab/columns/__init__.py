@@ -174,6 +174,11 @@ class InputColumn(Column):
     def encode(self, values: Sequence[Any]) -> Encoded:
         """Raw values -> numbers, one row each. Never raises for a strange value: a served row always gets an answer."""
 
+    @property
+    def fixed_numbers(self) -> int:
+        """Numbers of a row as the network takes it, where they are many and `steps` does not count them; else 0."""
+        return 0
+
     @abstractmethod
     def steps(self, encoded: Encoded) -> np.ndarray:
         """How many states each row becomes, (rows,): what batches are sorted and filled by."""
@@ -363,8 +368,10 @@ class Placed(Protocol):
         """(rows,)."""
 
 
-def in_order(batches: Sequence[np.ndarray], parts: Sequence[np.ndarray], rows: Placed) -> Outputs:
-    """The outputs of all batches in the order of the rows.
+def in_order(
+    batches: Sequence[np.ndarray], parts: Sequence[np.ndarray], rows: Placed, picked: np.ndarray | None = None
+) -> Outputs:
+    """The outputs of all batches in the order of the rows, or of those `picked`: then batches count among these.
 
     A part is (rows of the batch, width), or (rows of the batch, places, width), of which padded places are left out.
     """
@@ -373,7 +380,7 @@ def in_order(batches: Sequence[np.ndarray], parts: Sequence[np.ndarray], rows: P
         for batch, part in zip(batches, parts, strict=True):
             result[batch] = part
         return result
-    places = rows.places
+    places = rows.places if picked is None else rows.places[picked]
     found: list[np.ndarray] = [parts[0][0, :0]] * len(places)
     for batch, part in zip(batches, parts, strict=True):
         for row, values in zip(batch, part, strict=True):

@@ -163,6 +163,11 @@ class ImageColumn(InputColumn):
         _image(pixels.transpose(1, 2, 0)).save(content, "PNG")
         return _files.uri("image/png", content.getvalue())
 
+    @property
+    def fixed_numbers(self) -> int:
+        """The pixels of a picture, in all channels."""
+        return self.channels * self.height * self.width
+
     def encode(self, values: Sequence[Any]) -> np.ndarray:
         """Pixels, (rows, channels, height, width) uint8, in a temporary file above 1 GiB.
 

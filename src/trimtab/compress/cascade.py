@@ -108,6 +108,7 @@ def cascade(small: Path, large: Path, target: Path, at: float) -> Manifest | Ski
         scale=logit_scale(_output(small, first), _output(large, manifest)),
         precision=first.precision,
         batch_tokens=first.batch_tokens,
+        batch_rows=first.batch_rows,
     )
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(large, target, ignore=shutil.ignore_patterns(store.MANIFEST, store.GOLDEN, "card.*"))

@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 
 from trimtab import files, runtime
 from trimtab.audit import cost, quality
 from trimtab.bundle import store
 from trimtab.bundle.manifest import Measured
-from trimtab.columns import Outputs, Targets, dense
+from trimtab.columns import Outputs, Targets, dense, encode_rows
 from trimtab.compress import cascade, quantize, sensitivity
 from trimtab.compress.frontier import Point
 from trimtab.compress.trained import Skip, Trained
@@ -26,7 +27,9 @@ from trimtab.pipeline.assembly import Candidate
 from trimtab.pipeline.request import Request
 from trimtab.spec import Recipe
 
-_BATCHES = (512, 2048, 8192)  # padded steps in one batch of the runtime: the quickest for a network is kept
+# Sizes of the runtime's batches that are timed, the quickest for a network is kept: padded steps; rows of fixed size.
+_BATCH_TOKENS = (512, 2048, 8192)
+_BATCH_PARTS = (4, 1)  # of the most rows that one batch may have
 _BATCH_ROWS, _CALL = 1000, 32
 _TUNING = 1.0  # seconds for one pass over the rows that a size of batches is timed on
 _SMALLER = 0.95  # of the file in fp32: what one in fewer bits must be below
@@ -135,22 +138,35 @@ def _tuned(on: Bench, candidate: Candidate) -> Candidate:
     values = on.request.prepared.splits.valid.values
     names = [column.name for column in on.request.inputs]
     first = {name: values[name][:_CALL] for name in names}
-    taken_by_call = min(_seconds(runtime.load(candidate.folder), [first]) for _ in range(2))
+    model = runtime.load(candidate.folder)
+    taken_by_call = min(_seconds(model, [first]) for _ in range(2))
     count = min(_BATCH_ROWS, len(on.rows), max(4, round(_TUNING / 2 / taken_by_call)) * _CALL)
     starts = [(0, count), *((start, min(start + _CALL, count)) for start in range(0, count, _CALL))]
     calls = [{name: values[name][start:end] for name in names} for start, end in starts]
-    taken = {}
-    for tokens in _BATCHES:
-        manifest = store.write_manifest(
-            candidate.folder, candidate.manifest.model_copy(update={"batch_tokens": tokens})
-        )
-        model = runtime.load(candidate.folder)
-        taken[tokens] = min(_seconds(model, calls) for _ in range(3))
-        if taken[tokens] > 1.05 * min(taken.values()):
+    sizes = _sizes(model, encode_rows(model.inputs, calls[0]).steps)
+    taken: dict[tuple[int, int], float] = {}
+    for size in sizes if len(sizes) > 1 else ():
+        taken[size] = min(_seconds(_in_batches(model, *size), calls) for _ in range(3))
+        if taken[size] > 1.05 * min(taken.values()):
             break
-    best = min(taken, key=lambda tokens: (taken[tokens] > 0.97 * taken[_BATCHES[0]], taken[tokens]))
-    manifest = store.write_manifest(candidate.folder, candidate.manifest.model_copy(update={"batch_tokens": best}))
+    best = min(taken, key=lambda size: (taken[size] > 0.97 * taken[sizes[0]], taken[size]), default=sizes[0])
+    chosen = {"batch_tokens": best[0], "batch_rows": best[1]}
+    manifest = store.write_manifest(candidate.folder, candidate.manifest.model_copy(update=chosen))
     return replace(candidate, manifest=manifest)
+
+
+def _sizes(model: runtime.Model, steps: np.ndarray) -> list[tuple[int, int]]:
+    """Padded steps and rows of batches, of those that rows of so many steps are cut by differently."""
+    most = runtime.most_rows(model.inputs)
+    parts = _BATCH_PARTS if any(column.fixed_numbers for column in model.inputs) else (1,)
+    found: dict[tuple[int, ...], tuple[int, int]] = {}
+    for size in ((tokens, max(1, most // part)) for part in parts for tokens in _BATCH_TOKENS):
+        found.setdefault(tuple(map(len, _in_batches(model, *size).network.batches(steps))), size)
+    return list(found.values())
+
+
+def _in_batches(model: runtime.Model, tokens: int, rows: int) -> runtime.Model:
+    return replace(model, network=replace(model.network, batch_tokens=tokens, batch_rows=rows))
 
 
 def _seconds(model: runtime.Model, calls: Sequence[Mapping[str, Sequence[Any]]]) -> float:

@@ -44,7 +44,7 @@ _FIGURES = {
     "latency_p95": Figure("Latency, p95", "19 of 20 rows take less"),
     "throughput": Figure("Throughput", "rows answered in a second"),
     "memory": Figure("Memory", "resident in a process that has answered"),
-    "memory_peak": Figure("Memory, peak", "highest while loading"),
+    "memory_peak": Figure("Memory, peak", "highest, while it loads or answers"),
     "drop": Figure("Drop", "quality lost against the uncompressed network, on the same rows; lower is better"),
 }
 
