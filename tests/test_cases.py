@@ -33,12 +33,15 @@ from tiny_bundle import ROWS, build
 from typer.testing import CliRunner
 
 from trimtab import columns, rows, runtime
+from trimtab import spec as specs
 from trimtab.__main__ import app, main
 from trimtab.audit import gates
+from trimtab.bundle import store
 from trimtab.bundle.manifest import Measured
 from trimtab.cli import _view
 from trimtab.columns import _lists, parse, ragged
-from trimtab.data import infer
+from trimtab.data import infer, read
+from trimtab.data.prepare import prepare
 from trimtab.data.profile import profile
 from trimtab.errors import TrimtabError
 from trimtab.pipeline import run_folder
@@ -239,6 +242,69 @@ def test_case_03_an_answer_that_is_the_same_in_every_row_is_refused(tmp_path: Pa
 # ----------------------------------------------------------------------------------------------------- 08: encodings
 
 
+# Reviews as they were typed, and the encodings that programs of their country write.
+REVIEWS = {
+    "cp932 euc_jp iso2022_jp utf-16-le utf-16": ("とても良い商品でした", "対応が遅くて残念", "料理が美味しい"),
+    "cp949 utf-16-be": ("정말 좋은 영화였습니다", "서비스가 너무 느려서 실망했어요", "음식이 맛있어요"),
+    "cp1251 koi8-r cp866": ("Очень хороший товар", "Обслуживание ужасное", "Вкусная еда, спасибо"),
+    "gb18030": ("酒店位置很好，房间干净", "服务态度太差了", "性价比很高"),
+    "big5": ("飯店位置很好，房間乾淨", "服務態度太差了", "價格合理"),
+    "cp1252 mac-roman": ("Très bon, je le recommande", "Le service était décevant", "Délicieux, à revoir"),
+    "cp1250 iso8859-2": ("Bardzo dobry, polecam każdemu", "Obsługa była okropna", "Szybka dostawa, dziękuję"),
+}
+IN_ENCODINGS = [(encoding, texts) for encodings, texts in REVIEWS.items() for encoding in encodings.split()]
+
+
+def read_all(file: Path, **options: Any) -> tuple[list[dict[str, Any]], list[str]]:
+    notes: list[str] = []
+    found = list(rows.read(file, lambda bad: pytest.fail(str(bad)), note=notes.append, **options))
+    return [row.values for row in found], notes
+
+
+@pytest.mark.parametrize(("encoding", "texts"), IN_ENCODINGS, ids=[encoding for encoding, _ in IN_ENCODINGS])
+def test_case_08_text_in_a_national_encoding_is_read_and_what_it_was_read_as_is_told(
+    tmp_path: Path, encoding: str, texts: tuple[str, ...]
+) -> None:
+    table = [{"text": text, "label": text[:2]} for text in texts for _ in range(4)]
+    file = tmp_path / "reviews.csv"
+    file.write_bytes("\n".join(["text,label", *(f'"{row["text"]}",{row["label"]}' for row in table)]).encode(encoding))
+    told: list[str] = []
+    found, notes = read_all(file, told=told.append)
+    assert found == table
+    assert [len(notes), len(told)] == ([0, 0] if encoding.startswith("utf") else [1, 1])
+    # a file of one row is read as those of training were, whatever it looks like
+    file.write_bytes(f"text\n{texts[1]}\n".encode(encoding))
+    found, notes = read_all(file, known=next(iter(told), None))
+    assert found == [{"text": texts[1]}]
+    file.write_bytes(f"text\n{texts[1]}\n".encode())
+    assert read_all(file, known=next(iter(told), None)) == ([{"text": texts[1]}], [])  # UTF-8 stays what it is
+
+
+def test_case_08_the_user_names_the_encoding_and_a_wrong_name_gets_the_nearest(tmp_path: Path) -> None:
+    file = tmp_path / "new.csv"
+    file.write_bytes("text\nщи\n".encode("koi8-r"))
+    assert read_all(file, encoding="KOI8-R")[0] == [{"text": "щи"}]
+    with pytest.raises(TrimtabError, match=r"no encoding named 'shift_jiz'[\s\S]*did you mean 'shift_jis'"):
+        rows.read(file, pytest.fail, encoding="shift_jiz")
+    with pytest.raises(TrimtabError, match="not in the encoding utf-8 that was named"):
+        read_all(file, encoding="utf8")
+
+
+def test_case_08_what_the_rows_of_training_were_is_kept_for_new_rows(tmp_path: Path) -> None:
+    lines = [f'"{text} {n}",{n % 2}' for n in range(20) for text in REVIEWS["cp1251 koi8-r cp866"]]
+    (tmp_path / "data.csv").write_bytes("\n".join(["text,label", *lines]).encode("cp1251"))
+    loaded = read.load(["data.csv"], tmp_path)
+    assert loaded.encoding == "cp1251"
+    report = prepare(specs.parse({"data": "data.csv", "output": "label"}), tmp_path, Quiet()).report
+    bundle = tiny_bundle.build(tmp_path / "tiny")
+    manifest = store.read_manifest(bundle)
+    store.write_manifest(bundle, manifest.model_copy(update={"data": report}))
+    new, out = tmp_path / "new.csv", tmp_path / "out.jsonl"
+    new.write_bytes("review,stars,shop\nщи,1,north\n".encode("cp1251"))
+    assert main(["predict", str(bundle), str(new), "--output", str(out)]) == 0
+    assert json.loads(out.read_text(encoding="utf-8"))["review"] == "щи"
+
+
 # ------------------------------------------------------------------------------------------- 09: a lone CR in a cell
 
 
@@ -344,6 +410,72 @@ def test_case_12_no_rows_give_a_header(tmp_path: Path) -> None:
 
 
 # ----------------------------------------------------------------------------------------------- 17: layouts of JSON
+
+
+def in_layouts(table: list[dict[str, Any]]) -> dict[str, str]:
+    """A table in every layout that is read, by the name of a file."""
+    columns = {name: [row[name] for row in table] for name in table[0]}
+    numbered = [{"index": n, **row} for n, row in enumerate(table)]
+    values = [list(row.values()) for row in table]
+    return {
+        "wrapped.json": json.dumps({"version": "1.0", "data": table}),
+        "wrapped-pretty.json": json.dumps({"version": "1.0", "meta": {"n": 1}, "records": table}, indent=2),
+        "deep.json": json.dumps({"response": {"status": "ok", "hits": table}}),
+        "wrapped.jsonl": json.dumps({"data": table}),
+        "columns.json": json.dumps({name: {str(n): cell for n, cell in enumerate(c)} for name, c in columns.items()}),
+        "named.json": json.dumps({name: {f"r{n}": cell for n, cell in enumerate(c)} for name, c in columns.items()}),
+        "rows.json": json.dumps({str(n): row for n, row in enumerate(table)}),
+        "ids.json": json.dumps({f"id-{n}": row for n, row in enumerate(table)}),
+        "lists.json": json.dumps(columns, indent=1),
+        "split.json": json.dumps({"columns": list(columns), "index": list(range(len(table))), "data": values}),
+        "table.json": json.dumps(
+            {
+                "schema": {
+                    "fields": [{"name": "index", "type": "integer"}],
+                    "primaryKey": ["index"],
+                    "pandas_version": "1.4.0",
+                },
+                "data": numbered,
+            }
+        ),
+        "array.jsonl": json.dumps(table),
+        "pretty.json": json.dumps(table, indent=4),
+        "objects.jsonl": "\n".join(json.dumps(row, indent=2) for row in table),
+        "lines.json": "\n".join(map(json.dumps, table)),
+    }
+
+
+@pytest.mark.parametrize(("count", "words"), [(12, 1), (600, 50)])  # less than what is looked at first, and more
+def test_case_17_every_layout_of_json_gives_the_same_rows(tmp_path: Path, count: int, words: int) -> None:
+    table = [{"text": f"{'some words, ' * words}{n}", "label": "ab"[n % 2]} for n in range(count)]
+    for name, text in in_layouts(table).items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        assert read_all(tmp_path / name)[0] == table, name
+        assert read.load([name], tmp_path).table.values["text"] == [row["text"] for row in table], name
+
+
+@pytest.mark.parametrize(
+    ("document", "found"),
+    [
+        ([["text", "label"], ["a", "b"]], "a list of lists without names of columns"),
+        (["a text", "another"], "a list of texts"),
+        ({"train": [{"a": 1}] * 3, "test": [{"a": 1}]}, r"several lists of rows: train \(3\), test \(1\)"),
+        ({"text": "word " * 4000, "label": "x"}, "one JSON object, with the keys text, label: that is a single row"),
+        ({"text": ["a" * 5000] * 3, "label": ["x"]}, "one JSON object, with the keys text, label"),
+    ],
+)
+def test_case_17_another_layout_is_named_with_the_ones_that_are_read(tmp_path: Path, document: Any, found: str) -> None:
+    (tmp_path / "data.json").write_text(json.dumps(document))
+    with pytest.raises(TrimtabError, match=found) as raised:
+        read.load(["data.json"], tmp_path)
+    assert '{"data": [rows]}' in str(raised.value)
+    assert len(str(raised.value)) < 1000
+
+
+def test_case_17_one_row_of_lists_stays_one_row_in_json_lines(tmp_path: Path) -> None:
+    row = {"tokens": ["Anna", "Berg"], "tags": ["B-PER", "I-PER"], "meta": {"data": {"id": 1}}}
+    (tmp_path / "one.jsonl").write_text(json.dumps(row))
+    assert read_all(tmp_path / "one.jsonl")[0] == [row]
 
 
 # ----------------------------------------------------------------------------------------- 19: names that are markup

@@ -101,3 +101,9 @@ class Manifest(_Part):
     files: dict[str, str] = Field(default_factory=dict)  # path inside the bundle -> sha256
     hash: str = ""  # sha256 over what decides the answers: see bundle.store.content_hash
     checksum: str = ""  # sha256 over the rest of this manifest, written by bundle.store
+
+    @property
+    def encoding(self) -> str | None:
+        """What the files of training that are not UTF-8 were read as."""
+        found = self.data.get("encoding") or self.spec.get("encoding")
+        return None if found is None else str(found)

@@ -33,6 +33,10 @@ def command(
     format: Annotated[
         str | None, typer.Option(help="csv, tsv, jsonl, json or parquet. Default: by the file's ending.")
     ] = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option(help="Of the file's text: shift_jis, cp1251 ... Default: UTF-8, else as the bundle's data were."),
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Default: the cores that may be used.")] = None,
 ) -> None:
     """Measure a bundle on other labelled rows: every quality metric, with its 95% interval where it has one.
@@ -44,7 +48,7 @@ def command(
     """
     model = runtime.load(bundle, threads)
     aside = _Aside((model.output.name,))
-    answered = _answer(model, rows.read(data, aside, format, _note), data, aside)
+    answered = _answer(model, rows.read(data, aside, format, _note, encoding, model.manifest.encoding), data, aside)
     seed = int(model.manifest.spec.get("seed", 0))
     found = quality.measure(model.output, answered.targets, answered.outputs, seed, users=answered.users)
     if aside.count:

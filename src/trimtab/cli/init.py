@@ -28,6 +28,9 @@ def command(
     output: Annotated[
         str | None, typer.Option("--output", "-o", help="The column to predict. Default: guessed.")
     ] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="Of the data's text: shift_jis, cp1251 ... Default: UTF-8, else by its look.")
+    ] = None,
     to: Annotated[Path, typer.Option("--to", help="The spec to write.")] = Path("trimtab.yaml"),
     force: Annotated[bool, typer.Option("--force", help="Overwrite a spec that is there already.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The profile as one JSON object on stdout.")] = False,
@@ -38,9 +41,9 @@ def command(
     """
     if to.exists() and not force:
         raise problem(str(to), "there is such a file already", do="choose another name with --to, or use --force")
-    found = profile(data, Path(), output)
+    found = profile(data, Path(), output, encoding)
     for_editors = f"{schema.line(schema.FILE)}\n" if (to.parent / schema.FILE).is_file() else ""
-    text = for_editors + spec_text(found, [_relative(one, to.parent) for one in data], data)
+    text = for_editors + spec_text(found, [_relative(one, to.parent) for one in data], data, encoding)
     with files.writing(str(to)), rows.whole_file(to) as stream:
         stream.write(text.encode())
     if as_json:
@@ -58,12 +61,13 @@ def _relative(file: str, folder: Path) -> str:
 # --------------------------------------------------------------------------------------------------------- spec
 
 
-def spec_text(found: Profile, files: Sequence[str], given: Sequence[str]) -> str:
+def spec_text(found: Profile, files: Sequence[str], given: Sequence[str], encoding: str | None = None) -> str:
     """A short commented `trimtab.yaml`; what was left out stands in it as a comment, with the reason."""
     command = _comment(f"trimtab init {' '.join(given)}")
     lines = [
         f"# Written by `{command}` from {found.rows:,} rows; every other key has a default.",
         f"data: {_scalar(files[0]) if len(files) == 1 else _list(files)}",
+        *([f"encoding: {_scalar(encoding)}"] if encoding else []),
         "inputs:",
         *(
             _input_line(found, column)

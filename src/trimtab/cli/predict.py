@@ -39,6 +39,10 @@ def command(
         Path | None, typer.Option(metavar="FILE", help="Write rows that cannot be read to this file (json lines).")
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="The best answers of each row, in order, as one more column.")] = 1,
+    encoding: Annotated[
+        str | None,
+        typer.Option(help="Of the file's text: shift_jis, cp1251 ... Default: UTF-8, else as the bundle's data were."),
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Default: the cores that may be used.")] = None,
 ) -> None:
     """Answer rows: the same rows come out, with the answer and its confidence as further columns.
@@ -50,7 +54,11 @@ def command(
     model = runtime.load(bundle, threads)
     try:
         with _bad_rows(rejected) as bad:
-            count = _answer(model, rows.read(data, bad, note=_note), _Asked(output, format, top, beside(data)))
+            count = _answer(
+                model,
+                rows.read(data, bad, None, _note, encoding, model.manifest.encoding),
+                _Asked(output, format, top, beside(data)),
+            )
     except BrokenPipeError:  # whoever reads has enough; what is still buffered must not be tried again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from None

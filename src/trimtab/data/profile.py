@@ -100,9 +100,9 @@ class Profile:
         return next(column for column in self.columns if column.name == name)
 
 
-def profile(patterns: Sequence[str], folder: Path, output: str | None = None) -> Profile:
+def profile(patterns: Sequence[str], folder: Path, output: str | None = None, encoding: str | None = None) -> Profile:
     """Look at files (relative to `folder`). Raises TrimtabError when no column can be the output."""
-    found = read.load(patterns, folder)
+    found = read.load(patterns, folder, encoding)
     table = found.table
     if output is not None:
         read.column(table, output, "--output", "the data")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ class FileRead:
     rows: int
     rejected: int
     columns: tuple[str, ...]
+    encoding: str | None = None  # of what is not UTF-8
 
 
 @dataclass(frozen=True)
@@ -35,11 +38,20 @@ class Loaded:
     files: list[FileRead]
     notes: list[str]
 
+    @property
+    def encoding(self) -> str | None:
+        """What most rows of the files that are not UTF-8 were read as; None where all are UTF-8."""
+        found: Counter[str] = Counter()
+        for file in self.files:
+            found.update({file.encoding: file.rows} if file.encoding else {})
+        return max(found, key=lambda name: found[name], default=None)
 
-def load(patterns: Sequence[str], folder: Path) -> Loaded:
+
+def load(patterns: Sequence[str], folder: Path, encoding: str | None = None, known: str | None = None) -> Loaded:
     """Read files (globs allowed, relative to `folder`); a column that a row lacks is None there.
 
-    Raises TrimtabError for a missing file, for one without rows, and for files that share no column.
+    `encoding` and `known` are those of `rows.read`. Raises TrimtabError for a missing file, for one without rows, and
+    for files that share no column.
     """
     columns: dict[str, list[Any]] = {}
     origins: list[Origin] = []
@@ -49,9 +61,13 @@ def load(patterns: Sequence[str], folder: Path) -> Loaded:
     for path in rows.find(patterns, folder):
         shown = _shown(path, folder)
         before = len(rejected)
-        found = _append(path, shown, columns, origins, rejected.append, notes.append)
+        read = partial(rows.read, path, note=notes.append, encoding=encoding, known=known)
+        found = _append(read, shown, columns, origins, rejected.append)
         files.append(replace(found, rejected=len(rejected) - before))
         _check_rows(files[-1], rejected[before:])
+    if len(origins) == 1 and files[0].format in ("json", "jsonl"):
+        keys = ", ".join(columns)
+        raise problem(files[0].file, f"one JSON object, with the keys {keys}: that is a single row", rows.LAYOUTS)
     notes += _compare(files)
     return Loaded(Table(columns, origins), rejected, files, [note.replace(str(folder) + os.sep, "") for note in notes])
 
@@ -62,16 +78,16 @@ def _shown(path: Path, folder: Path) -> str:
 
 
 def _append(
-    path: Path,
+    read: Callable[..., rows.Rows],
     shown: str,
     columns: dict[str, list[Any]],
     origins: list[Origin],
     reject: rows.Reject,
-    note: Callable[[str], None],
 ) -> FileRead:
     """Add a file's rows to the columns; new columns are None in the rows before."""
     start = len(origins)
-    source = rows.read(path, lambda row: reject(replace(row, file=shown)), note=note)
+    encodings: list[str] = []
+    source = read(reject=lambda row: reject(replace(row, file=shown)), told=encodings.append)
     named = _folder_names if source.format == rows.FOLDER else _as_read
     names = dict.fromkeys(source.names or ())
     for row in source:
@@ -83,7 +99,7 @@ def _append(
             column.append(values.get(name))
         names |= dict.fromkeys(values)
         origins.append(Origin(shown, row.line))
-    return FileRead(shown, source.format, len(origins) - start, 0, tuple(names))
+    return FileRead(shown, source.format, len(origins) - start, 0, tuple(names), next(iter(encodings), None))
 
 
 def _as_read(values: dict[str, Any]) -> dict[str, Any]:

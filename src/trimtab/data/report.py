@@ -40,6 +40,7 @@ def build(data: Loaded, test: Loaded | None, rows: Working, cut: Cut, final: Fin
     files = [*data.files, *(test.files if test else [])]
     return {
         "files": [{"file": file.file, "rows": file.rows, "rejected": file.rejected} for file in files],
+        "encoding": data.encoding,
         "rows_read": rows.found["rows_read"],
         "rows": {part: len(table) for part, table in splits.items()},
         "split": cut.how,

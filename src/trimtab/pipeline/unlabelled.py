@@ -27,7 +27,7 @@ def read(spec: Spec, inputs: Sequence[InputColumn], folder: Path, progress: Prog
     wrong: list[TrimtabError] = []
     for name in names:
         try:
-            for column, values in _values(folder / name, inputs).items():
+            for column, values in _values(folder / name, inputs, spec.encoding).items():
                 found.setdefault(column, []).extend(values)
         except TrimtabError as error:
             wrong.append(error)
@@ -38,9 +38,9 @@ def read(spec: Spec, inputs: Sequence[InputColumn], folder: Path, progress: Prog
     return found
 
 
-def _values(path: Path, inputs: Sequence[InputColumn]) -> dict[str, list[Any]]:
+def _values(path: Path, inputs: Sequence[InputColumn], encoding: str | None) -> dict[str, list[Any]]:
     rejected: list[Rejected] = []
-    read_rows = list(islice(rows.read(path, rejected.append), _MOST))
+    read_rows = list(islice(rows.read(path, rejected.append, encoding=encoding), _MOST))
     if not read_rows:
         raise problem("compress.unlabelled", f"{path} has no rows", do="leave it out")
     given = [row.values for row in read_rows]

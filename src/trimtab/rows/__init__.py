@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, Protocol, cast
 
 from trimtab import files, registry
 from trimtab.errors import TrimtabError, nearest, problem
+from trimtab.rows._encodings import Reading, codec
 from trimtab.rows._opening import Opened, opened
 from trimtab.rows._reasons import grouped as grouped
 
@@ -60,6 +61,12 @@ FORMATS: dict[str, Format] = {
 RUN_NOTE = "run.json"  # in every run's folder: what is read as data is never what Trimtab wrote
 FOLDER = "folder"  # of class folders with pictures or sounds: read, never written
 
+# The layouts of JSON that are read, for messages.
+LAYOUTS = (
+    'rows: [{"column": value, ...}, ...] or one object a line; below a key: {"data": [rows]}; as pandas writes tables: '
+    '{"column": {"0": value, ...}}, {"column": [values]}, {"columns": [names], "data": [[values], ...]}'
+)
+
 Reject = Callable[[Rejected], None]
 Note = Callable[[str], None]
 
@@ -83,18 +90,29 @@ class Rows(Iterator[Row]):
         return next(self.iterator)
 
 
-def read(source: Path | str, reject: Reject, format: str | None = None, note: Note = _to_nobody) -> Rows:
+def read(
+    source: Path | str,
+    reject: Reject,
+    format: str | None = None,
+    note: Note = _to_nobody,
+    encoding: str | None = None,
+    known: str | None = None,
+    told: Note = _to_nobody,
+) -> Rows:
     """Read rows one by one from a file, or from stdin when `source` is "-"; only JSON arrays are held in memory.
 
     The format is told by the file's ending or its first bytes; a folder of class folders is a source of its own kind.
-    `reject` gets each row that cannot be read, `note` each remark (a guessed encoding, a renamed column). Raises
-    TrimtabError for a file that is missing, empty or no table.
+    `reject` gets each row that cannot be read, `note` each remark (a guessed encoding, a renamed column).
+    Text is read in the `encoding` that the user named; what is not UTF-8 in the one that is `known` of the files of
+    training, else by its look, and `told` gets which.
+    Raises TrimtabError for a file that is missing, empty or no table.
     """
     if str(source) != "-" and Path(source).is_dir():
         return _folder(Path(source), reject, note)
     _known(format)
+    decoded = Reading(codec(encoding, "encoding"), codec(known, "encoding"), told)
     with contextlib.ExitStack() as until_read:
-        file = until_read.enter_context(opened(source))
+        file = until_read.enter_context(opened(source, decoded))
         name = format_of(file, format)
         module = registry.load(__name__, FORMATS[name].module, "read", file.name)
         names, iterator = module(file, name, reject, note)
@@ -163,6 +181,8 @@ def _matches(pattern: str, folder: Path) -> list[Path]:
     if path.is_dir() and not _has_folders(path):
         allowed = f"a file, files such as {Path(pattern) / '*.csv'}, or a folder that holds one of pictures per class"
         raise problem(pattern, "is a folder without class folders", allowed)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise problem(pattern, "is a pipe or a device, and data are read more than once", "a file or a folder")
     if path.exists():
         return [path]
     matches = [Path(name) for name in sorted(glob.glob(str(path), recursive=True)) if not Path(name).is_dir()]

@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import gzip
 import io
 import re
 import sys
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from trimtab.errors import nearest, problem
+from trimtab.rows import _encodings
+from trimtab.rows._encodings import Choice, Reading
 
 HEAD = 1 << 18  # bytes that are looked at to tell format, encoding and dialect
+LONGEST = 1 << 26  # characters of a line: no row is longer, and a file without ends of lines takes no more memory
+_AHEAD = 200  # lines that an encoding is told by where the first bytes did not show it
+_BOMB = (1 << 28, 200)  # unpacked bytes, and how many times the packed ones, from which a file is made to do harm
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A source of rows: its name in messages, its bytes from the first on, and a copy of the first ones."""
+    """A source of rows: its name in messages, its bytes from the first on, a copy of the first ones, its encoding."""
 
     name: str
     stream: BinaryIO
     head: bytes
+    reading: Reading
+
+    @cached_property
+    def choice(self) -> Choice | None:
+        """The encoding that the first bytes show; None where they are UTF-8."""
+        whole = self.head.splitlines()
+        return _encodings.choose(self.name, whole[:-1] if len(self.head) >= HEAD and whole[1:] else whole, self.reading)
 
 
 # What a file that is no table starts with -> what it is and how its rows can be had.
@@ -50,20 +64,12 @@ _MAGIC: tuple[tuple[bytes, str, str], ...] = (
 )
 _TABLES = "csv, tsv, json lines or parquet, plain or gzipped"
 
-_BOMS: tuple[tuple[bytes, str], ...] = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _UNDECODED = re.compile("[\udc80-\udcff]")
-_HIGH_RUN = re.compile(rb"[\x80-\xff]+")
 
 
 @contextlib.contextmanager
-def opened(source: Path | str) -> Iterator[Opened]:
+def opened(source: Path | str, reading: Reading) -> Iterator[Opened]:
     """Open a path, or stdin for "-", unpack gzip and look at the first bytes.
 
     Raises TrimtabError when there is no such file, when it is empty, and when it is something else than a table.
@@ -71,11 +77,13 @@ def opened(source: Path | str) -> Iterator[Opened]:
     with contextlib.ExitStack() as stack:
         name = "stdin" if str(source) == "-" else str(source)
         stream = sys.stdin.buffer if str(source) == "-" else stack.enter_context(_open(Path(source)))
-        stream, head = _with_head(stream, name)
+        stream, head = _with_head(stream, name, stream.seekable())
         if head.startswith(b"\x1f\x8b"):
-            stream, head = _with_head(cast(BinaryIO, stack.enter_context(gzip.GzipFile(fileobj=stream))), name)
+            packed = _Counted(stream)
+            unpacked = stack.enter_context(gzip.GzipFile(fileobj=cast(BinaryIO, packed)))
+            stream, head = _with_head(io.BufferedReader(_Unpacked(name, packed, unpacked)), name, True)
         _refuse(name, head)
-        yield Opened(name, stream, head)
+        yield Opened(name, stream, head, reading)
 
 
 def _open(path: Path) -> BinaryIO:
@@ -107,16 +115,54 @@ class _Replay(io.RawIOBase):
         return len(part)
 
 
+class _Counted(io.RawIOBase):
+    """A stream that counts the bytes that were read from it."""
+
+    def __init__(self, source: BinaryIO) -> None:
+        self._source = source
+        self.count = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        part = _some(self._source, len(buffer))
+        buffer[: len(part)] = part
+        self.count += len(part)
+        return len(part)
+
+
+class _Unpacked(io.RawIOBase):
+    """The unpacked bytes of a gzip file; raises TrimtabError for far too many of far too few."""
+
+    def __init__(self, name: str, packed: _Counted, source: gzip.GzipFile) -> None:
+        self._name, self._packed, self._source = name, packed, source
+        self._count = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        part = self._source.read1(len(buffer))
+        buffer[: len(part)] = part
+        self._count += len(part)
+        least, times = _BOMB
+        if self._count > least and self._count > times * self._packed.count:
+            found = f"unpacks to more than {self._count / 1e6:,.0f} MB from {self._packed.count / 1e6:.1f} MB"
+            raise problem(self._name, found, f"{times} times as much", "unpack it by hand, if it is no bomb")
+        return len(part)
+
+
 def _some(stream: BinaryIO, size: int) -> bytes:
     """The bytes that are there now (at least one, unless the stream has ended): a slow pipe is not waited for."""
     read1: Callable[[int], bytes] = getattr(stream, "read1", stream.read)
     return read1(size)
 
 
-def _with_head(stream: BinaryIO, name: str) -> tuple[BinaryIO, bytes]:
+def _with_head(stream: BinaryIO, name: str, is_file: bool) -> tuple[BinaryIO, bytes]:
     """The stream and its first bytes: from a file HEAD of them, from a pipe at least the first line."""
     try:
-        head = stream.read(HEAD) if stream.seekable() else _first_lines(stream)
+        head = stream.read(HEAD) if is_file else _first_lines(stream)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise problem(name, f"damaged gzip file ({error})", do="fetch or pack the file again") from None
     except OSError as error:
@@ -144,7 +190,7 @@ def _refuse(name: str, head: bytes) -> None:
     for magic, what, do in _MAGIC:
         if head.startswith(magic):
             raise problem(name, f"this is {what}, not a table of rows", _TABLES, do)
-    if encoding_of(head).startswith("utf-8") and _is_binary(head[:8192]):
+    if _encodings.wide(head) in (None, "utf-8") and _is_binary(head[:8192]):
         raise problem(name, "this is binary data, not a table of rows", _TABLES)
 
 
@@ -156,53 +202,64 @@ def _is_binary(start: bytes) -> bool:
 # ------------------------------------------------------------------------------------------------------- text
 
 
-def encoding_of(head: bytes) -> str:
-    """The encoding by its mark or its look: UTF-8, UTF-16, UTF-32, or GB 18030 where nothing else fits."""
-    marked = [encoding for mark, encoding in _BOMS if head.startswith(mark)]
-    if marked:
-        return marked[0]
-    start = head[: 8192 - 8192 % 2]
-    zeros = [start[side::2].count(0) / max(1, len(start) // 2) for side in (0, 1)]
-    if max(zeros) > 0.3 and min(zeros) < 0.05:
-        return "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
-    return "gb18030" if not _decodes(head, "utf-8") and _looks_chinese(head) else "utf-8"
+def lines(file: Opened, note: Callable[[str], None], longest: int = LONGEST) -> Iterator[str]:
+    """Lines with their ends as they stand (LF, CRLF or CR), of at most so many characters.
 
-
-def _decodes(head: bytes, encoding: str) -> bool:
-    """Whether the bytes are text in this encoding; a last character may be cut off."""
-    try:
-        codecs.getincrementaldecoder(encoding)().decode(head)
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _looks_chinese(head: bytes) -> bool:
-    """GBK writes characters as pairs of high bytes; accents of Western encodings stand alone between letters."""
-    runs = [len(run) for run in _HIGH_RUN.findall(head)]
-    return _decodes(head, "gb18030") and sum(run for run in runs if run > 1) > 0.9 * sum(runs)
-
-
-def lines(file: Opened, note: Callable[[str], None]) -> Iterator[str]:
-    """Lines with their ends as they stand (LF, CRLF or CR).
-
-    A line that is not UTF-8 in a file without a mark is read as Windows-1252, or Latin-1 where that has no letter.
+    Lines that are not UTF-8, in a file without a mark, are in the encoding that `Opened.reading` or their look says.
+    Raises TrimtabError for a line that is too long, and for an encoding that was named and cannot be right.
     """
-    encoding = encoding_of(file.head)
-    if not encoding.startswith("utf-8"):
-        if encoding == "gb18030":
-            note(f"{file.name}: not UTF-8; read as GB 18030 (Chinese)")
-        yield from io.TextIOWrapper(file.stream, encoding, errors="replace", newline="")
+    encoding = _encodings.wide(file.head)
+    named = file.reading.named
+    if encoding is None and named is not None and named.startswith(("utf-16", "utf-32", "utf_16", "utf_32")):
+        encoding = named
+    if encoding not in (None, "utf-8"):
+        text = io.TextIOWrapper(file.stream, encoding, errors="replace", newline="")
+        yield from _bounded(file.name, text, longest)
         return
-    told = False
-    for line in io.TextIOWrapper(file.stream, "utf-8-sig", errors="surrogateescape", newline=""):
-        if line.isascii() or not _UNDECODED.search(line):
+    text = io.TextIOWrapper(file.stream, "utf-8-sig", errors="surrogateescape", newline="")
+    yield from _decoded(file, _bounded(file.name, text, longest), None if encoding else file.choice, note)
+
+
+def _bounded(name: str, text: io.TextIOWrapper, longest: int) -> Iterator[str]:
+    number = 0
+    while line := text.readline(longest + 1):
+        number += 1
+        if len(line) > longest:
+            found = f"a line of more than {longest:,} characters: is it a table?"
+            raise problem(f"{name}:{number}", found, do="write one row a line")
+        yield line
+
+
+def _decoded(file: Opened, source: Iterator[str], choice: Choice | None, note: Callable[[str], None]) -> Iterator[str]:
+    """Lines that were decoded as UTF-8, those in another encoding decoded again."""
+    if choice:
+        _tell(file, choice, note)
+    lost = False
+    ahead: deque[str] = deque()
+    number = 0
+    while line := ahead.popleft() if ahead else next(source, ""):
+        number += 1
+        plain = line.isascii() and "\x1b" not in line
+        if plain or ((choice is None or choice.mixed) and not _UNDECODED.search(line)):
             yield line
             continue
-        if not told:
-            note(f"{file.name}: not UTF-8; read as Windows-1252. If letters look wrong, save the file as UTF-8")
-            told = True
-        yield western(line.encode("utf-8", "surrogateescape"))
+        if choice is None:  # the first bytes were UTF-8, or ASCII
+            ahead.extend(islice(source, _AHEAD))
+            near = [one.encode("utf-8", "surrogateescape") for one in (line, *ahead)]
+            choice = _encodings.choose(file.name, near, file.reading) or Choice(_encodings.WESTERN, "")
+            _tell(file, choice, note)
+        raw = line.encode("utf-8", "surrogateescape")
+        found = western(raw) if choice.encoding == _encodings.WESTERN else raw.decode(choice.encoding, "replace")
+        if "\ufffd" in found and not lost and b"\xef\xbf\xbd" not in raw:
+            note(f"{file.name}:{number}: holds bytes that are not {_encodings.label(choice.encoding)}: shown as \ufffd")
+            lost = True
+        yield found
+
+
+def _tell(file: Opened, choice: Choice, note: Callable[[str], None]) -> None:
+    if choice.remark:
+        note(choice.remark)
+    file.reading.told(choice.encoding)
 
 
 def western(raw: bytes) -> str:
@@ -215,7 +272,7 @@ def western(raw: bytes) -> str:
 
 def head_lines(file: Opened, most: int = 200) -> list[str]:
     """The first whole lines, to look at."""
-    start = Opened(file.name, io.BytesIO(file.head), file.head)
+    start = replace(file, stream=io.BytesIO(file.head), reading=replace(file.reading, told=lambda encoding: None))
     found = []
     for line in lines(start, lambda text: None):
         found.append(line)

@@ -229,6 +229,11 @@ class Spec(_Part):
         "of images or sounds for each class. Relative to the spec file."
     )
     test: str | None = Field(None, description="A file of rows to measure the gates on; else some of `data`.")
+    encoding: str | None = Field(
+        None,
+        description="Of the data's text, such as shift_jis, cp1251 or utf-16. Default: UTF-8, and what is none is told "
+        "by its look. New rows that are not UTF-8 are read as these were.",
+    )
     inputs: dict[str, ColumnType] | None = Field(
         None, description="Column -> type. Default: every column but the output, typed by looking at its values."
     )
