@@ -130,7 +130,7 @@ def _known_path(detail: Any, values: Any) -> tuple[str, ...]:
         if listed or (isinstance(values, Mapping) and step in values):
             values = values[step]
             path.append(str(step))
-    return (*path, str(last)) if detail["type"] == "missing" else tuple(path)
+    return (*path, str(last)) if detail["type"] == "missing" or not path else tuple(path)  # else the key is no text
 
 
 def _model_at(path: tuple[str, ...]) -> type[BaseModel] | None:
