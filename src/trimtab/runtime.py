@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,7 +30,9 @@ from trimtab.columns import (
     joined,
     length_batches,
     ragged,
+    read_rows,
 )
+from trimtab.columns._problems import Problem
 from trimtab.errors import nearest, problem
 
 _OTHER_ANSWERS = "make the bundle again on this machine, or serve it where it was made: see `trimtab inspect`"
@@ -48,6 +50,7 @@ class Predictions:
 
     outputs: Outputs  # what the network gave: logits (rows, classes), a standardised number (rows, 1) ...
     answers: dict[str, list[Any]]  # answer column -> one value per row
+    problems: tuple[Problem, ...] = ()  # values that could not be read, were never seen in training, were cut ...
     early: np.ndarray | None = None  # (rows,) whether a cascade's small network answered; None: there is no cascade
 
     def __len__(self) -> int:
@@ -62,6 +65,15 @@ class Predictions:
     def rows(self) -> list[dict[str, Any]]:
         """One mapping per row, such as {"sentiment": "positive", "confidence": 0.97}."""
         return list(self)
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The network's outputs for some rows, in their order."""
+
+    outputs: Outputs
+    problems: tuple[Problem, ...]  # of the values, column by column
+    early: np.ndarray | None = None  # (rows,) which the small network of a cascade answered
 
 
 @dataclass(frozen=True)
@@ -119,32 +131,38 @@ class Model:
         rows = listed(rows)
         if top < 1:
             raise problem("top", f"found {top}", "a whole number from 1 on")
-        if rows:
-            check_names(self.inputs, _names(rows))
-        outputs, early = self._answered({c.name: [row.get(c.name) for row in rows] for c in self.inputs})
-        return Predictions(outputs, self.output.decode(outputs, top), early)
+        absent = check_names(self.inputs, _names(rows)) if rows else []
+        found = self.answered({c.name: [row.get(c.name) for row in rows] for c in self.inputs})
+        _check_possible(self.inputs, found.problems)
+        problems = (*(_absent(name, rows[0]) for name in absent), *found.problems)
+        return Predictions(found.outputs, self.output.decode(found.outputs, top), problems, found.early)
 
     def outputs(self, values: Mapping[str, Sequence[Any]]) -> Outputs:
         """The network's outputs, float32; `values` maps each input column's name to its raw values."""
-        return self._answered(values)[0]
+        return self.answered(values).outputs
 
-    def _answered(self, values: Mapping[str, Sequence[Any]]) -> tuple[Outputs, np.ndarray | None]:
-        """Outputs, and which rows the small network of a cascade answered."""
+    def answered(self, values: Mapping[str, Sequence[Any]]) -> Answered:
+        """The network's outputs, and what was wrong with the values that it was given."""
         count, size = len(values[self.inputs[0].name]), _ENCODED * most_rows(self.inputs)
         if count <= size:
-            return self._computed(encode_rows(self.inputs, values))
+            return self._computed(values)
         starts = range(0, count, size)
         cut = ({c.name: values[c.name][start : start + size] for c in self.inputs} for start in starts)
-        outputs, early = zip(*(self._computed(encode_rows(self.inputs, part)) for part in cut), strict=True)
-        return joined(outputs), None if early[0] is None else np.concatenate(early)
+        parts = [(start, self._computed(part)) for start, part in zip(starts, cut, strict=True)]
+        problems = (replace(one, row=start + one.row) for start, part in parts for one in part.problems)
+        early = [part.early for _, part in parts if part.early is not None]
+        outputs = joined([part.outputs for _, part in parts])
+        return Answered(outputs, tuple(problems), np.concatenate(early) if early else None)
 
-    def _computed(self, rows: EncodedRows) -> tuple[Outputs, np.ndarray | None]:
+    def _computed(self, values: Mapping[str, Sequence[Any]]) -> Answered:
+        rows, problems = read_rows(self.inputs, values)
         every = np.arange(len(rows))
         if not len(rows):
-            return self._none(), None
+            return Answered(self._none(), problems)
         if self.first and self.manifest.cascade:
-            return _cascaded(self.first, self.network, self.manifest.cascade, rows, every)
-        return self.network.outputs(rows, every), None
+            outputs, early = _cascaded(self.first, self.network, self.manifest.cascade, rows, every)
+            return Answered(outputs, problems, early)
+        return Answered(self.network.outputs(rows, every), problems)
 
     def _none(self) -> Outputs:
         nothing = np.empty((0, self.output.width), np.float32)
@@ -249,6 +267,19 @@ def check_names(inputs: Sequence[InputColumn], names: Iterable[str]) -> list[str
     if needed:
         raise problem("rows", f"no column named {needed[0].name!r}", nearest(needed[0].name, given) or "(no columns)")
     return [column.name for column in absent]
+
+
+def _absent(name: str, row: Mapping[str, Any]) -> Problem:
+    return Problem(name, 0, "absent", f"no row has a column {name!r}, but {nearest(name, map(str, row))}")
+
+
+def _check_possible(inputs: Sequence[InputColumn], problems: Sequence[Problem]) -> None:
+    """Raises TrimtabError for values of types that can never be read, such as a number for a picture."""
+    never = [one for one in problems if one.never]
+    if never:
+        more = f" (and {len(never) - 1:,} more)" if len(never) > 1 else ""
+        allowed = next(column.allowed for column in inputs if column.name == never[0].column)
+        raise problem(f"row {never[0].row}: {never[0].column}", f"{never[0].reason}{more}", allowed)
 
 
 def listed(rows: Any) -> list[Mapping[str, Any]]:

@@ -16,6 +16,7 @@ from trimtab import rows, runtime
 from trimtab.audit import quality
 from trimtab.bundle.manifest import Measured
 from trimtab.cli import _events
+from trimtab.cli._problems import MostUnread, Told, share
 from trimtab.cli._view import console, print_json, result
 from trimtab.cli.predict import beside
 from trimtab.columns import Outputs, Targets, joined
@@ -38,26 +39,34 @@ def command(
         typer.Option(help="Of the file's text: shift_jis, cp1251 ... Default: UTF-8, else as the bundle's data were."),
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Default: the cores that may be used.")] = None,
+    most_unread: MostUnread = None,
 ) -> None:
     """Measure a bundle on other labelled rows: every quality metric, with its 95% interval where it has one.
 
-    Rows without a usable answer, such as a class that the bundle never learned, are set aside and counted. Of a bundle
-    made from events, the rows may be events: each user's last is the answer, and the earlier ones are the history.
+    Rows without a usable answer, such as a class that the bundle never learned, are set aside and counted; so are rows
+    whose text, picture or sound cannot be read. Of a bundle made from events, the rows may be events: each user's last
+    is the answer, and the earlier ones are the history.
 
     Example: trimtab evaluate runs/reviews/bundle march.csv --json
     """
+    most = share(most_unread)
     model = runtime.load(bundle, threads)
-    aside = _Aside((model.output.name,))
-    answered = _answer(model, rows.read(data, aside, format, _note, encoding, model.manifest.encoding), data, aside)
+    aside = _Aside((model.output.name, *(column.name for column in model.inputs)))
+    told = Told()
+    source = rows.read(data, aside, format, _note, encoding, model.manifest.encoding)
+    answered = _answer(model, source, data, aside, told)
     seed = int(model.manifest.spec.get("seed", 0))
     found = quality.measure(model.output, answered.targets, answered.outputs, seed, users=answered.users)
     if aside.count:
         _note(aside.summary())
+    told.tell(_note)
     if json:
         metrics = {name: one.model_dump(include={"value", "low", "high"}) for name, one in found.items()}
-        print_json({"rows": len(answered.targets), "rejected": aside.count, "metrics": metrics})
-        return
-    result.print(_table(found, model.manifest.measured, len(answered.targets)))
+        counts = {"rows": len(answered.targets), "rejected": aside.count, "problems": told.tally.as_json()}
+        print_json({**counts, "metrics": metrics})
+    else:
+        result.print(_table(found, model.manifest.measured, len(answered.targets)))
+    told.hold(most, _note)
 
 
 def _note(text: str) -> None:
@@ -95,13 +104,14 @@ class _Answered:
     users: list[Any] | None
 
 
-def _answer(model: runtime.Model, source: rows.Rows, name: str, aside: _Aside) -> _Answered:
+def _answer(model: runtime.Model, source: rows.Rows, name: str, aside: _Aside, told: Told) -> _Answered:
     """Answer the usable rows chunk by chunk; only numbers are kept."""
     source = _events.measured(model, source, _note)
     if source.names is not None:
         _check_columns(model, source.names, name)
     usable = (_usable(model, chunk, aside) for chunk in _chunks(source, model, name))
-    parts = [_answer_chunk(model, kept, beside(name)) for kept in usable if kept]
+    parts = [_answer_chunk(model, kept, beside(name), aside, told) for kept in usable if kept]
+    parts = [part for part in parts if len(part.targets)]
     if not parts:
         why = f"{aside.summary()}" if aside.count else "the file has no rows"
         raise problem(name, f"no row can be measured: {why}", f"rows with a value of {model.output.name!r}")
@@ -141,10 +151,21 @@ def _usable(model: runtime.Model, chunk: Sequence[Row], aside: _Aside) -> list[R
     return kept
 
 
-def _answer_chunk(model: runtime.Model, kept: Sequence[Row], folder: Path) -> _Answered:
-    outputs = model.outputs(runtime.gathered(model.inputs, [row.values for row in kept], folder))
+def _answer_chunk(model: runtime.Model, kept: Sequence[Row], folder: Path, aside: _Aside, told: Told) -> _Answered:
+    """Answer rows; those of which an input cannot be read that is needed are set aside, and not measured."""
+    values = runtime.gathered(model.inputs, [row.values for row in kept], folder)
+    found = model.answered(values)
+    told.add(kept, found.problems)
+    needed = {column.name for column in model.inputs if not column.imputes}
+    lost = {one.row: one for one in found.problems if one.kind == "unreadable" and one.column in needed}
+    if lost:
+        for one in lost.values():
+            aside.reasons[str(one)] += 1
+        kept = [row for place, row in enumerate(kept) if place not in lost]
+        rest = {name: [v for place, v in enumerate(column) if place not in lost] for name, column in values.items()}
+        found = model.answered(rest)
     users = None if model.output.user is None else [row.values.get(model.output.user) for row in kept]
-    return _Answered(model.output.targets([model.output.gathered(row.values) for row in kept]), outputs, users)
+    return _Answered(model.output.targets([model.output.gathered(row.values) for row in kept]), found.outputs, users)
 
 
 def _table(found: Mapping[str, Measured], released: Mapping[str, Measured], count: int) -> Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -16,6 +16,7 @@ import typer
 
 from trimtab import rows, runtime
 from trimtab.cli import _events
+from trimtab.cli._problems import MostUnread, Told, share, telling
 from trimtab.cli._view import console
 from trimtab.columns import OutputColumn, Outputs, ragged
 from trimtab.errors import brief, problem
@@ -44,27 +45,32 @@ def command(
         typer.Option(help="Of the file's text: shift_jis, cp1251 ... Default: UTF-8, else as the bundle's data were."),
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Default: the cores that may be used.")] = None,
+    problems: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write each value that is told of to this file (json lines).")
+    ] = None,
+    most_unread: MostUnread = None,
 ) -> None:
     """Answer rows: the same rows come out, with the answer and its confidence as further columns.
 
-    The answer's column is called like the output, or predicted_<output> where the rows already have that column.
+    The answer's column is called like the output, or predicted_<output> where the rows already have that column. Values
+    that cannot be read, or that training never had, are answered all the same and counted on stderr, column by column.
 
     Example: trimtab predict runs/reviews/bundle new.csv --output answered.csv
     """
+    most = share(most_unread)
     model = runtime.load(bundle, threads)
     try:
-        with _bad_rows(rejected) as bad:
-            count = _answer(
-                model,
-                rows.read(data, bad, None, _note, encoding, model.manifest.encoding),
-                _Asked(output, format, top, beside(data)),
-            )
+        with _bad_rows(rejected) as bad, telling(problems) as told:
+            source = rows.read(data, bad, None, _note, encoding, model.manifest.encoding)
+            count = _answer(model, source, _Asked(output, format, top, beside(data)), told)
     except BrokenPipeError:  # whoever reads has enough; what is still buffered must not be tried again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from None
     _note(f"{count:,} rows answered")
     if bad.count:
         _note(bad.summary(rejected))
+    told.tell(_note)
+    told.hold(most, _note)
 
 
 def _note(text: str) -> None:
@@ -116,7 +122,7 @@ def beside(data: str) -> Path:
     return Path() if data == "-" or Path(data).is_dir() else Path(data).parent
 
 
-def _answer(model: runtime.Model, source: rows.Rows, asked: _Asked) -> int:
+def _answer(model: runtime.Model, source: rows.Rows, asked: _Asked, told: Told) -> int:
     """Read, answer and write chunk by chunk; the number of rows."""
     source = _events.gathered(model, source, _note)
     chunks = _chunks(source)
@@ -129,7 +135,9 @@ def _answer(model: runtime.Model, source: rows.Rows, asked: _Asked) -> int:
     format = asked.format or _format(asked.output, source.format)
     with rows.writer(asked.output, format, [*names, *answers.values()]) as sink:
         for chunk in (first, *chunks) if first else ():
-            sink.write(_with_answers(model, chunk, answers, asked))
+            sink.write(_with_answers(model, chunk, answers, asked, told))
+            if not count and len(chunk) == _FIRST_CHUNK:
+                told.early(_note)
             count += len(chunk)
     return count
 
@@ -144,14 +152,6 @@ def _chunks(source: Iterable[Row]) -> Iterator[list[Row]]:
 def _say_absent(absent: Sequence[str]) -> None:
     if absent:
         _note(f"no column {', '.join(map(repr, absent))}: counted as missing in every row")
-
-
-def _say_unreadable(model: runtime.Model, chunk: Sequence[Row], values: Mapping[str, Sequence[Any]]) -> None:
-    """Name what cannot be read, such as a damaged image: its row is answered as if the value were missing."""
-    for column in (column for column in model.inputs if column.from_files):
-        for row, value in zip(chunk, values[column.name], strict=True):
-            if reason := column.refuses(value):
-                _note(f"line {row.line}: {column.name}: {reason}; answered as if it were missing")
 
 
 def _format(output: str, of_input: str) -> str:
@@ -179,12 +179,12 @@ def _nothing(output: OutputColumn) -> Outputs:
 
 
 def _with_answers(
-    model: runtime.Model, chunk: Sequence[Row], names: dict[str, str], asked: _Asked
+    model: runtime.Model, chunk: Sequence[Row], names: dict[str, str], asked: _Asked, told: Told
 ) -> list[dict[str, Any]]:
     values = runtime.gathered(model.inputs, [row.values for row in chunk], asked.folder)
-    _say_unreadable(model, chunk, values)
-    predictions = model.outputs(values)
-    answers = {names[name]: values for name, values in model.output.decode(predictions, asked.top).items()}
+    found = model.answered(values)
+    told.add(chunk, found.problems)
+    answers = {names[name]: values for name, values in model.output.decode(found.outputs, asked.top).items()}
     for row in chunk:
         if clash := row.values.keys() & answers.keys():
             said = f"the row has {sorted(clash)[0]!r}, which names an answer; the first rows had no such column"

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal, Protocol, Self
 import numpy as np
 
 from trimtab import registry
+from trimtab.columns._problems import Problem
 from trimtab.errors import TrimtabError, nearest, problem
 
 # Modules of this folder that are rules for the types, not types.
@@ -132,9 +133,18 @@ class InputPolicy:
     seconds: float = math.inf  # of a sound, by its header
 
 
+@dataclass(frozen=True)
+class Reading:
+    """Values as numbers, and what was wrong with them."""
+
+    encoded: Encoded
+    problems: tuple[Problem, ...]
+
+
 class InputColumn(Column):
     """A column that the network reads."""
 
+    allowed: ClassVar[str] = ""  # what a value may be, as a message says it
     imputes: ClassVar[bool] = True  # whether rows can be answered that lack the column altogether
     from_files: ClassVar[bool] = False  # whether a value may be the path of a file
     # Groups of parts of `batch` whose second dimension is the row's own length, the same within a group.
@@ -173,6 +183,10 @@ class InputColumn(Column):
     @abstractmethod
     def encode(self, values: Sequence[Any]) -> Encoded:
         """Raw values -> numbers, one row each. Never raises for a strange value: a served row always gets an answer."""
+
+    def read(self, values: Sequence[Any]) -> Reading:
+        """Encode raw values, and say what is wrong with those that are there: unreadable, never seen, cut."""
+        return Reading(self.encode(values), ())
 
     @property
     def fixed_numbers(self) -> int:
@@ -332,9 +346,21 @@ class EncodedRows:
 
 def encode_rows(columns: Sequence[InputColumn], values: Mapping[str, Sequence[Any]]) -> EncodedRows:
     """Encode raw columns once; `values` maps a column's name to one raw value per row."""
-    encoded = tuple(column.encode(values[column.name]) for column in columns)
+    return _encoded(columns, [column.encode(values[column.name]) for column in columns])
+
+
+def read_rows(
+    columns: Sequence[InputColumn], values: Mapping[str, Sequence[Any]]
+) -> tuple[EncodedRows, tuple[Problem, ...]]:
+    """As `encode_rows`, and what was wrong with the values, column by column."""
+    readings = [column.read(values[column.name]) for column in columns]
+    problems = tuple(itertools.chain.from_iterable(reading.problems for reading in readings))
+    return _encoded(columns, [reading.encoded for reading in readings]), problems
+
+
+def _encoded(columns: Sequence[InputColumn], encoded: Sequence[Encoded]) -> EncodedRows:
     steps = reduce(np.add, (column.steps(part) for column, part in zip(columns, encoded, strict=True)))
-    return EncodedRows(tuple(columns), encoded, np.asarray(steps, dtype=np.int64))
+    return EncodedRows(tuple(columns), tuple(encoded), np.asarray(steps, dtype=np.int64))
 
 
 def length_batches(

@@ -22,6 +22,7 @@ from urllib.request import url2pathname
 import numpy as np
 
 from trimtab.columns import InputPolicy, parse
+from trimtab.columns._problems import Problem
 
 _URI = "data:"
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
@@ -227,6 +228,11 @@ def cut_off(stream: BinaryIO) -> str | None:
     if head[:4] != b"RIFF" or said >= 0x7FFF_F000 or said <= size + 1:  # an odd chunk's last byte is often left out
         return None
     return f"truncated: {size:,} of {said:,} bytes"
+
+
+def problem_of(column: str, row: int, reason: Unreadable) -> Problem:
+    """What is told of a value that cannot be read."""
+    return Problem(column, row, "unreadable", str(reason), never=isinstance(reason, Impossible))
 
 
 def spread(values: Sequence[Any], most: int) -> list[Any]:

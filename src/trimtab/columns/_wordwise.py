@@ -75,6 +75,11 @@ class Wordwise:
         np.cumsum(np.fromiter(map(len, rows), np.int64, len(rows)) // _ID.itemsize, out=offsets[1:])
         return np.frombuffer(bytearray().join(rows), _ID), offsets
 
+    def length(self, text: str) -> int:
+        """How many tokens a row has before it is cut."""
+        size = sum(map(len, map(self.words.__getitem__, text.split(" "))))
+        return (len(self.before) + size + len(self.behind)) // _ID.itemsize
+
 
 def _packed(ids: Sequence[int]) -> bytes:
     return array("q", ids).tobytes()

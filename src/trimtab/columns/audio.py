@@ -21,7 +21,19 @@ import soundfile
 import soxr
 from pydantic import Field
 
-from trimtab.columns import Encoded, InputColumn, InputPolicy, Ragged, _arrays, _files, _options, _state, parse, ragged
+from trimtab.columns import (
+    Encoded,
+    InputColumn,
+    InputPolicy,
+    Ragged,
+    Reading,
+    _arrays,
+    _files,
+    _options,
+    _state,
+    parse,
+    ragged,
+)
 from trimtab.columns._files import ANYTHING, Impossible, Unreadable
 from trimtab.errors import problem
 
@@ -73,6 +85,9 @@ class AudioColumn(InputColumn):
     """
 
     type: ClassVar[str] = "audio"
+    allowed: ClassVar[str] = (
+        "a file's name, its bytes, base64, a data: URI, an open file, or samples: an array, alone or with its rate"
+    )
     imputes: ClassVar[bool] = False
     from_files: ClassVar[bool] = True
     padded: ClassVar[tuple[tuple[str, ...], ...]] = (("frames", "mask"),)
@@ -197,8 +212,25 @@ class AudioColumn(InputColumn):
 
     def encode(self, values: Sequence[Any]) -> Ragged:
         """The frames of each row, at least one: values (all frames, mels) float32."""
-        rows = _files.each(lambda value: self.features(self.waveform(value)), values)
-        return ragged(rows, np.empty((0, self.mels), np.float32))
+        return _ragged(self.read(values).encoded)
+
+    def read(self, values: Sequence[Any]) -> Reading:
+        """See `InputColumn.read`; each sound is decoded once."""
+        found = _files.each(self._frames_or_reason, values)
+        nothing = self.features(np.zeros(self.window, np.float32))
+        rows = [frames if isinstance(frames, np.ndarray) else nothing for frames in found]
+        reasons = [(row, reason) for row, reason in enumerate(found) if isinstance(reason, Unreadable)]
+        problems = tuple(_files.problem_of(self.name, row, reason) for row, reason in reasons)
+        return Reading(ragged(rows, np.empty((0, self.mels), np.float32)), problems)
+
+    def _frames_or_reason(self, value: Any) -> np.ndarray | Unreadable | None:
+        """The frames of a sound, or why it cannot be read; None when there is no value."""
+        if parse.is_missing(value):
+            return None
+        try:
+            return self.features(self._waveform(value))
+        except Unreadable as reason:
+            return reason
 
     def steps(self, encoded: Encoded) -> np.ndarray:
         """Frames of each row, (rows,)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from trimtab.columns import Encoded, InputColumn, _names, _options, _state, parse
+from trimtab.columns import Encoded, InputColumn, Reading, _names, _options, _rewritten, _state, parse
 from trimtab.columns._lookup import Lookup, lookup
+from trimtab.columns._problems import Problem, written
 from trimtab.errors import problem
 
 OTHER = 0  # rare in the training rows, or never seen there
@@ -44,11 +46,14 @@ class CategoryColumn(InputColumn):
     """One id per row; tensor `<key>_ids`, (rows,) int64: 0 other, 1 missing, then the known categories."""
 
     type: ClassVar[str] = "category"
+    allowed: ClassVar[str] = "a text or a number"
     name: str
     key: str
     categories: tuple[str, ...]  # the category of id 2 is the first
     fill: str | None  # stands for a missing value; None: missing has its own id
     not_missing: tuple[str, ...] = ()  # words for "no value" that are categories
+    # Share of the training rows whose category would have had no place without the row: as many are expected later.
+    others: float = 0.0
 
     @classmethod
     def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:
@@ -62,7 +67,9 @@ class CategoryColumn(InputColumn):
         by_count = sorted(counts, key=lambda category: (-counts[category], category))
         least = chosen.min_count or min(10, max(2, len(values) // 1000))
         kept = [category for category in by_count if counts[category] >= least][: chosen.max_values]
-        return cls(name, key, tuple(sorted(kept)), _fill(name, chosen, by_count[0]), words)
+        known = frozenset(kept)
+        seldom = sum(count for category, count in counts.items() if count <= least or category not in known)
+        return cls(name, key, tuple(sorted(kept)), _fill(name, chosen, by_count[0]), words, seldom / counts.total())
 
     @property
     def size(self) -> int:
@@ -83,7 +90,42 @@ class CategoryColumn(InputColumn):
 
     def encode(self, values: Sequence[Any]) -> np.ndarray:
         """Ids, (rows,) int64."""
-        return np.array([self._id_of(value) for value in values], np.int64)
+        return self._read(values)[0]
+
+    def read(self, values: Sequence[Any]) -> Reading:
+        """See `InputColumn.read`; unseen categories are told where there are more than training leads to expect."""
+        return Reading(*self._read(values))
+
+    def _read(self, values: Sequence[Any]) -> tuple[np.ndarray, tuple[Problem, ...]]:
+        ids = list(map(self._id_of, values))
+        rewritten, unseen = [], []
+        for row in [row for row, found in enumerate(ids) if found == OTHER] if OTHER in ids else ():
+            value, quoted = values[row], written(values[row])
+            if parse.is_missing(value, names=self.not_missing):  # what stands for it has no place
+                continue
+            meant = self._spelt(parse.label(value))
+            if meant is not None:
+                ids[row] = _FIRST + meant
+                told = f"{quoted} is read as {self.categories[meant]!r}"
+                rewritten.append(Problem(self.name, row, "rewritten", told, lost=0.0))
+            elif parse.is_scalar(value):
+                unseen.append(Problem(self.name, row, "unseen", quoted))
+            else:
+                told = f"{quoted} is no category"
+                rewritten.append(Problem(self.name, row, "unreadable", told, never=True))
+        found = np.array(ids, np.int64)
+        expected = self.others * int((found != self._missing_id).sum()) if unseen else 0.0
+        # A share that training's rows vouch for, and three standard deviations.
+        told_of = unseen if len(unseen) > expected + 3 * math.sqrt(expected) else []
+        return found, (*rewritten, *told_of)
+
+    @cached_property
+    def _spellings(self) -> dict[str, int]:
+        return _rewritten.spellings(self.categories)
+
+    def _spelt(self, name: str) -> int | None:
+        """The place of the one category that is written like this but for white space, hyphens or a word for yes."""
+        return self._spellings.get(_rewritten.spelling(name))
 
     def _id_of(self, value: Any) -> int:
         missing = parse.is_missing(value, names=self.not_missing)
@@ -99,14 +141,15 @@ class CategoryColumn(InputColumn):
 
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""
-        fields = ("categories", "fill", "not_missing")
+        fields = ("categories", "fill", "not_missing", "others")
         _state.write(folder, self, {name: getattr(self, name) for name in fields})
 
     @classmethod
     def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:
         """The column that `save` wrote."""
         words = tuple(state.get("not_missing", ()))  # bundles made before it was asked have none
-        return cls(state["name"], state["key"], tuple(state["categories"]), state["fill"], words)
+        fill, others = state["fill"], state.get("others", 1.0)
+        return cls(state["name"], state["key"], tuple(state["categories"]), fill, words, others)
 
 
 def _words(values: Sequence[Any], chosen: Options) -> tuple[str, ...]:

@@ -13,8 +13,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from pydantic import Field
 
-from trimtab.columns import Encoded, InputColumn, Ragged, _lists, _names, _options, _state, parse, ragged
+from trimtab.columns import Encoded, InputColumn, Ragged, Reading, _lists, _names, _options, _state, parse, ragged
 from trimtab.columns._lookup import Lookup, lookup
+from trimtab.columns._problems import Problem, written
 from trimtab.errors import problem
 
 PADDING = 0
@@ -52,6 +53,7 @@ class HistoryColumn(InputColumn):
     """
 
     type: ClassVar[str] = "history"
+    allowed: ClassVar[str] = "a list of items, or a text of them"
     padded: ClassVar[tuple[tuple[str, ...], ...]] = (("ids", "mask"), ("seen",))
     name: str
     key: str
@@ -109,6 +111,17 @@ class HistoryColumn(InputColumn):
     def encode(self, values: Sequence[Any]) -> Ragged:
         """The ids of each row's items, all of them; the start is not among them."""
         return ragged([self.ids(value) for value in values], np.empty(0, np.int64))
+
+    def read(self, values: Sequence[Any]) -> Reading:
+        """See `InputColumn.read`; a history is told of when none of its items was seen in training."""
+        histories = [self.ids(value) for value in values]
+        problems = []
+        for row, ids in enumerate(histories):
+            if len(ids) and (ids == UNKNOWN).all():
+                never = not (parse.is_scalar(values[row]) or isinstance(values[row], (list, tuple, np.ndarray)))
+                told = f"{written(values[row])} is no list of items" if never else f"none of {len(ids)} items is known"
+                problems.append(Problem(self.name, row, "unreadable" if never else "unseen", told, never=never))
+        return Reading(ragged(histories, np.empty(0, np.int64)), tuple(problems))
 
     def steps(self, encoded: Encoded) -> np.ndarray:
         """The start and the items that are kept, (rows,)."""

@@ -21,8 +21,9 @@ import numpy as np
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 from pydantic import Field
 
-from trimtab.columns import Encoded, InputColumn, InputPolicy, _arrays, _files, _options, _state, parse
+from trimtab.columns import Encoded, InputColumn, InputPolicy, Reading, _arrays, _files, _options, _state, parse
 from trimtab.columns._files import ANYTHING, Impossible, Unreadable
+from trimtab.columns._problems import Problem
 from trimtab.errors import problem
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM")  # of Pillow; none runs a program
@@ -85,6 +86,9 @@ class ImageColumn(InputColumn):
     """
 
     type: ClassVar[str] = "image"
+    allowed: ClassVar[str] = (
+        "a file's name, its bytes, base64, a data: URI, an open file, a picture of Pillow, an array or a tensor"
+    )
     imputes: ClassVar[bool] = False
     from_files: ClassVar[bool] = True
     name: str
@@ -173,23 +177,38 @@ class ImageColumn(InputColumn):
 
         What cannot be read becomes the mean of the training pictures, rounded: 0 after normalising.
         """
+        return self._read(values)[0]
+
+    def read(self, values: Sequence[Any]) -> Reading:
+        """See `InputColumn.read`; each picture is decoded once."""
+        return Reading(*self._read(values))
+
+    def _read(self, values: Sequence[Any]) -> tuple[np.ndarray, tuple[Problem, ...]]:
+        problems: list[Problem] = []
         pixels = room((len(values), self.channels, self.height, self.width))
         blank = np.rint(self.mean).astype(np.uint8)[:, None, None]
         for start in range(0, len(values), _BLOCK):
-            found = _files.each(self._pixels, values[start : start + _BLOCK])
+            found = _files.each(self._pixels_or_reason, values[start : start + _BLOCK])
             for row, picture in enumerate(found, start):
-                pixels[row] = blank if picture is None else picture
-        return pixels
+                pixels[row] = picture if isinstance(picture, np.ndarray) else blank
+                if isinstance(picture, Unreadable):
+                    problems.append(_files.problem_of(self.name, row, picture))
+        return pixels, tuple(problems)
 
     def _pixels(self, value: Any) -> np.ndarray | None:
         """One picture, (channels, height, width) uint8; None when it cannot be read."""
+        found = self._pixels_or_reason(value)
+        return found if isinstance(found, np.ndarray) else None
+
+    def _pixels_or_reason(self, value: Any) -> np.ndarray | Unreadable | None:
+        """One picture, (channels, height, width) uint8, or why it cannot be read; None when there is no value."""
         if parse.is_missing(value):
             return None
         try:
             at_least = 2 * math.ceil(max(self.height, self.width) * self.zoom)
             return self._framed(_picture(value, at_least, self.policy))
-        except Unreadable:
-            return None
+        except Unreadable as reason:
+            return reason
 
     def _framed(self, image: Image.Image) -> np.ndarray:
         mode = "L" if self.channels == 1 else "RGB"

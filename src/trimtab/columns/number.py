@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
@@ -18,14 +18,17 @@ from trimtab.columns import (
     InputColumn,
     OutputColumn,
     Outputs,
+    Reading,
     Statistics,
     Targets,
     _options,
+    _rewritten,
     _state,
     dense,
     parse,
 )
 from trimtab.columns import _statistics as measures
+from trimtab.columns._problems import Problem, written
 from trimtab.errors import problem
 
 Scale = Literal["standard", "log", "quantile", "none"]
@@ -67,6 +70,7 @@ class NumberColumn(InputColumn, OutputColumn):
     """
 
     type: ClassVar[str] = "number"
+    allowed: ClassVar[str] = "a number, or text that is one"
     metrics: ClassVar[tuple[str, ...]] = ("rmse", "mae", "r2")
     headline: ClassVar[str] = "r2"
     tie_break: ClassVar[str | None] = "rmse"
@@ -87,6 +91,8 @@ class NumberColumn(InputColumn, OutputColumn):
     edges: tuple[float, ...]  # of the bins, bins + 1 of them
     mean: float  # of the training rows, unclipped: how targets are standardised
     std: float
+    least: float | None = None  # of the training rows; None: not known
+    most: float | None = None
 
     @classmethod
     def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:
@@ -117,6 +123,8 @@ class NumberColumn(InputColumn, OutputColumn):
             edges=_edges(inside, chosen.bins),
             mean=float(known.mean()),
             std=_spread(known),
+            least=float(known.min()),
+            most=float(known.max()),
         )
         return plain._centered(inside) if scale in ("standard", "log") else plain
 
@@ -131,7 +139,44 @@ class NumberColumn(InputColumn, OutputColumn):
 
     def encode(self, values: Sequence[Any]) -> np.ndarray:
         """Features, (rows, features) float32. What is not a number counts as missing."""
-        return self.featured(_numbers(values, self.decimal))
+        return self.featured(self._read(values)[0])
+
+    def read(self, values: Sequence[Any]) -> Reading:
+        """See `InputColumn.read`; also numbers that lie further outside of training's range than that is wide."""
+        numbers, problems = self._read(values)
+        return Reading(self.featured(numbers), (*problems, *self._outside(numbers)))
+
+    def _read(self, values: Sequence[Any]) -> tuple[np.ndarray, list[Problem]]:
+        """Parsed values, (rows,) float64, NaN for what is missing or no number; and what is wrong with them."""
+        numbers = _numbers(values, self.decimal)
+        rows = [row for row in np.flatnonzero(np.isnan(numbers)).tolist() if not parse.is_missing(values[row])]
+        if not rows:
+            return numbers, []
+        found = [_rewritten.number(values[row], self.decimal, self.least, self.most) for row in rows]
+        rewritten = {row: one for row, one in zip(rows, found, strict=True) if one}
+        if any(one.mark for one in rewritten.values()):
+            rewritten |= _rewritten.others(values, self.decimal)
+        problems = []
+        for row in sorted({*rows, *rewritten}):
+            quoted = written(values[row])
+            if row in rewritten:
+                numbers[row] = rewritten[row].number
+                told = f"{quoted} is read as {numbers[row]:.12g}, {rewritten[row].how}"
+                problems.append(Problem(self.name, row, "rewritten", told, lost=0.0))
+            else:
+                never = not isinstance(values[row], str) and not parse.is_scalar(values[row])
+                problems.append(Problem(self.name, row, "unreadable", f"{quoted} is not a number", never=never))
+        return numbers, problems
+
+    def _outside(self, numbers: np.ndarray) -> Iterator[Problem]:
+        if self.least is None or self.most is None or self.least == self.most:
+            return
+        width = self.most - self.least
+        # NaN is neither below nor above.
+        far = np.flatnonzero((numbers < self.least - width) | (numbers > self.most + width))
+        for row in far.tolist():
+            told = f"{numbers[row]:.12g}, where training had {self.least:.6g} to {self.most:.6g}"
+            yield Problem(self.name, row, "outside", told, lost=0.0)
 
     def featured(self, numbers: np.ndarray) -> np.ndarray:
         """The features of parsed numbers, (rows,) with NaN for what is missing: (rows, features) float32."""
@@ -195,7 +240,7 @@ class NumberColumn(InputColumn, OutputColumn):
     @classmethod
     def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:
         """The column that `save` wrote."""
-        values: dict[str, Any] = {f.name: state[f.name] for f in fields(cls)}
+        values: dict[str, Any] = {f.name: state[f.name] for f in fields(cls) if f.name in state}
         lists: dict[str, Any] = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
         return cls(**values | lists)
 

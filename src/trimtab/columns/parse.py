@@ -6,10 +6,14 @@ import math
 import re
 import unicodedata
 from collections.abc import Container, Iterable, Sized
+from datetime import date, time, timedelta
 from decimal import Decimal
+from enum import Enum
 from itertools import islice
 from numbers import Real
+from pathlib import PurePath
 from typing import Any, Literal
+from uuid import UUID
 
 import numpy as np
 
@@ -192,3 +196,8 @@ def text(value: Any) -> str:
     if isinstance(value, (bytes, bytearray)):
         return value.decode("utf-8", "replace")
     return "" if is_missing(value, text=True) else str(value)
+
+
+def is_scalar(value: Any) -> bool:
+    """Whether it is one value that could stand in a cell: a text, number, date or name, and no list or file."""
+    return isinstance(value, (str, Real, np.generic, Decimal, date, time, timedelta, UUID, Enum, PurePath))

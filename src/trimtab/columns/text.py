@@ -19,7 +19,9 @@ from pydantic import Field
 from tokenizers import Encoding, Tokenizer
 
 from trimtab import files
-from trimtab.columns import Encoded, InputColumn, Ragged, _lists, _options, _state, _wordpieces, parse, ragged
+from trimtab.columns import Encoded, InputColumn, Ragged, Reading, _lists, _options, _state, _wordpieces, parse, ragged
+from trimtab.columns._problems import Problem, written
+from trimtab.columns._unknown import unknown_id
 from trimtab.columns._wordwise import Wordwise
 from trimtab.errors import problem
 
@@ -73,6 +75,7 @@ class TextColumn(InputColumn):
     """
 
     type: ClassVar[str] = "text"
+    allowed: ClassVar[str] = "a text"
     imputes: ClassVar[bool] = False
     padded: ClassVar[tuple[tuple[str, ...], ...]] = (("ids", "mask"), ("words", "word_mask"))
     name: str
@@ -137,6 +140,73 @@ class TextColumn(InputColumn):
             return Ragged(*self._wordwise.encode(texts, self.pad_id))
         parts = [self._ids(self.tokenizer.encode_batch_fast(part)) for part in _portions(texts)]
         return _end_to_end(parts)
+
+    def read(self, values: Sequence[Any]) -> Reading:
+        """See `InputColumn.read`; also texts that are cut, and those of mostly unknown tokens."""
+        encoded = self.encode(values)
+        problems = (*self._no_texts(values), *self._cut(values, encoded), *self._unknown(values, encoded))
+        return Reading(encoded, problems)
+
+    def _no_texts(self, values: Sequence[Any]) -> Iterator[Problem]:
+        lists = (list, tuple, np.ndarray) if self.words else (list, tuple, dict)
+        for row, value in enumerate(values):
+            if type(value) is str or value is None or parse.is_scalar(value) or isinstance(value, lists):
+                continue
+            if not isinstance(value, (bytes, bytearray)):
+                if not parse.is_missing(value):
+                    yield Problem(self.name, row, "unreadable", f"{written(value)} is no text", never=True)
+            elif "\N{REPLACEMENT CHARACTER}" in parse.text(value):
+                yield Problem(self.name, row, "rewritten", "bytes that are not all UTF-8", lost=0.0)
+
+    def _cut(self, values: Sequence[Any], encoded: Ragged) -> Iterator[Problem]:
+        """Rows as long as a row can be are counted again, without an end."""
+        longest = np.flatnonzero(encoded.lengths >= self.max_tokens).tolist()
+        for row, tokens in zip(longest, self._counted([values[row] for row in longest]), strict=True):
+            if tokens > self.max_tokens:
+                told = f"{tokens:,} tokens, of which {self.max_tokens:,} are read"
+                yield Problem(self.name, row, "cut", told, lost=1 - self.max_tokens / tokens)
+
+    def _counted(self, values: Sequence[Any]) -> list[int]:
+        """How many tokens values have; of what is far too long the beginning is counted."""
+        if self.words:
+            rows = [_lists.words(value) for value in values]
+            heads = [[_writable(word[:_MOST_CHARACTERS_PER_WORD]) for word in row[: self.max_tokens]] for row in rows]
+            found = [len(encoding.ids) for encoding in self._endless.encode_batch(heads, is_pretokenized=True)]
+            return [round(count * len(row) / len(head)) for count, row, head in zip(found, rows, heads, strict=True)]
+        texts = [parse.text(value) for value in values]
+        heads_of = [_writable(text[: self.max_tokens * _MOST_CHARACTERS_PER_TOKEN]) for text in texts]
+        if self._wordwise:
+            found = [self._wordwise.length(head) for head in heads_of]
+        else:
+            extra = len(self.opening) - self.dropped
+            found = [extra + len(encoding.ids) for encoding in self._endless.encode_batch_fast(heads_of)]
+        return [round(count * len(text) / len(head)) for count, text, head in zip(found, texts, heads_of, strict=True)]
+
+    def _unknown(self, values: Sequence[Any], encoded: Ragged) -> Iterator[Problem]:
+        """Rows of which at least half of the tokens, those that frame every text aside, are the unknown one."""
+        if self._unknown_id is None:
+            return
+        unknown = encoded.values == self._unknown_id
+        if not unknown.any():
+            return
+        counts = np.add.reduceat(unknown, encoded.offsets[:-1], dtype=np.int64)
+        own = encoded.lengths - self._frame
+        for row in np.flatnonzero((counts > 0) & (2 * counts >= own)).tolist():
+            told = f"{counts[row]} of {own[row]} tokens are unknown in {written(values[row])}"
+            yield Problem(self.name, row, "unknown", told, lost=counts[row] / max(1, own[row]))
+
+    @cached_property
+    def _endless(self) -> Tokenizer:
+        return Tokenizer.from_str(self.definition)
+
+    @cached_property
+    def _unknown_id(self) -> int | None:
+        return unknown_id(self.tokenizer)
+
+    @cached_property
+    def _frame(self) -> int:
+        """Special tokens of every row."""
+        return sum(map(len, self.surroundings() or ()))
 
     def _encode_words(self, rows: Sequence[list[str]]) -> Worded:
         """Words behind the first `max_tokens`, of which none could be kept, are not even looked at."""
