@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -45,9 +46,11 @@ from trimtab.data.prepare import prepare
 from trimtab.data.profile import profile
 from trimtab.errors import TrimtabError
 from trimtab.pipeline import run_folder
+from trimtab.pipeline.request import check, filled
 from trimtab.progress import Quiet
 from trimtab.rows import Rejected
-from trimtab.spec import parse_gate
+from trimtab.spec import override, parse_gate
+from trimtab.spec import parse as parse_spec
 
 CASES = (
     "01", "03", "05", "06", "07", "08", "09", "10", "12", "13", "15", "17", "19", "21",
@@ -233,10 +236,84 @@ def test_case_03_an_answer_that_is_the_same_in_every_row_is_refused(tmp_path: Pa
 # ---------------------------------------------------------------------------------- 05: dots in the names of columns
 
 
+DOTTED = ["price", "price.1", "price.type", "tax [%]", "a: b"]
+
+
+def test_case_05_names_with_dots_are_filled_in_and_set_as_they_are(tmp_path: Path) -> None:
+    lines = [{**dict.fromkeys(DOTTED, 0), "price": n % 7, "price.1": n * 3 % 11, "price.type": "xy"[n % 2],
+              "tax [%]": n % 4, "a: b": "uv"[n // 2 % 2], "sold": n % 2} for n in range(60)]  # fmt: skip
+    table(tmp_path / "offers.csv", lines)
+    spec = parse_spec({"data": "offers.csv", "output": "sold"})
+    written = filled(check(spec, tmp_path, tmp_path / "run", Quiet()))
+    assert {name: kind["type"] for name, kind in written["inputs"].items()} == {
+        "price": "number", "price.1": "number", "price.type": "category", "tax [%]": "number", "a: b": "category",
+    }  # fmt: skip
+    assert list(written["output"]) == ["sold"]
+    again = check(parse_spec(written), tmp_path, tmp_path / "again", Quiet())
+    assert [column.name for column in again.inputs] == DOTTED
+
+
+@pytest.mark.parametrize(
+    ("setting", "found"),
+    [
+        ("inputs.price.1=number", {"inputs": {"price": "text", "price.1": "number"}}),
+        ("inputs.price.encoder=lstm", {"inputs": {"price": {"type": "text", "encoder": "lstm"}}}),
+        ("output.sold.at=label", {"output": {"sold.at": "label"}}),
+        ("output.sold.at.type=label", {"output": {"sold.at": {"type": "label"}}}),
+        ("gates.recall.1.0=>= 0.5", {"gates": {"recall.1.0": ">= 0.5"}}),
+    ],
+)
+def test_case_05_settings_name_columns_with_dots(setting: str, found: dict[str, Any]) -> None:
+    before = {"inputs": {"price": "text"}, "output": "sold.at"}
+    assert override(before, [setting]) == before | found
+
+
 # ----------------------------------------------------------------------------- 06: rows to predict in another format
 
 
 # ------------------------------------------------------------------------------------------- 07: saved index columns
+
+
+@pytest.mark.parametrize(
+    "name", ["__index_level_0__", "level_0", "index", "Unnamed: 0.1", "Unnamed: 0", "", "X", "rownames", "patient"]
+)
+def test_case_07_a_saved_index_is_left_out_with_the_way_to_keep_it(tmp_path: Path, name: str) -> None:
+    sampled = random.Random(1).sample(range(300), 120)
+    lines = [{name: n, "age": 20 + n * 7 % 60, "ill": int(n > 150)} for n in sampled]
+    found = looked_at(table(tmp_path / "a.csv", lines), "ill")
+    assert list(found.inputs) == ["age"]
+    [choice] = [choice for choice in found.automatic if choice.value == "ignore"]
+    assert "inputs: {" in choice.reason
+    kept = looked_at(tmp_path / "a.csv", "ill", inputs={name or "column_1": "number", "age": "number"})
+    assert len(kept.inputs) == 2
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1900 + n * n % 125 for n in range(120)],
+        [20_000 + n * 7919 % 70_000 for n in range(120)],
+        [18 + n % 60 for n in range(120)],
+        [n + 0.5 for n in range(120)],
+    ],
+)
+def test_case_07_years_pay_and_ages_are_no_row_numbers(values: list[float]) -> None:
+    assert infer.input_type("x", values).type == "number"
+
+
+def test_case_07_a_table_of_R_without_a_name_for_its_rows_is_read(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("age,ill\n" + "".join(f"{n + 7},{20 + n},{n % 2}\n" for n in range(40)))
+    found = looked_at(tmp_path / "r.csv", "ill", inputs={"age": "number"})
+    assert found.report["rows_read"] == 40
+
+
+def test_case_07_names_of_columns_have_no_spaces_around_them_in_any_format(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(" size ,sold\n1,2\n")
+    (tmp_path / "a.jsonl").write_text('{" size ": 1, "sold": 2}\n')
+    polars.DataFrame({" size ": [1], "sold": [2]}).write_parquet(tmp_path / "a.parquet")
+    for ending in ("csv", "jsonl", "parquet"):
+        [row] = rows.read(tmp_path / f"a.{ending}", lambda bad: None)
+        assert list(row.values) == ["size", "sold"]
 
 
 # ----------------------------------------------------------------------------------------------------- 08: encodings
@@ -404,6 +481,37 @@ def test_case_12_no_rows_give_a_header(tmp_path: Path) -> None:
 
 
 # ---------------------------------------------------------------------------------------- 13: money as it is written
+
+
+def test_case_13_dear_phones_are_numbers_too(tmp_path: Path) -> None:
+    lines = [
+        {"size": n, "price": f"₹{n % 2 + 1},{n:02},{n * 7 % 1000:03}" if n % 3 else f"₹{n + 10},999"} for n in range(60)
+    ]
+    found = looked_at(table(tmp_path / "phones.csv", lines), "price", inputs={"size": "number"})
+    assert (found.task, found.report["rejected"]) == ("number", {})
+    assert found.report["balance"]["train"]["max"] > 200_000
+
+
+def test_case_13_a_loss_that_is_not_random_is_loud(tmp_path: Path) -> None:
+    lines = [
+        {"size": f"{n % 9} XL" if n % 5 == 0 else n % 9, "price": f"{n} lakh" if n % 10 == 1 else n} for n in range(100)
+    ]
+    notes = Notes()
+    looked_at(table(tmp_path / "a.csv", lines), {"price": "number"}, notes, inputs={"size": "number"})
+    doubts = [note for note in notes.told if note.startswith("doubt: ")]
+    assert any(
+        note.startswith("doubt: price: 10 of 100 values (10%) are no numbers and are set aside") for note in doubts
+    )
+    assert any("size: " in note and "count as missing, such as '" in note for note in doubts)
+
+
+def test_case_13_percentages_beside_plain_numbers_and_mixed_currencies_are_told(tmp_path: Path) -> None:
+    lines = [{"share": "45%" if n % 3 else "0.45", "cost": f"{'$€'[n % 2]}{n}", "price": n * 7 % 31} for n in range(60)]
+    notes = Notes()
+    inputs = {"share": "number", "cost": "number"}
+    looked_at(table(tmp_path / "a.csv", lines), {"price": "number"}, notes, inputs=inputs)
+    assert any(note.startswith("doubt: share: ") and "45% is 45 and not 0.45" in note for note in notes.told)
+    assert any(note.startswith("doubt: cost: amounts in several currencies") for note in notes.told)
 
 
 # ------------------------------------------------------------------------------- 15: texts that the base cannot read

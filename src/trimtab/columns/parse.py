@@ -48,6 +48,7 @@ _WRITTEN = re.compile(
     rf"(?P<number>[\d.,](?:[\d.,{_MARKS}]*\d)?[.,]??(?:[eE][+-]?\d+)?)"
     rf"(?:[.,/]-|(?P<after>-))?\s*(?:{_CURRENCY}|%)?\s*(?P<close>\)?)\s*(?:{_CURRENCY}|%)?",
 )
+_UNIT = re.compile(rf"%|{_CURRENCY}")
 # Full-width forms, other scripts' marks, and what is typed for a minus.
 _AS_ASCII = {
     **{code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)},
@@ -151,6 +152,15 @@ def _without_unit(plain: str) -> tuple[bool, str]:
     if enclosed != bool(match["close"]) or len(signs) + enclosed > 1:
         return False, ""
     return enclosed or signs == ["-"], match["number"]
+
+
+def unit(value: Any) -> str:
+    """The sign of the unit that a written number stands with, such as %, $ or EUR; nothing for other values."""
+    if not isinstance(value, str):
+        return ""
+    plain = value.strip() if value.isascii() else value.strip().translate(_AS_ASCII)
+    found = _UNIT.search(plain)
+    return found[0].strip(". ") if found and _without_unit(plain)[1] else ""
 
 
 def _digit(character: str) -> str:

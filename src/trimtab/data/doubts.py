@@ -99,6 +99,46 @@ _JUDGES: dict[str, Callable[[str, Sequence[Any], Sequence[Any]], str | None]] = 
 }
 
 
+# ------------------------------------------------------------------------------------------------------ numbers
+
+_LOUD = 0.02  # share of cells that are no numbers from which it is a doubt
+_SHOWN = 3  # examples
+
+
+def unreadable(name: str, cells: Sequence[Any], of: int, happens: str) -> list[Doubt]:
+    """A doubt where many cells, out of so many, are no numbers: those that are lost are seldom any ones.
+
+    `happens` says what becomes of them.
+    """
+    if len(cells) <= _LOUD * of:
+        return []
+    examples = ", ".join(f"{str(cell)[:40]!r}" for cell in list(dict.fromkeys(map(str, cells)))[:_SHOWN])
+    said = f"{len(cells):,} of {of:,} values ({len(cells) / of:.0%}) are no numbers and {happens}, such as {examples}"
+    return [Doubt(name, "unreadable", f"{said}: are they the large ones, or those below zero? Write plain numbers")]
+
+
+def units(columns: Mapping[str, Sequence[Any]]) -> list[Doubt]:
+    """Columns of numbers in which some are percentages and others plain, or amounts of several currencies."""
+    found = []
+    for name, values in columns.items():
+        step = max(1, len(values) // LOOKED_AT)
+        cells = [value for value in values[::step] if not parse.is_missing(value)]
+        counts = Counter(each(parse.unit, cells))
+        percent, plain = counts.pop("%", 0), counts.pop("", 0)
+        if percent and plain:
+            examples = [
+                next(str(cell) for cell in cells if (parse.unit(cell) == "%") == is_so) for is_so in (True, False)
+            ]
+            said = (
+                f"{percent:,} of {len(cells):,} values have a %, such as {examples[0]!r}, others none: {examples[1]!r}"
+            )
+            found.append(Doubt(name, "unit", f"{said}; the sign is left out, so that 45% is 45 and not 0.45"))
+        if len(counts) > 1:
+            listed = ", ".join(f"{sign} {count:,}" for sign, count in counts.most_common(5))
+            found.append(Doubt(name, "unit", f"amounts in several currencies, which are left out: {listed}"))
+    return found
+
+
 # ------------------------------------------------------------------------------------------------ personal data
 
 _EMAIL = re.compile(r"[\w.+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}")

@@ -33,6 +33,9 @@ SPLIT_MARKS: dict[str, str] = {
     "holdout": "test",
 }
 _ID_NAME = re.compile(r"(^|[\s_.-])(id|ids|idx|index|uuid|guid|key|rowid|no|nr|number|unnamed: ?\d+|column_1)$", re.I)
+# What pandas calls an index that it writes, and R the names of rows.
+_INDEX_NAME = re.compile(r"__index_level_\d+__|level_\d+|unnamed: ?\d+(_level_\d+)?(\.\d+)?|row[ _.]?names?", re.I)
+_EXPECTED_TWINS = 10  # pairs of equal numbers that chance would bring: with none of them it was no chance
 _ID_CAMEL = re.compile(r"[a-z](Id|ID)$")
 _ID_VALUE = re.compile(r"[\w.:/+=#@-]*\d[\w.:/+=#@-]*")
 _LEADING_ZERO = re.compile(r"0\d+")
@@ -104,6 +107,12 @@ class Look:
         decimal = parse.decimal_mark(self.sample)
         read = (_number(value, decimal) for value in self.sample)
         return [value for value in read if value is not None]
+
+    @cached_property
+    def whole(self) -> bool:
+        """Whether there are values, and all are whole numbers."""
+        numbers = self.numbers
+        return bool(numbers) and len(numbers) == len(self.sample) and all(value.is_integer() for value in numbers)
 
     def share(self, pattern: re.Pattern[str]) -> float:
         """Share of the sample that a pattern matches as a whole."""
@@ -187,11 +196,31 @@ def _split_marks(look: Look) -> Inferred | None:
     return None
 
 
+def _index(look: Look) -> Inferred | None:
+    """Row numbers that a program saved with the table, also of rows that were sorted, filtered or sampled since."""
+    if not look.whole:
+        return None
+    if _INDEX_NAME.fullmatch(look.name.strip()):
+        return Inferred("ignore", f"an index that a program saved; to learn from it: {_kept(look.name)}")
+    if look.present >= FEW and _are_row_numbers(look.numbers):
+        return Inferred("ignore", f"numbers of rows: whole, and none comes twice; to learn from it: {_kept(look.name)}")
+    return None
+
+
+def _kept(name: str) -> str:
+    return f"inputs: {{{name}: number, ...}}"
+
+
+def _are_row_numbers(numbers: Sequence[float]) -> bool:
+    """Whether numbers (whole ones) come once each although as many drawn at random would often come twice."""
+    span = max(numbers) - min(numbers) + 1
+    return len(set(numbers)) >= 0.99 * len(numbers) and len(numbers) ** 2 / (2 * span) >= _EXPECTED_TWINS
+
+
 def _identifier(look: Look) -> Inferred | None:
     if look.present < FEW or look.distinct_share < _ENOUGH or look.words > 1.5:
         return None
-    whole = len(look.numbers) == len(look.sample) and all(value.is_integer() for value in look.numbers)
-    named = _has_id_name(look.name)
+    whole, named = look.whole, _has_id_name(look.name)
     if whole and (named or _counts_up(look.numbers)):
         return Inferred("ignore", "an id: a whole number that is different in every row")
     if not look.numbers and (named or look.share(_ID_VALUE) > _ENOUGH):
@@ -200,8 +229,7 @@ def _identifier(look: Look) -> Inferred | None:
 
 
 def _reference(look: Look) -> Inferred | None:
-    whole = len(look.numbers) == len(look.sample) and all(value.is_integer() for value in look.numbers)
-    if whole and look.distinct > FEW and _has_id_name(look.name):
+    if look.whole and look.distinct > FEW and _has_id_name(look.name):
         return Inferred("category", f"its name says that the numbers stand for things ({look.distinct:,} different)")
     return None
 
@@ -262,6 +290,7 @@ RULES: tuple[Rule, ...] = (
     _nested,
     _constant,
     _split_marks,
+    _index,
     _date,
     _identifier,
     _code,

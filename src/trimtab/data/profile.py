@@ -202,7 +202,9 @@ def _doubts(rows: Table, looks: Mapping[str, infer.Inferred], inputs: Sequence[s
     texts = {name: rows.values[name] for name, look in looks.items() if look.type not in ("number", "label")}
     headers = [name for name in looks if parse.is_missing(name) or _is_cell(name)]
     no_header = [doubts.Doubt(name, "header", "looks like a value: is the first line a header?") for name in headers]
-    return no_header + doubts.giveaways(columns, rows.values[output], looks[output].type) + doubts.personal(texts)
+    giveaways = doubts.giveaways(columns, rows.values[output], looks[output].type)
+    numbers = {name: rows.values[name] for name, look in looks.items() if look.type == "number"}
+    return no_header + giveaways + doubts.units(numbers) + doubts.personal(texts)
 
 
 def _is_cell(name: str) -> bool:

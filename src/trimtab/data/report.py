@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from trimtab.columns import OutputColumn, parse
 from trimtab.columns.label import LabelColumn
 from trimtab.data import clean, doubts, leaks
@@ -52,7 +54,7 @@ def build(data: Loaded, test: Loaded | None, rows: Working, cut: Cut, final: Fin
         "dropped": final.dropped,
         "unanswerable": dict(final.unanswerable),
         "leaks": rows.found["leaks"] | _near(splits, roles),
-        "suspicious": [asdict(doubt) for doubt in _suspicious(final.splits.train, roles)],
+        "suspicious": [asdict(doubt) for doubt in _suspicious(final, roles)],
         "notes": [
             *data.notes,
             *(test.notes if test else []),
@@ -112,9 +114,23 @@ def _joined(table: Table, names: Sequence[str]) -> list[str]:
     return [" \n ".join(map(parse.text, row)) for row in zip(*(table.values[name] for name in names), strict=True)]
 
 
-def _suspicious(train: Table, roles: Roles) -> list[doubts.Doubt]:
+def _suspicious(final: Final, roles: Roles) -> list[doubts.Doubt]:
+    train = final.splits.train
     inputs = {name: (rule.column.type, train.values[name]) for name, rule in roles.inputs.items()}
-    return doubts.giveaways(inputs, train.values[roles.output_name], roles.output.type)
+    found = doubts.giveaways(inputs, train.values[roles.output_name], roles.output.type)
+    numbers = {name: values for name, (kind, values) in inputs.items() if kind == "number"}
+    for name, values in numbers.items():
+        lost = np.isnan(clean.numbers(values))
+        cells = [value for value, gone in zip(values, lost, strict=True) if gone and not parse.is_missing(value)]
+        found += doubts.unreadable(name, cells, len(values), "count as missing")
+    if roles.output.type == "number":
+        numbers[roles.output_name] = train.values[roles.output_name]
+        begins, ends = f"{roles.output_name}: ", " is not a number"
+        said = [row.reason for row in final.rejected if row.reason.startswith(begins) and row.reason.endswith(ends)]
+        lost_rows = [reason.removeprefix(begins).removesuffix(ends).strip("'") for reason in said]
+        kept = sum(map(len, (train, final.splits.valid, final.splits.test)))
+        found += doubts.unreadable(roles.output_name, lost_rows, kept + len(said), "are set aside")
+    return found + doubts.units(numbers)
 
 
 def _unlearnt(final: Final) -> list[str]:
@@ -201,6 +217,6 @@ def tell(progress: Progress, automatic: Sequence[Automatic], report: Mapping[str
         if happened:
             progress.note(text)
     for doubt in report["suspicious"]:
-        progress.note(f"{doubt['column']}: {doubt['text']}")
+        progress.note(f"doubt: {doubt['column']}: {doubt['text']}")
     for note in report["notes"]:
         progress.note(note)

@@ -188,12 +188,15 @@ def filled(request: Request) -> dict[str, Any]:
     values = request.spec.model_dump(mode="json")
     values["inputs"] = {name: kind.model_dump(mode="json") for name, kind in request.prepared.inputs.items()}
     values["output"] = {request.output.name: request.prepared.output.model_dump(mode="json")}
-    for entry in request.automatic:
+    for place, entry in enumerate(request.automatic):
+        top, _, rest = entry.key.partition(".")
         part, _, key = entry.key.rpartition(".")
-        if part == "inputs":  # written in full above
-            continue
-        if entry.key in values or (part in values and isinstance(values[part], dict)):
+        if top == "output" or (top == "inputs" and place < len(request.prepared.automatic)):
+            continue  # types, written in full above; a column's name may have dots as well
+        if top == "inputs":
+            name, _, key = rest.rpartition(".")
+            if name in values["inputs"]:
+                values["inputs"][name][key] = entry.value
+        elif entry.key in values or (part in values and isinstance(values[part], dict)):
             (values[part] if part else values)[key or entry.key] = entry.value
-        elif part.startswith("inputs.") and (name := part.removeprefix("inputs.")) in values["inputs"]:
-            values["inputs"][name][key] = entry.value
     return values

@@ -117,13 +117,32 @@ def read(
         module = registry.load(__name__, FORMATS[name].module, "read", file.name)
         names, iterator = module(file, name, reject, note)
         close = until_read.pop_all()
-    return Rows(name, names, _guarded(file, iterator, close))
+    return Rows(name, _without_spaces(names) if names else names, _guarded(file, _renamed(iterator), close))
 
 
 def _folder(source: Path, reject: Reject, note: Note) -> Rows:
     with reading(str(source)):
         names, iterator = registry.load(__name__, FOLDER, "read", str(source))(source, reject, note)
     return Rows(FOLDER, names, iterator)
+
+
+def _without_spaces(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of columns without the spaces around them, as in csv; as they are where two would become one."""
+    plain = tuple(name.strip() for name in names)
+    return plain if len(set(plain)) == len(plain) and all(plain) else tuple(names)
+
+
+def _renamed(rows: Iterator[Row]) -> Iterator[Row]:
+    """Rows whose columns are named as `_without_spaces` has it."""
+    plain: set[str] = set()
+    for row in rows:
+        if not row.values.keys() <= plain:
+            names = _without_spaces(tuple(row.values))
+            if names != tuple(row.values):
+                yield Row(dict(zip(names, row.values.values(), strict=True)), row.line)
+                continue
+            plain |= row.values.keys()
+        yield row
 
 
 def _guarded(file: Opened, rows: Iterator[Row], close: contextlib.ExitStack) -> Iterator[Row]:

@@ -8,6 +8,7 @@ import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any, BinaryIO
 
 from trimtab.errors import problem
@@ -17,6 +18,7 @@ from trimtab.rows._opening import Opened, head_lines, lines
 DELIMITERS = {"csv": (",", ";", "\t", "|"), "tsv": ("\t",)}
 MOST_LINES = 10_000  # of one record: a quote that is still open then was never meant to be one
 MOST_CHARACTERS = 1 << 26  # of one record, for the same reason
+_PEEKED = 100  # records that tell whether the header lacks the name of the first column
 MOST_TEXT = 10_000  # characters of a rejected row that are kept
 _SEP = re.compile(r'^"?sep=(.)"?\s*$', re.IGNORECASE)
 
@@ -90,8 +92,16 @@ def read(file: Opened, format: str, reject: Reject, note: Note) -> tuple[tuple[s
     header = next(((line, cells) for line, _, cells in records if not _is_sep(line, cells)), None)
     if header is None:
         raise problem(file.name, "the file is empty", "a header and rows")
-    names = _names(file.name, header[1], note)
-    return names, _rows(file.name, names, records, dialect, reject)
+    first = list(islice(records, _PEEKED))
+    row_names = _has_row_names(len(header[1]), [cells for _, _, cells in first])
+    names = _names(file.name, ["", *header[1]] if row_names else header[1], note)
+    return names, _rows(file.name, names, chain(first, records), dialect, reject)
+
+
+def _has_row_names(width: int, records: Sequence[Sequence[str]]) -> bool:
+    """Whether the header names all columns but the first, as R writes a table with the names of its rows."""
+    wider = all(len(cells) == width + 1 for cells in records) and any(cells[-1].strip() for cells in records)
+    return len(records) > 1 and wider and len({cells[0] for cells in records}) == len(records)
 
 
 def _is_sep(line: int, cells: list[str]) -> bool:

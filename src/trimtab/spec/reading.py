@@ -46,14 +46,15 @@ def override(values: Mapping[str, Any], settings: Iterable[str]) -> dict[str, An
     result: dict[str, Any] = copy.deepcopy(dict(values))
     for setting in settings:
         key, equals, text = setting.partition("=")
-        path = _setting_path(key.strip())
+        path = _setting_path(key.strip(), result)
         if not equals or not all(path):
             raise problem(f"--set {setting}", "cannot be read", "key=value, such as train.epochs=1")
         value = text.strip() if path[0] == "gates" and len(path) == 2 else _yaml(setting, text)
         part = result
         for step in path[:-1]:
             below = part.get(step)
-            part[step] = below if isinstance(below, dict) else {}
+            short = isinstance(below, str) and part is result.get(path[0]) and path[0] in ("inputs", "output")
+            part[step] = below if isinstance(below, dict) else {"type": below} if short else {}
             part = part[step]
         part[path[-1]] = value
     return result
@@ -66,10 +67,21 @@ def _yaml(setting: str, text: str) -> Any:
         raise problem(f"--set {setting}", f"not YAML: {' '.join(str(error).split())}") from None
 
 
-def _setting_path(key: str) -> list[str]:
-    """`gates.recall.spam` names one gate; every other dot goes one level down."""
+# What may be set of an input by a path; all else behind `inputs.` is the name of a column, which may have dots.
+_OF_INPUTS = frozenset({"encoder", "base", "augment"})
+
+
+def _setting_path(key: str, values: Mapping[str, Any]) -> list[str]:
+    """`gates.recall.spam` names one gate, `inputs.price.1` a column that is called so; other dots go one level down."""
     top, _, rest = key.partition(".")
-    return [top, rest] if top in ("gates", "inputs") and rest else key.split(".")
+    if top not in ("gates", "inputs", "output") or not rest:
+        return key.split(".")
+    said = values.get(top)
+    names = [said] if isinstance(said, str) else list(map(str, said)) if isinstance(said, Mapping) else []
+    known = max((name for name in names if f"{rest}.".startswith(f"{name}.")), key=len, default=rest)
+    option = rest[len(known) + 1 :]
+    is_option = option.partition(".")[0].isidentifier() if top == "output" else option in _OF_INPUTS
+    return [top, known, *option.split(".")] if top != "gates" and is_option else [top, rest]
 
 
 def parse(values: Mapping[str, Any], where: str = "spec", lines: Mapping[tuple[str, ...], int] | None = None) -> Spec:
