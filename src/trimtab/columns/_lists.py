@@ -124,6 +124,11 @@ def broken(names: Iterable[Any]) -> str | None:
     return next((name for name in names if isinstance(name, str) and _PIECE.fullmatch(name)), None)
 
 
+def text(value: Any) -> str:
+    """A cell of texts as one text: the words of a list with spaces between them."""
+    return " ".join(words(value)) if isinstance(value, list | tuple | np.ndarray) else parse.text(value)
+
+
 def separator(values: Iterable[Any]) -> str:
     """The separator that most of the texts hold, the first of `SEPARATORS` on a tie; a line break where none does."""
     looked_at = islice((value for value in values if isinstance(value, str)), _LOOKED_AT)

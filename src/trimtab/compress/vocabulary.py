@@ -31,6 +31,7 @@ _FIRST_IDS = 16
 _MARGIN = 0.25
 _ROWS, _LONGEST = 8, 64  # rows that the new network is compared on, and their most tokens
 _TOLERANCE = 1e-4  # of states
+_PORTION = 10_000  # texts handed to the tokenizer at a time: bounds the memory of its results
 
 
 @dataclass(frozen=True)
@@ -57,19 +58,47 @@ def trim(
         return Skip("no input is a text")
     found: list[Trained | Skip] = []
     for group in groups:
-        result = _trimmed(trained, group, values, (tokens, least), "" if len(groups) == 1 else f"{_names(group)}: ")
+        result = _trimmed(
+            trained, group, values, (tokens, least), "" if len(groups) == 1 else f"{_names(group.columns)}: "
+        )
         found.append(result)
         trained = trained if isinstance(result, Skip) else result
     skipped = [result.reason for result in found if isinstance(result, Skip)]
     return Skip("; ".join(skipped)) if len(skipped) == len(groups) else trained
 
 
+@dataclass(frozen=True)
+class Cut:
+    """A tokenizer with the tokens alone that matter, and the configuration of an encoder whose table has just those."""
+
+    kept: tuple[int, ...]  # the old ids, in order
+    definition: str
+    config: Mapping[str, Any]
+    pad_id: int
+
+
+def cut(config: Mapping[str, Any], definition: str, pad_id: int, texts: Sequence[str]) -> Cut | Skip:
+    """The tokens that matter to texts like these, before there is a network: those that `trim` keeps."""
+    tokens = _tokenizers.read(definition)
+    if isinstance(tokens, Skip):
+        return tokens
+    counts: Counter[int] = Counter()
+    for start in range(0, len(texts), _PORTION):
+        for encoding in tokens.tokenizer.encode_batch_fast(list(texts[start : start + _PORTION])):
+            counts.update(encoding.ids)
+    kept = sorted(_kept(tokens, counts, {*_pinned(config), pad_id}, None, 0))
+    smaller = tokens.cut(kept)
+    if isinstance(smaller, Skip):
+        return smaller
+    return Cut(tuple(kept), smaller, _config(config, kept), kept.index(pad_id))
+
+
 def _texts(trained: Trained, entry: EncoderEntry) -> tuple[TextColumn, ...]:
     return tuple(column for column in trained.inputs if isinstance(column, TextColumn) and column.key in entry.reads)
 
 
-def _names(group: _Texts) -> str:
-    return ", ".join(column.name for column in group.columns)
+def _names(columns: Sequence[TextColumn]) -> str:
+    return ", ".join(column.name for column in columns)
 
 
 def _trimmed(
@@ -78,7 +107,7 @@ def _trimmed(
     read = _read(trained, group)
     if isinstance(read, Skip):
         return read
-    kept = _chosen(read[0], group, _counts(group.columns, values), bounds)
+    kept = _chosen(read[0], group.columns, group.entry.config, _counts(group.columns, values), bounds)
     if isinstance(kept, Skip):
         return kept
     columns = _columns(group, read, kept)
@@ -92,7 +121,7 @@ def _read(trained: Trained, group: _Texts) -> Sequence[Tokens] | Skip:
     """The tokens of each text of the group, which are the same; their tokenizers may differ in how they cut words."""
     for other in trained.architecture.encoders:
         if other is not group.entry and set(other.reads) & {column.key for column in group.columns}:
-            return Skip(f"{_names(group)}: read by the encoders {group.entry.name} and {other.name}")
+            return Skip(f"{_names(group.columns)}: read by the encoders {group.entry.name} and {other.name}")
     found = []
     for column in group.columns:
         tokens = _tokenizers.read(column.definition)
@@ -102,19 +131,23 @@ def _read(trained: Trained, group: _Texts) -> Sequence[Tokens] | Skip:
             return Skip(f"{column.name}: its padding is no token of its tokenizer")
         found.append(tokens)
     if any(tokens.pieces != found[0].pieces for tokens in found):
-        return Skip(f"{_names(group)}: read by one encoder, but with tokenizers of their own")
+        return Skip(f"{_names(group.columns)}: read by one encoder, but with tokenizers of their own")
     return found
 
 
 def _chosen(
-    tokens: Tokens, group: _Texts, counts: Counter[int], bounds: tuple[int | None, int]
+    tokens: Tokens,
+    columns: Sequence[TextColumn],
+    config: Mapping[str, Any],
+    counts: Counter[int],
+    bounds: tuple[int | None, int],
 ) -> Sequence[int] | Skip:
     """The ids to keep, in order, of those that occur as often as `counts` says."""
     if not counts:
-        return Skip(f"{_names(group)}: no row holds a text")
-    kept = _kept(tokens, counts, _pinned(group), *bounds)
+        return Skip(f"{_names(columns)}: no row holds a text")
+    kept = _kept(tokens, counts, _pinned(config, columns), *bounds)
     if len(kept) == len(tokens.pieces):
-        return Skip(f"{_names(group)}: every one of its {len(kept):,} tokens is kept")
+        return Skip(f"{_names(columns)}: every one of its {len(kept):,} tokens is kept")
     return sorted(kept)
 
 
@@ -128,13 +161,12 @@ def _counts(columns: Sequence[TextColumn], values: Mapping[str, Sequence[Any]]) 
     return counts
 
 
-def _pinned(group: _Texts) -> set[int]:
+def _pinned(config: Mapping[str, Any], columns: Sequence[TextColumn] = ()) -> set[int]:
     """The ids that columns and the encoder's configuration name."""
-    config = group.entry.config
     padding = config.get("pad_token_id")
     before = range(padding) if isinstance(padding, int) and padding < _FIRST_IDS else ()
     named = {token for key in config for token in _token_ids(config, key)}
-    return named.union(before, *((column.pad_id, *column.opening) for column in group.columns))
+    return named.union(before, *((column.pad_id, *column.opening) for column in columns))
 
 
 def _token_ids(config: Mapping[str, Any], key: str) -> list[int]:
@@ -188,11 +220,11 @@ def _columns(group: _Texts, read: Sequence[Tokens], kept: Sequence[int]) -> tupl
 
 def _rebuilt(trained: Trained, group: _Texts, columns: Sequence[TextColumn], kept: Sequence[int]) -> Trained | Skip:
     """The network for the new columns, with the weights of the old one."""
-    entry = group.entry.model_copy(update={"config": _config(group, kept)})
+    entry = group.entry.model_copy(update={"config": _config(group.entry.config, kept)})
     encoders = tuple(entry if other is group.entry else other for other in trained.architecture.encoders)
     new = {column.key: column for column in columns}
     inputs = [new.get(column.key, column) for column in trained.inputs]
-    foreign = Skip(f"{_names(group)}: the encoder {entry.name} reads tokens in a way of its own")
+    foreign = Skip(f"{_names(group.columns)}: the encoder {entry.name} reads tokens in a way of its own")
     try:
         made = built(trained.architecture.model_copy(update={"encoders": encoders}), inputs, trained.output)
         weights = _weights(trained.network, made.network, np.array(kept), group.columns[0].vocabulary)
@@ -203,10 +235,10 @@ def _rebuilt(trained: Trained, group: _Texts, columns: Sequence[TextColumn], kep
     return replace(made, made=trained.made) if same else foreign
 
 
-def _config(group: _Texts, kept: Sequence[int]) -> dict[str, Any]:
+def _config(old: Mapping[str, Any], kept: Sequence[int]) -> dict[str, Any]:
     """The encoder's configuration with the new number of tokens and the new ids, where it has any."""
     number = {token: place for place, token in enumerate(kept)}
-    config = dict(group.entry.config)
+    config = dict(old)
     if "vocab_size" in config:
         config["vocab_size"] = len(kept)
     for key in config:

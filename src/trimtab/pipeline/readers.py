@@ -7,16 +7,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from trimtab import columns, registry
+from trimtab import columns, files, registry
 from trimtab.bundle.manifest import Automatic
+from trimtab.columns import _lists
+from trimtab.compress import vocabulary
+from trimtab.compress.trained import Skip
 from trimtab.data.prepare import Prepared
 from trimtab.errors import TrimtabError, problem
 from trimtab.nets.network import encoder_kind
 from trimtab.nets.pretrained import PretrainedEncoder
 from trimtab.spec import Spec, Typed
 from trimtab.train import bases
-from trimtab.train.bases import Base
+from trimtab.train.bases import Base, Suited
 from trimtab.train.settings import Kind
+
+_FROM_SCRATCH = "textcnn"  # what reads texts that no bundled base knows
+_LARGE_VOCABULARY = 60_000  # tokens of a base beyond which it is cut before training: it is one of many languages
 
 
 @dataclass(frozen=True)
@@ -74,11 +80,13 @@ def choose(spec: Spec, prepared: Prepared, folder: Path, workspace: Path) -> Cho
     """
     shared = _shared_base(spec, prepared, folder)
     automatic: list[Automatic] = []
+    suited = _suited(prepared, shared)
     readers = [
-        _reader(name, kind, prepared, (spec, shared), (folder, workspace), automatic)
+        _reader(name, kind, prepared, (spec, shared, suited), (folder, workspace), automatic)
         for name, kind in prepared.inputs.items()
     ]
     found = _together(readers, prepared.inputs, automatic)
+    found = [_trimmed(reader, prepared, workspace, automatic) for reader in found]
     if not any(reader.base for reader in found):
         _check_unused(spec, prepared)
     return Chosen(tuple(found), automatic)
@@ -97,15 +105,31 @@ def _shared_base(spec: Spec, prepared: Prepared, folder: Path) -> str | None:
     return "text" if "text" in fitting else fitting[0]
 
 
+def _suited(prepared: Prepared, shared: str | None) -> Mapping[str, Suited]:
+    """By column type, the bundled base of the inputs that name none; texts of a row are read by one of them."""
+    found: dict[str, Suited] = {}
+    for name, kind in prepared.inputs.items():
+        if kind.type not in bases.kinds() or kind.base or shared == kind.type:
+            continue
+        part = kind.encoder_part
+        if part and not issubclass(encoder_kind(part.name, f"inputs.{name}.encoder"), PretrainedEncoder):
+            continue
+        here = bases.suited(kind.type, prepared.splits.train.values[name])
+        found.setdefault(kind.type, here)
+        if kind.type == "text" and here.name != "minilm":
+            found[kind.type] = here
+    return found
+
+
 def _reader(
     name: str,
     kind: Typed,
     prepared: Prepared,
-    asked: tuple[Spec, str | None],
+    asked: tuple[Spec, str | None, Mapping[str, Suited]],
     places: tuple[Path, Path],
     automatic: list[Automatic],
 ) -> Reader:
-    spec, shared = asked
+    spec, shared, suited = asked
     if kind.base and kind.type not in bases.kinds():
         found = f"{kind.base!r}, but there are no pretrained encoders of a {kind.type}"
         raise problem(f"inputs.{name}.base", found, ", ".join(bases.kinds()), "leave base out")
@@ -113,9 +137,12 @@ def _reader(
     base = bases.find(base_name, kind.type, *places) if base_name else None
     part = kind.encoder_part
     encoder = part.name if part else base.encoder if base else ""
+    choice = suited.get(kind.type)
     if not encoder:
         values = prepared.splits.train.values[name]
         encoder, why = columns.kind(kind.type, f"inputs.{name}").encoder_for(values)
+        if choice and choice.name is None:
+            encoder, why = _FROM_SCRATCH, f"from scratch: {_told(choice, kind.type)}"
         if encoder != kind.type:
             automatic.append(Automatic(key=f"inputs.{name}.encoder", value=encoder, reason=why))
     where = f"inputs.{name}.encoder"
@@ -127,14 +154,22 @@ def _reader(
             where, f"{encoder!r}, but the base {base.name!r} is read by {base.encoder!r}", do="name one of them"
         )
     if base is None and issubclass(reader, PretrainedEncoder) and reader.default_base:
-        base = bases.find(reader.default_base, kind.type, *places)
-        if not any(choice.key == "base" for choice in automatic):
-            reason = "bundled, small, and trained on English text" if base.reads == "text" else "bundled with a package"
+        base = bases.find((choice and choice.name) or reader.default_base, kind.type, *places)
+        if not any(made.key == "base" for made in automatic):
+            reason = _told(choice, kind.type) if choice else "bundled with a package"
             automatic.append(Automatic(key="base", value=base.name, reason=reason))
     options = part.options if part else {}
     if base and options:
         raise problem(f"{where}: {next(iter(options))}", f"the base {base.name!r} decides the shape", do="leave it out")
     return Reader(encoder, (name,), base.config if base else options, base, int(reader.states_width))
+
+
+def _told(choice: Suited, reads: str) -> str:
+    """The reason of a choice, and what to install for a better one."""
+    if choice.missing is None:
+        return choice.reason
+    command = bases.how_to_install(choice.missing, reads)
+    return f"{choice.reason}; {choice.missing} would suit better and is not installed: {command}"
 
 
 def reading(type_name: str) -> list[str]:
@@ -160,6 +195,26 @@ def _together(readers: list[Reader], inputs: Mapping[str, Typed], automatic: lis
     first = readers.index(joined[0])
     others = [reader for reader in readers if reader not in joined]
     return [*others[:first], replace(joined[0], inputs=names), *others[first:]]
+
+
+def _trimmed(reader: Reader, prepared: Prepared, workspace: Path, automatic: list[Automatic]) -> Reader:
+    """A reader with a large word table keeps the tokens that the training rows use, and characters for other rows."""
+    base = reader.base
+    if base is None or int(base.config.get("vocab_size", 0)) <= _LARGE_VOCABULARY:
+        return reader
+    values = prepared.splits.train.values
+    texts = [_lists.text(value) for name in reader.inputs for value in values[name]]
+    definition = Path(base.options["tokenizer"]).read_text(encoding="utf-8")
+    cut = vocabulary.cut(base.config, definition, int(base.options["pad_id"]), texts)
+    if isinstance(cut, Skip):
+        return reader
+    target = workspace / f"{columns.keys(reader.inputs)[reader.inputs[0]]}.tokenizer.json"
+    files.write(target, cut.definition)
+    reason = f"of {base.config['vocab_size']:,}: those of the training rows, and characters for what they do not hold"
+    automatic.append(Automatic(key=f"inputs.{reader.inputs[0]}.tokens", value=len(cut.kept), reason=reason))
+    options = {**base.options, "tokenizer": str(target), "pad_id": cut.pad_id}
+    base = replace(base, config=cut.config, options=options, tokens=cut.kept)
+    return replace(reader, base=base, config=cut.config)
 
 
 def _check_unused(spec: Spec, prepared: Prepared) -> None:

