@@ -107,7 +107,7 @@ def test_chinese_rows_get_the_base_of_100_languages_with_the_tokens_they_need(tm
         assert "".join(many.id_to_token(number) for number in ids[1:-1]).replace("▁", "") == normal.replace(" ", "")
     whole = [many.encode(str(value)).ids for value in values]
     assert [[base.tokens[n] for n in column.encode([value]).values] for value in values] == whole  # type: ignore[union-attr]
-    table = training.build(asked).encoders["said"].model.get_input_embeddings().weight
+    table = next(iter(training.build(asked).encoders.values())).model.get_input_embeddings().weight
     used = sorted({number for ids in whole for number in ids})
     place_of = {token: number for number, token in enumerate(base.tokens)}
     expected = packed._matrix("emb.word", packed.width, used)
