@@ -143,7 +143,7 @@ class Packed:
         return found
 
     def _row(self, name: str) -> np.ndarray:
-        return self._matrix(name, -1)[0]
+        return self._matrix(name, -1).reshape(-1)
 
     def _matrix(self, name: str, wide: int, rows: Sequence[int] | None = None) -> np.ndarray:
         """A tensor as (rows, wide), of which only `rows` where they are given; one row where `wide` is -1."""
