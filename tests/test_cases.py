@@ -15,9 +15,12 @@ import shutil
 import subprocess
 import sys
 from collections import UserDict
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import polars
@@ -39,8 +42,11 @@ from trimtab.__main__ import app, main
 from trimtab.audit import gates
 from trimtab.bundle import store
 from trimtab.bundle.manifest import Measured
+from trimtab.cli import _events as cli_events
 from trimtab.cli import _view
+from trimtab.columns import _events as events
 from trimtab.columns import _lists, parse, ragged
+from trimtab.columns.ranking import RankingColumn
 from trimtab.data import infer, read
 from trimtab.data.prepare import prepare
 from trimtab.data.profile import profile
@@ -712,6 +718,140 @@ def test_case_x07_items_called_NA_stay_and_those_that_are_lost_are_named(tmp_pat
 
 
 # -------------------------------------------------------------------------------------------- x10: moments of events
+
+
+MOMENT = datetime(2024, 5, 19, 14, 11, 5, tzinfo=UTC)
+WRITTEN = {
+    "y-m-d": (
+        "2024-05-19 14:11:05", "2024-05-19T14:11:05Z", "2024-05-19 14:11:05 UTC", "2024/05/19 14:11:05.000",
+        "2024-05-19T16:11:05+02:00", "2024-05-19 16:11:05+0200", "Sun, 19 May 2024 14:11:05 GMT",
+        "Sun May 19 14:11:05 2024", "Sun May 19 14:11:05 UTC 2024", "19-May-2024 14:11:05", "May 19, 2024 2:11:05 PM",
+        "19/May/2024:14:11:05 +0000", "20240519T141105", "2024-05-19 10:11:05 EDT", "2024-05-19T14:11:05Z[UTC]",
+    ),
+    "d/m/y": ("19/05/2024 14:11:05", "19.5.2024, 14:11:05", "19-05-24 2:11:05 pm"),
+    "m/d/y": ("05/19/2024 14:11:05", "5/19/2024 2:11:05 PM", "5-19-24 14:11:05"),
+}  # fmt: skip
+SPELLED = [(spelling, text) for spelling, texts in WRITTEN.items() for text in texts]
+
+
+@pytest.mark.parametrize(("spelling", "text"), SPELLED)
+def test_case_x10_a_moment_is_read_however_it_is_written(spelling: str, text: str) -> None:
+    assert events.spelling("time", [text, text]).spelling == spelling
+    assert events.moment(text, spelling) == int(MOMENT.timestamp()) * 10**9
+
+
+@pytest.mark.parametrize("text", ["soon", "2024-13-01", "31/31/2024", "2024-05-19 25:00", "2024-05-19 14:11 XYZ"])
+def test_case_x10_what_is_no_moment_is_not_read(text: str) -> None:
+    for spelling in events.SPELLINGS:
+        with pytest.raises(ValueError):  # noqa: PT011 # whatever it says
+            events.moment(text, spelling)
+
+
+def walks(time: Callable[[datetime], object]) -> list[dict[str, Any]]:
+    """Events of 12 users, each of whom goes along 8 items from one of them on; the lines in no order."""
+    draw, found = random.Random(3), []
+    for user in range(12):
+        at = datetime(2024, 1, 1 + user, tzinfo=UTC) + timedelta(days=28 * user)
+        for step in range(8):
+            at += timedelta(hours=3 + 9 * step)
+            found.append({"user": f"u{user}", "item": f"i{(user + step) % 8}", "time": time(at)})
+    draw.shuffle(found)
+    return found
+
+
+def walk(user: str) -> list[str]:
+    return [f"i{(int(user[1:]) + step) % 8}" for step in range(8)]
+
+
+TIMES: dict[str, Callable[[datetime], object]] = {
+    "iso": lambda at: at.isoformat(),
+    "seconds": lambda at: int(at.timestamp()),
+    "milliseconds": lambda at: f"{at.timestamp() * 1000:.1f}",
+    "nanoseconds": lambda at: int(at.timestamp()) * 10**9 + 1,
+    "utc": lambda at: at.strftime("%Y-%m-%d %H:%M:%S UTC"),
+    "dmy": lambda at: at.strftime("%d/%m/%Y %H:%M"),
+    "mdy": lambda at: f"{at.month}/{at.day}/{at:%Y %H:%M}",
+    "mixed": lambda at: at.isoformat() if at.day % 3 else at.strftime("%d/%m/%Y %H:%M"),
+}
+WALKS = {"output": {"item": {"type": "ranking", "user": "user", "time": "time"}}}
+
+
+def prepared_walks(folder: Path, rows_of: list[dict[str, Any]], **spec: Any) -> Any:
+    with rows.writer(folder / "e.csv", "csv", list(rows_of[0])) as sink:
+        sink.write(rows_of)
+    return prepare(specs.parse({"data": "e.csv", **WALKS, **spec}), folder, Quiet())
+
+
+@pytest.mark.parametrize("spelling", TIMES)
+def test_case_x10_the_order_of_events_is_the_same_in_every_spelling(tmp_path: Path, spelling: str) -> None:
+    found = prepared_walks(tmp_path, walks(TIMES[spelling]))
+    assert found.rejected == []
+    for row in found.splits.test.rows():
+        assert [*row["history"], row["item"]] == walk(row["user"])
+
+
+def test_case_x10_days_that_could_be_months_are_told_and_the_user_can_say(tmp_path: Path) -> None:
+    early = [row for row in walks(TIMES["dmy"]) if int(str(row["time"])[:2]) <= 12]
+    notes = prepared_walks(tmp_path, early).report["notes"]
+    assert [note for note in notes if "could be day/month/year or month/day/year" in note]
+    said = prepared_walks(tmp_path, early, output={"item": {**WALKS["output"]["item"], "times": "m/d/y"}})
+    assert said.output.options["times"] == "m/d/y"
+    assert not [note for note in said.report["notes"] if "could be" in note]
+
+
+def test_case_x10_what_cannot_be_read_repeats_or_shares_a_moment_is_told(tmp_path: Path) -> None:
+    table = walks(TIMES["iso"])
+    lost = [{**row, "time": "at noon"} for row in table[:5]]
+    found = prepared_walks(tmp_path, [*table, *lost, *table[:9]])
+    told = " ".join(found.report["notes"])
+    assert "5 of the values of 'time' cannot be read as times" in told
+    assert "'at noon'" in told
+    assert "equal events of the same time dropped: 9" in told
+    assert {row.reason for row in found.rejected} == {
+        "time: 'at noon' cannot be read as a time (dates such as 2026-01-31 12:00)"
+    }
+    kept = prepared_walks(tmp_path, [*table, *table[:9]], clean={"duplicates": "keep"})
+    assert "9 events share their time with another one of their user" in " ".join(kept.report["notes"])
+    one_moment = prepared_walks(tmp_path, [{**row, "time": "2024-01-01"} for row in table])
+    assert "84 events share their time" in " ".join(one_moment.report["notes"])
+
+
+def gathered_walks(source: list[dict[str, Any]], times: str | None) -> tuple[list[dict[str, Any]], list[str]]:
+    """What predict makes of events, by a bundle that was made from times written so."""
+    output = RankingColumn("item", "item", ("i0", "i1"), user="user", time="time", times=times, distinct=True)
+    inputs = (columns.fit("history", "history", "history", [["i0", "i1"]], {}),)
+    model = SimpleNamespace(inputs=inputs, output=output)
+    notes: list[str] = []
+    given = rows.Rows("csv", tuple(source[0]), (rows.Row(row, 1) for row in source))
+    return [row.values for row in cli_events.gathered(cast(Any, model), given, notes.append)], notes
+
+
+@pytest.mark.parametrize("spelling", ["iso", "seconds", "utc", "dmy"])
+def test_case_x10_new_events_are_read_right_in_another_spelling(spelling: str) -> None:
+    found, _ = gathered_walks(walks(TIMES[spelling]), "number")
+    assert len(found) == 12
+    assert [row["history"] for row in found] == [walk(row["user"]) for row in found]
+
+
+def test_case_x10_new_events_whose_order_cannot_be_known_are_an_error() -> None:
+    early = [row for row in walks(TIMES["dmy"]) if int(str(row["time"])[:2]) <= 12]
+    with pytest.raises(TrimtabError, match="could be day/month/year or month/day/year"):
+        gathered_walks(early, "number")
+    with pytest.raises(TrimtabError, match=r"of the values of 'time' cannot be read as times \(month/day/year\)"):
+        gathered_walks(walks(TIMES["dmy"]), "m/d/y")
+    with pytest.raises(TrimtabError, match="no event has a time"):
+        gathered_walks([{**row, "time": ""} for row in early], "d/m/y")
+    with pytest.raises(TrimtabError, match="'soon'"):
+        gathered_walks([*walks(TIMES["iso"]), {"user": "u1", "item": "i1", "time": "soon"}], "y-m-d")
+
+
+def test_case_x10_users_and_items_written_as_floats_are_the_same() -> None:
+    source = [
+        {"user": user, "item": item, "time": n} for n, (user, item) in enumerate([("7", "1000"), ("7.0", "1001.0")])
+    ]
+    found, _ = gathered_walks(source, "number")
+    assert [parse.label(item) for item in found[0]["history"]] == ["1000", "1001"]
+    assert columns.fit("history", "h", "h", [["1000", "1001"]], {}).portable("1000.0|1001.0") == ["1000", "1001"]
 
 
 # -------------------------------------------------------------- x11: lists of tags, labels and events as Python text

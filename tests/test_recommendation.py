@@ -192,7 +192,10 @@ def test_events_that_lack_something_are_set_aside_with_their_line(tmp_path: Path
     rows[3] = {**rows[3], "user": ""}
     rows[8] = {**rows[8], "time": "soon"}
     rejected = prepared(tmp_path, rows).rejected
-    assert [(row.line, row.reason) for row in rejected] == [(5, "user: no value"), (10, "time: no value")]
+    assert [(row.line, row.reason) for row in rejected] == [
+        (5, "user: no value"),
+        (10, "time: 'soon' cannot be read as a time (numbers)"),
+    ]
 
 
 @pytest.mark.parametrize(

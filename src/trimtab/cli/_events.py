@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import chain
-
-import numpy as np
 
 from trimtab import rows, runtime
 from trimtab.columns import _events, parse
@@ -46,28 +45,38 @@ def _by_user(model: runtime.Model, source: rows.Rows, note: Note, answered: bool
         said = f"neither a column {absent[0]!r}, nor {output.time!r}, which says in which order the events were"
         raise problem("rows", said, f"the columns are {', '.join(names)}")
     events = list(begun)
-    places = _places(events, output)
+    places = _places(events, output, note)
     what = "the last one is the answer" if answered else "one answer"
     note(f"no column {absent[0]!r}: the rows are taken for events; {what} for each of {len(places):,} users")
-    if lost := len(events) - sum(map(len, places)):
-        note(f"{lost:,} events without a {output.user} are left out")
     dropped = (output.time,) if answered else (output.name, output.time)
     kept = (*(name for name in names if name not in dropped), absent[0])
     users = (_user([events[place] for place in own], output, absent[0], answered) for own in places)
     return rows.Rows(source.format, kept, users)
 
 
-def _places(events: Sequence[Row], output: RankingColumn) -> list[list[int]]:
-    """Where the events of each user stand, the first to the last; users in the order in which they first appear."""
-    times = np.arange(len(events), dtype=np.float64)
+def _places(events: Sequence[Row], output: RankingColumn, note: Note) -> list[list[int]]:
+    """Where the events of each user stand, the first to the last; users in the order in which they first appear.
+
+    Raises TrimtabError for times that cannot be read: without them the order is not known.
+    """
+    names = _events.Names(str(output.user), output.name, output.time, output.not_missing)
+    columns = filter(None, (names.user, names.item, names.time))
+    values = {name: [event.values.get(name) for event in events] for name in columns}
+    times = None
     if output.time:
-        times = np.nan_to_num(_events.moments([event.values.get(output.time) for event in events]), nan=-np.inf)
-    own: dict[str, list[int]] = {}
-    for place, event in enumerate(events):
-        user = event.values.get(str(output.user))
-        if not parse.is_missing(user):
-            own.setdefault(parse.label(user), []).append(place)
-    return [sorted(places, key=lambda place: times[place]) for places in own.values()]
+        times = _events.check_times(output.time, values[output.time], output.times)
+    found = _events.grouped(values, names, times, output.distinct)
+    if output.time and (found.unreadable or not found.users):
+        said = (
+            _events.not_read(output.time, found.unreadable, str(times)) if found.unreadable else "no event has a time"
+        )
+        allowed = f"times as those of training: {_events.SPELLINGS.get(output.times or '', 'numbers or dates')}"
+        raise problem("rows", said, allowed)
+    for name, count in Counter(found.lacking.values()).items():
+        note(f"{count:,} events without a {name} are left out")
+    if found.repeated:
+        note(f"{found.repeated:,} events repeat another of the same {output.user}, {output.name} and {output.time}")
+    return list(found.users.values())
 
 
 def _user(own: Sequence[Row], output: RankingColumn, history: str, answered: bool) -> Row:

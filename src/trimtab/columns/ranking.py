@@ -47,10 +47,16 @@ class Options(_options.Options):
         None, description="The data holds one event a row: the column that says whose it is. Default: rows as they are."
     )
     time: str | None = Field(None, description="The column of when an event was. Default: the order of the file.")
+    times: Literal["number", "y-m-d", "d/m/y", "m/d/y"] | None = Field(
+        None, description="How times are written. Default: told by the whole column; new events are read alike."
+    )
     holdout: Literal["last", "time"] = Field(
         "last",
         description="Events that are kept back. `last`: each user's last is tested on, the one before it chooses the "
         "checkpoint. `time`: the latest events of all, in the shares of `split`.",
+    )
+    distinct: bool = Field(
+        False, description="Whether equal events of a moment count once. Filled in by `clean: {duplicates: drop}`."
     )
     repeat: bool = Field(False, description="Whether an item that stands in the history may be answered again.")
     min_count: int = Field(1, ge=1, description="Items with fewer events in the training rows are never answered.")
@@ -79,6 +85,8 @@ class RankingColumn(OutputColumn):
     user: str | None = None  # the column of the events that says whose they are
     time: str | None = None  # and when they were
     not_missing: tuple[str, ...] = ()  # words for "no value" that are items
+    times: str | None = None  # how the times of the events are written
+    distinct: bool = False  # whether an event that repeats one of the same user, item and time counts once
 
     @classmethod
     def words_kept(cls, values: Sequence[Any], options: Mapping[str, Any]) -> tuple[str, ...]:
@@ -101,7 +109,9 @@ class RankingColumn(OutputColumn):
             rare = f" with {chosen.min_count:,} events or more" if chosen.min_count > 1 else ""
             do = "set min_count to leave rare items out" if len(classes) > MOST_ITEMS else ""
             raise problem(where, f"found {len(classes):,} items{rare}", allowed, do)
-        return cls(name, key, classes, chosen.repeat, each_step, chosen.user, chosen.time, words)
+        return cls(
+            name, key, classes, chosen.repeat, each_step, chosen.user, chosen.time, words, chosen.times, chosen.distinct
+        )
 
     @property
     def width(self) -> int:
@@ -179,14 +189,15 @@ class RankingColumn(OutputColumn):
 
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""
-        fields = ("classes", "repeat", "each_step", "user", "time", "not_missing")
+        fields = ("classes", "repeat", "each_step", "user", "time", "not_missing", "times", "distinct")
         _state.write(folder, self, {name: getattr(self, name) for name in fields})
 
     @classmethod
     def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:
         """The column that `save` wrote."""
         words = tuple(state.get("not_missing", ()))  # bundles made before it was asked have none
-        kept = (state["repeat"], state["each_step"], state["user"], state["time"], words)
+        events = (state["user"], state["time"], words, state.get("times"), state.get("distinct", False))
+        kept = (state["repeat"], state["each_step"], *events)
         return cls(state["name"], state["key"], tuple(state["classes"]), *kept)
 
 

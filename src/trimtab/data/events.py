@@ -12,8 +12,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from trimtab.columns import _events as _events_of
 from trimtab.columns import _options, parse
-from trimtab.columns._events import moments
 from trimtab.columns.history import Options as HistoryOptions
 from trimtab.columns.ranking import Options
 from trimtab.data.fold import each, lacking
@@ -21,7 +21,7 @@ from trimtab.data.read import Loaded
 from trimtab.data.roles import Automatic, with_names
 from trimtab.data.split import Part
 from trimtab.data.table import Origin, Table
-from trimtab.errors import nearest, problem, several
+from trimtab.errors import brief, nearest, problem, several
 from trimtab.rows import Rejected
 from trimtab.spec import Fractions, Spec, Typed, typed
 
@@ -53,16 +53,18 @@ def unfold(spec: Spec, data: Loaded) -> Unfolded:
         return Unfolded(_told_seen(spec, asked), data)
     _check(spec, asked, data.table)
     spec, automatic = _named(spec, data.table)
+    spec, asked, told = _timed(spec, asked, data.table)
     history, chosen = _history(spec, data.table)
     events, rejected = _events(spec, asked, data.table)
+    notes = [*data.notes, *told, *_notes(events, asked)]
     parts, how = _parts(spec, asked, events)
     _check_held(parts)
     rows = [*_taught(events, parts, chosen.options["max_steps"]), *_held(events, parts)]
     others = [name for name, kind in (spec.inputs or {}).items() if name != history and typed(kind).type != "ignore"]
-    table = _table(rows, data.table, spec.output_name, history, [*others, asked.user])
+    table = _table(rows, data.table, spec.output_name, history, [*others, str(asked.user)])
     return Unfolded(
         _told_seen(_of_rows(spec, history, chosen, others), asked),
-        replace(data, table=table, rejected=[*data.rejected, *rejected], notes=[*data.notes, *_notes(events, asked)]),
+        replace(data, table=table, rejected=[*data.rejected, *rejected], notes=notes),
         (
             Automatic(f"inputs.{history}", "history", f"the earlier events of each {asked.user}, the oldest first"),
             *automatic,
@@ -97,6 +99,24 @@ def _named(spec: Spec, table: Table) -> tuple[Spec, list[Automatic]]:
     where = f"output.{spec.output_name}"
     output, automatic = with_names(where, spec.output_type, table.values[spec.output_name])
     return spec.model_copy(update={"output": {spec.output_name: output}}), automatic
+
+
+def _timed(spec: Spec, asked: Options, table: Table) -> tuple[Spec, Options, list[str]]:
+    """The spec, and the options, with how times are written and whether equal events count once; and remarks."""
+    assert spec.output_type
+    told = _events_of.spelling(asked.time, table.values[asked.time], asked.times) if asked.time else None
+    found = {
+        "times": asked.times or (told.spelling if told else None),
+        # Without a time nobody knows whether an event was written twice or happened twice.
+        "distinct": asked.distinct or (asked.time is not None and spec.clean.duplicates == "drop"),
+    }
+    output = Typed.model_validate({**spec.output_type.model_dump(exclude_unset=True), **found})
+    notes = [told.remark] if told and told.remark and asked.times is None else []
+    return (
+        spec.model_copy(update={"output": {spec.output_name: output}}),
+        asked.model_copy(update=found),
+        notes,
+    )
 
 
 def _history(spec: Spec, table: Table) -> tuple[str, Typed]:
@@ -141,7 +161,8 @@ class _Events:
     rows: np.ndarray  # (events,), where each stands in the table
     users: np.ndarray  # (events,), the number of the user
     items: list[str]
-    times: np.ndarray  # (events,)
+    times: np.ndarray  # (events,), the rank of each event's time
+    remarks: tuple[str, ...]
 
     def of_users(self) -> Iterator[range]:
         """The stretch of each user's events."""
@@ -151,30 +172,40 @@ class _Events:
 
 def _events(spec: Spec, asked: Options, table: Table) -> tuple[_Events, list[Rejected]]:
     """The events in order, and those that lack something."""
-    users = each(parse.label, table.values[str(asked.user)])
-    items = each(parse.label, table.values[spec.output_name])
-    times = moments(table.values[asked.time]) if asked.time else np.arange(len(table), dtype=np.float64)
     assert spec.output_type
-    names = tuple(spec.output_type.options.get("not_missing") or ())
-    needs: dict[str, Sequence[bool]] = {
-        str(asked.user): lacking(table.values[str(asked.user)]),
-        spec.output_name: lacking(table.values[spec.output_name], names=names),
-        **({asked.time: np.isnan(times).tolist()} if asked.time else {}),
-    }
-    without = {row: name for name, absent in needs.items() for row in np.flatnonzero(absent).tolist()}
-    rejected = [
-        _rejected(table.origins[row], f"{name}: {parse.no_value(table.values[name][row])}")
-        for row, name in sorted(without.items())
-    ]
-    kept = np.array([row for row in range(len(table)) if row not in without], np.int64)
-    if not len(kept):
-        said = f"no event has a value of each of {', '.join(needs)}"
-        raise problem("data", said, "a time is a number, or a date such as 2026-01-31T12:00" if asked.time else "")
-    numbers = {name: number for number, name in enumerate(sorted({users[row] for row in kept}))}
-    numbered = np.array([numbers[users[row]] for row in kept], np.int64)
-    order = np.lexsort((kept, times[kept], numbered))  # events of one moment stay in the order of the file
-    rows = kept[order]
-    return _Events(rows, numbered[order], [items[row] for row in rows], times[rows]), rejected
+    words = tuple(spec.output_type.options.get("not_missing") or ())
+    names = _events_of.Names(str(asked.user), spec.output_name, asked.time, words)
+    found = _events_of.grouped(table.values, names, asked.times, asked.distinct)
+    items = table.values[spec.output_name]
+    nameless = [place for place, absent in enumerate(lacking(items, names=words)) if absent]
+    without = {**dict.fromkeys(nameless, spec.output_name), **found.lacking}
+    reasons = {place: f"{name}: {parse.no_value(table.values[name][place])}" for place, name in without.items()}
+    known = _events_of.SPELLINGS.get(asked.times or "", "")
+    reasons = {
+        place: f"{asked.time}: {text!r} cannot be read as a time ({known})" for place, text in found.unreadable.items()
+    } | reasons
+    rejected = [_rejected(table.origins[place], brief(reason)) for place, reason in sorted(reasons.items())]
+    users = [[place for place in found.users[user] if place not in without] for user in sorted(found.users)]
+    users = [own for own in users if own]
+    if not users:
+        wanted = ", ".join(filter(None, (names.user, names.item, names.time)))
+        allowed = "a time is a number, or a date such as 2026-01-31T12:00" if asked.time else ""
+        raise problem("data", f"no event has a value of each of {wanted}", allowed)
+    rows = np.array([place for own in users for place in own], np.int64)
+    numbered = np.repeat(np.arange(len(users)), [len(own) for own in users])
+    labels = each(parse.label, [items[row] for row in rows])
+    notes = _remarks(found, asked)
+    return _Events(rows, numbered, labels, found.when[rows], tuple(notes)), rejected
+
+
+def _remarks(found: _events_of.Grouped, asked: Options) -> list[str]:
+    """What is told of times that cannot be read, and of equal events and moments."""
+    notes = [_events_of.not_read(str(asked.time), found.unreadable, str(asked.times))] if found.unreadable else []
+    notes += [f"equal events of the same {asked.time or 'user'} dropped: {found.repeated:,}"] if found.repeated else []
+    if found.equal:
+        said = "events share their time with another one of their user: they stay in the order of the file"
+        notes.append(f"{found.equal:,} {said}")
+    return notes
 
 
 def _rejected(origin: Origin, reason: str) -> Rejected:
@@ -276,4 +307,4 @@ def _notes(events: _Events, asked: Options) -> list[str]:
     if repeats > _OFTEN and not asked.repeat:
         said = f"{repeats:.0%} of the events are of an item that the user had before, which is never answered"
         notes.append(f"{said}; with `repeat: true` it may be")
-    return notes
+    return [*notes, *events.remarks]
