@@ -184,7 +184,7 @@ def targets(rows: int, seed: int) -> np.ndarray:
 
 
 def markdown(result: dict[str, Any]) -> Iterator[str]:
-    """The table that README may quote."""
+    """The table that docs/benchmarks.md may quote."""
     yield from ("### Training on a GPU", "")
     yield (
         f"{result['device']}; BERT-base shape, random weights, {result['rows']} rows of mixed length, bf16; measured "
