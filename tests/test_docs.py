@@ -19,7 +19,11 @@ from trimtab import registry, spec
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.md")])
 GENERATED = {"docs/spec.md", "docs/cli.md"}
-RUN = {"README.md": ["0"], "docs/python.md": ["0", "1"], "docs/compression.md": ["0"]}  # snippets of Python, in order
+RUN = {
+    "README.md": ["0"],
+    "docs/python.md": ["0", "1", "2"],
+    "docs/compression.md": ["0"],
+}  # snippets of Python, in order
 SAMPLE = "examples/reviews/reviews.csv"
 ROWS = 400  # of the sample, for a snippet that trains
 
