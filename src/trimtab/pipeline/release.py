@@ -90,7 +90,7 @@ def _measure(request: Request, candidate: Candidate) -> tuple[Outputs, dict[str,
 
 
 def _floor(request: Request, output: OutputColumn) -> dict[str, Any]:
-    """Metrics of what costs nothing on the same rows: the output's constant answer, linear models, trees, neighbours."""
+    """Metrics of what costs nothing on the same rows: a constant answer, linear models, trees, neighbours."""
     splits = request.prepared.splits
     found = floor.floor(request.inputs, splits.train, splits.test, output, request.spec.seed)
     return {name: {key: value.model_dump() for key, value in part.items()} for name, part in found.items()}
