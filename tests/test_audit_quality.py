@@ -237,6 +237,41 @@ def test_r2_is_the_same_in_any_unit(unit: float, offset: float) -> None:
     assert (scaled.value, scaled.low, scaled.high) == pytest.approx((plain.value, plain.low, plain.high), abs=1e-6)
 
 
+# --------------------------------------------------------------------------- rows that a threshold was fitted to
+
+
+def test_thresholds_are_not_praised_for_the_rows_that_they_were_fitted_to() -> None:
+    """Logits that say nothing: on the 40 rows of the thresholds F1 is high by luck, cross-fitted as on new rows."""
+    draw = np.random.default_rng(0)
+    column = columns.fit("labels", "y", "y", [["a", "b", "c", "d"]], {})
+    names, gained, honest = ("micro_f1", "macro_f1", "exact_match"), [], []
+    new = (draw.random((4000, 4)) < 0.3).astype(np.float32), draw.normal(size=(4000, 4)).astype(np.float32)
+    for _ in range(30):
+        targets, outputs = (draw.random((40, 4)) < 0.3).astype(np.float32), draw.normal(size=(40, 4)).astype(np.float32)
+        tuned = column.calibrated(targets, outputs)
+        inside, fresh = tuned.statistics(targets, outputs), tuned.statistics(*new)
+        crossed = quality.cross_fitted(tuned, column.calibrated, targets, outputs)
+        value = {name: float(crossed[name]()(np.ones((40, 1)))[0]) for name in crossed}
+        there = {name: float(fresh[name]()(np.ones((4000, 1)))[0]) for name in names}
+        gained.append([float(inside[name]()(np.ones((40, 1)))[0]) - there[name] for name in names])
+        honest.append([value[name] - there[name] for name in names])
+        unfitted = column.statistics(targets, outputs)
+        for name in ("average_precision", "auc", "log_loss"):  # no threshold bears on them
+            assert value[name] == float(unfitted[name]()(np.ones((40, 1)))[0])
+    assert np.mean(gained, axis=0)[1] > 0.08
+    assert np.abs(np.mean(honest, axis=0))[1] < 0.03
+
+
+def test_a_fit_that_changes_nothing_leaves_every_metric_as_it_is() -> None:
+    column = columns.fit("number", "y", "y", ["0", "2"], {})
+    targets, outputs = np.arange(9.0), np.arange(9.0, dtype=np.float32)[:, None] + 1
+    plain = column.statistics(targets, outputs)
+    crossed = quality.cross_fitted(column, column.calibrated, targets, outputs)
+    assert {n: made()(np.ones((9, 1)))[0] for n, made in crossed.items()} == {
+        n: made()(np.ones((9, 1)))[0] for n, made in plain.items()
+    }
+
+
 # ---------------------------------------------------------------------------------------------------- temperature
 
 

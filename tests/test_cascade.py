@@ -248,6 +248,18 @@ def test_a_threshold_holds_on_rows_that_it_was_not_chosen_on(digits: Digits) -> 
     assert np.mean(drops) <= 0.01
 
 
+def test_each_half_of_the_rows_is_answered_by_the_threshold_of_the_other(digits: Digits) -> None:
+    output, small, large, targets = digits
+    found = cascade.held_out(small, large, targets, output, 0.02, 2.0)
+    sure, even = runtime.sureness(small), np.arange(len(small)) % 2 == 0
+    for own in (even, ~even):
+        at = cascade.threshold(small[~own], large[~own], targets[~own], output, 0.02, 2.0).value
+        early = own & (sure >= at)
+        assert np.array_equal(found[early], 2.0 * small[early])
+        assert np.array_equal(found[own & ~early], large[own & ~early])
+        assert 0 < early.sum() < own.sum()
+
+
 def test_what_may_be_lost_buys_early_answers(digits: Digits) -> None:
     output, small, large, targets = digits
     shares = [cascade.threshold(small, large, targets, output, drop).early for drop in (0.0, 0.02, 0.05, 1.0)]

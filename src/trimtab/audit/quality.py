@@ -7,8 +7,9 @@ works without the train extra.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import NormalDist
 from typing import Any
 
@@ -16,7 +17,18 @@ import numpy as np
 
 from trimtab import spec
 from trimtab.bundle.manifest import Measured
-from trimtab.columns import OutputColumn, Outputs, Statistic, Statistics, Targets, label, number, parse
+from trimtab.columns import (
+    OutputColumn,
+    Outputs,
+    Ragged,
+    Statistic,
+    Statistics,
+    Targets,
+    label,
+    number,
+    parse,
+    ragged,
+)
 
 RESAMPLES = 1000
 _FEWEST_RESAMPLES = 200
@@ -71,6 +83,55 @@ def drop(
     sample = _Sample(rows, _numbered(users), seed, _affordable(RESAMPLES, rows * output.width))
     ends = _bca(value, sample.drawn({"": lost})[""], sample.left_out({"": lost})[""], sample.side)
     return Measured(value=value, low=ends[0], high=ends[1]) if ends else Measured(value=value)
+
+
+def cross_fitted(
+    output: OutputColumn,
+    fit: Callable[[Targets, Outputs], OutputColumn],
+    targets: Targets,
+    outputs: Outputs,
+) -> Statistics:
+    """The statistics of `output`, which was fitted (a temperature, thresholds) to these very rows, without its gain.
+
+    A metric that the fit bears on is the mean over two halves of the rows, each answered by what `fit` makes of the
+    other half. All others are those of `output`.
+    """
+    whole, numbers = output.statistics(targets, outputs), np.arange(len(targets))
+    if len(numbers) < 2:
+        return whole
+    halves = [numbers[numbers % 2 == side] for side in (0, 1)]
+    fitted = [fit(_taken(targets, other), _taken(outputs, other)) for other in reversed(halves)]
+    if all(column == output for column in fitted):
+        return whole
+    here = [column.statistics(targets, outputs) for column in fitted]
+    apart = [
+        column.statistics(_taken(targets, own), _taken(outputs, own))
+        for column, own in zip(fitted, halves, strict=True)
+    ]
+    ones = np.ones((len(numbers), 1))
+
+    def chosen(name: str) -> Statistic:
+        plain = whole[name]()
+        if all(np.array_equal(made[name]()(ones), plain(ones), equal_nan=True) for made in here):
+            return plain
+        parts = [made[name]() for made in apart]
+        return lambda weights: _mean(parts, [weights[own] for own in halves])
+
+    return {name: partial(chosen, name) for name in whole}
+
+
+def _taken(values: Outputs, rows: np.ndarray) -> Outputs:
+    """The values of some rows."""
+    return ragged([values[row] for row in rows], values.values[:0]) if isinstance(values, Ragged) else values[rows]
+
+
+def _mean(parts: Sequence[Statistic], weights: Sequence[np.ndarray]) -> np.ndarray:
+    """The mean of statistics of parts of the rows, by their weights; of those that are defined."""
+    found = np.stack([part(own) for part, own in zip(parts, weights, strict=True)])
+    share = np.where(np.isfinite(found), np.stack([own.sum(axis=0) for own in weights]), 0.0)
+    whole = share.sum(axis=0)
+    top = (np.where(np.isfinite(found), found, 0.0) * share).sum(axis=0)
+    return np.asarray(np.divide(top, whole, out=np.full(len(whole), np.nan), where=whole > 0))
 
 
 def label_metrics(

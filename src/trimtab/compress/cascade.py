@@ -65,6 +65,25 @@ def threshold(
     return Threshold(found, float((sure >= found).mean()))
 
 
+def held_out(
+    small: np.ndarray,
+    large: np.ndarray,
+    targets: np.ndarray,
+    output: OutputColumn,
+    allowed_drop: float = 0.0,
+    scale: float = 1.0,
+) -> np.ndarray:
+    """The cascade's outputs, (rows, classes), each half of the rows by the `threshold` that the other half gives."""
+    sure, side = runtime.sureness(small), np.arange(len(small)) % 2
+    found = np.array(large)
+    for own in (0, 1):
+        other = side != own
+        at = threshold(small[other], large[other], targets[other], output, allowed_drop, scale).value
+        early = (side == own) & (sure >= at)
+        found[early] = small[early] * scale
+    return found
+
+
 def _quality(output: OutputColumn, targets: np.ndarray, outputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """The headline metric by each column of row weights, (parts,)."""
     return output.statistics(targets, outputs)[output.headline]()(weights)

@@ -7,12 +7,14 @@ from collections.abc import Iterable, Sequence
 from statistics import NormalDist
 from typing import Any, Literal, NamedTuple, Self
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from trimtab.bundle.manifest import Measured
 from trimtab.spec import METRICS, Gate
 
 LIKELY = 0.8  # chance to hold on unseen rows from which a quality gate counts as met
+_ALIKE, _FEWEST_ALIKE = 3.0, 4  # standard errors between networks that are alike, and how many it takes
 _SAME_QUALITY = 0.5  # standard errors: a smaller difference says nothing about who is better
 _SAME_LATENCY = 1.05  # times the least latency: what repeated timings differ by
 _WITHIN_95 = NormalDist().inv_cdf(0.975)  # standard errors on each side of a 95% interval
@@ -112,10 +114,11 @@ def found(point: Point, gate: Gate, metric: str) -> Measured | None:
     return point.quality if gate.name == metric else point.measured.get(gate.name)
 
 
-def likely(point: Point, gate: Gate, metric: str) -> float:
+def likely(point: Point, gate: Gate, metric: str, among: Sequence[Point] = ()) -> float:
     """The chance that a quality gate holds on unseen rows, in the normal approximation of its 95% interval.
 
-    Without an interval it is 1 or 0: the value is all that is known.
+    Without an interval it is 1 or 0: the value is all that is known. `among` are the networks that it may be picked
+    from: see `_shrunk`.
     """
     measured = found(point, gate, metric)
     if measured is None or math.isnan(measured.value):
@@ -123,8 +126,33 @@ def likely(point: Point, gate: Gate, metric: str) -> float:
     error = _standard_error(measured)
     if not error:
         return float(gate.met(measured.value))
-    above = NormalDist().cdf((measured.value - gate.bound) / error)
+    others = [other for one in among if one.name != point.name and (other := found(one, gate, metric))]
+    value = _shrunk(measured.value, [other.value for other in others], error, gate.operator[0] == ">")
+    above = NormalDist().cdf((value - gate.bound) / error)
     return above if gate.operator[0] == ">" else 1.0 - above
+
+
+def surely(point: Point, gates: Sequence[Gate], metric: str, among: Sequence[Point]) -> bool:
+    """Whether all quality gates together hold on unseen rows with a chance of 80%, however they hang together.
+
+    The chances to miss one are added up (Bonferroni), for a network that is picked from `among` by what was measured.
+    """
+    return sum(1.0 - likely(point, gate, metric, among) for gate in gates) <= 1.0 - LIKELY
+
+
+def _shrunk(value: float, others: Sequence[float], error: float, more_is_better: bool) -> float:
+    """The value, drawn towards the mean of those that it cannot be told from, where it is better than they are.
+
+    The best of many that are equally good has been lucky: what is left of its lead is what the positive-part estimator
+    of James and Stein (1961) leaves. Never better than the value itself.
+    """
+    near = np.array([value, *(other for other in others if abs(other - value) <= _ALIKE * error)])
+    if len(near) < _FEWEST_ALIKE:
+        return value
+    mean, apart = float(near.mean()), float(np.sum((near - near.mean()) ** 2))
+    left = max(0.0, 1.0 - (len(near) - 3) * error**2 / apart) if apart else 0.0
+    drawn = mean + left * (value - mean)
+    return min(value, drawn) if more_is_better else max(value, drawn)
 
 
 def _drop(point: Point) -> Measured | None:
@@ -199,14 +227,14 @@ def _cost(point: Point, name: str) -> float:
 def choose(points: Sequence[Point], gates: Sequence[Gate], metric: str) -> str | None:
     """The name of the network to take, the uncompressed one among them; None where no one meets every gate.
 
-    Costs are what was measured. Quality has an interval: of those whose every quality gate holds on unseen rows with
-    a chance of 80%, the cheapest is taken; where there is none, of those that meet the gates at face value, the best.
+    Costs are what was measured. Quality has an interval: of those whose quality gates all hold on unseen rows with a
+    chance of 80%, the cheapest is taken; where there is none, of those that meet the gates at face value, the best.
     With no gate on quality it is the best, or the cheapest of those less than half a standard error behind it.
     """
     costs, qualities = _split(gates)
     affordable = _meets_all(_networks(points), costs, metric)
     if qualities:
-        sure = [point for point in affordable if all(likely(point, gate, metric) >= LIKELY for gate in qualities)]
+        sure = [point for point in affordable if surely(point, qualities, metric, affordable)]
         met = _meets_all(affordable, qualities, metric)
         taken = _cheapest(sure) if sure else _best(met, metric)
     else:

@@ -19,7 +19,7 @@ from trimtab import __version__, files, runtime
 from trimtab.audit import calibration, cost
 from trimtab.bundle import store
 from trimtab.bundle.manifest import ColumnEntry, Manifest, Stage
-from trimtab.columns import EncodedRows, OutputColumn, Outputs, Ragged, dense, encode_rows, length_batches
+from trimtab.columns import EncodedRows, OutputColumn, Outputs, Ragged, Targets, dense, encode_rows, length_batches
 from trimtab.columns.label import LabelColumn
 from trimtab.compress import export, quantize
 from trimtab.compress.trained import NETWORK, Trained
@@ -40,6 +40,8 @@ class Candidate:
     manifest: Manifest
     output: OutputColumn
     differs: float  # from the trained network, on validation rows
+    # A cascade's outputs of the validation rows, each half by a threshold that the other half chose.
+    held_out: Outputs | None = None
 
 
 def assemble(request: Request, trained: Trained, folder: Path, progress: Progress) -> tuple[Candidate, Stage]:
@@ -122,9 +124,14 @@ def _difference(here: Outputs, there: Outputs) -> float:
 def calibrated(request: Request, outputs: Outputs) -> OutputColumn:
     """The output column with what decoding needs (a temperature, thresholds) fitted to the validation rows."""
     targets = request.output.targets(request.prepared.splits.valid.values[request.output.name])
-    if not isinstance(request.output, LabelColumn):
-        return request.output.calibrated(targets, outputs)
-    return replace(request.output, temperature=calibration.fit_temperature(dense(outputs), dense(targets)))
+    return fitted(request.output, targets, outputs)
+
+
+def fitted(output: OutputColumn, targets: Targets, outputs: Outputs) -> OutputColumn:
+    """The output column with what decoding needs fitted to the given rows."""
+    if not isinstance(output, LabelColumn):
+        return output.calibrated(targets, outputs)
+    return replace(output, temperature=calibration.fit_temperature(dense(outputs), dense(targets)))
 
 
 def _manifest(request: Request, tensors: list[str]) -> Manifest:

@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +62,19 @@ def bench(request: Request, uncompressed: Candidate) -> Bench:
 
 
 def measured(on: Bench, candidate: Candidate, point: Point) -> Point:
-    """The point with everything that is measured on the candidate's files."""
-    seed = on.request.spec.seed
-    outputs = runtime.load(candidate.folder).outputs(on.request.prepared.splits.valid.values)
-    found = quality.measure(candidate.output, on.targets, outputs, seed, _RESAMPLES)
-    metric = candidate.output.headline
-    lost = quality.drop(candidate.output, on.targets, on.before, outputs, seed)
+    """The point with everything that is measured on the candidate's files.
+
+    Temperature, thresholds and the border of a cascade were chosen on the validation rows: what is measured on these is
+    cross-fitted, each half as the choice on the other half answers it.
+    """
+    seed, valid = on.request.spec.seed, on.request.prepared.splits.valid
+    outputs, output = candidate.held_out, candidate.output
+    if outputs is None:
+        outputs = runtime.load(candidate.folder).outputs(valid.values)
+    users, metric = valid.of(output.user), output.headline
+    statistics = quality.cross_fitted(output, partial(assembly.fitted, on.request.output), on.targets, outputs)
+    found = quality.intervals(statistics, len(on.targets), output.width, seed, _RESAMPLES, users)
+    lost = quality.drop(output, on.targets, on.before, outputs, seed, users)
     return point.model_copy(
         update={
             "quality": found.get(metric, point.quality),
@@ -186,13 +194,15 @@ def cascaded(
     values = on.request.prepared.splits.valid.values
     outputs = [dense(runtime.load(candidate.folder).outputs(values)) for candidate in (small, large)]
     scale = cascade.logit_scale(small.output, large.output)
-    at = cascade.threshold(outputs[0], outputs[1], dense(on.targets), large.output, allowed, scale)
+    parts = outputs[0], outputs[1], dense(on.targets)
+    at = cascade.threshold(*parts, large.output, allowed, scale)
     if not at.early:
         return Skip("the small network is never sure enough")
     manifest = cascade.cascade(small.folder, large.folder, folder, at.value)
     if isinstance(manifest, Skip):
         return manifest
-    made = Candidate(folder, manifest, large.output, max(small.differs, large.differs))
+    held_out = cascade.held_out(*parts, large.output, allowed, scale)
+    made = Candidate(folder, manifest, large.output, max(small.differs, large.differs), held_out)
     return made, (f"{at.early:.0%} of the rows are answered by the small network (sure from {at.value:.3f})",)
 
 
@@ -223,7 +233,11 @@ def completed(on: Bench, folder: Path, point: Point) -> Point:
     note = files.read_json(folder / _POINT) or {}
     if not lacking or ("memory" not in lacking and note.get("complete")):
         return point
-    whole = measured(on, reopened(folder / "bundle", point.differs), point)
+    candidate = reopened(folder / "bundle", point.differs)
+    if note.get("complete"):
+        whole = point.model_copy(update={"measured": {**point.measured, **costs(on, candidate)}})
+    else:
+        whole = measured(on, candidate, point)
     keep(folder, str(note.get("key")), whole)
     return whole
 

@@ -12,7 +12,7 @@ from trimtab import spec as specs
 from trimtab.audit import cost, floor
 from trimtab.bundle.manifest import Measured, Stage
 from trimtab.compress import layers, making, plan
-from trimtab.compress.frontier import LIKELY, Frontier, Point, choose, closest, likely
+from trimtab.compress.frontier import LIKELY, Frontier, Point, choose, closest, likely, surely
 from trimtab.compress.trained import Skip, Trained
 from trimtab.errors import nearest, problem
 from trimtab.pipeline import assembly, candidates, resume
@@ -166,10 +166,9 @@ def _surely_fits(search: Search, recipe: Recipe) -> bool:
 
 def _surely(search: Search, points: Sequence[Point]) -> bool:
     qualities = [gate for gate in search.gates if gate.name not in COSTS]
+    affordable = [point for point in search.points if not _missed(search, point)]
     return bool(qualities) and any(
-        all(likely(point, gate, search.metric) >= LIKELY for gate in qualities)
-        for point in points
-        if not _missed(search, point)
+        surely(point, qualities, search.metric, affordable) for point in points if not _missed(search, point)
     )
 
 
