@@ -34,10 +34,11 @@ def names(plots: list[str]) -> list[str]:
 def test_every_plot_of_a_label_is_drawn_and_is_a_picture(tmp_path: Path) -> None:
     drawn = draw(answers(["negative", "positive"]), tmp_path / "plots")
     assert [path.name for path in drawn] == names(LABEL_PLOTS)
-    for path in drawn:
-        if path.suffix == ".png":
-            with Image.open(path) as picture:
-                assert len(picture.convert("L").getcolors() or []) > 10, path
+    pictures = [path for path in drawn if path.suffix == ".png"]
+    assert len(pictures) == len(LABEL_PLOTS)
+    for path in pictures:
+        with Image.open(path) as picture:
+            assert len(picture.convert("L").getcolors() or []) > 10, path
 
 
 def test_the_same_evidence_gives_the_same_bytes(tmp_path: Path) -> None:

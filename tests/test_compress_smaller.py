@@ -162,16 +162,25 @@ def test_a_student_of_photographs_exports(tmp_path: Path) -> None:
 FUSIONS = ["attention", "cls", "concat", "dcn", "deepfm", "ft_transformer", "mean", "wide_deep"]
 
 
-@pytest.mark.parametrize("fusion", FUSIONS)
-def test_students_of_tables_have_the_same_fusion_with_less_in_it(fusion: str) -> None:
-    inputs = {kind: column(kind) for kind in ("number", "category")}
-    of = teacher({kind: one for kind, (one, _) in inputs.items()}, 32, fusion)
-    found = smaller(of)
+TINY_FUSIONS = {"attention"}  # with them a network of two columns is so small that nothing is left to take away
+
+
+def of_a_table(fusion: str) -> Trained:
+    return teacher({kind: column(kind)[0] for kind in ("number", "category")}, 32, fusion)
+
+
+def test_a_student_of_a_network_that_is_tiny_already_is_none() -> None:
     assert names("trimtab.nets.fusions") == FUSIONS
-    if of.parameters < 4_000:
+    for fusion in TINY_FUSIONS:
+        found = smaller(of_a_table(fusion))
         assert isinstance(found, Skip)
         assert "tiny already" in found.reason
-        return
+
+
+@pytest.mark.parametrize("fusion", sorted({*FUSIONS} - TINY_FUSIONS))
+def test_students_of_tables_have_the_same_fusion_with_less_in_it(fusion: str) -> None:
+    inputs = {kind: column(kind) for kind in ("number", "category")}
+    found = smaller(of_a_table(fusion))
     assert not isinstance(found, Skip), found.reason
     assert {student.architecture.fusion for student in found} == {fusion}
     assert {student.architecture.width for student in found} <= {8, 16}
