@@ -354,6 +354,29 @@ def test_each_method_changes_just_the_weights_that_it_says(tmp_path: Path, metho
     assert trained.history[-1]["loss"] < trained.history[0]["loss"]
 
 
+def test_frozen_blocks_and_the_word_table_stay_as_they_are_and_the_rest_learns(tmp_path: Path) -> None:
+    network, lesson, chosen = text_network(tmp_path, "full")
+    before = weights(network)
+    trained = loop.train(network, "label", lesson, replace(chosen, frozen_blocks=1), tmp_path / "run", Quiet())
+    changed = {key for key, value in weights(network).items() if not torch.equal(value, before[key])}
+    assert any(".layer.1." in key for key in changed)
+    assert not any(".layer.0." in key or "embeddings" in key for key in changed)
+    assert trained.history[-1]["loss"] < trained.history[0]["loss"]
+
+
+def test_a_deep_narrow_base_keeps_blocks_on_a_cpu_and_reads_long_rows_fewer_times(tmp_path: Path) -> None:
+    base = bases.Base("e5-small", "text", "text", "", {"num_hidden_layers": 12}, 384, {}, "")
+    output = fit("label", "y", "y", ["yes", "no"], {})
+    spec = parse({"data": "x", "output": "y"})
+
+    def made(length: int, device: str) -> tuple[int, int]:
+        steps = np.full(8000, length)
+        found = choose(spec, output, base, 8000, steps, np.array([4000, 4000]), torch.device(device))[0]
+        return found.frozen_blocks, found.epochs
+
+    assert [made(17, "cpu"), made(60, "cpu"), made(300, "cpu")] == [(8, 3), (8, 1), (8, 1)]
+
+
 def test_sparse_gradients_reach_only_the_words_of_the_batch_and_learn_as_well(tmp_path: Path) -> None:
     network, lesson, chosen = text_network(tmp_path, "full")
     use_sparse_gradients(network)

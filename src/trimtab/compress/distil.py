@@ -134,7 +134,7 @@ def distil(
     if sparse:
         objective = replace(objective, schedule=sparsity.Schedule(sparse, _SPARSE_BY))
     lesson = Lesson(taught.rows, targets, taught.valid, taught.valid_targets, taught.output, objective=objective)
-    plain = replace(settings, class_weights="none", sampling="none", label_smoothing=0.0)
+    plain = replace(settings, class_weights="none", sampling="none", label_smoothing=0.0, frozen_blocks=0)
     with qat.fake_quantized(network) if aware else nullcontext():
         trained = loop.train(network, student.architecture.head, lesson, plain, folder, progress)
     learnt = replace(student, network=network.cpu().eval()).noted(f"distilled, {trained.rows:,} rows")

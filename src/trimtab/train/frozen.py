@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from trimtab.columns import EncodedRows, dense, in_order, length_batches
+from trimtab.nets.encoders.text import TextEncoder
 from trimtab.nets.network import Network
 
 
@@ -40,6 +41,14 @@ def freeze(network: Network) -> None:
     """Stop the pretrained parts from learning."""
     for encoder in network.pretrained():
         encoder.model.requires_grad_(False)
+
+
+def freeze_below(network: Network, blocks: int) -> None:
+    """Stop the lowest blocks of encoders of texts from learning, and what lies below them."""
+    for encoder in network.pretrained():
+        if isinstance(encoder, TextEncoder):
+            for name, parameter in encoder.named_parameters():
+                parameter.requires_grad_(encoder.depth(name) < encoder.blocks - blocks)
 
 
 def only_the_head_learns(network: Network) -> bool:

@@ -103,6 +103,8 @@ def _prepare(
             )
             forward = _head_only(network)
             settings = replace(settings, batch_tokens=max(1, settings.batch_rows // 4))
+    elif settings.method == "full" and settings.frozen_blocks:
+        frozen.freeze_below(network, settings.frozen_blocks)
     if accelerator.device.type == "cpu" and settings.optimizer in ("adamw", "adam"):
         use_sparse_gradients(network)
     optimizers = make(network, settings)

@@ -42,6 +42,9 @@ _RECIPES = {
 _PATIENCE = 2  # of a pretrained network: it learns in few epochs
 _SCRATCH_PATIENCE = 5
 _FROZEN_PATIENCE = 10  # of a head on pictures' features: an evaluation costs nothing, and the score wavers
+# Deep and narrow (e5-small) on a CPU: how many of its blocks stay as they are.
+_DEEP, _NARROW, _STAY = 12, 384, 8
+_DEEP_TOKENS = 450_000  # read over all epochs: six minutes or so
 _FEW_PICTURES = {"cpu": 5000, "cuda": 500}  # rows below which a pretrained network stays frozen
 
 
@@ -50,6 +53,7 @@ class Settings:
     """Everything that decides what is learnt; all automatic choices made."""
 
     method: str
+    frozen_blocks: int
     epochs: int
     learning_rate: float
     head_rate: float
@@ -117,9 +121,13 @@ def choose(
     recipe = _recipe(output, kind, method)
     batch_rows = _batch_rows(rows, device, kind)
     learning_rate = float(str(take("learning_rate", train.learning_rate, _learning_rate(base, method))))
+    frozen_blocks = int(str(take("frozen_blocks", train.frozen_blocks, _frozen_blocks(base, method, device))))
     epochs = _recipe_epochs(recipe, rows, batch_rows) if recipe else _epochs(rows, base, method)
+    if frozen_blocks and not recipe:
+        epochs = _fewer_epochs(epochs, steps)
     settings = Settings(
         method=method,
+        frozen_blocks=frozen_blocks,
         epochs=int(str(take("epochs", train.epochs, epochs))),
         learning_rate=learning_rate,
         head_rate=max(learning_rate, 1e-3) if method != "full" else max(learning_rate, min(1e-3, 10 * learning_rate)),
@@ -151,6 +159,13 @@ def _method(base: Base | None, rows: int, device: torch.device) -> Choice:
     if base.reads == "image" and rows < few:
         return Choice("frozen", f"{rows} pictures, fewer than {few}: only the head learns, on features computed once")
     return Choice("full", "all weights learn: the most accurate method, and the base is small enough")
+
+
+def _frozen_blocks(base: Base | None, method: str, device: torch.device) -> Choice:
+    deep = base and base.reads == "text" and base.config.get("num_hidden_layers") == _DEEP and base.width <= _NARROW
+    if deep and method == "full" and device.type == "cpu":
+        return Choice(_STAY, f"the lower {_STAY} of {_DEEP} blocks stay as they are: an epoch takes half of the time")
+    return Choice(0, "all blocks learn")
 
 
 def _precision(device: torch.device, method: str, kind: Kind) -> Choice:
@@ -245,6 +260,14 @@ def _epochs(rows: int, base: Base | None, method: str) -> Choice:
     batches = max(1, rows // 32)
     epochs = int(np.clip(round(updates / batches), 2, most if rows >= 2000 else most * 3))
     return Choice(epochs, f"{rows} training rows; the best evaluation on the validation rows is kept")
+
+
+def _fewer_epochs(epochs: Choice, steps: np.ndarray) -> Choice:
+    """No more than minutes allow for a deep encoder on a CPU: some 700 tokens a second on each of two cores."""
+    most = max(1, round(_DEEP_TOKENS / max(1, int(steps.sum()))))
+    if int(str(epochs.value)) <= most:
+        return epochs
+    return Choice(most, f"{len(steps)} training rows of {float(np.mean(steps)):.0f} tokens: minutes on a CPU")
 
 
 def _average(recipe: _Recipe | None) -> Choice:
