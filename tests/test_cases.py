@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
 import io
 import json
 import os
@@ -15,7 +16,7 @@ import shutil
 import subprocess
 import sys
 from collections import UserDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -31,7 +32,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from looking import Notes, looked_at, of_classes, table
 from PIL import Image
-from places import place
+from places import Place, place
 from rich.table import Table
 from tiny_bundle import ROWS, build
 from typer.testing import CliRunner
@@ -68,6 +69,9 @@ CASES = (
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> runtime.Model:
     """A small bundle that reads a text, a number and a category."""
     return runtime.load(build(tmp_path_factory.mktemp("tiny")), threads=1)
+
+
+OLD_BUNDLE = Path(__file__).parent / "fixtures" / "format-1" / "bundle"
 
 
 def test_every_case_has_a_test() -> None:
@@ -650,6 +654,43 @@ def test_case_x02_names_of_files_are_read_as_windows_and_home_folders_write_them
 # ----------------------------------------------------------------------------------------- x05: runs inside the data
 
 
+def pictures(folder: Path) -> list[str]:
+    """Two classes of three pictures each; their paths."""
+    for name in ("ants", "bees"):
+        (folder / name).mkdir(parents=True)
+        for number in range(3):
+            Image.new("RGB", (4, 4), (number, 0, 0)).save(folder / name / f"{number}.png")
+    return sorted(str(path) for path in folder.rglob("*.png"))
+
+
+def test_case_x05_what_trimtab_wrote_is_no_picture_of_a_class(tmp_path: Path) -> None:
+    folder, told = tmp_path / "photos", []
+    own = pictures(folder)
+    with run_folder.held(folder / "runs" / "run", None, Quiet()):
+        (folder / "runs" / "run" / "plots").mkdir()
+        shutil.copy(own[0], folder / "runs" / "run" / "plots" / "roc.png")
+        shutil.copytree(OLD_BUNDLE, folder / "bees" / "model")
+        shutil.copy(own[0], folder / "bees" / "model" / "card.png")
+        assert sorted(row.values["image"] for row in rows.read(folder, print, note=told.append)) == own
+    assert [note.partition(":")[0] for note in told] == [str(folder / "runs"), str(folder / "bees" / "model")]
+
+
+def test_case_x05_runs_beside_the_folders_of_splits_are_no_class(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        pictures(tmp_path / split)
+    with run_folder.held(tmp_path / "runs" / "run", None, Quiet()):
+        assert len(list(rows.read(tmp_path, print))) == 12
+
+
+def test_case_x05_a_pattern_finds_nothing_that_trimtab_wrote(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"a": 1}')
+    with run_folder.held(tmp_path / "runs" / "rows", None, Quiet()):
+        shutil.copytree(OLD_BUNDLE, tmp_path / "runs" / "rows" / "bundle")
+        assert rows.find(["**/*.jsonl"], tmp_path) == [tmp_path / "rows.jsonl"]
+        golden = "runs/rows/bundle/golden.jsonl"
+        assert rows.find([golden], tmp_path) == [tmp_path / golden]  # whoever names it means it
+
+
 # ----------------------------------------------------------------------------------- x06: values that are no picture
 
 
@@ -940,9 +981,6 @@ def test_case_x12_parts_of_speech_have_no_borders() -> None:
 # ----------------------------------------------------------------------------------------- x17: two launches at once
 
 
-OLD_BUNDLE = Path(__file__).parent / "fixtures" / "format-1" / "bundle"
-
-
 @pytest.mark.parametrize(
     "words",
     [
@@ -963,6 +1001,51 @@ def test_case_x17_the_second_of_two_launches_stops_and_names_the_first(
 
 
 # --------------------------------------------------------------------------------------- x18: nothing may be written
+
+
+@pytest.mark.parametrize("runs", ["{file}", "{file}/deeper", "/proc/no-such"])
+def test_case_x18_runs_that_cannot_be_made_are_the_user_s_message(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], runs: str
+) -> None:
+    made = place(tmp_path, [{"x": "1", "side": "r"}], output="side")
+    folder = runs.format(file=tmp_path / "rows.csv")
+    assert main(["launch", str(made.spec), "--runs", folder]) == 2
+    assert f"{folder}/rows: cannot be written: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EROFS, errno.ENOSPC])
+def test_case_x18_what_the_system_refuses_on_the_way_names_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number), str(tmp_path / "runs" / "rows" / "work"))
+
+    made = place(tmp_path, [{"x": "1", "side": "r"}], output="side")
+    monkeypatch.setattr("trimtab.pipeline.check", refuse)
+    assert made.launch() == 2
+    assert str(tmp_path / "runs" / "rows" / "work") in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError(errno.ENOENT, "No such file", "ours"), OSError(errno.EEXIST, "?")])
+def test_case_x18_what_is_a_fault_of_ours_stays_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    made = place(tmp_path, [{"x": "1", "side": "r"}], output="side")
+    monkeypatch.setattr("trimtab.pipeline.check", fail)
+    assert made.launch() == 3
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_case_x18_without_a_home_folder_a_sample_says_what_to_set(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TRIMTAB_CACHE", raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    assert main(["sample", "reviews", "--to", "/tmp/never.csv", "--force"]) == 2
+    assert "TRIMTAB_CACHE" in capsys.readouterr().err
 
 
 # --------------------------------------------------------------------------------------------- x21: values of Python
@@ -1018,6 +1101,73 @@ def test_case_x21_any_rows_in_turn_are_answered(tiny: runtime.Model) -> None:
 
 
 # ------------------------------------------------------------------------------------------- x22: copies of a bundle
+
+
+def linked(source: Path, target: Path, blob: str) -> Path:
+    """A folder of links to copies of a bundle's files, which lie where caches keep them; `blob` is their path there."""
+    for number, path in enumerate(sorted(path for path in source.rglob("*") if path.is_file())):
+        kept = target.parent / "blobs" / blob.format(number)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, kept)
+        link = target / path.relative_to(source)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(kept)
+    return target
+
+
+def folders_linked(source: Path, target: Path) -> Path:
+    target.mkdir()
+    for path in source.iterdir():
+        (target / path.name).symlink_to(path)
+    return target
+
+
+COPIES: dict[str, Callable[[Path], Path]] = {
+    "a name with spaces": lambda to: Path(shutil.copytree(OLD_BUNDLE, to / "my bundle – копия")),
+    "links into one folder": lambda to: linked(OLD_BUNDLE, to / "farm", "{}"),
+    "links into a folder for each": lambda to: linked(OLD_BUNDLE, to / "farm", "{}/x"),
+    "links to its folders": lambda to: folders_linked(OLD_BUNDLE, to / "farm"),
+    "a long path": lambda to: Path(shutil.copytree(OLD_BUNDLE, to / ("d" * 120) / ("d" * 120) / ("d" * 120))),
+}
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_case_x22_a_copy_is_as_good_as_the_bundle(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    copy = COPIES[name](tmp_path)
+    assert main(["verify", str(copy)]) == 0, capsys.readouterr().err
+    row = {"x": "0.5", "y": "-1.2", "colour": "red"}
+    assert runtime.load(copy).predict([row])[0]["side"] == "left"
+
+
+def test_case_x22_a_copy_for_serving_and_what_programs_leave_in_it_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = Path(shutil.copytree(OLD_BUNDLE, tmp_path / "bundle"))
+    for name in ("weights.safetensors", "network.json", "reference.npz"):
+        (copy / name).unlink()
+    strange = [".DS_Store", ".git/HEAD", "columns/x.json~", "model.onnx.bak", "Thumbs.db"]
+    for name in strange:
+        (copy / name).parent.mkdir(exist_ok=True)
+        (copy / name).write_text("?")
+    assert main(["verify", str(copy), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert sorted(told["passed_over"]) == sorted(strange)
+    assert {"weights.safetensors", "network.json", "reference.npz"} <= set(told["left_out"])
+    (copy / "columns" / "z.json").write_text("{}")
+    assert main(["verify", str(copy)]) == 2
+    assert "not listed: columns/z.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["columns/x.json", "golden.jsonl", "model.onnx", "model.onnx.data"])
+def test_case_x22_a_copy_that_lacks_what_answers_is_damaged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    copy = Path(shutil.copytree(OLD_BUNDLE, tmp_path / "bundle"))
+    (copy / name).unlink()
+    assert main(["verify", str(copy)]) == 2
+    assert f"missing: {name}" in capsys.readouterr().err
 
 
 # ------------------------------------------------------------------------------------------------------ x25: offline
@@ -1081,4 +1231,87 @@ def test_case_x25_no_command_reaches_for_the_network(tmp_path: Path) -> None:
 # ----------------------------------------------------------------------------------------------- x26: modes of files
 
 
+@pytest.fixture(scope="module")
+def unheard(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, int]:
+    """A small launch under a strict umask whose progress nobody reads, and its exit code."""
+    rows_ = [{"x": str(number % 17), "side": "left" if number % 17 < 8 else "right"} for number in range(120)]
+    made = place(tmp_path_factory.mktemp("unheard"), rows_, output="side", fusion="mean", train={"epochs": 1})
+    before = os.umask(0o027)
+    try:
+        with pytest.MonkeyPatch.context() as patch, unread() as stream:
+            patch.setattr(sys, "stderr", stream)
+            return made, main(["launch", str(made.spec), "--runs", str(made.runs)])
+    finally:
+        os.umask(before)
+
+
+@contextlib.contextmanager
+def unread() -> Iterator[io.TextIOWrapper]:
+    """A pipe whose reader has gone."""
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    stream = os.fdopen(write_end, "w")
+    yield stream
+    with contextlib.suppress(BrokenPipeError):
+        stream.close()
+
+
+def test_case_x26_every_file_has_the_mode_that_the_umask_gives(unheard: tuple[Place, int]) -> None:
+    bundle = unheard[0].runs / "rows" / "bundle"
+    modes = {path.name: oct(path.stat().st_mode & 0o777) for path in bundle.rglob("*") if path.is_file()}
+    assert {"model.onnx", "weights.safetensors", "card.html"} <= modes.keys()
+    assert set(modes.values()) == {"0o640"}, modes
+
+
+@pytest.mark.parametrize("command", ["predict", "verify", "inspect"])
+@pytest.mark.parametrize("name", ["model.onnx.data", "manifest.json", "golden.jsonl"])
+def test_case_x26_a_file_that_cannot_be_read_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str, name: str
+) -> None:
+    opened = Path.open
+
+    def refuse(self: Path, *words: Any, **options: Any) -> Any:
+        if self.name == name:
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        return opened(self, *words, **options)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    needed = command != "inspect" or name == "manifest.json"  # what is not read is not missed
+    more = [str(OLD_BUNDLE.parent / "new.csv")] if command == "predict" else []
+    assert main([command, str(OLD_BUNDLE), *more]) == (2 if needed else 0)
+    assert (f"{name}: cannot be read (Permission denied)" in capsys.readouterr().err) == needed
+
+
 # ----------------------------------------------------------------------------- x27: who reads the progress goes away
+
+
+def test_case_x27_a_launch_goes_on_when_nobody_reads_its_progress(unheard: tuple[Place, int]) -> None:
+    made, code = unheard
+    assert code == 0
+    assert runtime.load(made.runs / "rows" / "bundle").manifest.released
+
+
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_case_x27_a_verdict_that_nobody_reads_keeps_its_exit_code(
+    unheard: tuple[Place, int], monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    with unread() as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert main(["launch", str(unheard[0].spec), "--runs", str(unheard[0].runs), "-q", *words]) == 0
+
+
+@pytest.mark.parametrize(("words", "code"), [(["verify", str(OLD_BUNDLE)], 0), (["verify", "no such"], 2)])
+def test_case_x27_no_command_minds_who_reads(monkeypatch: pytest.MonkeyPatch, words: list[str], code: int) -> None:
+    with unread() as out, unread() as errors:
+        monkeypatch.setattr(sys, "stdout", out)
+        monkeypatch.setattr(sys, "stderr", errors)
+        assert main(words) == code
+
+
+def test_case_x27_a_result_that_does_not_fit_on_the_disk_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with contextlib.suppress(OSError), open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert main(["inspect", str(OLD_BUNDLE)]) == 2
+    assert "disk is full" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import errno
 import os
 import sys
@@ -84,28 +85,56 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what reads our output has gone
         return 0
     except Exception as error:
-        told = _disk_problem(error)
+        told = _refusal(error)
         if told:
             return _fail(told)
-        traceback.print_exc()  # ours, not the user's: kept apart from 1, which says that a gate was missed
+        with contextlib.suppress(OSError):  # whoever reads has gone
+            traceback.print_exc()  # ours, not the user's: kept apart from 1, which says that a gate was missed
         return 3
     return 0
 
 
-_DISK = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up", errno.EROFS: "read-only disk"}
+# What the system refuses, whatever we do right: the first three are told by their text too, for libraries wrap them.
+_REFUSED = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EROFS: "read-only disk",
+    errno.EACCES: "the system does not allow it (permission denied)",
+    errno.EPERM: "the system does not allow it (operation not permitted)",
+    errno.EEXIST: "something of that name is there already",
+    errno.ENOTDIR: "not a folder, or below a file",
+    errno.EISDIR: "is a folder",
+    errno.ENAMETOOLONG: "the name is too long",
+    errno.ELOOP: "links that go round in a circle",
+    errno.EIO: "the disk, or the network behind it, fails",
+    errno.ESTALE: "the disk, or the network behind it, fails",
+    errno.EMFILE: "too many files are open",
+    errno.ENFILE: "too many files are open",
+}
+_WRAPPED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
 
-def _disk_problem(error: Exception) -> str:
-    """The message for a disk that takes no more; libraries wrap the system's error in errors of their own."""
-    for number, said in _DISK.items():
-        if getattr(error, "errno", None) == number or os.strerror(number) in str(error):
-            place = str(getattr(error, "filename", None) or "disk")
-            return str(problem(place, said, do="make room and run it again"))
+def _refusal(error: BaseException | None) -> str:
+    """The message for what the system refuses to let us read or write, also where a library wrapped it; or nothing.
+
+    What is missing where we thought it was is a fault of ours, and so is a refusal that names no file.
+    """
+    if "No usable temporary directory" in str(error):
+        return str(problem("temporary files", str(error), do="set TMPDIR to a folder that may be written"))
+    while error is not None:
+        number, place = getattr(error, "errno", None), getattr(error, "filename", None)
+        known = number if number in _REFUSED and (place or number in _WRAPPED) else None
+        known = known or next((wrapped for wrapped in _WRAPPED if os.strerror(wrapped) in str(error)), None)
+        if known:
+            do = "make room, let this user read or write there, or name another place"
+            return str(problem(str(place or error), _REFUSED[known], do=do))
+        error = error.__cause__
     return ""
 
 
 def _fail(message: str) -> int:
-    print(visible(message if message.startswith("trimtab:") else f"trimtab: {message}"), file=sys.stderr)
+    with contextlib.suppress(OSError):  # whoever reads has gone
+        print(visible(message if message.startswith("trimtab:") else f"trimtab: {message}"), file=sys.stderr)
     return 2
 
 

@@ -200,12 +200,12 @@ def load(folder: Path | str, threads: int | None = None, policy: InputPolicy | N
     """
     path = Path(folder)
     manifest = store.read_manifest(path)
-    files: dict[str, Manifest | Cascade] = {store.MODEL: manifest}
+    networks: dict[str, Manifest | Cascade] = {store.MODEL: manifest}
     if manifest.cascade:
-        files[store.FIRST] = manifest.cascade
+        networks[store.FIRST] = manifest.cascade
     with ThreadPoolExecutor(3) as pool:  # two of the three leave the interpreter free
         checked = pool.submit(store.check_files, path, manifest, store.serving_files(manifest))
-        sessions = [pool.submit(_session, path / name, threads or usable_cores()) for name in files]
+        sessions = [pool.submit(_session, path / name, threads or usable_cores()) for name in networks]
         columns = pool.submit(store.load_columns, path / store.COLUMNS, manifest)
         checked.result()  # a changed byte is named before what it breaks
         inputs, output = columns.result()
@@ -213,7 +213,7 @@ def load(folder: Path | str, threads: int | None = None, policy: InputPolicy | N
         most = most_rows(inputs)
         graphs = {
             name: Graph(session.result(), tuple(entry.tensors), entry.batch_tokens, entry.batch_rows or most)
-            for session, (name, entry) in zip(sessions, files.items(), strict=True)
+            for session, (name, entry) in zip(sessions, networks.items(), strict=True)
         }
         network, first = graphs[store.MODEL], graphs.get(store.FIRST)
         model = Model(path, manifest, accepting, output, network, first, threads, policy)
@@ -236,10 +236,23 @@ def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = 3  # errors only: what it warns of is nothing that a user could change
     try:
+        weights = _linked_weights(path)
+        if weights:
+            options.add_external_initializers_from_files_in_memory([f"{path.name}.data"], [weights], [len(weights)])
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the library's errors have no common base
         said = " ".join(str(error).split())[:300]
         raise problem(str(path), f"ONNX Runtime {onnxruntime.__version__} cannot load it ({said})") from error
+
+
+def _linked_weights(path: Path) -> bytes:
+    """The weights of a model where a link leads to another folder, from which ONNX Runtime reads none; else nothing.
+
+    Caches and deployment tools lay out a folder as links to files elsewhere.
+    """
+    data = path.with_name(f"{path.name}.data")
+    outside = data.is_symlink() and data.resolve().parent != path.resolve().parent
+    return data.read_bytes() if outside else b""
 
 
 def usable_cores() -> int:
@@ -361,7 +374,7 @@ def read_golden(folder: Path) -> Iterator[dict[str, Any]]:
     """The lines of a bundle's `golden.jsonl`; none where the bundle has no such file."""
     path = folder / store.GOLDEN
     if path.is_file():
-        with path.open(encoding="utf-8") as stream:
+        with files.reading(str(path)), path.open(encoding="utf-8") as stream:
             yield from (json.loads(line) for line in stream)
 
 

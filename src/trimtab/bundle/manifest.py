@@ -45,7 +45,7 @@ class ColumnEntry(_Part):
     """A column of the bundle; its state is in `columns/<key>.json`."""
 
     name: str
-    key: str
+    key: str = Field(pattern=r"^\w[\w-]*$")  # a file's name inside the bundle, never a path out of it
     type: str
 
 

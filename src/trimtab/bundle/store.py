@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -113,16 +115,16 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def _read_json(folder: Path) -> dict[str, Any]:
-    if not folder.is_dir():
-        raise _no_folder(folder)
-    try:
-        values = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise _no_bundle(folder) from None
-    except ValueError as error:
-        raise problem(f"{folder / MANIFEST}", f"is not JSON ({error})", do="make or copy the bundle again") from None
-    except OSError as error:
-        raise problem(f"{folder / MANIFEST}", f"cannot be read ({error.strerror or error})") from None
+    with files.reading(str(folder)):
+        if not folder.is_dir():
+            raise _no_folder(folder)
+        try:
+            values = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise _no_bundle(folder) from None
+        except ValueError as error:
+            do = "make or copy the bundle again"
+            raise problem(f"{folder / MANIFEST}", f"is not JSON ({error})", do=do) from None
     if not isinstance(values, dict):
         raise problem(f"{folder / MANIFEST}", f"holds a {type(values).__name__}", "the manifest of a bundle")
     return values
@@ -148,17 +150,53 @@ def _no_bundle(folder: Path) -> TrimtabError:
 def check_files(folder: Path, manifest: Manifest, names: Iterable[str] | None = None) -> None:
     """Compare files with the manifest's sha256, all of them or only `names`.
 
-    Raises TrimtabError that names each changed and missing file; when all are checked, also files that are not listed.
+    Raises TrimtabError that names each changed and missing file, and each that cannot be read; when all are checked,
+    also files that are not listed.
     """
-    paths = _paths(folder)
-    looked_at = list(manifest.files if names is None else names)
-    wrong = [found for name in looked_at if name != MANIFEST for found in _doubt(paths, manifest, name)]
+    with files.reading(str(folder)):
+        paths = _paths(folder)
+        looked_at = list(manifest.files if names is None else names)
+        wrong = [found for name in looked_at if name != MANIFEST for found in _doubt(paths, manifest, name)]
     if names is None:
         wrong += [f"not listed: {name}" for name in paths if name not in manifest.files and name != MANIFEST]
         if manifest.hash != content_hash(manifest.files, manifest.spec, manifest.cascade):
             wrong.append(f"changed: {MANIFEST}")
     if wrong:
         raise _damaged(folder, wrong)
+
+
+class Copied(NamedTuple):
+    """What a copy of a bundle holds: the files of the bundle, those left out, and what others put beside them."""
+
+    files: list[str]
+    left_out: list[str]
+    passed_over: list[str]
+
+
+def check_copy(folder: Path, manifest: Manifest) -> Copied:
+    """Compare a copy of a bundle, as it may be served, with its manifest.
+
+    Files that answering does not need may be left out, and what file managers and editors leave behind is passed over.
+    Raises TrimtabError as `check_files` does for all else.
+    """
+    with files.reading(str(folder)):
+        paths = _paths(folder)
+        hidden = sorted(set(_walked(folder)) - set(paths))
+    needed = serving_files(manifest)
+    left_out = [name for name in manifest.files if name not in paths and name not in needed]
+    strange = [name for name in paths if name not in manifest.files and name != MANIFEST]
+    passed_over = [name for name in strange if _LEFT_BEHIND.search(name)]
+    copied = Copied([name for name in manifest.files if name not in left_out], left_out, [*hidden, *passed_over])
+    check_files(folder, manifest, [*copied.files, *(name for name in strange if name not in passed_over)])
+    if manifest.hash != content_hash(manifest.files, manifest.spec, manifest.cascade):
+        raise _damaged(folder, [f"changed: {MANIFEST}"])
+    return copied
+
+
+# By file managers and editors; hidden files are another matter: see `_paths`.
+_LEFT_BEHIND = re.compile(
+    r"(^|/)(Thumbs\.db|desktop\.ini|Icon\r|__MACOSX/.*|#[^/]*#|[^/]*(~|\.bak|\.orig|\.swp|\.tmp))$", re.IGNORECASE
+)
 
 
 def _doubt(paths: Mapping[str, Path], manifest: Manifest, name: str) -> Iterator[str]:
@@ -189,7 +227,11 @@ def _load_column(folder: Path, entry: ColumnEntry) -> Any:
     path = folder / f"{entry.key}.json"
     try:
         state = json.loads(path.read_text(encoding="utf-8"))
+        if state["key"] != entry.key:  # it names files too
+            raise ValueError(f"it is of the column {state['key']!r}")
         return columns.restore(folder, state)
+    except PermissionError as error:
+        raise files.unreadable(str(path), error) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(folder.parent, [f"{COLUMNS}/{path.name}: {type(error).__name__}: {error}"]) from error
 
@@ -216,9 +258,32 @@ def _serves(name: str) -> bool:
 
 
 def _paths(folder: Path) -> dict[str, Path]:
-    """Every file below a folder by its path inside, sorted."""
-    found = [path for path in folder.rglob("*") if path.is_file()]
-    return dict(sorted((path.relative_to(folder).as_posix(), path) for path in found))
+    """Every file below a folder by its path inside, sorted, but for hidden ones and those in hidden folders.
+
+    Those are half-written files of a kill, or what file managers, version control and caches keep there.
+    """
+    return {name: path for name, path in _walked(folder).items() if not f"/{name}".count("/.")}
+
+
+def _walked(folder: Path) -> dict[str, Path]:
+    """Every file below a folder, links followed, by its path inside; raises OSError for what cannot be looked into."""
+    found: dict[str, Path] = {}
+    seen: set[str] = set()
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for place, below, names in os.walk(folder, onerror=fail, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:  # links that go round in a circle
+            below.clear()
+            continue
+        seen.add(real)
+        for name in names:
+            path = Path(place, name)
+            if path.is_file():
+                found[path.relative_to(folder).as_posix()] = path
+    return dict(sorted(found.items()))
 
 
 def _digest(value: Any) -> str:

@@ -2,17 +2,75 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import io
 import json
+import os
 import sys
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import IO, Any, TextIO, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
 from trimtab.errors import brief, visible
+
+
+class _Stream(io.TextIOBase):
+    """Where stdout or stderr goes now; once whoever reads it has gone, nowhere: a command goes on without readers."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @property
+    def _now(self) -> TextIO | None:
+        stream: TextIO | None = getattr(sys, self.name)
+        return stream
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """Of the stream."""
+        return getattr(self._now, "encoding", None) or "utf-8"
+
+    def fileno(self) -> int:
+        """Of the stream."""
+        if self._now is None:
+            raise io.UnsupportedOperation("fileno")
+        return self._now.fileno()
+
+    def isatty(self) -> bool:
+        """Whether a person reads it."""
+        return bool(self._now and self._now.isatty())
+
+    def write(self, text: str) -> int:
+        """Write what can be written."""
+        with self._forsaken():
+            if self._now:
+                self._now.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Send what is held back."""
+        with self._forsaken():
+            if self._now:
+                self._now.flush()
+
+    @contextlib.contextmanager
+    def _forsaken(self) -> Iterator[None]:
+        """After a failure the rest goes nowhere, what other libraries write too; a result that is lost is an error."""
+        try:
+            yield
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+            if self.name == "stdout" and error.errno not in _GONE:
+                raise
+
+
+_GONE = (errno.EPIPE, errno.EIO, errno.ENXIO)  # a pipe without a reader, a terminal that was closed
 
 
 class _Plain(Console):
@@ -22,7 +80,8 @@ class _Plain(Console):
     """
 
     def __init__(self, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
+        stream = cast(IO[str], _Stream("stderr" if stderr else "stdout"))
+        super().__init__(file=stream, highlight=False, markup=False, emoji=False)
 
     def render_str(self, text: str, **options: Any) -> Text:
         """What rich makes of any text: of a line, a cell, a head or a title."""
@@ -40,7 +99,8 @@ def styled(*parts: tuple[str, str]) -> Text:
 
 def print_json(value: Any) -> None:
     """One JSON object on stdout."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False, default=str) + "\n")
+    result.file.write(json.dumps(value, ensure_ascii=False, allow_nan=False, default=str) + "\n")
+    result.file.flush()
 
 
 def figure(value: float | str) -> str:

@@ -11,6 +11,8 @@ from trimtab import runtime
 from trimtab.bundle import store
 from trimtab.cli._view import print_json, result
 
+_SHOWN = 10  # names of files
+
 
 def command(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle's folder.", show_default=False)],
@@ -18,20 +20,29 @@ def command(
 ) -> None:
     """Check a bundle: the checksum of every file, files that do not belong to it, and all golden rows.
 
+    A copy without what answering does not need (the weights, the card) is whole; what file managers and editors leave
+    behind is passed over.
     Ends with exit code 0 when everything holds, and 2 with the first thing that does not.
 
     Example: trimtab verify runs/reviews/bundle
     """
     manifest = store.read_manifest(bundle)
-    store.check_files(bundle, manifest)
+    copied = store.check_copy(bundle, manifest)
     model = runtime.load(bundle)
     golden = runtime.replay(model, runtime.read_golden(bundle))
     if json:
-        found = {"files": len(manifest.files), "golden_rows": golden.rows, "largest_difference": golden.difference}
-        print_json({"verified": True, "hash": manifest.hash, **found})
+        found = {"files": len(copied.files), "golden_rows": golden.rows, "largest_difference": golden.difference}
+        beside = {"left_out": copied.left_out, "passed_over": copied.passed_over}
+        print_json({"verified": True, "hash": manifest.hash, **found, **beside})
         return
     _say(f"manifest: bundle format {manifest.format_version}, made by Trimtab {manifest.trimtab}, unchanged")
-    _say(f"files: {len(manifest.files)} with the sha256 that they were written with, none besides")
+    besides = "" if copied.passed_over else ", none besides"
+    _say(f"files: {len(copied.files)} with the sha256 that they were written with{besides}")
+    if copied.left_out:
+        _say(f"left out, not needed to answer: {', '.join(copied.left_out)}")
+    if copied.passed_over:
+        more = f" and {len(copied.passed_over) - _SHOWN} more" if len(copied.passed_over) > _SHOWN else ""
+        _say(f"no part of the bundle, passed over: {', '.join(copied.passed_over[:_SHOWN])}{more}")
     _say(
         f"golden rows: {golden.rows} answered as where the bundle was made (differences up to {golden.difference:.1g})"
     )

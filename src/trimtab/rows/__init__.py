@@ -11,6 +11,7 @@ import glob
 import gzip
 import io
 import json
+import os
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,9 +21,11 @@ from typing import Any, BinaryIO, Protocol, cast
 
 from trimtab import files, registry
 from trimtab.errors import TrimtabError, nearest, problem
+from trimtab.rows import _written
 from trimtab.rows._encodings import Reading, codec
 from trimtab.rows._opening import Opened, opened
 from trimtab.rows._reasons import grouped as grouped
+from trimtab.rows._written import RUN_NOTE as RUN_NOTE
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,6 @@ FORMATS: dict[str, Format] = {
     "json": Format("jsonlines", (".json",)),
     "parquet": Format("parquet", (".parquet", ".pq")),
 }
-RUN_NOTE = "run.json"  # in every run's folder: what is read as data is never what Trimtab wrote
 FOLDER = "folder"  # of class folders with pictures or sounds: read, never written
 
 # The layouts of JSON that are read, for messages.
@@ -185,18 +187,19 @@ def _known(format: str | None) -> None:
 def find(patterns: Sequence[str], folder: Path) -> list[Path]:
     """The files and folders that names stand for, relative to `folder`, in the order given and without repetition.
 
-    Globs stand for files only. Raises TrimtabError for a name without a file (with the nearest one), and for a folder
-    in which there is no other: it holds no classes.
+    Globs stand for files only, and for none that Trimtab wrote into the folder of a run. Raises TrimtabError for a name
+    without a file (with the nearest one), and for a folder in which there is no other: it holds no classes.
     """
     found: dict[Path, None] = {}
     for pattern in patterns:
-        for path in _matches(pattern, folder):
-            found.setdefault(path)
+        with files.reading(pattern):
+            for path in _matches(pattern, folder):
+                found.setdefault(path)
     return list(found)
 
 
 def _matches(pattern: str, folder: Path) -> list[Path]:
-    path = folder / Path(pattern).expanduser()
+    path = folder / os.path.expanduser(pattern)
     if path.is_dir() and not _has_folders(path):
         allowed = f"a file, files such as {Path(pattern) / '*.csv'}, or a folder that holds one of pictures per class"
         raise problem(pattern, "is a folder without class folders", allowed)
@@ -204,7 +207,8 @@ def _matches(pattern: str, folder: Path) -> list[Path]:
         raise problem(pattern, "is a pipe or a device, and data are read more than once", "a file or a folder")
     if path.exists():
         return [path]
-    matches = [Path(name) for name in sorted(glob.glob(str(path), recursive=True)) if not Path(name).is_dir()]
+    found = (Path(name) for name in sorted(glob.glob(str(path), recursive=True)))
+    matches = [match for match in found if not match.is_dir() and not _written.within(match, folder)]
     if not matches:
         beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
         looked = "" if str(path) == pattern else f" (looked for {path})"

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from trimtab.errors import TrimtabError, problem
 from trimtab.rows import Note, Reject, Rejected, Row
+from trimtab.rows._written import written
 
 IMAGE_ENDINGS = (
     ".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".avif", ".jp2", ".ppm", ".pgm", ".pnm",
@@ -51,7 +52,7 @@ def read(folder: Path, reject: Reject, note: Note) -> tuple[tuple[str, ...], Ite
     Hidden files are passed over, other kinds of files are set aside. Raises TrimtabError for a folder without class
     folders, and for one that holds both pictures and sounds.
     """
-    paths = [Path(found).relative_to(folder).parts for found in _walk(folder)]
+    paths = [Path(found).relative_to(folder).parts for found in _walk(folder, note)]
     splits = _splits(folder, paths)
     files = [_placed(parts, splits) for parts in paths]
     column = _column(folder, files)
@@ -61,11 +62,17 @@ def read(folder: Path, reject: Reject, note: Note) -> tuple[tuple[str, ...], Ite
     return names, _rows(folder, files, column, reject)
 
 
-def _walk(folder: Path) -> list[str]:
-    """Every file below a folder, sorted by its parts; hidden ones and what programs leave behind are passed over."""
+def _walk(folder: Path, note: Note) -> list[str]:
+    """Every file below a folder, sorted by its parts; hidden ones and what programs leave behind are passed over.
+
+    So are the runs and bundles that Trimtab itself wrote there.
+    """
     found: list[str] = []
     for place, below, files in os.walk(folder, onerror=_raise):
-        below[:] = sorted(name for name in below if not _hidden(name))
+        shown = sorted(name for name in below if not _hidden(name))
+        below[:] = [name for name in shown if not written(Path(place, name))]
+        for name in set(shown) - set(below):
+            note(f"{Path(place, name)}: runs and bundles are no data: passed over")
         found += [os.path.join(place, name) for name in files if not _hidden(name)]
     return sorted(found, key=lambda path: Path(path).parts)
 
@@ -80,7 +87,8 @@ def _hidden(name: str) -> bool:
 
 def _folders(folder: Path) -> list[str]:
     """The names of the folders in a folder, hidden ones left out, sorted."""
-    return sorted(child.name for child in folder.iterdir() if child.is_dir() and not _hidden(child.name))
+    shown = (child for child in folder.iterdir() if child.is_dir() and not _hidden(child.name))
+    return sorted(child.name for child in shown if not written(child))
 
 
 def _splits(folder: Path, paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:

@@ -96,4 +96,7 @@ class Archive:
 
 def cache() -> Path:
     """The folder for what was downloaded: $TRIMTAB_CACHE, else ~/.cache/trimtab."""
-    return Path(os.environ.get("TRIMTAB_CACHE") or Path.home() / ".cache" / "trimtab")
+    home = os.path.expanduser("~")
+    if home == "~" and not os.environ.get("TRIMTAB_CACHE"):  # a user whom the system does not know
+        raise problem("sample", "there is no home folder to keep downloads in", do="set TRIMTAB_CACHE")
+    return Path(os.environ.get("TRIMTAB_CACHE") or Path(home) / ".cache" / "trimtab")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -54,7 +55,8 @@ def bundled(name: str, entry: Bundled) -> Path:
 
 def local(name: str, folder: Path) -> Path | None:
     """The folder that a name means: beside the spec file, or from here."""
-    return next((path for path in (Path(folder, name).expanduser(), Path(name).expanduser()) if path.is_dir()), None)
+    places = (Path(folder, os.path.expanduser(name)), Path(os.path.expanduser(name)))
+    return next((path for path in places if path.is_dir()), None)
 
 
 def looks_like_hub(name: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,7 @@ def _packed_base(weights: Path, workspace: Path) -> Base:
 
 def owns(name: str, folder: Path) -> bool:
     """Whether a name or a local folder is that of a text encoder."""
-    places = (Path(folder, name).expanduser(), Path(name).expanduser())
+    places = (Path(folder, os.path.expanduser(name)), Path(os.path.expanduser(name)))
     return name in BUNDLED or any((place / file).is_file() for place in places for file in _TOKENIZERS)
 
 
