@@ -590,6 +590,19 @@ def test_case_17_another_layout_is_named_with_the_ones_that_are_read(tmp_path: P
     assert len(str(raised.value)) < 1000
 
 
+def test_case_17_objects_in_cells_are_an_error_that_names_the_column_and_what_to_do(tmp_path: Path) -> None:
+    objects = [{"doc": {"text": f"words {n}"}, "label": {"name": "ab"[n % 2], "id": n % 2}} for n in range(40)]
+    (tmp_path / "n.jsonl").write_text("\n".join(map(json.dumps, objects)))
+    with pytest.raises(TrimtabError) as raised:
+        prepare(specs.parse({"data": "n.jsonl", "inputs": {"doc": "text"}, "output": "label"}), tmp_path, Quiet())
+    for said in ("'doc' (text): its cells are objects with the keys text", "'label' (label)", "name, id", "label_name"):
+        assert said in str(raised.value)
+    plain = [{**row, "label": "ab"[n % 2]} for n, row in enumerate(objects)]
+    (tmp_path / "n.jsonl").write_text("\n".join(map(json.dumps, plain)))
+    with pytest.raises(TrimtabError, match="doc: holds objects with the keys text"):
+        prepare(specs.parse({"data": "n.jsonl", "output": "label"}), tmp_path, Quiet())
+
+
 def test_case_17_one_row_of_lists_stays_one_row_in_json_lines(tmp_path: Path) -> None:
     row = {"tokens": ["Anna", "Berg"], "tags": ["B-PER", "I-PER"], "meta": {"data": {"id": 1}}}
     (tmp_path / "one.jsonl").write_text(json.dumps(row))

@@ -6,8 +6,11 @@ import csv
 import gzip
 import io
 import json
+import os
 import pickle
 import sys
+import threading
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ from hypothesis import strategies as st
 
 from trimtab import rows
 from trimtab.errors import TrimtabError
+from trimtab.rows import _opening, jsonlines
 
 TABLE = [{"review": "Très bon, vraiment", "price": "1,5"}, {"review": 'said "no"\nand left', "price": ""}]
 
@@ -401,6 +405,50 @@ def test_a_file_that_is_no_table_is_named_for_what_it_is(tmp_path: Path, data: b
     file.write_bytes(data)
     with pytest.raises(TrimtabError, match=message):
         everything(file)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("start", [b"text,label\n", b'{"text": "', b"["])
+def test_a_line_without_an_end_takes_little_memory_and_says_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: bytes, packed: bool
+) -> None:
+    monkeypatch.setattr(_opening, "LONGEST", 1 << 20)
+    monkeypatch.setattr(_opening, "HEAD", 1 << 14)
+    monkeypatch.setattr(jsonlines, "MOST_DOCUMENT", 1 << 20)
+    file = tmp_path / f"endless.{'csv' if start.startswith(b't') else 'json'}{'.gz' if packed else ''}"
+    with (gzip.open if packed else open)(file, "wb") as stream:
+        stream.write(start + b"word " * 6_000_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(TrimtabError, match="more than 1,048,576 characters"):
+            everything(file)
+        assert tracemalloc.get_traced_memory()[1] < 15e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_gzip_bomb_is_named_before_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_opening, "_BOMB", (1 << 16, 200))
+    file = tmp_path / "bomb.csv.gz"
+    file.write_bytes(gzip.compress(b"text,label\n" + (b"a" * 10_000 + b",1\n") * 500))
+    with pytest.raises(TrimtabError, match=r"unpacks to more than \d MB from 0\.0 MB"):
+        everything(file)
+    table = "".join(f"{n * n},{n}\n" for n in range(1, 10_000)).encode()
+    file.write_bytes(gzip.compress(b"a,b\n" + table, 1))
+    assert len(everything(file)[0]) == 9_999
+
+
+def test_a_pipe_is_no_data_for_training_but_can_be_answered(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.csv"
+    os.mkfifo(pipe)
+    with pytest.raises(TrimtabError, match="is a pipe or a device"):
+        rows.find(["pipe.csv"], tmp_path)
+    with pytest.raises(TrimtabError, match="is a pipe or a device"):
+        rows.find(["/dev/null"], tmp_path)
+    writer = threading.Thread(target=lambda: pipe.write_text("a,b\n1,2\n"))
+    writer.start()
+    assert values(pipe) == [{"a": "1", "b": "2"}]
+    writer.join()
 
 
 def test_a_file_that_is_not_there_is_an_error_with_the_nearest_name(tmp_path: Path) -> None:

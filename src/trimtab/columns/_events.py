@@ -140,7 +140,10 @@ def spelling(name: str, values: Sequence[Any], kept: str | None = None) -> Told:
     counts = {order: sum(_reads(value, order) for value in both) for order in ("d/m/y", "m/d/y")}
     if counts["d/m/y"] != counts["m/d/y"]:
         order = max(counts, key=lambda order: counts[order])
-        return Told(order, f"{name}: read as {SPELLINGS[order]}, as {str(both[0])[:40]!r} and all others can be")
+        share = "all" if counts[order] == len(both) else f"{counts[order] / len(both):.0%}"
+        return Told(
+            order, f"{name}: dates such as {str(both[0])[:40]!r} are {SPELLINGS[order]}: {share} can be read so"
+        )
     spans = {order: _span(both, order) for order in ("d/m/y", "m/d/y")}
     order = min(spans, key=lambda order: spans[order])
     remark = f"{name}: {str(both[0])[:40]!r} could be day/month/year or month/day/year; read as {SPELLINGS[order]}"

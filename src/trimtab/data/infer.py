@@ -176,7 +176,11 @@ def _kind_of_file(value: Any) -> str | None:
 def _nested(look: Look) -> Inferred | None:
     if any(isinstance(value, (bytes, bytearray)) for value in look.sample):
         return Inferred("ignore", "holds bytes that are neither pictures nor sounds")
-    nested = any(isinstance(value, (dict, list, tuple, set, np.ndarray)) for value in look.sample)
+    objects = [value for value in look.sample if isinstance(value, dict)]
+    if objects:
+        keys = ", ".join(map(str, objects[0]))
+        return Inferred("ignore", f"holds objects with the keys {keys}: write a part of them into a column of its own")
+    nested = any(isinstance(value, (list, tuple, set, np.ndarray)) for value in look.sample)
     written = nested or sum(_lists.listed(value) is not None for value in look.sample) > _ENOUGH * len(look.sample)
     return Inferred("ignore", "holds lists or objects; write history for lists of items") if written else None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,10 @@ from trimtab.data.table import Table
 from trimtab.errors import nearest, problem, several
 from trimtab.spec import Clean, Fractions, Spec, Typed, typed
 
+# Types whose cells hold one value or a list of values.
+_PLAIN = frozenset(
+    ["text", "number", "category", "history", "label", "labels", "numbers", "ordinal", "tags", "ranking"]
+)
 _COPIED = frozenset({"text", "image", "audio"})  # of these, equal values are copies rather than chance
 
 
@@ -68,6 +72,7 @@ def settle(spec: Spec, table: Table) -> Roles:
     _check_names(spec, table, split_name)
     inputs, automatic = _inputs(spec, table, split_name)
     output, chosen = _output(spec, table)
+    _check_cells(table, {**inputs, **({} if _sources(spec) else {spec.output_name: output})})
     inputs, automatic = _told_from(output, spec, table, inputs, automatic)
     if not inputs:
         reasons = "; ".join(f"{choice.key.partition('.')[2]}: {choice.reason}" for choice in automatic)
@@ -78,7 +83,8 @@ def settle(spec: Spec, table: Table) -> Roles:
         )
     automatic += chosen
     are_copies = any(column.type in _COPIED for column in inputs.values())
-    drop, chosen = _duplicates(spec.clean, are_copies)
+    # Of events the equal ones were left out when they became rows.
+    drop, chosen = (False, []) if _user(spec) else _duplicates(spec.clean, are_copies)
     return Roles(
         inputs={name: clean.rules(column, spec.clean) for name, column in inputs.items()},
         output_name=spec.output_name,
@@ -90,6 +96,22 @@ def settle(spec: Spec, table: Table) -> Roles:
         drop_duplicates=drop,
         automatic=automatic + chosen,
     )
+
+
+def _check_cells(table: Table, kinds: Mapping[str, Typed]) -> None:
+    """Raises one TrimtabError for all columns whose cells are objects where their type reads values."""
+    wrong = []
+    for name, kind in kinds.items():
+        objects = [value for value in table.values[name] if isinstance(value, Mapping)]
+        if kind.type in _PLAIN and objects and 2 * len(objects) > len(table):
+            keys = [str(key) for key in objects[0]]
+            do = f"write the part that is meant into a column of its own, such as {name}_{keys[0] if keys else 'value'}"
+            found = f"its cells are objects with the keys {', '.join(keys)}"
+            wrong.append(
+                problem(f"column {name!r} ({kind.type})", found, "a text, a number or a list in each cell", do)
+            )
+    if wrong:
+        raise several(wrong)
 
 
 def _check_names(spec: Spec, table: Table, split_name: str | None) -> None:

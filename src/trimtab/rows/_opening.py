@@ -202,8 +202,8 @@ def _is_binary(start: bytes) -> bool:
 # ------------------------------------------------------------------------------------------------------- text
 
 
-def lines(file: Opened, note: Callable[[str], None], longest: int = LONGEST) -> Iterator[str]:
-    """Lines with their ends as they stand (LF, CRLF or CR), of at most so many characters.
+def lines(file: Opened, note: Callable[[str], None], longest: int | None = None) -> Iterator[str]:
+    """Lines with their ends as they stand (LF, CRLF or CR), of at most so many characters (default: LONGEST).
 
     Lines that are not UTF-8, in a file without a mark, are in the encoding that `Opened.reading` or their look says.
     Raises TrimtabError for a line that is too long, and for an encoding that was named and cannot be right.
@@ -214,10 +214,10 @@ def lines(file: Opened, note: Callable[[str], None], longest: int = LONGEST) -> 
         encoding = named
     if encoding not in (None, "utf-8"):
         text = io.TextIOWrapper(file.stream, encoding, errors="replace", newline="")
-        yield from _bounded(file.name, text, longest)
+        yield from _bounded(file.name, text, longest or LONGEST)
         return
     text = io.TextIOWrapper(file.stream, "utf-8-sig", errors="surrogateescape", newline="")
-    yield from _decoded(file, _bounded(file.name, text, longest), None if encoding else file.choice, note)
+    yield from _decoded(file, _bounded(file.name, text, longest or LONGEST), None if encoding else file.choice, note)
 
 
 def _bounded(name: str, text: io.TextIOWrapper, longest: int) -> Iterator[str]:
