@@ -44,7 +44,7 @@ from trimtab.audit import gates
 from trimtab.bundle import store
 from trimtab.bundle.manifest import Measured
 from trimtab.cli import _events as cli_events
-from trimtab.cli import _view
+from trimtab.cli import _view, launch
 from trimtab.columns import _events as events
 from trimtab.columns import _lists, parse, ragged
 from trimtab.columns.ranking import RankingColumn
@@ -488,6 +488,17 @@ def test_case_12_no_rows_give_a_header(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["predict", tiny, str(tmp_path / "none.csv"), "-o", str(tmp_path / "out.csv")])
     assert done.exit_code == 0, done.output
     assert (tmp_path / "out.csv").read_text() == "review,stars,shop,mood,confidence\n"
+
+
+def test_case_12_what_casts_doubt_on_the_figures_stands_beside_them() -> None:
+    doubt = {"column": "index", "kind": "giveaway", "text": "alone it tells the answer in 98.8% of the rows"}
+    data = {"unanswerable": {"test": 18}, "rows": {"test": 60}, "suspicious": [doubt]}
+    manifest = tiny_bundle.make_manifest([], columns.fit("label", "mood", "mood", ["a", "b"], {}), [])
+    told = launch.to_look_at(manifest.model_copy(update={"data": data}))
+    assert told == [
+        "18 of 78 test rows have an answer that training lacks: they are not measured",
+        "doubt: index: alone it tells the answer in 98.8% of the rows",
+    ]
 
 
 # ---------------------------------------------------------------------------------------- 13: money as it is written
@@ -972,7 +983,7 @@ def test_case_x12_spans_side_by_side_stay_apart() -> None:
 def test_case_x12_numbers_of_tags_are_no_spans_until_they_are_named() -> None:
     rows_ = [[1, 2, 0, 3, 0], [0, 0, 3, 4, 0]]
     plain = columns.fit("tags", "tags", "tags", rows_, {})
-    with pytest.raises(TrimtabError, match=r"span_f1: .*no word is O[\s\S]*name the numbers"):
+    with pytest.raises(TrimtabError, match=r"span_f1: .*no word is O[\s\S]*or name the numbers"):
         gates.check_meaning([parse_gate("span_f1", ">= 0.6")], plain)
     gates.check_meaning([parse_gate("accuracy", ">= 0.6")], plain)
     assert "no borders" in plain.remarks([])[0]

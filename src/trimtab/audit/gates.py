@@ -25,7 +25,8 @@ def check_names(gates: Sequence[Gate], task: str, parts: Sequence[str]) -> None:
 def check_meaning(gates: Sequence[Gate], output: OutputColumn) -> None:
     """Refuse gates that the fitted output would meet, or miss, without saying anything. Raises TrimtabError."""
     said = {gate.name: output.says_nothing(gate.name.partition(".")[0]) for gate in gates}
-    if found := [problem(f"gates.{name}", reason, do="take it out") for name, reason in said.items() if reason]:
+    do = f"gate another metric, such as accuracy{output.way_out}"
+    if found := [problem(f"gates.{name}", reason, do=do) for name, reason in said.items() if reason]:
         raise several(found)
 
 

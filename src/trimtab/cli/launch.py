@@ -80,6 +80,8 @@ def show(release: Release) -> None:
     floor = _floor_line(manifest)
     if floor:
         out.print(floor, soft_wrap=True)
+    for line in to_look_at(manifest):
+        out.print(f"  {line}", soft_wrap=True)
     out.print()
     if manifest.released:
         out.print(_view.styled(("released", "bold green"), (f": {release.folder}", "")), soft_wrap=True)
@@ -127,6 +129,16 @@ def _floor_line(manifest: Manifest) -> str:
     return (
         f"  {metric} {figures.number(own.value, '')}; on the same rows: {', '.join(rivals)}" if own and rivals else ""
     )
+
+
+def to_look_at(manifest: Manifest) -> list[str]:
+    """What casts doubt on the figures: gates that barely hold, rows nobody could answer, columns that give it away."""
+    found = manifest.data
+    lost, rows = found.get("unanswerable", {}).get("test", 0), found.get("rows", {}).get("test", 0)
+    lines = [f"{gate.name}: {gate.reason}" for gate in manifest.gates if gate.met and gate.reason]
+    if lost and not lines:
+        lines.append(f"{lost:,} of {lost + rows:,} test rows have an answer that training lacks: they are not measured")
+    return lines + [f"doubt: {doubt['column']}: {doubt['text']}" for doubt in found.get("suspicious", ())]
 
 
 def _example_file(manifest: Manifest) -> str:

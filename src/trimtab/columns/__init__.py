@@ -260,6 +260,11 @@ class OutputColumn(Column):
         """Why a metric of this type must not be a gate for this column; None where it may."""
         return None
 
+    @property
+    def way_out(self) -> str:
+        """What else may be done where a metric `says_nothing`, to stand behind "gate another metric"."""
+        return ""
+
     def calibrated(self, targets: Targets, outputs: Outputs) -> Self:
         """The column with what decoding needs fitted to the validation rows, such as thresholds."""
         return self

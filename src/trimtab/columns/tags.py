@@ -216,19 +216,20 @@ class TagsColumn(OutputColumn):
         if self.scheme:
             return [f"{self.name}: tags with borders ({self.scheme.name}) of {', '.join(self.types[1:][:10])}"]
         said = f"{self.name}: the tags have no borders (such as B- and I-): each word with a tag is a span of its own"
-        way = "" if self.has_outside else f"; no word is {OUTSIDE}, so that a span F1 says nothing{self._way_out}"
+        way = "" if self.has_outside else f"; no word is {OUTSIDE}, so that a span F1 says nothing{self.way_out}"
         return [said + way]
 
     @property
-    def _way_out(self) -> str:
+    def way_out(self) -> str:
+        """What else may be done where a metric says nothing."""
         numbers = all(tag.isdecimal() for tag in self.tags if tag != OUTSIDE)
-        return ": name the numbers in their order, tags: [O, B-person, I-person]" if numbers else ""
+        return "; or name the numbers in their order, tags: [O, B-person, I-person]" if numbers else ""
 
     def says_nothing(self, metric: str) -> str | None:
         """A span F1 is no more than accuracy where all words are spans of their own."""
         if self.scheme or self.has_outside or not metric.startswith("span_"):
             return None
-        return f"the tags have no borders, and no word is {OUTSIDE}: each word would be a span{self._way_out}"
+        return f"the tags have no borders, and no word is {OUTSIDE}: each word would be a span"
 
     def counts(self, values: Sequence[Any]) -> dict[str, float]:
         """Spans of each type."""
