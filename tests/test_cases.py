@@ -46,12 +46,14 @@ from trimtab.bundle.manifest import Measured
 from trimtab.cli import _events as cli_events
 from trimtab.cli import _view, launch
 from trimtab.columns import _events as events
-from trimtab.columns import _lists, parse, ragged
+from trimtab.columns import _lists, encode_rows, parse, ragged
 from trimtab.columns.ranking import RankingColumn
+from trimtab.compress import export, quantize, sensitivity, trained
 from trimtab.data import infer, read
 from trimtab.data.prepare import prepare
 from trimtab.data.profile import profile
 from trimtab.errors import TrimtabError
+from trimtab.nets.network import Architecture, EncoderEntry
 from trimtab.pipeline import run_folder
 from trimtab.pipeline.request import check, filled
 from trimtab.progress import Quiet
@@ -1000,6 +1002,23 @@ def test_case_x12_parts_of_speech_have_no_borders() -> None:
 
 
 # ------------------------------------------------------------------------ x14: int8 answers and the rows beside them
+
+
+def test_case_x14_int8_answers_are_the_same_beside_odd_rows(tmp_path: Path) -> None:
+    texts = [f"the {word} lamp was {'good' if row % 2 else 'bad'}" for row, word in enumerate("abcdefghij" * 4)]
+    odd = ["!!!! " * 60, "zzqx", "", "\u4e2d\u6587 " * 20]
+    column = columns.fit("text", "text", "text", texts, {"max_tokens": 64})
+    answer = columns.fit("label", "answer", "answer", ["yes", "no"] * 20, {})
+    entry = EncoderEntry(name="transformer", reads=("text",), config={"layers": 2, "heads": 2})
+    architecture = Architecture(width=64, encoders=(entry,), fusion="mean", dropout=0.0, head="label")
+    network = trained.built(architecture, [column], answer, seed=1).network
+    rows = encode_rows([column], {"text": texts})
+    export.export(network, [column], rows.batch(np.arange(3)), tmp_path / "whole.onnx")
+    quantize.int8(tmp_path / "whole.onnx", tmp_path / "int8.onnx")
+    beside = [encode_rows([column], {"text": [text, *odd]}).batch(np.arange(5)) for text in texts]
+    alone = sensitivity.answers(tmp_path / "int8.onnx", [rows.batch(np.array([row])) for row in range(len(texts))])
+    among = sensitivity.answers(tmp_path / "int8.onnx", beside)[::5]
+    assert np.abs(alone - among).max() < 1e-5
 
 
 # ----------------------------------------------------------------------------------------- x17: two launches at once

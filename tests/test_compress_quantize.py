@@ -128,6 +128,17 @@ def test_a_precision_is_smaller_and_answers_nearly_the_same(either: Case, name: 
 
 
 @pytest.mark.parametrize("name", SMALLER)
+def test_neither_the_other_rows_nor_padding_change_an_answer(either: Case, name: str, tmp_path: Path) -> None:
+    target = tmp_path / "model.onnx"
+    quantize.quantize(name, either.source, target, either.seen)
+    picked = np.arange(len(either.rows))[-40:]
+    together = sensitivity.answers(target, [either.rows.batch(picked)])
+    alone = sensitivity.answers(target, [either.rows.batch(np.array([row])) for row in picked])
+    assert np.abs(together - alone).max() < 1e-5
+    assert np.ptp(together) > 0.1
+
+
+@pytest.mark.parametrize("name", SMALLER)
 def test_the_same_file_gives_the_same_bytes_and_names_no_folder(either: Case, name: str, tmp_path: Path) -> None:
     written = []
     for folder in (tmp_path / "one", tmp_path / "other"):

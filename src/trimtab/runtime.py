@@ -334,8 +334,8 @@ class Replayed(NamedTuple):
 def record_golden(model: Model, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Rows with their exact outputs, each answered alone, as `golden.jsonl` keeps them.
 
-    Alone, because the activations of an int8 model are quantized over the whole batch. Rows so near to a cascade's
-    threshold that another machine might ask its other network are left out.
+    Alone, so that only how numbers are rounded can differ elsewhere. Rows so near to a cascade's threshold that another
+    machine might ask its other network are left out.
     """
     kept = [{c.name: _plain(c.portable(row.get(c.name))) for c in model.inputs} for row in rows]
     return [{"row": row, "outputs": _alone(model, row).tolist()} for row in kept if _settled(model, row)]

@@ -19,7 +19,7 @@ from torch.utils.hooks import RemovableHandle
 from trimtab.compress.quantize import BITS
 from trimtab.compress.rewrite import SMALLEST
 
-_ACTIVATION_LEVELS = 255
+_ACTIVATION_BITS = 8
 _TABLE_BITS = 8
 
 
@@ -28,7 +28,7 @@ def fake_quantized(network: nn.Module, bits: int = BITS, activations: bool = Tru
     """While this lasts, `network` computes as its int8 file will; afterwards its weights lie on the grids.
 
     Linear layers, convolutions and tables are rounded, those of less than `SMALLEST` numbers left alone; with
-    `activations`, what linear layers read too, by the range of the whole batch. Training inside changes the weights
+    `activations`, what linear layers read too, each vector by its own range. Training inside changes the weights
     behind the rounding, whose names and places stay the same; a deep copy made inside is none of the network's own.
     """
     parts: list[Any] = [part for part in network.modules() if type(part) in (*_FORWARD, nn.Embedding)]
@@ -90,16 +90,14 @@ _FORWARD: dict[type[nn.Module], Callable[..., Tensor]] = {
 
 
 def _round_inputs(_part: nn.Module, given: tuple[Tensor]) -> tuple[Tensor]:
-    """As ONNX's DynamicQuantizeLinear: 256 levels over the range of the batch, and one of them is zero."""
-    values = given[0]
-    with torch.no_grad():
-        low, high = values.min().clamp(max=0), values.max().clamp(min=0)
-        scale = ((high - low) / _ACTIVATION_LEVELS).clamp(min=1e-12)
-        zero = (-low / scale).round()
-        rounded = ((values / scale).round() + zero).clamp(0, _ACTIVATION_LEVELS).sub(zero) * scale
-    return (_passed(values, rounded),)
+    """Each vector that is multiplied, (..., width), on its own grid."""
+    return (_each_on_grid(given[0], _ACTIVATION_BITS),)
 
 
 def _round_rows(_table: nn.Module, _given: tuple[Tensor], rows: Tensor) -> Tensor:
     """Rows that were looked up, (..., width), each on its own grid: as good as rounding the whole table, and cheap."""
-    return _passed(rows, on_grid(rows.reshape(-1, rows.shape[-1]), _TABLE_BITS).reshape(rows.shape))
+    return _each_on_grid(rows, _TABLE_BITS)
+
+
+def _each_on_grid(vectors: Tensor, bits: int) -> Tensor:
+    return _passed(vectors, on_grid(vectors.reshape(-1, vectors.shape[-1]), bits).reshape(vectors.shape))
