@@ -285,6 +285,54 @@ def test_the_metrics_that_answers_are_told_by_may_choose_a_checkpoint(kind: str)
     assert {name for name in column.metrics if not METRICS[name].selects} == unfit & set(column.metrics)
 
 
+def test_in_bf16_products_are_rounded_weights_are_not_and_it_learns_as_well(table, tmp_path: Path) -> None:
+    inputs, output, lesson = table
+    answers = {}
+    for precision, computed in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        chosen = settings_for(lesson, epochs=8, precision=precision)
+        network = network_for(inputs, output)
+        found: set[torch.dtype] = set()
+        watch = network.head.register_forward_hook(lambda _, given, outputs, found=found: found.add(outputs.dtype))
+        loop.train(network, "label", lesson, chosen, tmp_path / precision, Quiet())
+        watch.remove()
+        assert computed in found
+        assert {value.dtype for value in weights(network).values()} == {torch.float32}
+        answers[precision] = loop.predict(network, lesson.valid, 512, torch.device("cpu"))
+        assert answers[precision].dtype == np.float32
+        assert (answers[precision].argmax(1) == lesson.valid_targets).mean() > 0.93
+    assert not np.array_equal(answers["fp32"], answers["bf16"])
+    assert (answers["fp32"].argmax(1) == answers["bf16"].argmax(1)).mean() > 0.95
+
+
+def test_a_run_in_bf16_that_was_stopped_ends_with_the_same_weights(table, tmp_path: Path) -> None:
+    inputs, output, lesson = table
+    chosen = settings_for(lesson, epochs=2, checkpoint_seconds=0, precision="bf16")
+    undisturbed, resumed = network_for(inputs, output), network_for(inputs, output)
+    loop.train(undisturbed, "label", lesson, chosen, tmp_path / "whole", Quiet())
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(network_for(inputs, output), "label", lesson, chosen, tmp_path / "part", Notes(7))
+    loop.train(resumed, "label", lesson, chosen, tmp_path / "part", Quiet())
+    assert same(weights(undisturbed), weights(resumed))
+
+
+@pytest.mark.parametrize(
+    ("device", "asked", "precision"),
+    [("cpu", "fp16", "fp32"), ("cpu", "bf16", "bf16"), ("cpu", "fp32", "fp32"), ("cuda", "fp16", "fp16")],
+)
+def test_fp16_on_a_cpu_is_told_to_be_fp32_and_all_else_is_as_it_was_asked(
+    device: str, asked: str, precision: str
+) -> None:
+    spec, output = (
+        parse({"data": "x", "output": "y", "train": {"precision": asked}}),
+        fit("label", "y", "y", ["a", "b"], {}),
+    )
+    chosen, made = choose(spec, output, None, 60, np.ones(60), np.array([30, 30]), torch.device(device))
+    assert chosen.precision == precision
+    told = made.get("train.precision")
+    assert (told is not None) == (asked != precision)
+    assert "needs a GPU" in (told.reason if told else "needs a GPU")
+
+
 @pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
 @pytest.mark.parametrize("schedule", ["linear", "cosine", "constant"])
 def test_every_optimizer_and_schedule_lowers_the_loss(table, tmp_path: Path, optimizer: str, schedule: str) -> None:

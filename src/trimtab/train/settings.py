@@ -110,9 +110,9 @@ def choose(
 
     method = str(take("method", train.method, _method(base, rows, device)))
     precision = train.precision
-    if precision == "auto":
-        made["train.precision"] = _precision(device, method, kind)
-        precision = made["train.precision"].value
+    if chosen := _precision(train.precision, device, method, kind):
+        made["train.precision"] = chosen
+        precision = chosen.value
     weights = train.class_weights
     if weights == "auto":
         made["train.class_weights"] = _class_weights(counts, train.sampling)
@@ -168,7 +168,12 @@ def _frozen_blocks(base: Base | None, method: str, device: torch.device) -> Choi
     return Choice(0, "all blocks learn")
 
 
-def _precision(device: torch.device, method: str, kind: Kind) -> Choice:
+def _precision(asked: str, device: torch.device, method: str, kind: Kind) -> Choice | None:
+    """What is computed in where the spec leaves it open, or this device has no such numbers; None as it was asked."""
+    if asked == "fp16" and device.type == "cpu":
+        return Choice("fp32", "fp16 was asked, which needs a GPU: this CPU trains in fp32, or in bf16 if that is asked")
+    if asked != "auto":
+        return None
     if device.type == "cuda" and torch.cuda.is_bf16_supported():
         return Choice("bf16", "this GPU computes bf16 natively")
     if device.type == "cuda":
