@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -21,6 +21,7 @@ from trimtab.cli._view import console
 from trimtab.columns import OutputColumn, Outputs, ragged
 from trimtab.errors import brief, problem
 from trimtab.rows import Rejected, Row, Writer
+from trimtab.rows import folder as folders
 
 # The first chunk is small, so that the first answers come soon; the largest is still little memory.
 _FIRST_CHUNK, _LARGEST_CHUNK = 64, 2048
@@ -28,7 +29,10 @@ _FIRST_CHUNK, _LARGEST_CHUNK = 64, 2048
 
 def command(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle's folder.", show_default=False)],
-    data: Annotated[str, typer.Argument(metavar="[DATA]", help="A file of rows, or - for stdin.")] = "-",
+    data: Annotated[
+        str,
+        typer.Argument(metavar="[DATA]", help="Rows: a file, - for stdin, or a folder of pictures or sounds."),
+    ] = "-",
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="FILE", help="Where to write, or - for stdout.")
     ] = "-",
@@ -61,8 +65,10 @@ def command(
     model = runtime.load(bundle, threads)
     try:
         with _bad_rows(rejected) as bad, telling(problems) as told:
-            source = rows.read(data, bad, None, _note, encoding, model.manifest.encoding)
-            count = _answer(model, source, _Asked(output, format, top, beside(data)), told)
+            loose = _loose(model, data, bad)
+            source = loose or rows.read(data, bad, None, _note, encoding, model.manifest.encoding)
+            folder = Path() if loose else beside(data)
+            count = _answer(model, source, _Asked(output, format, top, folder), told)
     except BrokenPipeError:  # whoever reads has enough; what is still buffered must not be tried again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from None
@@ -117,6 +123,28 @@ class _Asked:
     folder: Path
 
 
+def _loose(model: runtime.Model, data: str, bad: Callable[[Rejected], None]) -> rows.Rows | None:
+    """Pictures or sounds that no file of rows lists: those of a folder, or one; None for anything else.
+
+    Of folders that are called like the bundle's classes, the rows say which one they lie in.
+    """
+    path = Path(data)
+    if data == "-" or not (path.is_dir() or folders.kind_of(data)):
+        return None
+    files = [column for column in model.inputs if column.from_files]
+    sorted_ = path.is_dir() and folders.is_sorted(path, model.output.classes)
+    if sorted_ and [column.name for column in files] == [column.type for column in files]:
+        return None
+    if len(files) != 1:
+        said = "a folder" if path.is_dir() else "one file"
+        reads = f"the bundle reads {', '.join(column.name for column in model.inputs)}"
+        raise problem(data, f"is {said}, but {reads}", "a file of rows with these columns, such as csv")
+    if not path.exists():
+        raise problem(data, "no such file")
+    (column,) = files
+    return rows.Rows(rows.FOLDER, (column.name,), folders.loose(path, column.type, column.name, bad, _note))
+
+
 def beside(data: str) -> Path:
     """The folder that paths in a file of rows are relative to: the file's own; of stdin, the current one."""
     return Path() if data == "-" or Path(data).is_dir() else Path(data).parent
@@ -158,7 +186,7 @@ def _format(output: str, of_input: str) -> str:
     """The format that the output's ending names, else the input's; JSON of any kind goes out line by line."""
     name = output.lower().removesuffix(".gz")
     by_ending = [key for key, known in rows.FORMATS.items() if name.endswith(known.endings)]
-    return by_ending[0] if by_ending else "jsonl" if of_input == "json" else of_input
+    return by_ending[0] if by_ending else {"json": "jsonl", rows.FOLDER: "csv"}.get(of_input, of_input)
 
 
 def answer_names(output: OutputColumn, taken: Sequence[str], top: int = 1) -> dict[str, str]:

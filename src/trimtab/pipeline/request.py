@@ -14,9 +14,11 @@ from trimtab import columns, files
 from trimtab import spec as specs
 from trimtab.audit import gates
 from trimtab.bundle.manifest import Automatic
-from trimtab.columns import EncodedRows, InputColumn, OutputColumn, dense, encode_rows
+from trimtab.columns import EncodedRows, InputColumn, OutputColumn, dense, encode_rows, read_rows
+from trimtab.columns._problems import Tally
 from trimtab.data.prepare import Prepared, prepare
 from trimtab.data.table import Table
+from trimtab.data.working import place
 from trimtab.errors import problem
 from trimtab.nets.network import Architecture, EncoderEntry, head_kind, part
 from trimtab.pipeline import readers, unlabelled
@@ -74,7 +76,9 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
         progress.note(f"rows that were set aside: {home / 'rejected.jsonl'}")
     inputs, output = _fit(prepared, spec.output_name, chosen)
     gates.check_meaning(parsed, output)
-    train, valid = (encode_rows(inputs, table.values) for table in (prepared.splits.train, prepared.splits.valid))
+    valid = encode_rows(inputs, prepared.splits.valid.values)
+    train, told = _read(inputs, prepared.splits.train, progress)
+    prepared = replace(prepared, report={**prepared.report, "problems": told})
     targets = output.targets(prepared.splits.train.values[output.name])
     counts = np.bincount(dense(targets), minlength=output.width) if output.type == "label" else None
     settled, reasons = settings.choose(
@@ -113,6 +117,28 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
         spec, parsed, prepared, chosen, inputs, output, architecture, settled, automatic, train, valid,
         augmentation, unlabelled.read(spec, inputs, folder, progress),
     )  # fmt: skip
+
+
+# What can be done about values of a kind that training rows hold many of.
+_ADVICE = {
+    "cut": "split the texts, set inputs.{column}.max_tokens where the encoder takes more, or take one that does",
+    "unknown": "take a base that knows this writing, or an encoder that learns its own tokens: "
+    "inputs: {{{column}: {{type: text, encoder: textcnn}}}}",
+}
+_FEW_CUT = 0.01  # share of texts that may be cut without a word: by default up to 0.5% are
+
+
+def _read(inputs: Sequence[InputColumn], table: Table, progress: Progress) -> tuple[EncodedRows, list[dict[str, Any]]]:
+    """The training rows as numbers, and what is wrong with their values: told, and for the report."""
+    rows, problems = read_rows(inputs, table.values)
+    tally = Tally()
+    tally.add(len(table), problems, lambda row: place(table.origins[row]))
+    for (column, kind), line in zip(tally.counts, tally.lines(), strict=True):
+        if kind != "cut" or tally.counts[column, kind].values > _FEW_CUT * len(table):
+            progress.note(line)
+            if kind in _ADVICE:
+                progress.note(f"  do: {_ADVICE[kind].format(column=column)}")
+    return rows, tally.as_json()
 
 
 def _augmentation(

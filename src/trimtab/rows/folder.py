@@ -43,7 +43,7 @@ class _File:
     @property
     def column(self) -> str | None:
         """image, audio, or None for another kind of file."""
-        return _COLUMNS.get(os.path.splitext(self.parts[-1])[1].lower())
+        return kind_of(self.parts[-1])
 
 
 def read(folder: Path, reject: Reject, note: Note) -> tuple[tuple[str, ...], Iterator[Row]]:
@@ -60,6 +60,45 @@ def read(folder: Path, reject: Reject, note: Note) -> tuple[tuple[str, ...], Ite
         note(f"{folder / empty}: no {column} in it: the class {empty.name!r} has no rows there")
     names = (column, "label", *(("split",) if splits else ()))
     return names, _rows(folder, files, column, reject)
+
+
+def kind_of(name: str) -> str | None:
+    """image, audio, or None for another kind of file, by its ending."""
+    return _COLUMNS.get(os.path.splitext(name)[1].lower())
+
+
+def is_sorted(folder: Path, classes: Sequence[str]) -> bool:
+    """Whether the folders in a folder are called like classes, or like splits of such."""
+    top = set(_folders(folder))
+    return bool(top) and (top <= set(classes) or top <= SPLIT_NAMES)
+
+
+def loose(source: Path, kind: str, column: str, reject: Reject, note: Note) -> Iterator[Row]:
+    """A row for each picture or sound of a folder, at any depth, or for the one that is named.
+
+    Raises TrimtabError where there is none.
+    """
+    paths = _walk(source, note) if source.is_dir() else [str(source)]
+    if not any(kind_of(path) == kind for path in paths):
+        raise problem(str(source), f"holds no {kind} files", f"files that end in {', '.join(_endings(kind))}")
+    files = [(number, path, _File(Path(path).parts, None, "")) for number, path in enumerate(paths, 1)]
+    return _loose_rows(source, files, kind, column, reject)
+
+
+def _loose_rows(
+    source: Path, files: Sequence[tuple[int, str, _File]], kind: str, column: str, reject: Reject
+) -> Iterator[Row]:
+    for number, path, file in files:
+        reason = next((said for wrong, said in _FAULTS if wrong(file)), None)
+        reason = reason or (None if file.column == kind else f"not {kind} but {file.column}, by its ending")
+        if reason:
+            reject(Rejected(str(source), number, reason, path.encode("utf-8", "backslashreplace").decode()))
+        else:
+            yield Row({column: path}, number)
+
+
+def _endings(kind: str) -> tuple[str, ...]:
+    return tuple(ending for ending, column in _COLUMNS.items() if column == kind)
 
 
 def _walk(folder: Path, note: Note) -> list[str]:
