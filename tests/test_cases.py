@@ -27,6 +27,7 @@ import numpy as np
 import polars
 import pytest
 import tiny_bundle
+import tiny_pictures
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -281,6 +282,20 @@ def test_case_05_settings_name_columns_with_dots(setting: str, found: dict[str, 
 
 
 # ----------------------------------------------------------------------------- 06: rows to predict in another format
+
+
+def test_case_06_rows_in_another_format_are_read_where_that_is_clear_and_told() -> None:
+    income = columns.fit("number", "income", "income", [20_000 + 137.53 * place for place in range(400)], {})
+    area = columns.fit("category", "area", "area", ["village", "suburb", "town"] * 100, {})
+    employed = columns.fit("category", "employed", "employed", ["True", "False"] * 100, {})
+    for written in ("73880,53", "73.880,53", "73880.53 EUR", "73880.53 eur/a"):
+        assert (income.encode([written]) == income.encode([73880.53])).all(), written
+    assert (employed.encode([1, 0, "yes", True]) == employed.encode(["True", "False", "True", "True"])).all()
+    shifted = [income.read(["village"] * 9), area.read(["12.42"] * 9), income.read(["900000"] * 9)]
+    assert [{one.kind for one in reading.problems} for reading in shifted] == [{"unreadable"}, {"unseen"}, {"outside"}]
+    assert [len(reading.problems) for reading in shifted] == [9, 9, 9]
+    gaps = [income.read(["", None, "NA"]), area.read(["", None]), employed.read([None])]
+    assert [reading.problems for reading in gaps] == [(), (), ()]
 
 
 # ------------------------------------------------------------------------------------------- 07: saved index columns
@@ -540,6 +555,14 @@ def test_case_13_percentages_beside_plain_numbers_and_mixed_currencies_are_told(
 # ------------------------------------------------------------------------------- 15: texts that the base cannot read
 
 
+def test_case_15_texts_of_unknown_tokens_are_told(tiny: runtime.Model) -> None:
+    review = tiny.inputs[0]
+    values = ["\U0001f44d \U0001f970 \U0001f600", "funny \U0001f600 and warm", "warm", ""]
+    (found,) = review.read(values).problems
+    assert (found.row, found.kind, found.lost) == (0, "unknown", 1.0)
+    assert "3 of 3 tokens are unknown" in found.reason
+
+
 # ----------------------------------------------------------------------------------------------- 17: layouts of JSON
 
 
@@ -675,6 +698,31 @@ def test_case_x02_names_of_files_are_read_as_windows_and_home_folders_write_them
     assert kind.located("new pictures\\one.png", tmp_path) == str(path)
     names = [str(path).replace("/", "\\"), "~/new pictures/one.png", path.as_uri()]
     assert [kind.refuses(name) for name in names] == [None, None, None]
+
+
+def test_case_x02_a_folder_of_loose_pictures_or_one_picture_is_answered(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bundle = tiny_pictures.build(tmp_path / "made")
+    new = tiny_pictures.paint(tmp_path / "new pictures", "red-1.PNG", "blue-2.png")
+    tiny_pictures.paint(new / "more", "red-3.png")
+    (tmp_path / "list.csv").write_text("image\nnew pictures\\red-1.PNG\n")
+    wanted = {new: ["blue", "red", "red"], new / "red-1.PNG": ["red"], tmp_path / "list.csv": ["red"]}
+    for data, labels in wanted.items():
+        assert main(["predict", str(bundle), str(data)]) == 0
+        found = list(csv.DictReader(capfd.readouterr().out.splitlines()))
+        assert [row["label"] for row in found] == labels
+        assert list(found[0]) == ["image", "label", "confidence"]
+    tiny_pictures.paint(tmp_path / "sorted" / "red", "red-1.png")
+    assert main(["predict", str(bundle), str(tmp_path / "sorted")]) == 0
+    assert ",red,red,0.9" in capfd.readouterr().out
+    (tmp_path / "empty").mkdir()
+    assert main(["predict", str(bundle), str(tmp_path / "empty")]) == 2
+    assert "holds no image files" in capfd.readouterr().err
+
+
+def test_case_x02_a_folder_is_no_rows_for_a_bundle_that_reads_none(tiny: runtime.Model, tmp_path: Path) -> None:
+    assert main(["predict", str(tiny.folder), str(tmp_path)]) == 2
 
 
 # ----------------------------------------------------------------------------------------- x05: runs inside the data

@@ -16,9 +16,9 @@ from trimtab.audit import gates
 from trimtab.bundle.manifest import Automatic
 from trimtab.columns import EncodedRows, InputColumn, OutputColumn, dense, encode_rows, read_rows
 from trimtab.columns._problems import Tally
+from trimtab.data import working
 from trimtab.data.prepare import Prepared, prepare
 from trimtab.data.table import Table
-from trimtab.data.working import place
 from trimtab.errors import problem
 from trimtab.nets.network import Architecture, EncoderEntry, head_kind, part
 from trimtab.pipeline import readers, unlabelled
@@ -132,7 +132,7 @@ def _read(inputs: Sequence[InputColumn], table: Table, progress: Progress) -> tu
     """The training rows as numbers, and what is wrong with their values: told, and for the report."""
     rows, problems = read_rows(inputs, table.values)
     tally = Tally()
-    tally.add(len(table), problems, lambda row: place(table.origins[row]))
+    tally.add(len(table), problems, lambda row: working.place(table.origins[row]))
     for (column, kind), line in zip(tally.counts, tally.lines(), strict=True):
         if kind != "cut" or tally.counts[column, kind].values > _FEW_CUT * len(table):
             progress.note(line)
