@@ -60,6 +60,14 @@ def test_strange_column_names_survive_the_way_into_yaml(tmp_path: Path) -> None:
     assert list(spec.inputs or ()) == [name.strip() for name in names[1:]]
 
 
+def test_the_spec_says_which_base_reads_text_in_another_script(tmp_path: Path) -> None:
+    rows = "\n".join(f"酒店 很干净 服务员 很友好 {n},{'ab'[n % 2]}" for n in range(40))
+    (tmp_path / "said.csv").write_text(f"said,topic\n{rows}\n", encoding="utf-8")
+    run(init.command, str(tmp_path / "said.csv"), "--to", str(tmp_path / "trimtab.yaml"))
+    told = "100% of the letters are not Latin: read by e5-small, the base of 100 languages"
+    assert told in (tmp_path / "trimtab.yaml").read_text(encoding="utf-8")
+
+
 def test_what_gives_the_answer_away_is_left_out_of_the_inputs(tmp_path: Path) -> None:
     rows = "\n".join(f"{n},words of text {n},{'ab'[n % 2]},{n % 2},{('train', 'test')[n % 5 == 0]}" for n in range(200))
     (tmp_path / "a.csv").write_text(f"id,text,verdict,label,part\n{rows}\n")

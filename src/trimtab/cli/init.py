@@ -21,6 +21,7 @@ from trimtab.spec import schema
 
 _WIDTH = 20  # characters of a class name that are shown
 _FEW = 8  # classes that are shown
+_FOREIGN = 0.5  # share of letters from which on a text is not read by the English base
 
 
 def command(
@@ -89,7 +90,16 @@ def _input_line(found: Profile, column: ColumnProfile) -> str:
     name = _scalar(column.name)
     if given_away:
         return f"  {name}: ignore  # {column.type}, but {_comment(given_away[0])}"
-    return f"  {name}: {column.type}  # {_comment(column.reason)}"
+    script = f"; {_script(column)}" if _script(column) else ""
+    return f"  {name}: {column.type}  # {_comment(column.reason)}{script}"
+
+
+def _script(column: ColumnProfile) -> str:
+    """What a text's letters say of the encoder that will read it."""
+    foreign = column.figures.get("letters_not_latin", 0.0)
+    if foreign <= _FOREIGN:
+        return ""
+    return f"{foreign:.0%} of the letters are not Latin: read by e5-small, the base of 100 languages"
 
 
 def _comment(text: str) -> str:
@@ -162,7 +172,8 @@ def _show(found: Profile) -> None:
 def _figures(column: ColumnProfile) -> str:
     figures = column.figures
     if column.type == "text":
-        return f"; 95% have at most {figures['words_p95']:g}, the longest {figures['words_most']:g}"
+        lengths = f"; 95% have at most {figures['words_p95']:g}, the longest {figures['words_most']:g}"
+        return lengths + (f"; {_script(column)}" if _script(column) else "")
     if column.type == "number" and figures:
         outside = f", {figures['outliers']:,.0f} outliers" if figures["outliers"] else ""
         return f"; {figures['min']:g} to {figures['max']:g}, median {figures['median']:g}{outside}"

@@ -13,6 +13,7 @@ import numpy as np
 
 from trimtab import columns
 from trimtab.columns import OutputColumn, parse
+from trimtab.columns._letters import foreign_share
 from trimtab.columns.number import fence
 from trimtab.data import clean, doubts, fold, infer, read
 from trimtab.data.table import Table
@@ -20,6 +21,7 @@ from trimtab.errors import problem
 
 _EXAMPLES = 3
 _SHORT = 60  # characters of an example
+_SCRIPT_ROWS, _SCRIPT_CHARACTERS = 1000, 400  # texts whose letters are looked at, and characters of each
 MOST_CLASSES = 100  # of a column that is taken for the answer without being named
 
 # Names of columns that usually hold the answer, the surest first.
@@ -157,7 +159,9 @@ def _column(look: infer.Inferred, seen: infer.Look) -> ColumnProfile:
 def _words(values: Sequence[Any]) -> dict[str, float]:
     counts = np.array([infer.words(parse.text(value)) for value in values])
     figures = {"mean": counts.mean(), "p95": np.quantile(counts, 0.95), "most": counts.max()}
-    return {f"words_{name}": round(float(figure), 1) for name, figure in figures.items()}
+    foreign = foreign_share(parse.text(value)[:_SCRIPT_CHARACTERS] for value in values[:_SCRIPT_ROWS])
+    told = {"letters_not_latin": round(foreign, 2)}
+    return {f"words_{name}": round(float(figure), 1) for name, figure in figures.items()} | told
 
 
 def _range(values: Sequence[Any]) -> dict[str, float]:

@@ -16,6 +16,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from trimtab.columns import _lists
+from trimtab.columns._letters import foreign_share
 from trimtab.columns._unknown import unknown_share
 from trimtab.train.bases import Suited
 from trimtab.train.bases._packed import Packed
@@ -23,6 +24,7 @@ from trimtab.train.bases._packed import Packed
 _TEXTS, _CHARACTERS = 1000, 400  # texts that are looked at, and characters of each
 _MOST_FOREIGN = 0.5  # share of letters that are not Latin
 _MOST_UNKNOWN = 0.5  # share of tokens, or of characters; a third of English tweets may be emojis alone
+_TOLD = 0.01  # share of unknown tokens from which on it is told beside the script
 _MOST_PIECES = 1.4  # of a word in Latin letters
 _FEWER_PIECES = 1.15  # times: what the other tokenizer must save
 _ENGLISH = Suited("minilm", "bundled, small, and trained on English text")
@@ -48,18 +50,17 @@ def suited(values: Sequence[object], english: Tokenizer, other: Packed | None) -
         if pieces < fewer * _FEWER_PIECES:
             return _ENGLISH
         why = f"minilm cuts a word into {pieces:.1f} pieces, this one into {fewer:.1f}"
-    return Suited("e5-small", f"{why}; bundled, and trained on text in 100 languages")
+    return Suited("e5-small", f"{why}; multilingual-e5-small, bundled, trained on text in 100 languages; MIT")
 
 
 def _foreign(texts: Sequence[str], english: Tokenizer) -> str:
     """What says that texts are of no use to the English tokenizer; empty where they may be."""
     unknown = unknown_share(english, texts).tokens
     told = f"{unknown:.0%} of the tokens are unknown to minilm"
-    letters = [character for text in texts for character in text if character.isalpha()]
-    latin = sum(character.isascii() or unicodedata.name(character, "").startswith("LATIN") for character in letters)
-    if letters and 1 - latin / len(letters) > _MOST_FOREIGN:
-        share = f"{1 - latin / len(letters):.0%} of the letters are not Latin"
-        return f"{share}, {told}" if unknown > 0.01 else share
+    foreign = foreign_share(texts)
+    if foreign > _MOST_FOREIGN:
+        share = f"{foreign:.0%} of the letters are not Latin"
+        return f"{share}, {told}" if unknown > _TOLD else share
     return told if unknown > _MOST_UNKNOWN else ""
 
 
