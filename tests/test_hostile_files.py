@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import io
 import struct
 import subprocess
@@ -16,9 +17,10 @@ import pytest
 import soundfile
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
-from tiny_bundle import make_manifest
+from tiny_bundle import build, make_manifest
 
-from trimtab import InputPolicy, columns, runtime
+from trimtab import InputPolicy, columns, runtime, spec
+from trimtab.__main__ import main
 from trimtab.bundle import store
 from trimtab.columns import _files, audio, image
 from trimtab.columns.audio import AudioColumn
@@ -136,6 +138,43 @@ def test_texts_in_a_picture_are_not_unpacked_without_bounds() -> None:
     chunk = struct.pack(">I", len(body)) + b"zTXt" + body + struct.pack(">I", zlib.crc32(b"zTXt" + body))
     picture = flat_png(8)
     assert "damaged" in (ImageColumn.refuses(picture[:33] + chunk + picture[33:]) or "")
+
+
+# ------------------------------------------------------------------------------------------------------------ texts
+
+
+def test_aliases_of_a_spec_are_not_written_out_without_bounds(tmp_path: Path) -> None:
+    doubled = "\n".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 40))
+    specs = {
+        f"a0: &a0 [x]\n{doubled}\ndata: *a39\n": r"stand for [\d,]+ values",
+        "data: &own [*own]\n": "an alias stands inside of what it names",
+        f"data: {'[' * 3_000}\n": "values inside of values without end",
+    }
+    for text, said in specs.items():
+        (tmp_path / "trimtab.yaml").write_text(text, encoding="utf-8")
+        with pytest.raises(TrimtabError, match=said):
+            spec.read(tmp_path / "trimtab.yaml")
+
+
+def test_aliases_of_a_spec_are_of_use(tmp_path: Path) -> None:
+    (tmp_path / "trimtab.yaml").write_text("data: a.csv\noutput: c\ninputs: {a: &same {type: text}, b: *same}\n")
+    assert set(spec.read(tmp_path / "trimtab.yaml").inputs) == {"a", "b"}
+
+
+def test_no_cell_runs_in_a_spreadsheet_where_that_is_asked_for(tmp_path: Path) -> None:
+    header = "review,stars,=1+1\n"
+    (tmp_path / "rows.csv").write_text(header + '"=HYPERLINK(""http://x"")",-5,@a\nfine film,4,+b\n', encoding="utf-8")
+    bundle = str(build(tmp_path))
+    written = {}
+    for name, more in {"safe": ["--spreadsheet"], "plain": []}.items():
+        target = tmp_path / f"{name}.csv"
+        words = ["predict", bundle, str(tmp_path / "rows.csv"), "-o", str(target), *more]
+        assert main(words) == 0
+        with target.open(newline="", encoding="utf-8") as file:
+            written[name] = [row[:3] for row in csv.reader(file)]
+    plain = [["review", "stars", "=1+1"], ['=HYPERLINK("http://x")', "-5", "@a"], ["fine film", "4", "+b"]]
+    safe = [["review", "stars", "'=1+1"], ['\'=HYPERLINK("http://x")', "-5", "'@a"], ["fine film", "4", "'+b"]]
+    assert written == {"plain": plain, "safe": safe}
 
 
 # ----------------------------------------------------------------------------------------------------- input policy

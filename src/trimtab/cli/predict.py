@@ -25,6 +25,7 @@ from trimtab.rows import folder as folders
 
 # The first chunk is small, so that the first answers come soon; the largest is still little memory.
 _FIRST_CHUNK, _LARGEST_CHUNK = 64, 2048
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def command(
@@ -53,6 +54,10 @@ def command(
         Path | None, typer.Option(metavar="FILE", help="Write each value that is told of to this file (json lines).")
     ] = None,
     most_unread: MostUnread = None,
+    spreadsheet: Annotated[
+        bool,
+        typer.Option("--spreadsheet", help="Put ' before texts that a spreadsheet would run as formulas (=, +, -, @)."),
+    ] = False,
 ) -> None:
     """Answer rows: the same rows come out, with the answer and its confidence as further columns.
 
@@ -68,7 +73,7 @@ def command(
             loose = _loose(model, data, bad)
             source = loose or rows.read(data, bad, None, _note, encoding, model.manifest.encoding)
             folder = Path() if loose else beside(data)
-            count = _answer(model, source, _Asked(output, format, top, folder), told)
+            count = _answer(model, source, _Asked(output, format, top, folder, spreadsheet), told)
     except BrokenPipeError:  # whoever reads has enough; what is still buffered must not be tried again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from None
@@ -121,6 +126,7 @@ class _Asked:
     format: str | None
     top: int
     folder: Path
+    spreadsheet: bool
 
 
 def _loose(model: runtime.Model, data: str, bad: Callable[[Rejected], None]) -> rows.Rows | None:
@@ -161,7 +167,8 @@ def _answer(model: runtime.Model, source: rows.Rows, asked: _Asked, told: Told) 
     answers = answer_names(model.output, names, asked.top)
     count = 0
     format = asked.format or _format(asked.output, source.format)
-    with rows.writer(asked.output, format, [*names, *answers.values()]) as sink:
+    columns = [*names, *answers.values()]
+    with rows.writer(asked.output, format, list(map(_inert, columns)) if asked.spreadsheet else columns) as sink:
         for chunk in (first, *chunks) if first else ():
             sink.write(_with_answers(model, chunk, answers, asked, told))
             if not count and len(chunk) == _FIRST_CHUNK:
@@ -217,4 +224,16 @@ def _with_answers(
         if clash := row.values.keys() & answers.keys():
             said = f"the row has {sorted(clash)[0]!r}, which names an answer; the first rows had no such column"
             raise problem(f"line {row.line}", said, do="rename the column, or give every row the same columns")
-    return [row.values | {name: values[place] for name, values in answers.items()} for place, row in enumerate(chunk)]
+    made = [row.values | {name: values[place] for name, values in answers.items()} for place, row in enumerate(chunk)]
+    return [{_inert(name): _inert(value) for name, value in row.items()} for row in made] if asked.spreadsheet else made
+
+
+def _inert(value: Any) -> Any:
+    """A text that a spreadsheet shows instead of running it (https://owasp.org/www-community/attacks/CSV_Injection)."""
+    if not isinstance(value, str) or not value.startswith(_FORMULAS):
+        return value
+    try:
+        float(value)  # -5 is no formula
+    except ValueError:
+        return f"'{value}"
+    return value

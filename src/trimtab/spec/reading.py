@@ -15,6 +15,7 @@ from trimtab.spec.gates import parse_gate
 from trimtab.spec.model import Spec, folder_name
 
 _USUAL = "trimtab"  # how a spec file is called that has no name of its own
+_MOST_VALUES = 100_000  # of a spec, with its aliases written out
 
 
 def read(path: Path, overrides: Sequence[str] = ()) -> Spec:
@@ -28,11 +29,7 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Spec:
         raise problem(str(path), "no such file", do="trimtab init DATA writes a spec from your data") from None
     except (OSError, UnicodeDecodeError) as error:
         raise problem(str(path), f"cannot be read ({error})", "a YAML file in UTF-8") from None
-    try:
-        values = yaml.safe_load(text)
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, ValueError, OverflowError) as error:
-        raise problem(str(path), f"not YAML: {' '.join(str(error).split())}") from None
+    values, node = _loaded(text, str(path))
     if not isinstance(values, dict):
         raise problem(str(path), f"found {_kind(values)}", "keys and values, such as `data: reviews.csv`")
     lines = {} if node is None else dict(_lines(node, ()))
@@ -49,7 +46,7 @@ def override(values: Mapping[str, Any], settings: Iterable[str]) -> dict[str, An
         path = _setting_path(key.strip(), result)
         if not equals or not all(path):
             raise problem(f"--set {setting}", "cannot be read", "key=value, such as train.epochs=1")
-        value = text.strip() if path[0] == "gates" and len(path) == 2 else _yaml(setting, text)
+        value = text.strip() if path[0] == "gates" and len(path) == 2 else _loaded(text, f"--set {setting}")[0]
         part = result
         for step in path[:-1]:
             below = part.get(step)
@@ -60,11 +57,35 @@ def override(values: Mapping[str, Any], settings: Iterable[str]) -> dict[str, An
     return result
 
 
-def _yaml(setting: str, text: str) -> Any:
+def _loaded(text: str, where: str) -> tuple[Any, yaml.Node | None]:
+    """The values of a YAML text, and where each stands. Raises TrimtabError, also for aliases without end."""
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise problem(f"--set {setting}", f"not YAML: {' '.join(str(error).split())}") from None
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        count = _written_out(node, {})
+        if count > _MOST_VALUES:
+            raise problem(where, f"its aliases stand for {count:,} values", f"at most {_MOST_VALUES:,}")
+        return yaml.safe_load(text), node
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        raise problem(where, f"not YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise problem(where, "values inside of values without end", "YAML of a few levels") from None
+
+
+def _written_out(node: yaml.Node | None, known: dict[int, int]) -> int:
+    """How many values a node stands for, its aliases written out. Raises ValueError for one that holds itself."""
+    if isinstance(node, yaml.MappingNode):
+        below = [part for pair in node.value for part in pair]
+    else:
+        below = list(node.value) if isinstance(node, yaml.SequenceNode) else []
+    if known.setdefault(id(node), 0 if below else 1):
+        return known[id(node)]
+    counts = []
+    for part in below:
+        if known.get(id(part)) == 0:
+            raise ValueError("an alias stands inside of what it names")
+        counts.append(_written_out(part, known))
+    known[id(node)] = 1 + sum(counts)
+    return known[id(node)]
 
 
 # What may be set of an input by a path; all else behind `inputs.` is the name of a column, which may have dots.
