@@ -85,3 +85,13 @@ def test_an_answer_whose_first_metric_is_an_error_goes_the_whole_way(
     history = release.manifest.evidence["history"]
     chosen = next(stage.detail["best"] for stage in release.manifest.stages if stage.name == "train")
     assert -chosen == pytest.approx(min(entry["score"] for entry in history))  # the least error is the best
+
+
+def test_a_part_may_be_called_like_a_function_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "columns").mkdir()
+    text = (PARTS / "columns" / "count.py").read_text().replace("CountColumn", "KeysColumn")
+    (tmp_path / "columns" / "keys.py").write_text(text.replace('"count"', '"keys"'))
+    monkeypatch.setattr(columns, "__path__", list(columns.__path__))  # other tests do not find it
+    monkeypatch.setenv("TRIMTAB_PARTS", str(tmp_path))
+    assert columns.kind("keys", "output").type == "keys"
+    assert columns.keys(["a b"]) == {"a b": "a_b"}

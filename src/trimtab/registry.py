@@ -12,6 +12,7 @@ import os
 import pkgutil
 from collections.abc import MutableSequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from trimtab.errors import missing_extra, nearest, problem
@@ -56,12 +57,23 @@ def attribute(module: str, name: str, where: str = "") -> Any:
     Raises TrimtabError when a package that it needs is not installed.
     """
     try:
-        return getattr(importlib.import_module(module), name)
+        return getattr(_imported(module), name)
     except ModuleNotFoundError as error:
         package = (error.name or "trimtab").partition(".")[0]
         if package == "trimtab":
             raise
         raise missing_extra(package, EXTRAS.get(package, EXTRA), where or f"{module}.{name}") from error
+
+
+def _imported(module: str) -> ModuleType:
+    """The module; a function of its package keeps its name where a part of one's own is called like it."""
+    room, _, last = module.rpartition(".")
+    package = importlib.import_module(room)
+    before = vars(package).get(last)
+    found = importlib.import_module(module)
+    if before is not None and not isinstance(before, ModuleType):
+        setattr(package, last, before)
+    return found
 
 
 def camel(name: str) -> str:
