@@ -9,12 +9,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import trimtab
+from trimtab import spec as specs
 from trimtab.__main__ import main
 from trimtab.bundle import store
+from trimtab.data.prepare import prepare
+from trimtab.progress import Quiet
 
+SPEC = {"data": "points.csv", "output": "side", "fusion": "mean"}
 HERE = Path(__file__).parent / "fixtures" / "format-1"
 
 
@@ -37,9 +42,14 @@ def test_an_old_bundle_can_be_measured(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_an_old_bundle_can_be_compressed(tmp_path: Path) -> None:
     bundle, folder = str(HERE / "bundle"), str(HERE)
-    made = ["--folder", folder, "--to", str(tmp_path), "-q", "--set", "compress.quantize=fp16"]
+    made = ["--folder", folder, "--to", str(tmp_path), "-q", "--set", "compress.quantize=int8"]
     assert main(["compress", bundle, *made]) == 0
     old, new = store.read_manifest(HERE / "bundle"), store.read_manifest(tmp_path / "bundle")
-    assert new.evidence["frontier"]["chosen"] in ("trimmed+fp16", "uncompressed")
+    assert new.evidence["frontier"]["chosen"] == "trimmed+int8"
     assert new.inputs == old.inputs
+    assert round(new.measured["size"].value * 1e6) == store.serving_bytes(tmp_path / "bundle")
     assert trimtab.load(tmp_path / "bundle").predict([{"x": "2", "y": "1", "colour": "red"}])[0]["side"] == "right"
+    valid = prepare(specs.parse(SPEC), HERE, Quiet()).splits.valid
+    outputs = trimtab.load(tmp_path / "bundle").outputs(valid.values)
+    with np.load(tmp_path / "bundle" / "reference.npz") as kept:  # of the network that is served, not of the one before
+        assert np.allclose(kept["outputs.quantiles"], np.quantile(outputs, np.linspace(0, 1, 101), axis=0), atol=1e-5)

@@ -2,30 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from trimtab import files
 from trimtab.columns import Encoded, EncodedRows, Outputs, Ragged
 
 _QUANTILES = np.linspace(0, 1, 101)
 _MOST_VALUES = 10_000  # of images, or frames of sound, that are looked at
+_ROWS = "rows."  # no column's array is called so
 _MOST_OUTPUTS = 1000  # a ranking of a whole catalogue has too many
 
 
-def write(path: Path, rows: EncodedRows, outputs: Outputs) -> None:
+def write(path: Path, rows: EncodedRows, outputs: Outputs, seen: Mapping[str, np.ndarray]) -> None:
     """Write per input column the distribution of its encoded training values, and that of the network's `outputs`.
 
     A text gives the quantiles of its lengths and how often each token occurs; a category how often each id occurs; a
-    number the quantiles of each of its features.
+    number the quantiles of each of its features. `seen` are fingerprints of rows by split, to know them again.
     """
     arrays: dict[str, np.ndarray] = {}
     for column, encoded in zip(rows.columns, rows.encoded, strict=True):
         arrays |= {f"{column.key}.{name}": array for name, array in _looks(encoded).items()}
+    arrays |= {f"{_ROWS}{part}": found for part, found in seen.items()}
+    _save(path, arrays | _answers(outputs))
+
+
+def answered(path: Path, outputs: Outputs) -> None:
+    """Put the distribution of these outputs in the place of the one that is there: another network is served."""
+    with np.load(path, allow_pickle=False) as kept:
+        arrays = {name: kept[name] for name in kept.files}
+    _save(path, arrays | _answers(outputs))
+
+
+def seen(path: Path) -> dict[str, np.ndarray]:
+    """The fingerprints of rows by split that `write` was given; none of an older bundle, or of a copy without them."""
+    if not path.is_file():
+        return {}
+    with np.load(path, allow_pickle=False) as kept:
+        return {name.removeprefix(_ROWS): kept[name] for name in kept.files if name.startswith(_ROWS)}
+
+
+def _answers(outputs: Outputs) -> dict[str, np.ndarray]:
     flat = outputs.values if isinstance(outputs, Ragged) else outputs
-    if flat.shape[1] <= _MOST_OUTPUTS:
-        arrays["outputs.quantiles"] = np.quantile(flat, _QUANTILES, axis=0).astype(np.float32)
-    np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
+    if flat.shape[1] > _MOST_OUTPUTS:
+        return {}
+    return {"outputs.quantiles": np.quantile(flat, _QUANTILES, axis=0).astype(np.float32)}
+
+
+def _save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    with files.aside(path) as place:
+        np.savez_compressed(place, **arrays)  # type: ignore[arg-type]
 
 
 def _looks(encoded: Encoded) -> dict[str, np.ndarray]:

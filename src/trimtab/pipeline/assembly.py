@@ -68,7 +68,7 @@ def bundled(request: Request, trained: Trained, folder: Path) -> Candidate:
     files.write(folder / NETWORK, trained.architecture.model_dump_json(indent=1))
     output = calibrated(request, outputs)
     store.save_columns(folder / store.COLUMNS, trained.inputs, output)
-    reference.write(folder / store.REFERENCE, train, outputs)
+    reference.write(folder / store.REFERENCE, train, outputs, request.seen)
     manifest = store.write_manifest(folder, _manifest(request, tensors))
     model = runtime.load(folder)
     differs = _difference(model.outputs(splits.valid.values), outputs)
@@ -90,9 +90,11 @@ def quantized(request: Request, candidate: Candidate, precision: str, folder: Pa
 
 
 def refreshed(request: Request, candidate: Candidate) -> Candidate:
-    """The candidate with its output column calibrated to what its files answer, and golden rows of its own."""
+    """The candidate with its output column and reference by what its files answer, and golden rows of its own."""
     model = runtime.load(candidate.folder)
-    output = calibrated(request, model.outputs(request.prepared.splits.valid.values))
+    outputs = model.outputs(request.prepared.splits.valid.values)
+    output = calibrated(request, outputs)
+    reference.answered(candidate.folder / store.REFERENCE, outputs)
     store.save_columns(candidate.folder / store.COLUMNS, model.inputs, output)
     manifest = store.write_manifest(candidate.folder, candidate.manifest)
     write_golden(candidate.folder, runtime.load(candidate.folder), request)

@@ -22,6 +22,7 @@ from trimtab.columns import Outputs, Targets, dense, encode_rows
 from trimtab.compress import cascade, quantize, sensitivity
 from trimtab.compress.frontier import Point
 from trimtab.compress.trained import Skip, Trained
+from trimtab.data import reference
 from trimtab.errors import TrimtabError
 from trimtab.pipeline import assembly
 from trimtab.pipeline.assembly import Candidate
@@ -201,6 +202,8 @@ def cascaded(
     manifest = cascade.cascade(small.folder, large.folder, folder, at.value)
     if isinstance(manifest, Skip):
         return manifest
+    reference.answered(folder / store.REFERENCE, runtime.load(folder).outputs(values))
+    manifest = store.write_manifest(folder, manifest)
     held_out = cascade.held_out(*parts, large.output, allowed, scale)
     made = Candidate(folder, manifest, large.output, max(small.differs, large.differs), held_out)
     return made, (f"{at.early:.0%} of the rows are answered by the small network (sure from {at.value:.3f})",)

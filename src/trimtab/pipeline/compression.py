@@ -56,7 +56,10 @@ def compress(
     wish = request.spec.compress
     if wish == "none":
         return Compressed(uncompressed, None, None)
-    search = begin(request, trained, uncompressed, home, progress, origin or resume.train_key(request))
+    if wish == "auto" and not any(gate.name in COSTS for gate in request.gates):
+        return Compressed(uncompressed, None, None)  # what it costs is measured once, by the audit
+    key = resume.search_key(request, origin or resume.train_key(request))
+    search = begin(request, trained, uncompressed, home, progress, key)
     if wish == "auto" and not _missed(search, search.points[0]):
         return Compressed(uncompressed, None, None)
     asked = wish if isinstance(wish, Compress) else Compress()

@@ -7,19 +7,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from trimtab import spec as specs
 from trimtab.bundle import store
 from trimtab.bundle.manifest import Manifest
 from trimtab.columns import encode_rows
 from trimtab.compress import trained
 from trimtab.compress.trained import Trained
+from trimtab.data import fold, reference
+from trimtab.data.table import Table
 from trimtab.errors import problem
 from trimtab.pipeline import compression, run_folder
 from trimtab.pipeline.assembly import assemble
 from trimtab.pipeline.release import Release, audit
 from trimtab.pipeline.request import Request, check
 from trimtab.progress import Progress, Quiet
-from trimtab.spec import Spec
 
 
 def compress(
@@ -44,13 +47,11 @@ def compress(
     home = Path(to) if to else source.resolve().parent / "compressed"
     spec = specs.parse(specs.override(_asked(manifest, gates), overrides))
     with run_folder.held(home, source, progress):
-        return _searched(spec, network, manifest, Path(folder), home, progress)
+        request = _unseen(check(spec, Path(folder), home, progress), reference.seen(source / store.REFERENCE), progress)
+        return _searched(_with_columns(request, network), network, manifest, home, progress)
 
 
-def _searched(
-    spec: Spec, network: Trained, manifest: Manifest, folder: Path, home: Path, progress: Progress
-) -> Release:
-    request = _with_columns(check(spec, folder, home, progress), network)
+def _searched(request: Request, network: Trained, manifest: Manifest, home: Path, progress: Progress) -> Release:
     uncompressed, stage = assemble(request, network, home / "work" / "bundle", progress)
     found = compression.compress(request, network, uncompressed, home, progress, origin=manifest.hash)
     stages = [*manifest.stages, stage, *([found.stage] if found.stage else [])]
@@ -64,6 +65,37 @@ def _asked(manifest: Manifest, gates: Mapping[str, str]) -> dict[str, Any]:
     said["compress"] = wish if isinstance(wish, dict) else {}
     said["gates"] = {**said.get("gates", {}), **gates}
     return said
+
+
+def _unseen(request: Request, seen: Mapping[str, np.ndarray], progress: Progress) -> Request:
+    """The request without rows to measure on that the bundle was trained on, or chosen by.
+
+    Rows that were added, or other shares, cut the splits anew: what was a training row may now be a test row.
+    """
+    splits, kinds = request.prepared.splits, {name: kind.type for name, kind in request.prepared.inputs.items()}
+    if not seen or not request.seen:  # of an older bundle, or one that reads histories
+        return request
+    every = np.concatenate(list(seen.values()))
+    valid = _without(splits.valid, kinds, seen["train"])
+    test = _without(splits.test, kinds, every)
+    left_out = {"valid": len(splits.valid) - len(valid), "test": len(splits.test) - len(test)}
+    known = {part: np.union1d(seen[part], found) for part, found in request.seen.items()}
+    if not any(left_out.values()):
+        return replace(request, seen=known)
+    if not (len(valid) and len(test)):
+        found = "the bundle was trained on every row that could be measured on"
+        raise problem("data", found, do="add rows that it has not seen, or use the rows it was made of")
+    progress.note(f"not measured on, for the bundle was made by them: {left_out['test']:,} test rows, "
+                  f"{left_out['valid']:,} validation rows")  # fmt: skip
+    report = {**request.prepared.report, "seen_by_the_bundle": left_out}
+    prepared = replace(request.prepared, splits=replace(splits, valid=valid, test=test), report=report)
+    return replace(request, prepared=prepared, seen=known)
+
+
+def _without(table: Table, kinds: Mapping[str, str], seen: np.ndarray) -> Table:
+    keys = fold.keys(table, kinds)
+    known = set(seen.tolist())
+    return table.take([row for row, key in enumerate(keys) if fold.print_of(key) not in known])
 
 
 def _with_columns(request: Request, network: Trained) -> Request:

@@ -16,7 +16,7 @@ from trimtab.audit import gates
 from trimtab.bundle.manifest import Automatic
 from trimtab.columns import EncodedRows, InputColumn, OutputColumn, dense, encode_rows, read_rows
 from trimtab.columns._problems import Tally
-from trimtab.data import working
+from trimtab.data import fold, working
 from trimtab.data.prepare import Prepared, prepare
 from trimtab.data.table import Table
 from trimtab.errors import problem
@@ -24,6 +24,7 @@ from trimtab.nets.network import Architecture, EncoderEntry, head_kind, part
 from trimtab.pipeline import readers, unlabelled
 from trimtab.pipeline.readers import Chosen
 from trimtab.progress import Progress
+from trimtab.rows import Rejected
 from trimtab.spec import Choice, Gate, Part, Spec
 from trimtab.train import augment, loop, settings
 
@@ -48,6 +49,7 @@ class Request:
     valid: EncodedRows
     augmentation: augment.Augmentation | None
     unlabelled: dict[str, list[Any]]  # raw values of rows without an answer, by input
+    seen: dict[str, np.ndarray]  # fingerprints of the rows that it learns from, and is chosen by: see `fold.prints`
 
 
 def thinned(request: Request, count: int) -> Request:
@@ -71,7 +73,7 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
     automatic = [Automatic(key=a.key, value=a.value, reason=a.reason) for a in prepared.automatic]
     chosen = readers.choose(spec, prepared, folder, home / "work" / "base")
     automatic += chosen.automatic
-    _write_rejected(home, prepared)
+    _write_rejected(home, prepared.rejected)
     if prepared.rejected:
         progress.note(f"rows that were set aside: {home / 'rejected.jsonl'}")
     inputs, output = _fit(prepared, spec.output_name, chosen)
@@ -113,9 +115,14 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
         head=output.type,
     )
     part("fusions", fusion.name, "fusion")
+    more = unlabelled.read(spec, inputs, prepared, folder, progress)
+    if more.rejected:
+        _write_rejected(home, [*prepared.rejected, *more.rejected])
+    if more.report:
+        prepared = replace(prepared, report={**prepared.report, "unlabelled": more.report})
     return Request(
         spec, parsed, prepared, chosen, inputs, output, architecture, settled, automatic, train, valid,
-        augmentation, unlabelled.read(spec, inputs, folder, progress),
+        augmentation, more.values, _seen(prepared),
     )  # fmt: skip
 
 
@@ -139,6 +146,15 @@ def _read(inputs: Sequence[InputColumn], table: Table, progress: Progress) -> tu
             if kind in _ADVICE:
                 progress.note(f"  do: {_ADVICE[kind].format(column=column)}")
     return rows, tally.as_json()
+
+
+def _seen(prepared: Prepared) -> dict[str, np.ndarray]:
+    """Fingerprints of the rows that the network is made by; of histories, which grow, none."""
+    kinds = {name: kind.type for name, kind in prepared.inputs.items()}
+    if "history" in kinds.values():
+        return {}
+    tables = {"train": prepared.splits.train, "valid": prepared.splits.valid}
+    return {part: fold.prints(table, kinds) for part, table in tables.items()}
 
 
 def _augmentation(
@@ -174,10 +190,10 @@ def _fusion(spec: Spec, chosen: Chosen, automatic: list[Automatic]) -> Part:
     return Part(name=name)
 
 
-def _write_rejected(home: Path, prepared: Prepared) -> None:
+def _write_rejected(home: Path, rejected: Sequence[Rejected]) -> None:
     """Every row that was set aside, with file, line and reason: nothing is lost."""
     home.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in prepared.rejected]
+    lines = [json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rejected]
     files.write(home / "rejected.jsonl", "".join(lines))
 
 

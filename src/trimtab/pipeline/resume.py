@@ -58,9 +58,19 @@ def train_key(request: Request) -> str:
 
 
 def key(request: Request) -> str:
-    """Changes when anything does that decides the bundle."""
-    rows = _digest(request.prepared.splits.test.values)
+    """Changes when anything does that decides the bundle; a file of the test rows by its content."""
+    test = request.prepared.splits.test.values
+    contents = [[c.digest(v) for v in test[c.name]] if c.from_files else test[c.name] for c in request.inputs]
+    rows = [contents, test[request.output.name], request.unlabelled]
     return _digest([train_key(request), rows, request.spec.model_dump(mode="json")])
+
+
+def search_key(request: Request, origin: str) -> str:
+    """Changes when anything does that all candidates for a network of that origin are made of and measured by."""
+    splits = request.prepared.splits
+    rows = [_numbers(request.train), _numbers(request.valid), request.unlabelled]
+    answers = [table.values[request.output.name] for table in (splits.train, splits.valid)]
+    return _digest([origin, rows, answers])
 
 
 def _numbers(rows: EncodedRows) -> str:

@@ -253,7 +253,7 @@ def _predicted(search: Search, recipe: Recipe) -> float | None:
 
 def _key(search: Search, recipe: Recipe) -> str:
     """Changes when anything does that decides the candidate."""
-    said = [search.origin, recipe.model_dump(), search.minutes, search.request.unlabelled]
+    said = [search.origin, recipe.model_dump(), search.minutes]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
