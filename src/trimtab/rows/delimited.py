@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -116,11 +117,17 @@ def sniff(sample: Sequence[str], delimiters: Sequence[str]) -> Dialect:
     header = next((line for line in sample if line.strip()), "")
     escapes = (None, "\\") if any('\\"' in line for line in sample) else (None,)
     candidates = [
-        Dialect(delimiter, escape, spaced=header.count(delimiter) == header.count(delimiter + " ") > 0)
+        Dialect(delimiter, escape, spaced=_is_spaced(header, delimiter))
         for escape in escapes
         for delimiter in delimiters
     ]
     return max(candidates, key=lambda dialect: _fit(sample, dialect))
+
+
+def _is_spaced(header: str, delimiter: str) -> bool:
+    """Whether a space follows each delimiter, those inside quotes not counted."""
+    bare = re.sub(r'"[^"]*"', '""', header)
+    return bare.count(delimiter) == bare.count(delimiter + " ") > 0
 
 
 def _fit(sample: Sequence[str], dialect: Dialect) -> tuple[bool, float, int]:
@@ -254,13 +261,22 @@ def _fault(record: Sequence[str], cells: Sequence[str], width: int) -> str | Non
     return None
 
 
-# What a reader may take for something else than a part of the cell: the delimiters that are told from a file's look,
-# quotes, ends of lines (a lone CR among them, which the parser's own writer leaves bare), white space that is cut off.
-_NEEDS_QUOTES = re.compile('["\r\n,;\t|\ufeff]|\\A\\s|\\s\\Z')
+# What must stand in quotes in a header, by which delimiters are told, beside what the standard library's writer quotes.
+_TOLD_BY = re.compile("[;\t|\ufeff]|^\\s|\\s$")
 
 
 def _quoted(cell: str) -> str:
     return '"' + cell.replace('"', '""') + '"'
+
+
+class _Lines:
+    """What the standard library's writer writes to: its CR LF, without which it leaves a lone CR bare, becomes LF."""
+
+    def __init__(self, text: io.TextIOWrapper) -> None:
+        self._text = text
+
+    def write(self, line: str) -> int:
+        return self._text.write(line[:-2] + "\n")
 
 
 class Writer:
@@ -272,8 +288,12 @@ class Writer:
     def __init__(self, stream: BinaryIO, format: str, names: Sequence[str]) -> None:
         self._names = tuple(names)
         self._text = text_stream(stream)
-        self._delimiter = "\t" if format == "tsv" else ","
-        self._text.write(self._line(self._names))
+        self._is_tsv = format == "tsv"
+        self._plain, self._all_quoted = (
+            csv.writer(_Lines(self._text), delimiter="\t" if self._is_tsv else ",", quoting=quoting)
+            for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL)
+        )
+        (self._all_quoted if any(map(_TOLD_BY.search, self._names)) else self._plain).writerow(self._names)
 
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Append rows; raises TrimtabError for a row with a column that the header lacks."""
@@ -281,15 +301,14 @@ class Writer:
         for row in rows:
             if not known.issuperset(row):
                 raise unknown_columns(self._names, row)
-            self._text.write(self._line([str(plain(row.get(name))) for name in self._names]))
+            self._write([str(plain(row.get(name))) for name in self._names])
         self._text.flush()
 
-    def _line(self, cells: Sequence[str]) -> str:
-        """Every cell in quotes where one holds tabs and ends of lines: else it reads as rows with a stray quote."""
-        every = any("\t" in cell and ("\n" in cell or "\r" in cell) for cell in cells)
-        alone = len(cells) == 1 and not cells[0]  # else a blank line, which is no row
-        written = [_quoted(cell) if every or alone or _NEEDS_QUOTES.search(cell) else cell for cell in cells]
-        return self._delimiter.join(written) + "\n"
+    def _write(self, cells: Sequence[str]) -> None:
+        """In quotes also what would be a blank line, and tabs beside ends of lines, which read as rows of their own."""
+        blank = len(cells) == 1 and not cells[0].strip()
+        odd = self._is_tsv and any("\t" in cell and ("\n" in cell or "\r" in cell) for cell in cells)
+        (self._all_quoted if blank or odd else self._plain).writerow(cells)
 
     def close(self) -> None:
         """Flush, and leave the byte stream to its owner."""
