@@ -1163,7 +1163,8 @@ def test_case_x21_a_decimal_is_the_number_that_it_is_and_na_is_missing() -> None
     assert (price.encode(values) == price.encode([20.5] * 4 + [None] * 3)).all()
     shop = columns.fit("category", "shop", "shop", ["1", "1", "north", "north"], {})
     assert (shop.encode([Decimal("1.0"), Decimal(1), _NoNumber()]) == shop.encode(["1", "1", None])).all()
-    assert [parse.text(value) for value in (_NoNumber(), np.datetime64("NaT"), b"late", "")] == ["", "", "late", ""]
+    nothing = (_NoNumber(), np.datetime64("NaT"), "<NA>", "nan", "")
+    assert [parse.text(value) for value in (*nothing, b"late", "NA")] == [""] * 5 + ["late", "NA"]
 
 
 @pytest.mark.parametrize(
