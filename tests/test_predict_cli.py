@@ -17,6 +17,7 @@ from tiny_bundle import ROWS, build
 from typer.testing import CliRunner, Result
 
 from trimtab import runtime
+from trimtab.bundle import store
 from trimtab.cli import inspect, predict, verify
 from trimtab.errors import TrimtabError
 
@@ -178,3 +179,38 @@ def test_verify_names_a_file_that_was_added(bundle: Path, tmp_path: Path) -> Non
     (copy / "columns" / "evil.pkl").write_bytes(b"\x80\x04.")
     with pytest.raises(TrimtabError, match=r"not listed: columns/evil.pkl"):
         run(verify.command, copy)
+
+
+# getrusage would count what the tests' own process held before the child became another program
+PEAK = """
+import re, sys
+from pathlib import Path
+from trimtab.__main__ import main
+code = main(sys.argv[1:])
+print(int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) // 1024)
+sys.exit(code)
+"""
+
+
+def peak_megabytes(bundle: Path, rows: int, folder: Path) -> int:
+    """The most memory that `predict` holds for so many small rows."""
+    data = folder / f"{rows}.csv"
+    shops = ("north", "south")
+    with data.open("w") as stream:
+        stream.write("review,stars,shop,note\n")
+        stream.writelines(f'funny,{row % 5},{shops[row % 2]},"row {row} is kept as it is"\n' for row in range(rows))
+    out = folder / f"{rows}-answered.csv"
+    command = [sys.executable, "-c", PEAK, "predict", str(bundle), str(data), "--output", str(out), "--threads", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    with out.open() as stream:
+        assert sum(1 for _ in stream) == rows + 1
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not tell a process's own peak")
+def test_ten_times_the_rows_take_no_more_memory(bundle: Path, tmp_path: Path) -> None:
+    quick = tmp_path / "quick"
+    shutil.copytree(bundle, quick)
+    store.write_manifest(quick, store.read_manifest(quick).model_copy(update={"batch_tokens": 8192}))
+    few, many = (peak_megabytes(quick, rows, tmp_path) for rows in (5_000, 50_000))
+    assert many - few < 8  # megabytes; 20 more where the rows are held

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -169,7 +169,7 @@ def _answer(model: runtime.Model, source: rows.Rows, asked: _Asked, told: Told) 
     format = asked.format or _format(asked.output, source.format)
     columns = [*names, *answers.values()]
     with rows.writer(asked.output, format, list(map(_inert, columns)) if asked.spreadsheet else columns) as sink:
-        for chunk in (first, *chunks) if first else ():
+        for chunk in chain([first], chunks) if first else ():
             sink.write(_with_answers(model, chunk, answers, asked, told))
             if not count and len(chunk) == _FIRST_CHUNK:
                 told.early(_note)
