@@ -14,8 +14,9 @@ from places import place
 from tokenizers import Tokenizer
 
 from trimtab import spec as specs
+from trimtab.columns import fit
 from trimtab.errors import TrimtabError
-from trimtab.pipeline import request, training
+from trimtab.pipeline import readers, request, training
 from trimtab.progress import Quiet
 from trimtab.train import bases
 from trimtab.train.bases import _languages, _packed, _source, text
@@ -112,6 +113,23 @@ def test_chinese_rows_get_the_base_of_100_languages_with_the_tokens_they_need(tm
     place_of = {token: number for number, token in enumerate(base.tokens)}
     expected = packed._matrix("emb.word", packed.width, used)
     assert np.array_equal(table[[place_of[token] for token in used]].detach().numpy(), expected)
+
+
+def test_any_base_with_a_large_table_keeps_what_the_rows_need(tmp_path: Path, tiny_base: Path, monkeypatch) -> None:
+    monkeypatch.setattr(readers, "_LARGE_VOCABULARY", 50)
+    told = [{"said": f"good {'room' if n % 2 else 'phone'} {n}", "topic": "ab"[n % 2]} for n in range(48)]
+    made = place(tmp_path, told, output="topic", inputs={"said": "text"}, base=str(tiny_base))
+    asked = request.check(specs.read(made.spec), tmp_path, tmp_path / "runs" / "a", Quiet())
+    base, whole = asked.chosen.base, bases.find(str(tiny_base), "text", tmp_path, tmp_path / "whole")
+    assert base is not None
+    assert base.tokens is not None
+    assert base.config["vocab_size"] == len(base.tokens) < whole.config["vocab_size"]
+    (column,) = asked.inputs
+    (before,) = (fit("text", "said", "said", ["good room"], whole.options),)
+    assert [base.tokens[n] for n in column.encode(["good room"]).values] == before.encode(["good room"]).values.tolist()
+    table = next(iter(training.build(asked).encoders.values())).model.get_input_embeddings().weight
+    theirs = text.AutoModel.from_pretrained(tiny_base).get_input_embeddings().weight
+    assert torch.equal(table, theirs[list(base.tokens)])
 
 
 def test_without_its_package_the_base_is_named_with_the_command_and_rows_are_read_from_scratch(
