@@ -80,7 +80,7 @@ def test_the_wheel_carries_its_licence_and_its_program(wheel: Path) -> None:
 
 def test_the_core_asks_for_nothing_heavy(wheel: Path) -> None:
     core = requirements(wheel)
-    assert core == {"numpy", "onnxruntime", "pydantic", "pyyaml", "rich", "tokenizers", "typer"}
+    assert core == {"chardet", "numpy", "onnxruntime", "pydantic", "pyyaml", "rich", "tokenizers", "typer"}
     assert not core & NEVER_IN_CORE
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from trimtab import rows
-from trimtab.__main__ import main
+from trimtab import registry, rows
+from trimtab.__main__ import ORDER, main
 from trimtab.audit import plots
 from trimtab.bundle.manifest import Automatic, ColumnEntry, GateResult, Manifest, Measured
 from trimtab.cli import _frontier, _view, evaluate, inspect, launch
@@ -91,6 +91,10 @@ def test_a_look_at_data_shows_names_as_they_are_and_writes_a_spec_that_can_be_re
     check(printed)
     assert "[i].jsonl" in printed
     assert set(read(spec).inputs or ()) == set(NAMES)
+
+
+def test_every_command_has_its_place_in_the_list_of_commands() -> None:
+    assert sorted(ORDER) == registry.names("trimtab.cli")
 
 
 def test_an_error_shows_names_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
