@@ -34,6 +34,7 @@ _GROUPED = {
     ",": re.compile(rf"[1-9]\d{{0,2}}(?:([.{_MARKS}])\d{{3}})(?:\1\d{{3}})*(?:,\d*)?", re.ASCII),
 }
 _SIGNED = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+_BARE = re.compile(r"[\d.,]+", re.ASCII)
 _INTEGRAL = re.compile(r"-?(?:0|[1-9]\d*)\.0")
 
 _SIGNS = "$\xa2\xa3\xa4\xa5\u058f\u060b\u0e3f\u17db\ufdfc" + "".join(map(chr, range(0x20A0, 0x20D0)))
@@ -180,7 +181,9 @@ def decimal_mark(values: Iterable[Any], most: int = 10_000) -> Literal[".", ","]
     points = commas = 0
     for value in islice(values, most):
         if isinstance(value, str) and ("," in value or "." in value):
-            _, plain = _without_unit(value.strip())
+            plain = value.strip()
+            if not _BARE.fullmatch(plain):
+                _, plain = _without_unit(plain)
             point = bool(_GROUPED["."].fullmatch(plain) or _PLAIN.fullmatch(plain))
             comma = bool(_GROUPED[","].fullmatch(plain) or _PLAIN.fullmatch(_comma_to_point(plain)))
             points += point and not comma
@@ -197,7 +200,7 @@ def label(value: Any) -> str:
     """The canonical name of a class or category: 1, 1.0, "1" and "1.0" are "1"; True is "True"; "007" stays."""
     if isinstance(value, str):
         stripped = value.strip()
-        return stripped[:-2] if type(value) is not Name and _INTEGRAL.fullmatch(stripped) else str(stripped)
+        return stripped[:-2] if _INTEGRAL.fullmatch(stripped) and type(value) is not Name else stripped
     if isinstance(value, (float, np.floating)) and float(value).is_integer() and abs(float(value)) < 1e15:
         return str(int(value))
     if isinstance(value, Decimal) and value == value.to_integral_value():
