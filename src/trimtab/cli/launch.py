@@ -90,8 +90,19 @@ def show(release: Release) -> None:
         out.print(_view.styled(("not released", "bold red"), (kept, "")), soft_wrap=True)
         for reason in manifest.why:
             out.print(f"  {reason}", soft_wrap=True)
+    out.print(f"took: {_took(manifest)}", soft_wrap=True)
     out.print(f"card: {release.folder / 'card.html'}", soft_wrap=True)
     out.print(f"next: trimtab predict {release.folder} {_example_file(manifest)}", soft_wrap=True)
+
+
+def _took(manifest: Manifest) -> str:
+    """The seconds of each stage, the longest first, and the longest part of a stage that is in parts."""
+    told = []
+    for stage in sorted(manifest.stages, key=lambda stage: -stage.seconds):
+        parts = stage.detail.get("seconds", {})
+        longest = max(parts, key=lambda part: parts[part], default="")
+        told.append(f"{stage.name} {stage.seconds:.1f} s" + (f" ({longest} {parts[longest]:.1f} s)" if longest else ""))
+    return ", ".join(told)
 
 
 def _gates(manifest: Manifest) -> Table:

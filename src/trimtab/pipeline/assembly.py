@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import time
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from trimtab.columns.label import LabelColumn
 from trimtab.compress import export, quantize
 from trimtab.compress.trained import NETWORK, Trained
 from trimtab.data import reference
+from trimtab.pipeline.laps import Laps
 from trimtab.pipeline.request import Request, filled
 from trimtab.progress import Progress
 from trimtab.train import loop
@@ -46,14 +46,16 @@ class Candidate:
 
 def assemble(request: Request, trained: Trained, folder: Path, progress: Progress) -> tuple[Candidate, Stage]:
     """Export the network and put together all that serving needs; compare its answers with the trained network's."""
-    started = time.perf_counter()
+    laps = Laps()
     progress.stage("export", "model.onnx, agreement with the trained network")
-    candidate = bundled(request, trained, folder)
-    return candidate, Stage(name="export", seconds=time.perf_counter() - started, detail={"differs": candidate.differs})
+    candidate = bundled(request, trained, folder, laps)
+    detail = {"differs": candidate.differs, "seconds": laps.seconds}
+    return candidate, Stage(name="export", seconds=laps.total, detail=detail)
 
 
-def bundled(request: Request, trained: Trained, folder: Path) -> Candidate:
+def bundled(request: Request, trained: Trained, folder: Path, laps: Laps | None = None) -> Candidate:
     """A network in fp32 with all that serving needs, in `folder`."""
+    laps = laps or Laps()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     splits = request.prepared.splits
@@ -62,7 +64,9 @@ def bundled(request: Request, trained: Trained, folder: Path) -> Candidate:
         train, valid = (encode_rows(trained.inputs, table.values) for table in (splits.train, splits.valid))
     budget = max(request.settings.batch_tokens * 2, int(valid.steps.max(initial=1)))
     outputs = loop.predict(trained.network, valid, budget, torch.device("cpu"))
+    laps.lap("answers of the network")
     tensors = export.export(trained.network, trained.inputs, _example(train), folder / store.MODEL)
+    laps.lap("ONNX")
     weights = {key: value.contiguous() for key, value in trained.network.state_dict().items()}
     save_file(weights, folder / store.WEIGHTS)
     files.write(folder / NETWORK, trained.architecture.model_dump_json(indent=1))
@@ -70,10 +74,13 @@ def bundled(request: Request, trained: Trained, folder: Path) -> Candidate:
     store.save_columns(folder / store.COLUMNS, trained.inputs, output)
     reference.write(folder / store.REFERENCE, train, outputs, request.seen)
     manifest = store.write_manifest(folder, _manifest(request, tensors))
+    laps.lap("weights, columns, reference")
     model = runtime.load(folder)
     differs = _difference(model.outputs(splits.valid.values), outputs)
     write_golden(folder, model, request)
-    return Candidate(folder, store.write_manifest(folder, manifest), output, differs)
+    manifest = store.write_manifest(folder, manifest)
+    laps.lap("agreement, golden rows")
+    return Candidate(folder, manifest, output, differs)
 
 
 def quantized(request: Request, candidate: Candidate, precision: str, folder: Path, keep: Collection[str]) -> Candidate:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from trimtab.columns import OutputColumn, Outputs, Targets
 from trimtab.compress.frontier import Frontier
 from trimtab.pipeline.assembly import Candidate
 from trimtab.pipeline.compression import Compressed
+from trimtab.pipeline.laps import Laps
 from trimtab.pipeline.request import Request
 from trimtab.progress import Progress
 from trimtab.report import card
@@ -46,28 +46,34 @@ def audit(
     progress: Progress,
 ) -> Release:
     """Measure the very files that will be served, hold the gates against them, write the card and the bundle."""
-    started = time.perf_counter()
+    laps = Laps()
     progress.stage("audit", "quality, cost, floor")
     splits = request.prepared.splits
     candidate = _staged(compressed.candidate, home / "work" / "release")
-    outputs, measured = _measure(request, candidate)
+    outputs, measured = _quality(request, candidate)
+    laps.lap("quality")
+    measured |= cost.cost(candidate.folder, _input_rows(request), seed=request.spec.seed)
+    laps.lap("cost")
     targets = candidate.output.targets(splits.test.values[candidate.output.name])
     measured |= _lost(request, uncompressed, compressed, targets, outputs)
     rows = _input_rows(request)
+    simple = _floor(request, candidate.output)
+    laps.lap("floor")
     sheet = request.augmentation.sheet(request.train) if request.augmentation else None
     shown: dict[str, Any] = {
         **evidence.evidence(candidate.output, targets, outputs, rows),
-        "floor": _floor(request, candidate.output),
+        "floor": simple,
         "history": history,
         "differs": candidate.differs,
         **({"augmentation": sheet.evidence} if sheet else {}),
         **({"frontier": compressed.frontier.evidence()} if compressed.frontier else {}),
     }
-    stages = [*stages, Stage(name="audit", seconds=time.perf_counter() - started)]
+    drawn = plots.draw(shown, home / "plots") + plots.contact_sheet(sheet.pictures if sheet else (), home / "plots")
+    laps.lap("evidence, plots")
+    stages = [*stages, Stage(name="audit", seconds=laps.total, detail={"seconds": laps.seconds})]
     progress.stage("release", str(home / "bundle"))
     manifest = candidate.manifest.model_copy(update={"stages": stages, "evidence": shown})
     manifest = _judged(request, replace(candidate, manifest=manifest), measured, compressed.frontier)
-    drawn = plots.draw(shown, home / "plots") + plots.contact_sheet(sheet.pictures if sheet else (), home / "plots")
     card.write(candidate.folder, manifest, drawn)
     return Release(home / "bundle", store.save(candidate.folder, manifest, home / "bundle"))
 
@@ -92,14 +98,13 @@ def _judged(
         size = written
 
 
-def _measure(request: Request, candidate: Candidate) -> tuple[Outputs, dict[str, Measured]]:
-    """Outputs of the test rows through the runtime, and every number measured on the candidate."""
+def _quality(request: Request, candidate: Candidate) -> tuple[Outputs, dict[str, Measured]]:
+    """Outputs of the test rows through the runtime, and how good they are."""
     test = request.prepared.splits.test
     outputs = runtime.load(candidate.folder).outputs(test.values)
     targets = candidate.output.targets(test.values[candidate.output.name])
     users = test.of(candidate.output.user)
-    found = quality.measure(candidate.output, targets, outputs, request.spec.seed, users=users)
-    return outputs, {**found, **cost.cost(candidate.folder, _input_rows(request), seed=request.spec.seed)}
+    return outputs, quality.measure(candidate.output, targets, outputs, request.spec.seed, users=users)
 
 
 def _floor(request: Request, output: OutputColumn) -> dict[str, Any]:

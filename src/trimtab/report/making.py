@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from trimtab.bundle.manifest import Manifest
+from trimtab.bundle.manifest import Manifest, Stage
 from trimtab.files import sha256
 from trimtab.report import figures
 from trimtab.report.page import Block, Plots, Points, Table, Text
@@ -65,9 +65,7 @@ def _grid(title: str, parts: Mapping[str, Mapping[str, Any]]) -> Table:
 
 def making(manifest: Manifest) -> tuple[Block, ...]:
     """Stages, training and what was chosen automatically."""
-    stages = tuple(
-        (stage.name, f"{stage.seconds:,.1f} s", figures.counted(_scalars(stage.detail))) for stage in manifest.stages
-    )
+    stages = tuple((stage.name, f"{stage.seconds:,.1f} s", _detail(stage)) for stage in manifest.stages)
     chosen = tuple((a.key, figures.counted(a.value), a.reason) for a in manifest.automatic)
     return (
         Table(("stage", "took", "detail"), stages, frozenset({1}), title="Stages"),
@@ -93,6 +91,13 @@ def augmentation(manifest: Manifest) -> tuple[Block, ...]:
         Plots(("augmentation",)),
         Table(("input", "as it is", "varied"), texts, title="Varied texts"),
     )
+
+
+def _detail(stage: Stage) -> str:
+    """What a stage says of itself, and where its seconds went."""
+    parts = [f"{part} {seconds:.1f} s" for part, seconds in stage.detail.get("seconds", {}).items()]
+    said = _scalars(stage.detail)
+    return "; ".join(filter(None, [figures.counted(said) if said or not parts else "", ", ".join(parts)]))
 
 
 def _scalars(values: Mapping[str, Any]) -> dict[str, Any]:
