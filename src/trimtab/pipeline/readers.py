@@ -16,12 +16,13 @@ from trimtab.data.prepare import Prepared
 from trimtab.errors import TrimtabError, problem
 from trimtab.nets.network import encoder_kind
 from trimtab.nets.pretrained import PretrainedEncoder
-from trimtab.spec import Spec, Typed
+from trimtab.spec import Part, Spec, Typed
 from trimtab.train import bases
 from trimtab.train.bases import Base, Suited
 from trimtab.train.settings import Kind
 
-_FROM_SCRATCH = "textcnn"  # what reads texts that no bundled base knows
+# What reads texts that no bundled base knows: characters and their pairs. Convolutions need more rows than most have.
+_FROM_SCRATCH = Part.model_validate({"name": "static", "pairs": 65_536})
 _LARGE_VOCABULARY = 60_000  # tokens of a base beyond which it is cut before training: it is one of many languages
 
 
@@ -142,9 +143,11 @@ def _reader(
         values = prepared.splits.train.values[name]
         encoder, why = columns.kind(kind.type, f"inputs.{name}").encoder_for(values)
         if choice and choice.name is None:
-            encoder, why = _FROM_SCRATCH, f"from scratch: {_told(choice, kind.type)}"
+            part = _FROM_SCRATCH
+            encoder, why = part.name, f"characters and their pairs, from scratch: {_told(choice, kind.type)}"
         if encoder != kind.type:
-            automatic.append(Automatic(key=f"inputs.{name}.encoder", value=encoder, reason=why))
+            value = part.model_dump() if part else encoder
+            automatic.append(Automatic(key=f"inputs.{name}.encoder", value=value, reason=why))
     where = f"inputs.{name}.encoder"
     reader = encoder_kind(encoder, where)
     if kind.type not in reader.types:
