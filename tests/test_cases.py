@@ -392,6 +392,26 @@ def test_case_08_the_user_names_the_encoding_and_a_wrong_name_gets_the_nearest(t
         rows.read(file, pytest.fail, encoding="shift_jiz")
     with pytest.raises(TrimtabError, match="not in the encoding utf-8 that was named"):
         read_all(file, encoding="utf8")
+    for name in ("base64", "rot13", "", "undefined"):  # Python's codecs that are none of text
+        with pytest.raises(TrimtabError, match="no encoding named"):
+            rows.read(file, pytest.fail, encoding=name)
+    with pytest.raises(TrimtabError, match="cannot be decoded"):
+        read_all(file, encoding="utf-16")
+    file.write_bytes("text\nщи\n".encode())
+    assert "looks like UTF-8; read as Windows-1251" in read_all(file, encoding="cp1251")[1][0]
+
+
+def test_case_08_lines_in_two_encodings_are_each_read_right_and_a_nul_makes_no_utf_16(tmp_path: Path) -> None:
+    file = tmp_path / "mixed.csv"
+    good = "".join(f'"Очень хороший товар {n}",{n}\n' for n in range(9))
+    file.write_bytes(b"text,n\n" + good.encode() + '"Плохой товар, не советую",9\n'.encode("cp1251"))
+    found, notes = read_all(file)
+    assert [found[0]["text"], found[9]["text"]] == ["Очень хороший товар 0", "Плохой товар, не советую"]
+    assert "some lines are not UTF-8; read as Windows-1251" in notes[0]
+    file.write_bytes(b"a,b\n1,\0\n" + b"3,4\n" * 9)
+    aside: list[Rejected] = []
+    assert [row.values for row in rows.read(file, aside.append)] == [{"a": "3", "b": "4"}] * 9
+    assert [row.reason for row in aside] == ["holds a NUL byte"]
 
 
 def test_case_08_what_the_rows_of_training_were_is_kept_for_new_rows(tmp_path: Path) -> None:

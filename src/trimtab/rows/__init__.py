@@ -117,7 +117,8 @@ def read(
         file = until_read.enter_context(opened(source, decoded))
         name = format_of(file, format)
         module = registry.load(__name__, FORMATS[name].module, "read", file.name)
-        names, iterator = module(file, name, reject, note)
+        with reading(file.name):
+            names, iterator = module(file, name, reject, note)
         close = until_read.pop_all()
     return Rows(name, _without_spaces(names) if names else names, _guarded(file, _renamed(iterator), close))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ _SUCCESSORS = {
     "euc_kr": "cp949", "gb2312": "gb18030", "gbk": "gb18030", "big5": "big5hkscs", "cp950": "big5hkscs",
 }  # fmt: skip
 _OTHERS = ("utf-8", "utf-16", "utf-32", "euc_jp", "windows-1250", "windows-1251", "windows-1252", "latin-1", "latin-2")
+_CONTROL = re.compile(rb"[\x01-\x08\x0e-\x1a\x1c-\x1f]")
 WESTERN = "cp1252"
 _FEW = 4  # bytes that are no ASCII below which a look tells nothing
 _ENOUGH = 60  # from which it is worth a remark that the look says something else than what was told before
@@ -87,7 +89,7 @@ def codec(name: str | None, where: str) -> str | None:
         return None
     try:
         found = codecs.lookup(name.strip().replace(" ", "_"))
-        b"".decode(found.name)
+        "a".encode(found.name)  # a codec that is none of text, such as base64, refuses
     except (LookupError, ValueError, TypeError):
         raise problem(
             where, f"no encoding named {name!r}", nearest(name, {*ENCODINGS, *_SUCCESSORS, *_OTHERS})
@@ -109,6 +111,9 @@ def wide(head: bytes) -> str | None:
     if marked or b"\0" not in head:
         return marked[0] if marked else None
     start = head[:8192]
+    others = start.replace(b"\0", b"")
+    if len(others) > 0.7 * len(start) and decodes(others, "utf-8") and not _CONTROL.search(others):
+        return None  # text with a NUL here and there
     return next((name for name in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be") if _is_text(start, name)), None)
 
 
@@ -135,7 +140,9 @@ def choose(name: str, lines: Sequence[bytes], reading: Reading) -> Choice | None
     written = [line for line in lines if not line.isascii()]
     if reading.named is not None:
         _check(name, written, reading.named)
-        return Choice(reading.named, "")
+        other = reading.named != "utf-8" and written and all(decodes(line, "utf-8") for line in written)
+        remark = f"{name}: looks like UTF-8; read as {label(reading.named)}, as was asked" if other else ""
+        return Choice(reading.named, remark)
     bad = [line for line in written if not decodes(line, "utf-8")]
     if not bad:
         return None
