@@ -22,6 +22,7 @@ from trimtab.compress.rewrite import large_weights, weighted
 from trimtab.compress.trained import Trained
 from trimtab.errors import TrimtabError
 from trimtab.nets.network import Architecture, EncoderEntry, Network
+from trimtab.pipeline import assembly
 
 Batch = dict[str, np.ndarray]
 # At most this share of the bytes in fp32 is left, of weights and graph together.
@@ -136,6 +137,40 @@ def test_neither_the_other_rows_nor_padding_change_an_answer(either: Case, name:
     alone = sensitivity.answers(target, [either.rows.batch(np.array([row])) for row in picked])
     assert np.abs(together - alone).max() < 1e-5
     assert np.ptp(together) > 0.1
+
+
+def otherwise(source: Path, target: Path, relative: float, part: str = "") -> Path:
+    """The file with the floats of its tensors called like `part` moved a little, each by chance."""
+    model, rng = onnx.load(source), np.random.default_rng(0)
+    for tensor in model.graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT and part in tensor.name and not tensor.name.startswith("int8/"):
+            values = numpy_helper.to_array(tensor)
+            kept = np.abs(values) < 1e30
+            noisy = np.where(kept, values * (1 + relative * rng.normal(size=values.shape)), values)
+            tensor.CopyFrom(numpy_helper.from_array(noisy.astype(np.float32), tensor.name))
+    export.write(model, target)
+    return target
+
+
+@pytest.mark.parametrize("name", ["int8", "int4", "int8_blocks"])
+def test_golden_rows_bear_another_machines_rounding_and_no_damage(texts: Case, name: str, tmp_path: Path) -> None:
+    made = tmp_path / "model.onnx"
+    quantize.quantize(name, texts.source, made, texts.seen)
+    whole, here = (sensitivity.answers(path, texts.seen) for path in (texts.source, made))
+    allowed = assembly.tolerated(whole, here)
+    there = sensitivity.answers(otherwise(made, tmp_path / "there.onnx", 1e-6), texts.unseen)
+    damaged = sensitivity.answers(otherwise(made, tmp_path / "damaged.onnx", 1.0, "/scale"), texts.unseen)
+    stored = sensitivity.answers(made, texts.unseen)
+    assert np.abs(there - stored).max() < allowed < np.abs(damaged - stored).max()
+    assert allowed > assembly.tolerated(whole)
+
+
+def test_a_golden_row_may_differ_by_more_the_larger_the_outputs_are() -> None:
+    outputs = np.array([[0.5, -0.25], [0.125, 0.0]])
+    assert assembly.tolerated(outputs) == 1e-4
+    assert assembly.tolerated(outputs * 1000) == pytest.approx(0.05)
+    assert assembly.tolerated(np.array([[0.5, -1e9]])) == 1e-4
+    assert assembly.tolerated(np.zeros((3, 2)), np.zeros((3, 2))) == 1e-4
 
 
 @pytest.mark.parametrize("name", SMALLER)

@@ -36,7 +36,7 @@ from trimtab.columns._problems import Problem
 from trimtab.errors import nearest, problem
 
 _OTHER_ANSWERS = "make the bundle again on this machine, or serve it where it was made: see `trimtab inspect`"
-_SETTLED = 10.0  # tolerances that a golden row's log-odds must lie from a cascade's threshold
+_SETTLED = 3.0  # tolerances that a golden row's log-odds must lie from a cascade's threshold
 _LARGEST = 512  # rows of one batch
 _NUMBERS = 2_000_000  # of one batch of rows whose size `batch_tokens` does not bound, such as pictures
 _ENCODED = 16  # batches whose rows are encoded at a time

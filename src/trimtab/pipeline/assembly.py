@@ -29,6 +29,9 @@ from trimtab.progress import Progress
 from trimtab.train import loop
 
 _GOLDEN_ROWS = 8
+_TOLERANCE = 1e-4  # of the largest output, from 1 on: what the order of sums does to numbers in fp32
+_ROUNDED_ROWS = 200  # that tell what rounding does to the outputs
+_NO_ANSWER = 1e8  # outputs beyond stand for items that are left out
 _CALIBRATION_ROWS, _CALIBRATION_BATCH = 256, 32
 
 
@@ -73,10 +76,11 @@ def bundled(request: Request, trained: Trained, folder: Path, laps: Laps | None 
     output = calibrated(request, outputs)
     store.save_columns(folder / store.COLUMNS, trained.inputs, output)
     reference.write(folder / store.REFERENCE, train, outputs, request.seen)
-    manifest = store.write_manifest(folder, _manifest(request, tensors))
+    tolerance = tolerated(outputs)
+    manifest = store.write_manifest(folder, _manifest(request, tensors).model_copy(update={"tolerance": tolerance}))
     laps.lap("weights, columns, reference")
     model = runtime.load(folder)
-    differs = _difference(model.outputs(splits.valid.values), outputs)
+    differs = _difference(model.outputs(splits.valid.values), outputs) * _TOLERANCE / tolerance
     write_golden(folder, model, request)
     manifest = store.write_manifest(folder, manifest)
     laps.lap("agreement, golden rows")
@@ -92,7 +96,11 @@ def quantized(request: Request, candidate: Candidate, precision: str, folder: Pa
     quantize.quantize(
         precision, candidate.folder / store.MODEL, folder / store.MODEL, calibration_batches(request, model), keep
     )
-    manifest = store.write_manifest(folder, candidate.manifest.model_copy(update={"precision": precision}))
+    changed = candidate.manifest.model_copy(update={"precision": precision})
+    manifest = store.write_manifest(folder, changed)
+    some = {name: values[:_ROUNDED_ROWS] for name, values in request.prepared.splits.valid.values.items()}
+    tolerance = tolerated(model.outputs(some), runtime.load(folder).outputs(some))
+    manifest = store.write_manifest(folder, changed.model_copy(update={"tolerance": tolerance}))
     return refreshed(request, Candidate(folder, manifest, candidate.output, candidate.differs))
 
 
@@ -118,6 +126,26 @@ def calibration_batches(request: Request, model: runtime.Model) -> list[dict[str
     return [{name: tensors[name] for name in model.manifest.tensors} for tensors in map(rows.batch, batches)]
 
 
+def tolerated(whole: Outputs, rounded: Outputs | None = None) -> float:
+    """How far the outputs of a row may lie off on another machine, by outputs in fp32 and in fewer bits of some rows.
+
+    A number that lies between two grid points may be rounded to the other one there: that moves an answer as far as
+    rounding itself has (LOG, 2026-11-25), and never as far as answers of different rows lie apart.
+    """
+    values = _numbers(whole)
+    told = np.abs(values) < _NO_ANSWER
+    scale = float(np.abs(values[told]).max(initial=1.0))
+    if rounded is None:
+        return _TOLERANCE * scale
+    moved = float(np.abs(values - _numbers(rounded))[told].max(initial=0.0))
+    apart = float(np.ma.masked_where(~told, values).std(axis=0).max()) if told.any() else 0.0
+    return max(_TOLERANCE * scale, min(2 * moved, apart))
+
+
+def _numbers(outputs: Outputs) -> np.ndarray:
+    return outputs.values if isinstance(outputs, Ragged) else outputs
+
+
 def _example(rows: EncodedRows) -> dict[str, np.ndarray]:
     """Tensors of the three longest rows: of one, the exporter would take how many there are for a constant."""
     return rows.batch(np.argsort(rows.steps, kind="stable")[-3:])
@@ -125,7 +153,7 @@ def _example(rows: EncodedRows) -> dict[str, np.ndarray]:
 
 def _difference(here: Outputs, there: Outputs) -> float:
     """The largest difference between the outputs of the same rows; infinite where one is no number."""
-    one, other = (outputs.values if isinstance(outputs, Ragged) else outputs for outputs in (here, there))
+    one, other = _numbers(here), _numbers(there)
     found = float(np.abs(one - other).max(initial=0.0)) if one.shape == other.shape else math.inf
     return math.inf if math.isnan(found) else found
 
