@@ -12,7 +12,7 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = ROOT / "docs" / "card.png"
-WINDOW = (1100, 1500)  # pixels
+WINDOW = (1100, 1200)  # pixels
 COLOURS = 64  # of the file: a page of text and plots needs no more, and stays far below 200 kB
 OPTIONS = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
