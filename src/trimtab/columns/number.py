@@ -149,7 +149,10 @@ class NumberColumn(InputColumn, OutputColumn):
     def _read(self, values: Sequence[Any]) -> tuple[np.ndarray, list[Problem]]:
         """Parsed values, (rows,) float64, NaN for what is missing or no number; and what is wrong with them."""
         numbers = _numbers(values, self.decimal)
-        rows = [row for row in np.flatnonzero(np.isnan(numbers)).tolist() if not parse.is_missing(values[row])]
+        absent = np.isnan(numbers)
+        if not absent.any():
+            return numbers, []
+        rows = [row for row in np.flatnonzero(absent).tolist() if not parse.is_missing(values[row])]
         if not rows:
             return numbers, []
         found = [_rewritten.number(values[row], self.decimal, self.least, self.most) for row in rows]
@@ -171,10 +174,9 @@ class NumberColumn(InputColumn, OutputColumn):
     def _outside(self, numbers: np.ndarray) -> Iterator[Problem]:
         if self.least is None or self.most is None or self.least == self.most:
             return
-        width = self.most - self.least
-        # NaN is neither below nor above.
-        far = np.flatnonzero((numbers < self.least - width) | (numbers > self.most + width))
-        for row in far.tolist():
+        middle, reach = (self.least + self.most) / 2, 1.5 * (self.most - self.least)
+        far = np.abs(numbers - middle) > reach  # NaN is not
+        for row in np.flatnonzero(far).tolist() if far.any() else ():
             told = f"{numbers[row]:.12g}, where training had {self.least:.6g} to {self.most:.6g}"
             yield Problem(self.name, row, "outside", told, lost=0.0)
 

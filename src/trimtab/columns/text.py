@@ -144,13 +144,20 @@ class TextColumn(InputColumn):
     def read(self, values: Sequence[Any]) -> Reading:
         """See `InputColumn.read`; also texts that are cut, and those of mostly unknown tokens."""
         encoded = self.encode(values)
-        problems = (*self._no_texts(values), *self._cut(values, encoded), *self._unknown(values, encoded))
-        return Reading(encoded, problems)
+        lengths = encoded.lengths
+        strange = [row for row, value in enumerate(values) if type(value) is not str and value is not None]
+        problems = [*self._no_texts(values, strange)] if strange else []
+        if lengths.max(initial=0) >= self.max_tokens:
+            problems += self._cut(values, lengths)
+        if self._unknown_id is not None and (encoded.values == self._unknown_id).any():
+            problems += self._unknown(values, encoded, lengths)
+        return Reading(encoded, tuple(problems))
 
-    def _no_texts(self, values: Sequence[Any]) -> Iterator[Problem]:
+    def _no_texts(self, values: Sequence[Any], rows: Sequence[int]) -> Iterator[Problem]:
         lists = (list, tuple, np.ndarray) if self.words else (list, tuple, dict)
-        for row, value in enumerate(values):
-            if type(value) is str or value is None or parse.is_scalar(value) or isinstance(value, lists):
+        for row in rows:
+            value = values[row]
+            if parse.is_scalar(value) or isinstance(value, lists):
                 continue
             if not isinstance(value, (bytes, bytearray)):
                 if not parse.is_missing(value):
@@ -158,9 +165,9 @@ class TextColumn(InputColumn):
             elif "\N{REPLACEMENT CHARACTER}" in parse.text(value):
                 yield Problem(self.name, row, "rewritten", "bytes that are not all UTF-8", lost=0.0)
 
-    def _cut(self, values: Sequence[Any], encoded: Ragged) -> Iterator[Problem]:
+    def _cut(self, values: Sequence[Any], lengths: np.ndarray) -> Iterator[Problem]:
         """Rows as long as a row can be are counted again, without an end."""
-        longest = np.flatnonzero(encoded.lengths >= self.max_tokens).tolist()
+        longest = np.flatnonzero(lengths >= self.max_tokens).tolist()
         for row, tokens in zip(longest, self._counted([values[row] for row in longest]), strict=True):
             if tokens > self.max_tokens:
                 told = f"{tokens:,} tokens, of which {self.max_tokens:,} are read"
@@ -169,35 +176,34 @@ class TextColumn(InputColumn):
     def _counted(self, values: Sequence[Any]) -> list[int]:
         """How many tokens values have; of what is far too long the beginning is counted."""
         if self.words:
-            rows = [_lists.words(value) for value in values]
-            heads = [[_writable(word[:_MOST_CHARACTERS_PER_WORD]) for word in row[: self.max_tokens]] for row in rows]
-            found = [len(encoding.ids) for encoding in self._endless.encode_batch(heads, is_pretokenized=True)]
-            return [round(count * len(row) / len(head)) for count, row, head in zip(found, rows, heads, strict=True)]
-        texts = [parse.text(value) for value in values]
-        heads_of = [_writable(text[: self.max_tokens * _MOST_CHARACTERS_PER_TOKEN]) for text in texts]
-        if self._wordwise:
-            found = [self._wordwise.length(head) for head in heads_of]
+            rows: list[Any] = [_lists.words(value) for value in values]
+            heads: list[Any] = [
+                [_writable(word[:_MOST_CHARACTERS_PER_WORD]) for word in row[: self.max_tokens]] for row in rows
+            ]
         else:
-            extra = len(self.opening) - self.dropped
-            found = [extra + len(encoding.ids) for encoding in self._endless.encode_batch_fast(heads_of)]
-        return [round(count * len(text) / len(head)) for count, text, head in zip(found, texts, heads_of, strict=True)]
+            rows = [parse.text(value) for value in values]
+            heads = [_writable(text[: self.max_tokens * _MOST_CHARACTERS_PER_TOKEN]) for text in rows]
+        if self._wordwise and not self.words:
+            found = [self._wordwise.length(head) for head in heads]
+        else:
+            encodings = self.tokenizer.encode_batch(heads, is_pretokenized=self.words)
+            found = [self._whole(encoding) for encoding in encodings]
+        return [round(count * len(row) / len(head)) for count, row, head in zip(found, rows, heads, strict=True)]
 
-    def _unknown(self, values: Sequence[Any], encoded: Ragged) -> Iterator[Problem]:
+    def _whole(self, encoding: Encoding) -> int:
+        """The tokens of a text with those that were cut off."""
+        special = self.tokenizer.num_special_tokens_to_add(is_pair=False)
+        kept = len(self.opening) - self.dropped + len(encoding.ids)
+        return kept + sum(len(rest.ids) - special for rest in encoding.overflowing)
+
+    def _unknown(self, values: Sequence[Any], encoded: Ragged, lengths: np.ndarray) -> Iterator[Problem]:
         """Rows of which at least half of the tokens, those that frame every text aside, are the unknown one."""
-        if self._unknown_id is None:
-            return
         unknown = encoded.values == self._unknown_id
-        if not unknown.any():
-            return
         counts = np.add.reduceat(unknown, encoded.offsets[:-1], dtype=np.int64)
-        own = encoded.lengths - self._frame
+        own = lengths - self._frame
         for row in np.flatnonzero((counts > 0) & (2 * counts >= own)).tolist():
             told = f"{counts[row]} of {own[row]} tokens are unknown in {written(values[row])}"
             yield Problem(self.name, row, "unknown", told, lost=counts[row] / max(1, own[row]))
-
-    @cached_property
-    def _endless(self) -> Tokenizer:
-        return Tokenizer.from_str(self.definition)
 
     @cached_property
     def _unknown_id(self) -> int | None:
