@@ -30,6 +30,7 @@ GOLDEN = "golden.jsonl"
 REFERENCE = "reference.npz"
 WEIGHTS = "weights.safetensors"
 
+QUOTING = ("hardest", "augmentation")  # parts of a manifest's evidence that quote rows
 # Keys of the spec that say where things lie or what they are called, not what is computed.
 _PLACES = ("data", "test", "base", "name")
 _LISTED = 10  # files that one message names
@@ -242,6 +243,19 @@ def _load_column(folder: Path, entry: ColumnEntry) -> Any:
 def serving_files(manifest: Manifest) -> list[str]:
     """What a machine that only answers needs: the manifest, the models and their data, the columns, the golden rows."""
     return [MANIFEST, *sorted(name for name in manifest.files if _serves(name))]
+
+
+def quoted(manifest: Manifest) -> list[tuple[str, str]]:
+    """What quotes the rows that a bundle was made of: its place, and what stands there. See privacy-of-bundles.md."""
+    spec = manifest.spec
+    whole = "rows that are made up" if spec.get("quote_rows") is False else "whole rows of the test data"
+    found = [(GOLDEN, whole)] if GOLDEN in manifest.files else []
+    found += [(f"{MANIFEST}: evidence.{part}", "rows") for part in QUOTING if manifest.evidence.get(part)]
+    if manifest.data.get("suspicious") or manifest.data.get("notes") or manifest.data.get("rejected"):
+        found.append((f"{MANIFEST}: data", "examples of what was told"))
+    held = "classes, categories, vocabularies, ranges of numbers"
+    found.append((f"{COLUMNS}/", held))
+    return found + ([(REFERENCE, "quantiles, counts of categories and tokens")] if REFERENCE in manifest.files else [])
 
 
 def serving_bytes(folder: Path) -> int:

@@ -73,6 +73,7 @@ def _tables(manifest: Manifest) -> Iterable[tuple[str, Sequence[str], Lines]]:
         for gate in manifest.gates
     ]
     yield "gates", ("gate", "asked", "measured", ""), gates
+    yield "says of your data", ("where", "what"), list(store.quoted(manifest))
     yield "files", ("file", "sha256"), [(name, digest[:12]) for name, digest in manifest.files.items()]
 
 

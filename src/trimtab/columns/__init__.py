@@ -180,6 +180,10 @@ class InputColumn(Column):
             raise problem(f"column {self.name!r}", f"columns of type {self.type} know of no policy for what they read")
         return self
 
+    def invented(self, random: np.random.Generator) -> Any:
+        """A raw value that quotes no row, made of what the column holds anyway; None, a missing one, by default."""
+        return None
+
     @abstractmethod
     def encode(self, values: Sequence[Any]) -> Encoded:
         """Raw values -> numbers, one row each. Never raises for a strange value: a served row always gets an answer."""

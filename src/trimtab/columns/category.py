@@ -88,6 +88,10 @@ class CategoryColumn(InputColumn):
         place = self._known.find(name)
         return OTHER if place is None else _FIRST + place
 
+    def invented(self, random: np.random.Generator) -> str:
+        """One of its categories."""
+        return str(random.choice(self.categories))
+
     def encode(self, values: Sequence[Any]) -> np.ndarray:
         """Ids, (rows,) int64."""
         return self._read(values)[0]

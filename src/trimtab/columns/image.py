@@ -172,6 +172,10 @@ class ImageColumn(InputColumn):
         """The pixels of a picture, in all channels."""
         return self.channels * self.height * self.width
 
+    def invented(self, random: np.random.Generator) -> np.ndarray:
+        """Pixels by chance."""
+        return random.integers(0, 256, (self.height, self.width, 3), np.uint8)
+
     def encode(self, values: Sequence[Any]) -> np.ndarray:
         """Pixels, (rows, channels, height, width) uint8, in a temporary file above 1 GiB.
 

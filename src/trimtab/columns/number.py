@@ -137,6 +137,10 @@ class NumberColumn(InputColumn, OutputColumn):
         """Numbers that each row becomes."""
         return 1 + self.flagged + max(0, len(self.edges) - 1)
 
+    def invented(self, random: np.random.Generator) -> float:
+        """A number by chance, about as large as those of training."""
+        return float(np.format_float_positional(random.normal(self.mean, self.std), 3, fractional=False))
+
     def encode(self, values: Sequence[Any]) -> np.ndarray:
         """Features, (rows, features) float32. What is not a number counts as missing."""
         return self.featured(self._read(values)[0])

@@ -130,6 +130,11 @@ class TextColumn(InputColumn):
             return None
         return (*self.opening, *encoding.ids[self.dropped : own[0]]), tuple(encoding.ids[own[-1] + 1 :])
 
+    def invented(self, random: np.random.Generator) -> Any:
+        """Tokens by chance, of those that the vocabulary has."""
+        tokens = [self.tokenizer.id_to_token(int(token)) for token in random.integers(0, self.vocabulary, 12)]
+        return tokens if self.words else " ".join(filter(None, tokens))
+
     def encode(self, values: Sequence[Any]) -> Ragged:
         """Token ids of each row; a row always has at least one. `Worded` for lists of words."""
         if self.words:

@@ -14,7 +14,7 @@ from trimtab.pipeline import resume, run_folder
 from trimtab.pipeline.assembly import assemble
 from trimtab.pipeline.compression import compress
 from trimtab.pipeline.release import Release, audit
-from trimtab.pipeline.request import check
+from trimtab.pipeline.request import check, reported
 from trimtab.pipeline.training import train
 from trimtab.progress import Progress, Quiet
 from trimtab.spec import Spec
@@ -46,7 +46,7 @@ def launch(
 def _carried_out(spec: Spec, folder: Path, home: Path, progress: Progress, started: float) -> Release:
     """Stage after stage, in the run's folder `home`; paths in the spec are relative to `folder`."""
     request = check(spec, folder, home, progress)
-    stages = [Stage(name="data", seconds=time.perf_counter() - started, detail=request.prepared.report)]
+    stages = [Stage(name="data", seconds=time.perf_counter() - started, detail=reported(request))]
     kept = resume.finished(home, request)
     if kept is not None:
         progress.note("nothing to do: this spec was carried out on the same rows before")

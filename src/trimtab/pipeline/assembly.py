@@ -24,7 +24,7 @@ from trimtab.compress import export, quantize
 from trimtab.compress.trained import NETWORK, Trained
 from trimtab.data import reference
 from trimtab.pipeline.laps import Laps
-from trimtab.pipeline.request import Request, filled
+from trimtab.pipeline.request import Request, filled, reported
 from trimtab.progress import Progress
 from trimtab.train import loop
 
@@ -183,13 +183,21 @@ def _manifest(request: Request, tensors: list[str]) -> Manifest:
         inputs=[ColumnEntry(name=c.name, key=c.key, type=c.type) for c in request.inputs],
         output=ColumnEntry(name=request.output.name, key=request.output.key, type=request.output.type),
         tensors=tensors,
-        data=request.prepared.report,
+        data=reported(request),
         machine=cost.machine(),
     )
 
 
 def write_golden(folder: Path, model: runtime.Model, request: Request) -> None:
-    """Store the exact outputs of a few test rows; the shortest, so that replaying them costs nothing at a start."""
+    """Store the exact outputs of a few test rows; the shortest, so that replaying them costs nothing at a start.
+
+    Where no row may be quoted, of rows that are made up.
+    """
+    if not request.spec.quote_rows:
+        random = np.random.default_rng(request.spec.seed)
+        made = [{column.name: column.invented(random) for column in model.inputs} for _ in range(_GOLDEN_ROWS)]
+        runtime.write_golden(folder, runtime.record_golden(model, made))
+        return
     table, names = request.prepared.splits.test, [column.name for column in request.inputs]
     rows = [{name: row[name] for name in names} for row in table.rows()]
     picked = sorted(range(len(rows)), key=lambda i: (len(json.dumps(rows[i], default=str)), i))

@@ -59,7 +59,8 @@ def audit(
     rows = _input_rows(request)
     simple = _floor(request, candidate.output)
     laps.lap("floor")
-    sheet = request.augmentation.sheet(request.train) if request.augmentation else None
+    quotes = request.spec.quote_rows
+    sheet = request.augmentation.sheet(request.train) if request.augmentation and quotes else None
     shown: dict[str, Any] = {
         **evidence.evidence(candidate.output, targets, outputs, rows),
         "floor": simple,
@@ -68,6 +69,7 @@ def audit(
         **({"augmentation": sheet.evidence} if sheet else {}),
         **({"frontier": compressed.frontier.evidence()} if compressed.frontier else {}),
     }
+    shown = {key: value for key, value in shown.items() if quotes or key not in store.QUOTING}
     drawn = plots.draw(shown, home / "plots") + plots.contact_sheet(sheet.pictures if sheet else (), home / "plots")
     laps.lap("evidence, plots")
     stages = [*stages, Stage(name="audit", seconds=laps.total, detail={"seconds": laps.seconds})]

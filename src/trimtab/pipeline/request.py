@@ -28,6 +28,19 @@ from trimtab.rows import Rejected
 from trimtab.spec import Choice, Gate, Part, Spec
 from trimtab.train import augment, loop, settings
 
+# Parts of the report whose keys are no words of the rows; lists in them are left out, for they quote rows.
+_COUNTED = (
+    "encoding",
+    "rows_read",
+    "rows",
+    "split",
+    "balance",
+    "missing",
+    "duplicates",
+    "conflicts",
+    "leaks",
+    "dropped",
+)
 _FUSION = ("mean", "each input's mean, side by side")
 _TABLE_FUSION = ("deepfm", "numbers and categories: products of pairs of columns beside hidden layers")
 
@@ -50,6 +63,21 @@ class Request:
     augmentation: augment.Augmentation | None
     unlabelled: dict[str, list[Any]]  # raw values of rows without an answer, by input
     seen: dict[str, np.ndarray]  # fingerprints of the rows that it learns from, and is chosen by: see `fold.prints`
+
+
+def reported(request: Request) -> dict[str, Any]:
+    """What was found in the data, as the bundle tells it: where no row may be quoted, only how many of what."""
+    report = request.prepared.report
+    if request.spec.quote_rows:
+        return report
+    return {key: _counts(value) for key, value in report.items() if key in _COUNTED} | {"suspicious": [], "notes": []}
+
+
+def _counts(value: Any) -> Any:
+    """Numbers and their names, without the lists that quote rows."""
+    if isinstance(value, dict):
+        return {key: _counts(part) for key, part in value.items()}
+    return [] if isinstance(value, (list, tuple)) else value
 
 
 def thinned(request: Request, count: int) -> Request:

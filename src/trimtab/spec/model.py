@@ -277,6 +277,11 @@ class Spec(_Part):
     gates: dict[str, str] = Field(
         default_factory=dict, description='Metric -> "operator bound unit"; all must hold for a release.'
     )
+    quote_rows: bool = Field(
+        True,
+        description="Whether the bundle may quote rows of the data: golden rows, the hardest mistakes, examples of "
+        "what was told. See privacy-of-bundles.md.",
+    )
     seed: int = Field(7, ge=0, lt=2**31, description="Seeds every random choice.")
 
     @field_validator("data", mode="before")
