@@ -101,3 +101,21 @@ def test_two_launches_of_one_spec_give_the_same_bundle_hash(tmp_path: Path, revi
     other = small_launch(tmp_path / "c", reviews, **spec, seed=8).hash
     assert len(hashes) == 1
     assert other not in hashes
+
+
+def test_a_bundle_that_may_quote_no_row_quotes_none(tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [
+        {"note": f"visit of patient{i:03d} on ward{i * 7 % 90:02d}", "pulse": 50 + i, "state": "ill" if i % 3 else "well"}
+        for i in range(90)
+    ]  # fmt: skip
+    spec = {"output": "state", "train": {"epochs": 1}, "inputs": {"note": {"type": "text", "encoder": "textcnn"}}}
+    files = {}
+    for quote in (True, False):
+        made = place(tmp_path / str(quote), rows, **spec, quote_rows=quote)
+        folder = trimtab.launch(made.spec, runs=made.runs).folder
+        texts = [folder / name for name in ("manifest.json", "golden.jsonl", "card.html", "card.md")]
+        files[quote] = "".join(path.read_text(encoding="utf-8") for path in texts)
+        assert trimtab.load(folder).predict([{"note": "a visit", "pulse": 70}])[0]["state"] in ("ill", "well")
+    notes = [str(row["note"]) for row in rows]
+    assert any(note in files[True] for note in notes)
+    assert not [note for note in notes if note in files[False]]
