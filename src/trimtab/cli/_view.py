@@ -27,8 +27,10 @@ class _Stream(io.TextIOBase):
 
     @property
     def _now(self) -> TextIO | None:
-        stream: TextIO | None = getattr(sys, self.name)
-        return stream
+        """The stream itself: a bar or a spinner puts a stand-in before it, which writes to the console, thus to us."""
+        stream = getattr(sys, self.name)
+        found: TextIO | None = getattr(stream, "rich_proxied_file", stream)
+        return found
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
