@@ -150,7 +150,7 @@ def test_events_are_evaluated_on_the_last_of_each_user() -> None:
     )
     found = [row.values for row in _events.measured(_Served(), given, said.append)]  # type: ignore[arg-type]
     assert found == [{"user": "u", "item": "i2", "past": ["i1"]}, {"user": "v", "item": "i1", "past": []}]
-    assert said[1] == "1 events without a user are left out"
+    assert "1 events without a user are left out" in said
 
 
 def test_events_without_their_time_are_refused_when_served() -> None:
