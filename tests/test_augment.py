@@ -463,6 +463,7 @@ def digits_place(folder: Path, texts: list[str], **spec: Any) -> Place:
     return place(folder, table, output={"digit": "label"}, train={"epochs": 1}, **spec)
 
 
+@pytest.mark.slow
 def test_the_card_shows_training_rows_as_they_are_and_varied(tmp_path: Path, reviews, tiny_base: Path) -> None:
     inputs = {
         "file": {"type": "image", "encoder": {"name": "cnn", "channels": 16}},

@@ -157,6 +157,7 @@ def test_one_recipe_gives_a_smaller_bundle_that_answers(tmp_path: Path, reviews,
     assert release.released
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ms", "reason"), [(1e-6, "without any head and neuron"), (1e4, "as it is")])
 def test_a_latency_that_pruning_cannot_reach_or_need_not_is_said(
     tmp_path: Path, reviews, tiny_base: Path, ms: float, reason: str

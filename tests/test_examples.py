@@ -102,7 +102,7 @@ SMALL = {
     "spoken-digits": Small(folder=tones),
     "tweets": Small(spread(120)),  # with a tiny encoder of random weights for the pretrained one
 }
-SLOW = {"solar-cells"}  # to export an EfficientNet takes longer than a test should
+SLOW = {"solar-cells", "spoken-digits"}  # to export an EfficientNet, or sounds, takes longer than a test should
 NOT_RUN_HERE = {"reviews"}  # tests/test_launch.py and others run it
 
 

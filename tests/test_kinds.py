@@ -85,6 +85,7 @@ def test_chinese_text_works_from_end_to_end(tmp_path: Path) -> None:
     assert manifest.inputs[0].name == "评论"
 
 
+@pytest.mark.slow
 def test_int8_is_taken_when_a_size_gate_needs_it(tmp_path: Path, reviews, tiny_base: Path) -> None:
     plain = small_launch(tmp_path / "a", reviews, output="sentiment", base=str(tiny_base), train={"epochs": 1})
     assert plain.precision == "fp32"
@@ -95,6 +96,7 @@ def test_int8_is_taken_when_a_size_gate_needs_it(tmp_path: Path, reviews, tiny_b
     assert small.measured["size"].value < plain.measured["size"].value
 
 
+@pytest.mark.slow
 def test_two_launches_of_one_spec_give_the_same_bundle_hash(tmp_path: Path, reviews, tiny_base: Path) -> None:
     spec = {"output": "sentiment", "base": str(tiny_base), "train": {"epochs": 1}}
     hashes = {small_launch(tmp_path / name, reviews, **spec).hash for name in "ab"}

@@ -116,6 +116,7 @@ def test_a_missed_gate_keeps_the_bundle_unreleased_with_exit_code_1(launched: Pl
     assert "not released" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_gates_that_change_do_not_train_again(launched: Place, bundle: Path) -> None:
     old = store.read_manifest(bundle)
     assert launched.launch("--set", "gates={accuracy: '>= 0.4'}") == 0

@@ -29,7 +29,8 @@ HALF = Measured(value=0.5, low=0.4, high=0.6)
 @pytest.fixture(params=["pipe", "terminal"])
 def wide(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Room for whole names, on what is no terminal and on what is one."""
-    monkeypatch.setenv("COLUMNS", "1000")
+    for console in (_view.console, _view.result):  # COLUMNS is asked when they are made, whatever it was then
+        monkeypatch.setattr(console, "_width", 1000)
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("FORCE_COLOR" if request.param == "terminal" else "NO_COLOR", "1")
 
