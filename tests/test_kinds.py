@@ -107,7 +107,7 @@ def test_two_launches_of_one_spec_give_the_same_bundle_hash(tmp_path: Path, revi
 
 def test_a_bundle_that_may_quote_no_row_quotes_none(tmp_path: Path) -> None:
     rows: list[dict[str, object]] = [
-        {"note": f"visit of patient{i:03d} on ward{i * 7 % 90:02d}", "pulse": 50 + i, "state": "ill" if i % 3 else "well"}
+        {"note": f"visit of patient{i:03d} on ward {i * 7 % 90}", "pulse": 50 + i, "state": "ill" if i % 3 else "well"}
         for i in range(90)
     ]  # fmt: skip
     spec = {"output": "state", "train": {"epochs": 1}, "inputs": {"note": {"type": "text", "encoder": "textcnn"}}}
