@@ -44,10 +44,6 @@ def _unfit(gate: Gate, task: str, parts: Sequence[str]) -> TrimtabError | None:
     return None
 
 
-# Means over rows, to which a wrong answer adds nothing.
-_OF_ROWS = frozenset({"accuracy", "exact_match", "ndcg@10", "hit@10", "mrr@10"})
-
-
 def judge(
     gates: Sequence[Gate], measured: Mapping[str, Measured], unanswerable: int = 0, rows: int = 1
 ) -> list[GateResult]:
@@ -60,11 +56,11 @@ def judge(
 
 def _beside(result: GateResult, unanswerable: int, rows: int) -> GateResult:
     """The result with the rows that nobody could have answered, and what it would be with them as wrong."""
-    family = result.name.partition(".")[0]
-    if not unanswerable or result.measured is None or METRICS[family].unit:
+    metric = METRICS[result.name.partition(".")[0]]
+    if not unanswerable or result.measured is None or metric.unit:
         return result
     said = f"without {unanswerable:,} of {unanswerable + rows:,} test rows, whose answer training lacks"
-    if family in _OF_ROWS:
+    if metric.of_rows:
         said += f"; {result.measured * rows / (rows + unanswerable):.3f} with those counted as wrong"
     return result.model_copy(update={"reason": "; ".join(filter(None, (result.reason, said)))})
 

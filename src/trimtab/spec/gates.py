@@ -20,6 +20,7 @@ class Metric:
     parts: bool = False  # may be asked of one class, or one column: `recall.<class>`, `r2.<column>`
     selects: bool = False  # fit to choose a checkpoint: no answers but good ones are best by it
     resamples: bool = True  # what rows drawn again say of it is right: not of what is biased by drawing rows twice
+    of_rows: bool = False  # a mean over rows, to which a wrong answer adds nothing
     compared: bool = False  # with the uncompressed network on the same rows: see `drop`
 
     @property
@@ -30,7 +31,7 @@ class Metric:
 
 # Which output has which of them is said by its column type (`OutputColumn.metrics`), but for those that all have.
 METRICS: dict[str, Metric] = {
-    "accuracy": Metric("", True, share=True, selects=True),
+    "accuracy": Metric("", True, share=True, selects=True, of_rows=True),
     "macro_f1": Metric("", True, share=True, selects=True),
     "recall": Metric("", True, share=True, parts=True),  # recall.<class> only
     "auc": Metric("", True, share=True, selects=True),
@@ -38,14 +39,14 @@ METRICS: dict[str, Metric] = {
     "log_loss": Metric("", False, selects=True),
     "calibration_error": Metric("", False, share=True, resamples=False),
     "micro_f1": Metric("", True, share=True, selects=True),
-    "exact_match": Metric("", True, share=True, selects=True),
+    "exact_match": Metric("", True, share=True, selects=True, of_rows=True),
     "quadratic_kappa": Metric("", True, selects=True),
     "span_f1": Metric("", True, share=True, selects=True),
     "span_precision": Metric("", True, share=True),
     "span_recall": Metric("", True, share=True),
-    "ndcg@10": Metric("", True, share=True, selects=True),
-    "hit@10": Metric("", True, share=True, selects=True),
-    "mrr@10": Metric("", True, share=True, selects=True),
+    "ndcg@10": Metric("", True, share=True, selects=True, of_rows=True),
+    "hit@10": Metric("", True, share=True, selects=True, of_rows=True),
+    "mrr@10": Metric("", True, share=True, selects=True, of_rows=True),
     "coverage@10": Metric("", True, share=True, resamples=False),
     "rmse": Metric("", False, parts=True, selects=True),
     "mae": Metric("", False, parts=True, selects=True),
