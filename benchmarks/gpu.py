@@ -29,13 +29,13 @@ from transformers import (
 )
 
 from benchmarks.ours.training import NEVER
+from trimtab import pretrained
 from trimtab.columns import EncodedRows, Ragged
 from trimtab.columns.label import LabelColumn
 from trimtab.columns.text import TextColumn
 from trimtab.nets.network import Architecture, Network, one_each
 from trimtab.progress import Quiet
 from trimtab.spec import parse
-from trimtab.train import bases
 from trimtab.train.loop import device, train
 from trimtab.train.settings import choose
 from trimtab.train.step import Lesson
@@ -79,7 +79,7 @@ def main() -> None:
 
 def ours(lengths: np.ndarray, seed: int) -> float:
     """Seconds that Trimtab's loop takes for one epoch."""
-    minilm = Path(str(bases.find("minilm", "text", ROOT, Path(tempfile.mkdtemp())).options["tokenizer"]))
+    minilm = Path(str(pretrained.find("minilm", "text", ROOT, Path(tempfile.mkdtemp())).options["tokenizer"]))
     column = TextColumn("text", "text", int(LENGTHS["most"]), 0, minilm.read_text(encoding="utf-8"))
     label = LabelColumn.fit("label", "label", ["0", "1"] * 8, {})
     config = BertConfig().to_dict()
@@ -87,7 +87,7 @@ def ours(lengths: np.ndarray, seed: int) -> float:
     architecture = Architecture(width=768, encoders=entries, fusion="mean", dropout=0.1, head="label")
     torch.manual_seed(seed)
     network = Network(architecture, [column], label)
-    base = bases.Base("bert-base shape", "text", "text", "", config, 768, {}, "")
+    base = pretrained.Base("bert-base shape", "text", "text", "", config, 768, {}, "")
     wanted = {"epochs": 1, "patience": NEVER, "method": "scratch", "precision": "bf16", "checkpoint_seconds": 1e6}
     spec = parse({"data": "-", "output": "label", "seed": seed, "train": wanted})
     taught, valid = encoded(column, lengths, seed), encoded(column, lengths[:VALID_ROWS], seed + 1)
@@ -104,7 +104,7 @@ def theirs(lengths: np.ndarray, seed: int, batch: int) -> float:
     model = BertForSequenceClassification(BertConfig())
     answers = targets(len(lengths), seed)
     rows = [{"input_ids": ids, "labels": int(y)} for ids, y in zip(token_ids(lengths, seed), answers, strict=True)]
-    minilm = bases.find("minilm", "text", ROOT, Path(tempfile.mkdtemp())).options["tokenizer"]
+    minilm = pretrained.find("minilm", "text", ROOT, Path(tempfile.mkdtemp())).options["tokenizer"]
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=minilm, pad_token="[PAD]")
     watch = _Watch()
     with tempfile.TemporaryDirectory() as folder:

@@ -21,8 +21,8 @@ import yaml
 
 from benchmarks import environments, movielens, rows, table
 from benchmarks.measure import megabytes
+from trimtab import pretrained
 from trimtab.audit.cost import machine
-from trimtab.train import bases
 
 ROOT = Path(__file__).resolve().parent.parent
 BASE = "minilm"
@@ -363,7 +363,7 @@ def _arguments() -> argparse.Namespace:
 def _setting(asked: argparse.Namespace) -> Setting:
     work = asked.results.resolve() / "work"
     work.mkdir(parents=True, exist_ok=True)
-    base = Path(bases.find(BASE, "text", work, work / "base").source)
+    base = Path(pretrained.find(BASE, "text", work, work / "base").source)
     return Setting(
         data=work / "rows.csv",
         work=work,

@@ -12,7 +12,7 @@ from PIL import Image
 from sklearn.datasets import load_diabetes
 
 from trimtab.audit.evidence import label_evidence, number_evidence
-from trimtab.audit.plots import draw
+from trimtab.report.plots import draw
 
 HISTORY = [{"epoch": epoch, "step": 10 * epoch, "loss": 1 / epoch, "score": 0.8 + epoch / 100} for epoch in (1, 2, 3)]
 LABEL_PLOTS = ["confusion", "roc", "precision_recall", "reliability", "histogram", "history"]

@@ -13,9 +13,10 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from trimtab import columns
 from trimtab.audit import quality
-from trimtab.audit.calibration import HIGHEST, LOWEST, fit_temperature
-from trimtab.columns import Statistics, label, number
+from trimtab.columns import label, number
+from trimtab.columns._temperature import HIGHEST, LOWEST, fit_temperature
 from trimtab.columns.label import LabelColumn
+from trimtab.metrics import Statistics
 
 DATA = {"breast_cancer": load_breast_cancer, "digits": load_digits}
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trimtab.audit import gates, plots, quality
+from trimtab.audit import gates, quality
 from trimtab.audit.evidence import label_evidence, number_evidence
 from trimtab.bundle.manifest import Automatic, ColumnEntry, Manifest, Measured, Stage
 from trimtab.compress.frontier import Frontier, Point, Skipped
-from trimtab.report import card, facts, figures, page
+from trimtab.report import card, facts, figures, page, plots
 from trimtab.spec import parse_gate
 
 NASTY = "<script>alert('x')</script>"

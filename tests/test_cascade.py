@@ -19,8 +19,7 @@ from trimtab import runtime
 from trimtab.bundle import store
 from trimtab.bundle.manifest import Measured
 from trimtab.columns.label import LabelColumn
-from trimtab.compress import cascade
-from trimtab.compress.trained import Skip
+from trimtab.compress import Skip, cascade
 from trimtab.errors import TrimtabError
 
 MANY = [ROWS[place] for place in np.random.default_rng(1).integers(0, len(ROWS), 200)]

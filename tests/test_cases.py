@@ -38,29 +38,31 @@ from rich.table import Table
 from tiny_bundle import ROWS, build
 from typer.testing import CliRunner
 
-from trimtab import columns, rows, runtime
+from trimtab import columns, export, rows, runtime
 from trimtab import spec as specs
 from trimtab.__main__ import app, main
 from trimtab.audit import gates
 from trimtab.bundle import store
 from trimtab.bundle.manifest import Measured
-from trimtab.cli import _events as cli_events
 from trimtab.cli import _view, launch
-from trimtab.columns import _events as events
-from trimtab.columns import _lists, encode_rows, parse, ragged
+from trimtab.columns import encode_rows, ragged
 from trimtab.columns.ranking import RankingColumn
-from trimtab.compress import export, quantize, sensitivity, trained
+from trimtab.compress import quantize, sensitivity
 from trimtab.data import infer, read
 from trimtab.data.prepare import prepare
 from trimtab.data.profile import profile
 from trimtab.errors import TrimtabError
+from trimtab.nets import trained
 from trimtab.nets.network import Architecture, EncoderEntry
 from trimtab.pipeline import run_folder
-from trimtab.pipeline.request import check, filled
 from trimtab.progress import Quiet
+from trimtab.request import check, filled
 from trimtab.rows import Rejected
+from trimtab.runtime import histories as cli_events
 from trimtab.spec import override, parse_gate
 from trimtab.spec import parse as parse_spec
+from trimtab.values import event_order as events
+from trimtab.values import list_cells, parse
 
 CASES = (
     "01", "03", "05", "06", "07", "08", "09", "10", "12", "13", "15", "17", "19", "21",
@@ -191,11 +193,11 @@ def test_case_01_no_cell_breaks_the_reading(cell: str, decimal: str) -> None:
     ],
 )
 def test_case_03_one_reader_reads_lists_however_programs_write_them(cell: str, items: list[Any] | None) -> None:
-    assert _lists.listed(cell) == items
+    assert list_cells.listed(cell) == items
 
 
 def test_case_03_sets_and_arrays_are_lists() -> None:
-    assert [_lists.listed(value) for value in ({"b", "a"}, ("a",), np.array(["a", "b"]))] == [
+    assert [list_cells.listed(value) for value in ({"b", "a"}, ("a",), np.array(["a", "b"]))] == [
         ["a", "b"], ["a"], ["a", "b"],
     ]  # fmt: skip
 
@@ -203,8 +205,8 @@ def test_case_03_sets_and_arrays_are_lists() -> None:
 @settings(max_examples=100, deadline=None)
 @given(st.text(alphabet="[](){}'\",. \\naO0-"))
 def test_case_03_no_cell_breaks_the_reader_of_lists(cell: str) -> None:
-    assert isinstance(_lists.listed(cell), list | None)
-    assert isinstance(_lists.items(cell, ","), list)
+    assert isinstance(list_cells.listed(cell), list | None)
+    assert isinstance(list_cells.items(cell, ","), list)
 
 
 def test_case_03_a_list_as_pandas_writes_it_holds_labels_typed_or_not(tmp_path: Path) -> None:

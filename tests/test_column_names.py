@@ -17,7 +17,7 @@ import trimtab
 from trimtab import runtime
 from trimtab.bundle import store
 from trimtab.columns import encode_rows, fit, keys
-from trimtab.compress import trained
+from trimtab.nets import trained
 from trimtab.nets.network import Architecture, EncoderEntry, Network, one_each
 
 ATTRIBUTES = sorted({*dir(nn.ModuleDict()), *dir(nn.Module()), "outputs", "rows", "encoders", "head", "fusion"})

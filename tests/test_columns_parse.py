@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from trimtab.columns import parse
+from trimtab.values import parse
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from trimtab.columns._unknown import unknown_id, unknown_share
+from trimtab.values.unknown import unknown_id, unknown_share
 
 
 def test_unknown_tokens_are_counted_without_those_that_frame_a_text() -> None:

@@ -13,10 +13,10 @@ from torch import Tensor
 from transformers import ModernBertConfig
 
 from trimtab.columns import encode_rows, fit
-from trimtab.compress import layers
-from trimtab.compress.export import export
-from trimtab.compress.trained import Skip, Trained, built
+from trimtab.compress import Skip, layers
+from trimtab.export import export
 from trimtab.nets.network import Architecture, EncoderEntry
+from trimtab.nets.trained import Trained, built
 
 TITLES = ["so good", "bad", "a long and winding road", "", "I would buy it again", "never again, and I mean it"] * 2
 BODIES = ["The plot is thin.", "Well made and well played by all of them", "", "too long", "房间很大", "fine"] * 2

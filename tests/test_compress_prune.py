@@ -20,11 +20,11 @@ from trimtab import columns, runtime
 from trimtab.columns import EncodedRows, encode_rows
 from trimtab.columns.image import ImageColumn
 from trimtab.columns.label import LabelColumn
-from trimtab.compress import latency, prune, sparsity
-from trimtab.compress.export import export
-from trimtab.compress.trained import Skip, Trained, built
+from trimtab.compress import Skip, latency, prune, sparsity
+from trimtab.export import export
 from trimtab.nets.encoders.compact import Block, Layer, Options
 from trimtab.nets.network import Architecture, EncoderEntry
+from trimtab.nets.trained import Trained, built
 from trimtab.train.step import tensors_of
 
 LAYER = {"heads": 4, "neurons": 128}
@@ -248,7 +248,7 @@ def test_the_timed_blocks_compute_what_a_compact_block_does(tmp_path: Path, text
             block.get_submodule(part).bias.zero_()
         values = torch.randn(2, 7, 32, generator=torch.Generator().manual_seed(0))
         expected = block(values, torch.ones(2, 1, 1, 7, dtype=torch.bool)).numpy()
-    session = runtime._session(tmp_path / "blocks.onnx", 1)
+    session = runtime.open_session(tmp_path / "blocks.onnx", 1)
     (found,) = session.run(None, {"states0": values.numpy(), "seen": np.ones((2, 7), np.int32)})
     np.testing.assert_allclose(found, expected, atol=1e-3)  # the norms add another epsilon
 

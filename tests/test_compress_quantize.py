@@ -15,14 +15,15 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from trimtab import columns
+from trimtab import columns, export
 from trimtab.columns import EncodedRows, encode_rows
-from trimtab.compress import export, qat, quantize, sensitivity, trained
+from trimtab.compress import qat, quantize, sensitivity
 from trimtab.compress.rewrite import large_weights, weighted
-from trimtab.compress.trained import Trained
 from trimtab.errors import TrimtabError
+from trimtab.nets import trained
 from trimtab.nets.network import Architecture, EncoderEntry, Network
-from trimtab.pipeline import assembly
+from trimtab.nets.trained import Trained
+from trimtab.search import assembly
 
 Batch = dict[str, np.ndarray]
 # At most this share of the bytes in fp32 is left, of weights and graph together.

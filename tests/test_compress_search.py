@@ -17,7 +17,7 @@ from trimtab.bundle.manifest import Measured
 from trimtab.compress import cascade
 from trimtab.compress.frontier import Point
 from trimtab.errors import TrimtabError
-from trimtab.pipeline import compression
+from trimtab.search import compression
 from trimtab.spec import parse_gates
 
 SPEC = {"output": "sentiment", "train": {"epochs": 1}}

@@ -11,12 +11,13 @@ import onnxruntime
 import pytest
 import torch
 
+from trimtab import export
 from trimtab.columns import InputColumn, OutputColumn, fit
 from trimtab.columns.image import ImageColumn
-from trimtab.compress import export
+from trimtab.compress import Skip
 from trimtab.compress.smaller import SIZES, smaller
-from trimtab.compress.trained import Skip, Trained, built
 from trimtab.nets.network import Architecture, EncoderEntry
+from trimtab.nets.trained import Trained, built
 from trimtab.registry import names
 
 ITEMS = [f"item {number}" for number in range(40)]

@@ -13,10 +13,10 @@ from trimtab.columns import encode_rows
 from trimtab.columns.label import LabelColumn
 from trimtab.columns.tags import TagsColumn
 from trimtab.columns.text import TextColumn
-from trimtab.compress import students
-from trimtab.compress.export import export
-from trimtab.compress.trained import Skip, Trained, built
+from trimtab.compress import Skip, students
+from trimtab.export import export
 from trimtab.nets.network import Architecture, EncoderEntry
+from trimtab.nets.trained import Trained, built
 
 TEXTS = [
     "a warm , funny and finally moving film", "not good at all", "dull", "the plot is thin but the cast is not",

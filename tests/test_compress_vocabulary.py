@@ -17,12 +17,13 @@ from tiny_models import SMALL
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import RobertaConfig
 
+from trimtab import pretrained
 from trimtab.columns import encode_rows, fit, restore
 from trimtab.columns.text import TextColumn
-from trimtab.compress.trained import Skip, Trained, built
+from trimtab.compress import Skip
 from trimtab.compress.vocabulary import trim
 from trimtab.nets.network import Architecture, EncoderEntry
-from trimtab.train import bases
+from trimtab.nets.trained import Trained, built
 
 Texts = tuple[str, ...]
 
@@ -209,12 +210,12 @@ def test_what_no_text_can_hold_takes_no_place() -> None:
 
 
 def test_the_bundled_base_gives_the_same_states_with_half_its_tokens(tmp_path: Path, texts: Texts) -> None:
-    base = bases.find("minilm", "text", tmp_path, tmp_path)
+    base = pretrained.find("minilm", "text", tmp_path, tmp_path)
     review = fit("text", "review", "review", texts[:200], base.options)
     entry = EncoderEntry(name="text", reads=("review",), config=base.config)
     shape = Architecture(width=base.width, encoders=(entry,), fusion="mean", dropout=0.1, head="label")
     trained = built(shape, [review], LABELS)
-    bases.load_weights(base, trained.network.encoders["in_review"])
+    pretrained.load_weights(base, trained.network.encoders["in_review"])
     made = trimmed(trained, {"review": texts})
     assert 3_000 < size(made) < 15_000
     assert made.architecture.encoders[0].config["vocab_size"] == size(made)

@@ -12,7 +12,7 @@ import torch
 
 from trimtab import files
 from trimtab.compress import making
-from trimtab.pipeline import candidates
+from trimtab.search import candidates
 from trimtab.train import checkpoint
 from trimtab.train.checkpoint import Position
 

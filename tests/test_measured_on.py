@@ -12,9 +12,9 @@ from places import write_rows
 
 from trimtab import spec as specs
 from trimtab.data import fold
-from trimtab.pipeline import recompress, resume, unlabelled
-from trimtab.pipeline.request import Request, check
+from trimtab.pipeline import recompress
 from trimtab.progress import Quiet
+from trimtab.request import Request, check, resume, unlabelled
 
 KINDS = {"x": "number", "y": "number"}
 

@@ -9,26 +9,25 @@ import pytest
 import tiny_models
 import torch
 
-from trimtab import registry
+from trimtab import pretrained, registry
 from trimtab.columns import InputColumn, encode_rows, fit
 from trimtab.nets.fusions.attention import AttentionFusion
 from trimtab.nets.fusions.cls import ClsFusion
 from trimtab.nets.fusions.mean import MeanFusion
 from trimtab.nets.network import Architecture, Network, one_each
 from trimtab.nets.states import States, lay_end_to_end
-from trimtab.train import bases
 
 TEXTS = ["good", "a long and winding road that leads to your door", "bad, really bad!", "房间很大", ""] * 3
 FUSIONS = ["mean", "cls", "attention", "concat", "wide_deep", "deepfm", "dcn", "ft_transformer"]
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> bases.Base:
+def base(tmp_path_factory: pytest.TempPathFactory) -> pretrained.Base:
     folder = tmp_path_factory.mktemp("base")
-    return bases.find(str(tiny_models.save(folder / "bert", "bert", TEXTS)), "text", folder, folder / "work")
+    return pretrained.find(str(tiny_models.save(folder / "bert", "bert", TEXTS)), "text", folder, folder / "work")
 
 
-def columns(base: bases.Base) -> list[InputColumn]:
+def columns(base: pretrained.Base) -> list[InputColumn]:
     numbers = [str(i) for i in range(len(TEXTS))]
     return [
         fit("text", "review", "review", TEXTS, base.options),
@@ -37,7 +36,7 @@ def columns(base: bases.Base) -> list[InputColumn]:
     ]
 
 
-def network(base: bases.Base, inputs: list[InputColumn], fusion: str = "mean") -> Network:
+def network(base: pretrained.Base, inputs: list[InputColumn], fusion: str = "mean") -> Network:
     torch.manual_seed(0)
     output = fit("label", "answer", "answer", ["yes", "no", "maybe"] * 5, {})
     entries = one_each(inputs, base.config)
@@ -53,7 +52,7 @@ def run(net: Network, inputs: list[InputColumn], rows: np.ndarray) -> torch.Tens
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)
-def test_a_row_gets_the_same_outputs_alone_and_in_any_batch(base: bases.Base, fusion: str) -> None:
+def test_a_row_gets_the_same_outputs_alone_and_in_any_batch(base: pretrained.Base, fusion: str) -> None:
     inputs = columns(base)
     net = network(base, inputs, fusion)
     together = run(net, inputs, np.arange(len(TEXTS)))
@@ -69,18 +68,18 @@ def test_every_fusion_in_the_folder_is_tested_here() -> None:
 @pytest.mark.parametrize("shape", list(tiny_models.SHAPES))
 def test_an_encoder_of_any_shape_starts_with_the_weights_of_its_base(tmp_path: Path, shape: str) -> None:
     saved = tiny_models.save(tmp_path / shape, shape, TEXTS, seed=1)
-    base = bases.find(str(saved), "text", tmp_path, tmp_path / "work")
+    base = pretrained.find(str(saved), "text", tmp_path, tmp_path / "work")
     inputs = columns(base)[:1]
     net = network(base, inputs)
     before = run(net, inputs, np.arange(4))
     (encoder,) = net.pretrained()
-    assert bases.load_weights(base, encoder.model) == []
+    assert pretrained.load_weights(base, encoder.model) == []
     assert not torch.allclose(before, run(net, inputs, np.arange(4)))
     depths = {encoder.depth(name) for name, _ in encoder.named_parameters()}
     assert depths == {0, 1, 2}
 
 
-def test_low_rank_updates_start_at_nothing_and_merge_into_the_weights(base: bases.Base) -> None:
+def test_low_rank_updates_start_at_nothing_and_merge_into_the_weights(base: pretrained.Base) -> None:
     inputs = columns(base)[:1]
     net = network(base, inputs)
     before = run(net, inputs, np.arange(4))

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.export import Dim
 from torch.nn import functional
 
-from trimtab.compress.export import OPSET, write
 from trimtab.errors import TrimtabError
+from trimtab.export import OPSET, write
 from trimtab.nets.fusions._layers import each_input
 from trimtab.nets.fusions.concat import ConcatFusion
 from trimtab.nets.fusions.dcn import Cross, DcnFusion

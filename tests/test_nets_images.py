@@ -17,17 +17,17 @@ from transformers import ResNetConfig, ResNetModel, ViTConfig, ViTModel
 from transformers.models.convnext.image_processing_pil_convnext import ConvNextImageProcessorPil
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
+from trimtab import export, pretrained
 from trimtab.columns import EncodedRows, encode_rows
 from trimtab.columns.image import ImageColumn
 from trimtab.columns.label import LabelColumn
-from trimtab.compress import export
 from trimtab.errors import TrimtabError
-from trimtab.nets.encoders._images import ConvTrunk
+from trimtab.nets.images import ConvTrunk
 from trimtab.nets.network import Architecture, EncoderEntry, Network
+from trimtab.pretrained import Base
+from trimtab.pretrained import image as image_bases
 from trimtab.spec import Spec
-from trimtab.train import bases, frozen, loop, settings
-from trimtab.train.bases import Base
-from trimtab.train.bases import image as image_bases
+from trimtab.train import frozen, loop, settings
 from trimtab.train.step import Lesson
 
 HERE = Path()
@@ -164,14 +164,14 @@ def tiny_resnet(folder: Path, **changed: Any) -> Path:
 def built(base: Base, photo: ImageColumn) -> Network:
     made = network(base.encoder, photo, base.width, dict(base.config))
     (encoder,) = made.pretrained()
-    assert bases.load_weights(base, encoder.model) == []
+    assert pretrained.load_weights(base, encoder.model) == []
     return made.eval()
 
 
 @pytest.mark.parametrize("make", [tiny_vit, tiny_resnet])
 def test_a_pretrained_folder_reads_pictures_as_its_own_library_does(tmp_path: Path, make) -> None:
     folder = make(tmp_path / "base")
-    base = bases.find("base", "image", tmp_path, tmp_path)
+    base = pretrained.find("base", "image", tmp_path, tmp_path)
     # 73 = 64 / 0.875 pixels, so that the crop of neither lies between two pixels
     pictures = [np.array(picture)[100:173, 200:273] for picture in load_sample_images().images]
     photo = ImageColumn.fit("photo", "photo", pictures, dict(base.options))
@@ -191,7 +191,7 @@ def test_a_pretrained_folder_reads_pictures_as_its_own_library_does(tmp_path: Pa
 
 def test_a_vision_transformer_reads_pictures_of_another_size(tmp_path: Path) -> None:
     tiny_vit(tmp_path / "base")
-    base = bases.find("base", "image", tmp_path, tmp_path)
+    base = pretrained.find("base", "image", tmp_path, tmp_path)
     same, larger = (built(base, column(3, side, side)) for side in (32, 64))
     assert states(larger, photos(column(3, 64, 64), 2)).shape == (2, 64, 32)
     one, other = (made.encoders["in_photo"].model.embeddings.position_embeddings for made in (same, larger))
@@ -201,7 +201,7 @@ def test_a_vision_transformer_reads_pictures_of_another_size(tmp_path: Path) -> 
 
 
 def test_efficientnet_knows_a_palace_and_a_daisy() -> None:
-    base = bases.find("efficientnet-lite0", "image", HERE, HERE)
+    base = pretrained.find("efficientnet-lite0", "image", HERE, HERE)
     pictures = load_sample_images().images
     photo = ImageColumn.fit("photo", "photo", pictures, dict(base.options))
     classes = torch.load(base.source, weights_only=True)
@@ -213,20 +213,20 @@ def test_other_weights_than_the_official_ones_are_refused(monkeypatch: pytest.Mo
     entry = replace(image_bases.BUNDLED["efficientnet-lite0"], sha256="0" * 64)
     monkeypatch.setitem(image_bases.BUNDLED, "efficientnet-lite0", entry)
     with pytest.raises(TrimtabError, match="not the official file"):
-        bases.find("efficientnet-lite0", "image", HERE, HERE)
+        pretrained.find("efficientnet-lite0", "image", HERE, HERE)
 
 
 def test_a_folder_that_is_no_encoder_of_pictures_is_told_what_it_lacks(tmp_path: Path) -> None:
     folder = tiny_vit(tmp_path / "base")
-    assert bases.owner("base", tmp_path) == "image"
+    assert pretrained.owner("base", tmp_path) == "image"
     (folder / "config.json").write_text(json.dumps({"model_type": "bert"}))
     with pytest.raises(TrimtabError, match=r"a model of type 'bert'\n  allowed: .*resnet, vit"):
-        bases.find("base", "image", tmp_path, tmp_path)
+        pretrained.find("base", "image", tmp_path, tmp_path)
     (folder / "preprocessor_config.json").unlink()
     with pytest.raises(TrimtabError, match=r"lacks preprocessor_config\.json"):
-        bases.find("base", "image", tmp_path, tmp_path)
+        pretrained.find("base", "image", tmp_path, tmp_path)
     with pytest.raises(TrimtabError, match="did you mean 'efficientnet-lite0'"):
-        bases.find("efficientnet-lite", "image", tmp_path, tmp_path)
+        pretrained.find("efficientnet-lite", "image", tmp_path, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_options_that_do_not_fit_are_told(name, config, picture, said) -> None:
 
 
 def lite0(side: int) -> Network:
-    return built(bases.find("efficientnet-lite0", "image", HERE, HERE), column(3, side, side))
+    return built(pretrained.find("efficientnet-lite0", "image", HERE, HERE), column(3, side, side))
 
 
 @pytest.mark.parametrize(("name", "deepest"), [("vit", 2), ("resnet", 3), ("efficientnet-lite0", 7)])
@@ -258,7 +258,7 @@ def test_layers_are_counted_from_the_head(tmp_path: Path, name: str, deepest: in
         made = lite0(32)
     else:
         (tiny_vit if name == "vit" else tiny_resnet)(tmp_path / name)
-        made = built(bases.find(name, "image", tmp_path, tmp_path), column(3, 32, 32))
+        made = built(pretrained.find(name, "image", tmp_path, tmp_path), column(3, 32, 32))
     (encoder,) = made.pretrained()
     depths = [encoder.depth(name) for name, _ in encoder.named_parameters()]
     assert set(depths) == set(range(deepest + 1))
@@ -272,7 +272,7 @@ def test_low_rank_updates_can_be_merged_into_convolutions_too(tmp_path: Path, na
         made = lite0(32)
     else:
         (tiny_vit if name == "vit" else tiny_resnet)(tmp_path / name)
-        made = built(bases.find(name, "image", tmp_path, tmp_path), column(3, 32, 32))
+        made = built(pretrained.find(name, "image", tmp_path, tmp_path), column(3, 32, 32))
     pixels, keys = photos(column(3, 32, 32), 2), set(made.state_dict())
     before = states(made, pixels)
     (encoder,) = made.pretrained()
@@ -316,7 +316,7 @@ def test_a_frozen_base_is_run_once_and_left_as_it_was(tmp_path: Path) -> None:
     before = {key: value.clone() for key, value in made.encoders.state_dict().items()}
     seen: list[int] = []
     made.encoders["in_photo"].register_forward_hook(lambda _, tensors, __: seen.append(len(tensors[0]["photo_pixels"])))
-    base = bases.find("efficientnet-lite0", "image", HERE, HERE)
+    base = pretrained.find("efficientnet-lite0", "image", HERE, HERE)
     settled = chosen(40, base, epochs=5)
     assert settled.method == "frozen"
     network_of_two = lesson(photo, photos(photo, 40), ["0"] * 20 + ["1"] * 20)
@@ -328,7 +328,7 @@ def test_a_frozen_base_is_run_once_and_left_as_it_was(tmp_path: Path) -> None:
 
 
 def test_a_gate_chooses_the_checkpoint_of_a_frozen_base_too() -> None:
-    base = bases.find("efficientnet-lite0", "image", HERE, HERE)
+    base = pretrained.find("efficientnet-lite0", "image", HERE, HERE)
     label, counts = LabelColumn.fit("kind", "kind", ["a", "b"], {}), np.array([20, 20])
     for gates, score in [({}, "log_loss"), ({"accuracy": ">= 0.9"}, "log_loss"), ({"macro_f1": ">= 0.9"}, "macro_f1")]:
         spec = Spec(data="rows.csv", output="kind", gates=gates)
@@ -361,7 +361,7 @@ def test_a_small_cnn_learns_digits(tmp_path: Path) -> None:
 
 
 def test_the_defaults_follow_the_pictures() -> None:
-    base = bases.find("efficientnet-lite0", "image", HERE, HERE)
+    base = pretrained.find("efficientnet-lite0", "image", HERE, HERE)
     assert [chosen(rows, base).method for rows in (244, 20_000)] == ["frozen", "full"]
     assert chosen(4500, pictures=True).epochs == 53
     assert chosen(100, pictures=True).epochs == 60

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from trimtab import registry
 from trimtab.columns import EncodedRows, InputColumn, encode_rows, fit
-from trimtab.compress.export import export
 from trimtab.errors import TrimtabError
+from trimtab.export import export
 from trimtab.nets import steps
 from trimtab.nets.network import Architecture, EncoderEntry, Network, encoder_kind
 from trimtab.nets.states import States

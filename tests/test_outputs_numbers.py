@@ -13,12 +13,11 @@ from sklearn import metrics
 from sklearn.datasets import load_linnerud
 
 import trimtab
-from trimtab import columns
+from trimtab import columns, request
 from trimtab.audit import quality
 from trimtab.columns.numbers import NumbersColumn
 from trimtab.errors import TrimtabError
 from trimtab.nets.heads.numbers import loss
-from trimtab.pipeline import request
 from trimtab.progress import Quiet
 from trimtab.spec import parse
 

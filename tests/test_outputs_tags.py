@@ -11,7 +11,7 @@ import tiny_models
 import torch
 
 import trimtab
-from trimtab import columns
+from trimtab import columns, pretrained
 from trimtab.__main__ import main
 from trimtab.audit import quality
 from trimtab.columns import Ragged, encode_rows, ragged
@@ -20,7 +20,6 @@ from trimtab.columns.text import TextColumn
 from trimtab.data import infer
 from trimtab.errors import TrimtabError
 from trimtab.nets.heads.tags import loss
-from trimtab.train import bases
 from trimtab.train.batches import targets_of
 
 TAGS = [["O", "B-person", "I-person", "O"], ["B-place", "O"], ["O", "O", "O"]]
@@ -148,7 +147,7 @@ SENTENCES = [["Empire", "State", "Building", "!"], ["", "unbelievable", "\u200b"
 
 def words_column(folder: Path, **options: object) -> TextColumn:
     base = tiny_models.save(folder, "bert", [" ".join(words) for words in SENTENCES])
-    found = bases.find(str(base), "text", folder, folder)
+    found = pretrained.find(str(base), "text", folder, folder)
     column = columns.fit("text", "words", "words", SENTENCES, {**found.options, "words": True, **options})
     assert isinstance(column, TextColumn)
     return column

@@ -15,11 +15,9 @@ from transformers import AutoTokenizer
 from transformers.models.auto import AutoModel
 
 import trimtab
-from trimtab import columns
+from trimtab import columns, export, pretrained
 from trimtab.columns import encode_rows
-from trimtab.compress import export
 from trimtab.nets.network import Architecture, EncoderEntry, Network
-from trimtab.train import bases
 
 PAIRS = [
     ("A player is throwing the ball", "Two teams are competing in a football match"),
@@ -51,7 +49,7 @@ def base_of(folder: Path, shape: str) -> Path:
 
 
 def network_of(folder: Path, shape: str) -> Network:
-    base = bases.find(str(base_of(folder / "base", shape)), "text", folder, folder)
+    base = pretrained.find(str(base_of(folder / "base", shape)), "text", folder, folder)
     values = {"first": [a for a, _ in PAIRS], "second": [b for _, b in PAIRS]}
     options = {**base.options, "limit": 40}
     inputs = [
@@ -64,7 +62,7 @@ def network_of(folder: Path, shape: str) -> Network:
     torch.manual_seed(0)
     network = Network(architecture, inputs, label).eval()
     for encoder in network.pretrained():
-        bases.load_weights(base, encoder.model)
+        pretrained.load_weights(base, encoder.model)
     network.columns = inputs  # type: ignore[assignment]
     return network
 

@@ -13,7 +13,6 @@ from PIL import Image
 from places import write_rows
 
 from trimtab import rows
-from trimtab.cli import _events
 from trimtab.columns import _files
 from trimtab.columns.ranking import RankingColumn
 from trimtab.data import infer
@@ -22,6 +21,7 @@ from trimtab.data.profile import profile
 from trimtab.errors import TrimtabError
 from trimtab.progress import Quiet
 from trimtab.rows import Row
+from trimtab.runtime import histories
 from trimtab.spec import parse
 
 TABLE: list[dict[str, Any]] = [{"x": i / 7, "a": i % 2, "b": int(i % 3 == 0), "z": "hi"} for i in range(40)]
@@ -148,13 +148,13 @@ def test_events_are_evaluated_on_the_last_of_each_user() -> None:
         {"user": "", "item": "i1", "time": 2},
         {"user": "v", "item": "i1", "time": 3},
     )
-    found = [row.values for row in _events.measured(_Served(), given, said.append)]  # type: ignore[arg-type]
+    found = [row.values for row in histories.measured(_Served(), given, said.append)]  # type: ignore[arg-type]
     assert found == [{"user": "u", "item": "i2", "past": ["i1"]}, {"user": "v", "item": "i1", "past": []}]
     assert "1 events without a user are left out" in said
 
 
 def test_events_without_their_time_are_refused_when_served() -> None:
-    for asked in (_events.gathered, _events.measured):
+    for asked in (histories.gathered, histories.measured):
         with pytest.raises(TrimtabError, match="nor 'time', which says in which order"):
             asked(_Served(), events({"user": "u", "item": "i1"}), lambda text: None)  # type: ignore[arg-type]
 

@@ -16,15 +16,14 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 import trimtab
-from trimtab import columns
+from trimtab import columns, export
 from trimtab.columns import encode_rows
 from trimtab.columns.image import ImageColumn
-from trimtab.compress import export
 from trimtab.errors import TrimtabError
-from trimtab.nets.encoders._images import BatchNorm, with_batch_norm
 from trimtab.nets.encoders.resnet import ResnetEncoder
+from trimtab.nets.images import BatchNorm, with_batch_norm
 from trimtab.nets.network import Architecture, EncoderEntry, Network
-from trimtab.pipeline import assembly
+from trimtab.search import assembly
 
 TABLE = [
     {"size": i % 40, "word": f"word {i} of many", "shop": "ab"[i % 2], "kind": "ab"[i % 40 > 19]} for i in range(80)

@@ -19,7 +19,7 @@ from trimtab import columns, runtime
 from trimtab.bundle import store
 from trimtab.columns import InputPolicy, in_order, length_batches
 from trimtab.errors import TrimtabError
-from trimtab.pipeline import candidates
+from trimtab.search import candidates
 
 HEAVY = {"torch", "transformers", "sklearn", "scipy", "polars", "pandas", "matplotlib", "onnx", "typer", "rich"}
 

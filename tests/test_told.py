@@ -13,12 +13,11 @@ import tiny_pictures
 import typer
 from typer.testing import CliRunner, Result
 
-from trimtab import columns, runtime
+from trimtab import columns, request, runtime
 from trimtab import spec as specs
 from trimtab.cli import evaluate, predict
-from trimtab.columns._problems import Tally
 from trimtab.errors import TrimtabError
-from trimtab.pipeline import request
+from trimtab.values.problems import Tally
 
 
 @pytest.fixture(scope="module")

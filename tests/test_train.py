@@ -12,7 +12,7 @@ import tiny_models
 import torch
 from sklearn.datasets import load_breast_cancer
 
-from trimtab import columns
+from trimtab import columns, pretrained
 from trimtab.columns import InputColumn, encode_rows, fit
 from trimtab.columns.label import LabelColumn
 from trimtab.errors import TrimtabError
@@ -20,7 +20,7 @@ from trimtab.nets.heads import label
 from trimtab.nets.network import Architecture, Network, one_each
 from trimtab.progress import Quiet
 from trimtab.spec import METRICS, parse
-from trimtab.train import bases, checkpoint, loop
+from trimtab.train import checkpoint, loop
 from trimtab.train.batches import epoch_batches
 from trimtab.train.optimizer import make, set_rates, use_sparse_gradients
 from trimtab.train.settings import Settings, choose
@@ -370,7 +370,7 @@ TEXTS = [f"{word} number {i}" for i, word in enumerate(["good", "bad", "fine", "
 
 def text_network(folder: Path, method: str) -> tuple[Network, Lesson, Settings]:
     """A tiny BERT of random weights with its lesson."""
-    base = bases.find(str(tiny_models.save(folder / "bert", "bert", TEXTS)), "text", folder, folder / "work")
+    base = pretrained.find(str(tiny_models.save(folder / "bert", "bert", TEXTS)), "text", folder, folder / "work")
     column = fit("text", "t", "t", TEXTS, base.options)
     labels = ["yes", "no"] * 20
     output = fit("label", "y", "y", labels, {})
@@ -383,7 +383,7 @@ def text_network(folder: Path, method: str) -> tuple[Network, Lesson, Settings]:
     made = Architecture(width=base.width, encoders=entries, fusion="mean", dropout=0.0, head="label")
     network = Network(made, [column], output)
     for encoder in network.pretrained():
-        bases.load_weights(base, encoder.model)
+        pretrained.load_weights(base, encoder.model)
         if method == "lora":
             encoder.adapt(4, 8, 0.0)
     return network, lesson, chosen
@@ -413,7 +413,7 @@ def test_frozen_blocks_and_the_word_table_stay_as_they_are_and_the_rest_learns(t
 
 
 def test_a_deep_narrow_base_keeps_blocks_on_a_cpu_and_reads_long_rows_fewer_times(tmp_path: Path) -> None:
-    base = bases.Base("e5-small", "text", "text", "", {"num_hidden_layers": 12}, 384, {}, "")
+    base = pretrained.Base("e5-small", "text", "text", "", {"num_hidden_layers": 12}, 384, {}, "")
     output = fit("label", "y", "y", ["yes", "no"], {})
     spec = parse({"data": "x", "output": "y"})
 

@@ -9,13 +9,12 @@ import pytest
 
 from trimtab import registry, rows
 from trimtab.__main__ import ORDER, main
-from trimtab.audit import plots
 from trimtab.bundle.manifest import Automatic, ColumnEntry, GateResult, Manifest, Measured
 from trimtab.cli import _frontier, _view, evaluate, inspect, launch
 from trimtab.compress.frontier import Frontier, Point, Skipped
 from trimtab.errors import TrimtabError, brief, nearest, problem
 from trimtab.pipeline.release import Release
-from trimtab.report import card
+from trimtab.report import card, plots
 from trimtab.spec import read
 
 NAMES = [

@@ -11,12 +11,11 @@ import torch
 
 from benchmarks import rows
 from benchmarks.measure import answer_with, cores
-from trimtab import columns
+from trimtab import columns, pretrained
 from trimtab.nets.network import Architecture, Network, one_each
 from trimtab.nets.pretrained import PretrainedEncoder
 from trimtab.progress import Quiet
 from trimtab.spec import parse
-from trimtab.train import bases
 from trimtab.train.loop import device, train
 from trimtab.train.settings import choose
 from trimtab.train.step import Lesson
@@ -37,7 +36,7 @@ def _train(
     precision: str, data: Path, base_name: str, epochs: int, evaluations: int, seed: int, folder: Path
 ) -> dict[str, object]:
     teach, choosing = (rows.read(data, split) for split in ("train", "valid"))
-    base = bases.find(base_name, "text", folder, folder / "base")
+    base = pretrained.find(base_name, "text", folder, folder / "base")
     text = columns.fit("text", "text", "text", teach.texts, base.options)
     label = columns.fit("label", "label", "label", teach.labels, {})
     encoded = [columns.encode_rows([text], {"text": part.texts}) for part in (teach, choosing)]
@@ -55,7 +54,7 @@ def _train(
     network = Network(architecture, [text], label)
     encoder = network.encoders["in_text"]
     assert isinstance(encoder, PretrainedEncoder)
-    bases.load_weights(base, encoder.model)
+    pretrained.load_weights(base, encoder.model)
     lesson = Lesson(encoded[0], targets[0], encoded[1], targets[1], label)
     trained = train(network, "label", lesson, settings, folder / "checkpoints", Quiet())
     return {

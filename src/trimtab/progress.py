@@ -1,7 +1,11 @@
-"""What a long stage tells while it runs. The rooms report to a `Progress`; the command line decides how it looks."""
+"""What a long stage tells while it runs, and where its seconds went.
+
+The rooms report to a `Progress`; the command line decides how it looks.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -30,3 +34,22 @@ class Quiet:
 
     def note(self, text: str) -> None:
         """Told to nobody."""
+
+
+class Laps:
+    """A clock of one stage: each part is given the seconds since the part before."""
+
+    def __init__(self) -> None:
+        self.started = self._last = time.perf_counter()
+        self.seconds: dict[str, float] = {}
+
+    def lap(self, part: str) -> None:
+        """What was done since the last lap was this part."""
+        now = time.perf_counter()
+        self.seconds[part] = round(self.seconds.get(part, 0.0) + now - self._last, 2)
+        self._last = now
+
+    @property
+    def total(self) -> float:
+        """Seconds since the start."""
+        return time.perf_counter() - self.started

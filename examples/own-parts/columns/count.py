@@ -9,10 +9,13 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from trimtab.columns import OutputColumn, Outputs, Statistics, Targets, _options, _state, dense, number, parse
+from trimtab import part_options
+from trimtab.columns import OutputColumn, Outputs, Targets, dense, number
+from trimtab.metrics import Statistics
+from trimtab.values import parse
 
 
-class Options(_options.Options):
+class Options(part_options.Options):
     """A count has no options."""
 
 
@@ -31,7 +34,7 @@ class CountColumn(OutputColumn):
     @classmethod
     def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:
         """See `Column.fit`."""
-        _options.check(Options, name, cls.type, options)
+        part_options.check(Options, f"column {name!r} ({cls.type})", options)
         known = [parse.number(value) or 0.0 for value in values]
         return cls(name, key, max(float(np.mean(known)), 1e-6))
 
@@ -66,7 +69,7 @@ class CountColumn(OutputColumn):
 
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""
-        _state.write(folder, self, {"mean": self.mean})
+        self.write(folder, {"mean": self.mean})
 
     @classmethod
     def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:

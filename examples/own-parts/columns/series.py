@@ -9,10 +9,11 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from trimtab.columns import Encoded, InputColumn, Ragged, _options, _state, ragged
+from trimtab import part_options
+from trimtab.columns import Encoded, InputColumn, Ragged, ragged
 
 
-class Options(_options.Options):
+class Options(part_options.Options):
     """A series has no options."""
 
 
@@ -31,7 +32,7 @@ class SeriesColumn(InputColumn):
     @classmethod
     def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:
         """See `Column.fit`."""
-        _options.check(Options, name, cls.type, options)
+        part_options.check(Options, f"column {name!r} ({cls.type})", options)
         found = np.concatenate([_numbers(value) for value in values])
         return cls(name, key, float(found.mean()), float(found.std()) or 1.0)
 
@@ -60,7 +61,7 @@ class SeriesColumn(InputColumn):
 
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""
-        _state.write(folder, self, {"mean": self.mean, "std": self.std})
+        self.write(folder, {"mean": self.mean, "std": self.std})
 
     @classmethod
     def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:

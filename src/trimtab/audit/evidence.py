@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from trimtab.columns import OutputColumn, Outputs, Ragged, Targets, _lists, dense
-from trimtab.columns._statistics import CALIBRATION_BINS, calibration_bin
+from trimtab.columns import OutputColumn, Outputs, Ragged, Targets, dense
 from trimtab.columns.label import LabelColumn
 from trimtab.columns.labels import LabelsColumn
 from trimtab.columns.number import NumberColumn
@@ -16,6 +15,8 @@ from trimtab.columns.numbers import NumbersColumn
 from trimtab.columns.ordinal import OrdinalColumn
 from trimtab.columns.ranking import TOP, RankingColumn, first, ranks
 from trimtab.columns.tags import TagsColumn
+from trimtab.metrics.statistics import CALIBRATION_BINS, calibration_bin
+from trimtab.values import list_cells
 
 CURVE_POINTS = 200
 CURVE_CLASSES = 12  # the most frequent classes of the rows get curves
@@ -338,7 +339,7 @@ def _of_tags(output: TagsColumn, targets: Targets, outputs: Outputs, inputs: Row
         "parts": [{"type": one["type"], **_scores(one["true"], one["answered"], one["right"])} for one in lines],
         "hardest": [
             {
-                "inputs": _shortened({name: " ".join(_lists.words(value)) for name, value in inputs[row].items()}),
+                "inputs": _shortened({name: " ".join(list_cells.words(value)) for name, value in inputs[row].items()}),
                 "true": _spans_text(true[row], inputs[row]),
                 "predicted": _spans_text(found[row], inputs[row]),
                 "error": int(wrong[row]),
@@ -361,7 +362,7 @@ def _span_sets(output: TagsColumn, tags: np.ndarray, offsets: np.ndarray) -> lis
 
 def _spans_text(spans: set[tuple[int, int, str]], row: Mapping[str, Any]) -> str:
     (value,) = row.values()
-    words = _lists.words(value)
+    words = list_cells.words(value)
     return "; ".join(f"{' '.join(words[start:end])} ({kind})" for start, end, kind in sorted(spans)) or "none"
 
 

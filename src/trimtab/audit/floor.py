@@ -21,7 +21,7 @@ from trimtab.audit.neighbours import ranking_floor
 from trimtab.audit.quality import RESAMPLES, intervals, label_metrics, number_metrics
 from trimtab.audit.trees import Grid, class_trees, grid_of, number_trees
 from trimtab.bundle.manifest import Measured
-from trimtab.columns import InputColumn, OutputColumn, Statistics, _lists, labels, numbers, ordinal
+from trimtab.columns import InputColumn, OutputColumn, labels, numbers, ordinal
 from trimtab.columns.label import LabelColumn
 from trimtab.columns.labels import LabelsColumn
 from trimtab.columns.number import NumberColumn
@@ -29,6 +29,8 @@ from trimtab.columns.numbers import NumbersColumn
 from trimtab.columns.ordinal import OrdinalColumn
 from trimtab.columns.tags import TagsColumn
 from trimtab.data.table import Table
+from trimtab.metrics import Statistics
+from trimtab.values import list_cells
 
 Floor = dict[str, dict[str, Measured]]
 
@@ -154,11 +156,11 @@ def _tags_floor(inputs: Sequence[InputColumn], train: Table, test: Table, output
     (column,) = inputs
     counts: dict[str, Counter[int]] = {}
     known, asked = (output.targets(table.values[output.name]) for table in (train, test))
-    seen = [word for value in train.values[column.name] for word in _lists.words(value)]
+    seen = [word for value in train.values[column.name] for word in list_cells.words(value)]
     for word, tag in zip(seen, known.values.tolist(), strict=True):
         counts.setdefault(word, Counter())[tag] += 1
     best = {word: min(found, key=lambda tag: (-found[tag], tag)) for word, found in counts.items()}
-    words = (word for value in test.values[column.name] for word in _lists.words(value))
+    words = (word for value in test.values[column.name] for word in list_cells.words(value))
     answers = np.array([best.get(word, 0) for word in words], np.int64)
     given = output.answer_statistics(asked, output.valid(answers, asked.offsets))
     return {"most frequent tag of each word": _intervals(given, len(test), output, seed)}

@@ -17,18 +17,9 @@ import numpy as np
 
 from trimtab import spec
 from trimtab.bundle.manifest import Measured
-from trimtab.columns import (
-    OutputColumn,
-    Outputs,
-    Ragged,
-    Statistic,
-    Statistics,
-    Targets,
-    label,
-    number,
-    parse,
-    ragged,
-)
+from trimtab.columns import OutputColumn, Outputs, Ragged, Targets, label, number, ragged
+from trimtab.metrics import Statistic, Statistics
+from trimtab.values import parse
 
 RESAMPLES = 1000
 _FEWEST_RESAMPLES = 200

@@ -11,9 +11,9 @@ from typing import Annotated
 import typer
 
 from trimtab import rows
-from trimtab.columns._problems import Problem, Tally
 from trimtab.errors import problem
 from trimtab.rows import Row, Writer
+from trimtab.values.problems import Problem, Tally
 
 _FIELDS = ("line", "column", "kind", "reason", "lost")
 

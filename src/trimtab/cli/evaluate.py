@@ -15,13 +15,13 @@ from rich.table import Table
 from trimtab import rows, runtime
 from trimtab.audit import quality
 from trimtab.bundle.manifest import Measured
-from trimtab.cli import _events
 from trimtab.cli._problems import MostUnread, Told, share
 from trimtab.cli._view import console, print_json, result
 from trimtab.cli.predict import beside
 from trimtab.columns import Outputs, Targets, joined
 from trimtab.errors import brief, nearest, problem
 from trimtab.rows import Rejected, Row
+from trimtab.runtime import histories
 
 _CHUNK = 2048
 _REASONS = 5  # that are told, the most frequent ones
@@ -106,7 +106,7 @@ class _Answered:
 
 def _answer(model: runtime.Model, source: rows.Rows, name: str, aside: _Aside, told: Told) -> _Answered:
     """Answer the usable rows chunk by chunk; only numbers are kept."""
-    source = _events.measured(model, source, _note)
+    source = histories.measured(model, source, _note)
     if source.names is not None:
         _check_columns(model, source.names, name)
     usable = (_usable(model, chunk, aside) for chunk in _chunks(source, model, name))

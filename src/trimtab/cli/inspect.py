@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from trimtab.bundle import store
-from trimtab.bundle.manifest import Manifest, Measured
+from trimtab.bundle.manifest import Manifest
+from trimtab.cli import _tables
 from trimtab.cli._view import print_json, result
 
 
@@ -42,7 +43,13 @@ def show(manifest: Manifest, folder: Path, console: Console) -> None:
     made = f"made {manifest.created} by Trimtab {manifest.trimtab}, bundle format {manifest.format_version}"
     size = f"serving files {store.serving_bytes(folder) / 1e6:.1f} MB, {manifest.precision}, hash {manifest.hash[:12]}"
     console.print(f"{made}; {size}")
-    for title, header, lines in _tables(manifest):
+    for title, header, lines in _made(manifest):
+        if lines:
+            console.print(_table(title, header, lines))
+    for table in (_tables.measured(manifest), _tables.gates(manifest)):
+        if table.row_count:
+            console.print(table)
+    for title, header, lines in _files(manifest):
         if lines:
             console.print(_table(title, header, lines))
 
@@ -50,7 +57,7 @@ def show(manifest: Manifest, folder: Path, console: Console) -> None:
 Lines = list[Sequence[str]]
 
 
-def _tables(manifest: Manifest) -> Iterable[tuple[str, Sequence[str], Lines]]:
+def _made(manifest: Manifest) -> Iterable[tuple[str, Sequence[str], Lines]]:
     """Title, header and lines of each table."""
     inputs: Lines = [("input", column.name, column.type) for column in manifest.inputs]
     yield "columns", ("role", "name", "type"), [*inputs, ("output", manifest.output.name, manifest.output.type)]
@@ -61,25 +68,12 @@ def _tables(manifest: Manifest) -> Iterable[tuple[str, Sequence[str], Lines]]:
         [(choice.key, str(choice.value), choice.reason) for choice in automatic],
     )
     yield "stages", ("stage", "seconds"), [(stage.name, f"{stage.seconds:.1f}") for stage in manifest.stages]
-    measured = manifest.measured.items()
-    yield "measured", ("metric", "value", "95% interval"), [(name, *_measured(found)) for name, found in measured]
-    gates: Lines = [
-        (
-            gate.name,
-            gate.asked,
-            "-" if gate.measured is None else f"{gate.measured:.4g}",
-            "met" if gate.met else "NOT MET",
-        )
-        for gate in manifest.gates
-    ]
-    yield "gates", ("gate", "asked", "measured", ""), gates
+
+
+def _files(manifest: Manifest) -> Iterable[tuple[str, Sequence[str], Lines]]:
+    """What the bundle quotes, and its files."""
     yield "says of your data", ("where", "what"), list(store.quoted(manifest))
     yield "files", ("file", "sha256"), [(name, digest[:12]) for name, digest in manifest.files.items()]
-
-
-def _measured(found: Measured) -> tuple[str, str]:
-    interval = "" if found.low is None or found.high is None else f"{found.low:.4g} to {found.high:.4g}"
-    return f"{found.value:.4g} {found.unit}".rstrip(), interval
 
 
 def _table(title: str, header: Sequence[str], lines: Lines) -> Table:

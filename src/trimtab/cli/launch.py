@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich import box
-from rich.table import Table
 
-from trimtab.bundle.manifest import GateResult, Manifest, Measured
-from trimtab.cli import _frontier, _view
+from trimtab.bundle.manifest import Manifest
+from trimtab.cli import _frontier, _tables, _view
 from trimtab.compress.frontier import Frontier
 from trimtab.pipeline import Release, launch
 from trimtab.progress import Progress
@@ -76,7 +74,7 @@ def show(release: Release) -> None:
     out.print()
     if "frontier" in manifest.evidence:
         _frontier.show(Frontier.model_validate(manifest.evidence["frontier"]), out)
-    out.print(_gates(manifest) if manifest.gates else _figures(manifest))
+    out.print(_tables.gates(manifest) if manifest.gates else _tables.measured(manifest))
     floor = _floor_line(manifest)
     if floor:
         out.print(floor, soft_wrap=True)
@@ -103,29 +101,6 @@ def _took(manifest: Manifest) -> str:
         longest = max(parts, key=lambda part: parts[part], default="")
         told.append(f"{stage.name} {stage.seconds:.1f} s" + (f" ({longest} {parts[longest]:.1f} s)" if longest else ""))
     return ", ".join(told)
-
-
-def _gates(manifest: Manifest) -> Table:
-    table = Table("gate", "asked", "measured", "95% interval", "", box=box.SIMPLE_HEAD)
-    for gate in manifest.gates:
-        mark = _view.styled(("met", "green") if gate.met else ("not met", "red"))
-        table.add_row(gate.name, gate.asked, _measured(gate), _interval(manifest.measured.get(gate.name)), mark)
-    return table
-
-
-def _figures(manifest: Manifest) -> Table:
-    table = Table("measured", "value", "95% interval", box=box.SIMPLE_HEAD)
-    for name, found in manifest.measured.items():
-        table.add_row(name, f"{found.value:.4g} {found.unit}".rstrip(), _interval(found))
-    return table
-
-
-def _measured(gate: GateResult) -> str:
-    return "-" if gate.measured is None else f"{gate.measured:.4g} {gate.unit}".rstrip()
-
-
-def _interval(found: Measured | None) -> str:
-    return "" if found is None or found.low is None or found.high is None else f"{found.low:.4g} to {found.high:.4g}"
 
 
 def _floor_line(manifest: Manifest) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,13 +14,14 @@ import numpy as np
 import typer
 
 from trimtab import rows, runtime
-from trimtab.cli import _events
 from trimtab.cli._problems import MostUnread, Told, share, telling
 from trimtab.cli._view import console
 from trimtab.columns import OutputColumn, Outputs, ragged
 from trimtab.errors import brief, problem
-from trimtab.rows import Rejected, Row, Writer
+from trimtab.rows import Rejected, Row
 from trimtab.rows import folder as folders
+from trimtab.rows import rejected as aside
+from trimtab.runtime import histories
 
 # The first chunk is small, so that the first answers come soon; the largest is still little memory.
 _FIRST_CHUNK, _LARGEST_CHUNK = 64, 2048
@@ -69,7 +69,7 @@ def command(
     most = share(most_unread)
     model = runtime.load(bundle, threads)
     try:
-        with _bad_rows(rejected) as bad, telling(problems) as told:
+        with aside.writing(rejected) as bad, telling(problems) as told:
             loose = _loose(model, data, bad)
             source = loose or rows.read(data, bad, None, _note, encoding, model.manifest.encoding)
             folder = Path() if loose else beside(data)
@@ -86,36 +86,6 @@ def command(
 
 def _note(text: str) -> None:
     console.print(brief(text), soft_wrap=True)
-
-
-@dataclass
-class _BadRows:
-    """Counts rows that cannot be read, and passes them on to a file."""
-
-    sink: Writer | None
-    count: int = 0
-    first: list[Rejected] = field(default_factory=list)
-
-    def __call__(self, bad: Rejected) -> None:
-        self.count += 1
-        self.first = self.first or [bad]
-        if self.sink:
-            self.sink.write([asdict(bad)])
-
-    def summary(self, target: Path | None) -> str:
-        """How many there were, where the first one stands, and where they are now."""
-        first = f"{self.first[0].file}:{self.first[0].line}: {self.first[0].reason}"
-        kept = f"written to {target}" if target else "keep them with --rejected FILE"
-        return f"{self.count:,} rows could not be read (first: {first}); {kept}"
-
-
-@contextlib.contextmanager
-def _bad_rows(target: Path | None) -> Iterator[_BadRows]:
-    if target is None:
-        yield _BadRows(None)
-        return
-    with rows.writer(target, "jsonl", ("file", "line", "reason", "text")) as sink:
-        yield _BadRows(sink)
 
 
 @dataclass(frozen=True)
@@ -158,7 +128,7 @@ def beside(data: str) -> Path:
 
 def _answer(model: runtime.Model, source: rows.Rows, asked: _Asked, told: Told) -> int:
     """Read, answer and write chunk by chunk; the number of rows."""
-    source = _events.gathered(model, source, _note)
+    source = histories.gathered(model, source, _note)
     chunks = _chunks(source)
     first = next(chunks, [])
     names = list(dict.fromkeys([*(source.names or ()), *(name for row in first for name in row.values)]))

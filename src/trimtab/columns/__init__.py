@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -13,9 +14,10 @@ from typing import Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 
-from trimtab import registry
-from trimtab.columns._problems import Problem
+from trimtab import files, registry
 from trimtab.errors import TrimtabError, nearest, problem
+from trimtab.metrics import Statistics
+from trimtab.values.problems import Problem
 
 # Modules of this folder that are rules for the types, not types.
 NOT_TYPES = frozenset({"parse"})
@@ -84,11 +86,6 @@ IGNORED = -100  # the target of a padded place
 _LONGEST_KEY = 60  # letters: names of files have an end, headers that are whole questions have none
 _NO_KEYS = frozenset({"outputs"})  # what the network answers is called so, in `reference.npz` too
 
-# A statistic is a function of row weights: (rows, resamples) -> (resamples,), NaN where it is undefined. The measured
-# value is the statistic at weights of one. It is made when it is asked for.
-Statistic = Callable[[np.ndarray], np.ndarray]
-Statistics = dict[str, Callable[[], Statistic]]
-
 
 class Column(ABC):
     """A fitted column. `key` is its name made safe for tensors, modules and files: `Retweet count` -> `retweet_count`.
@@ -112,6 +109,12 @@ class Column(ABC):
     @abstractmethod
     def save(self, folder: Path) -> None:
         """Write `<key>.json` (with type, name and key) and what else is needed: JSON, tokenizer.json and .npy only."""
+
+    def write(self, folder: Path, fields: Mapping[str, Any]) -> None:
+        """Write `<key>.json`: type, name, key and the given JSON-able fields; the same bytes for the same column."""
+        state = {"type": self.type, "name": self.name, "key": self.key, **fields}
+        text = json.dumps(state, ensure_ascii=False, indent=1, allow_nan=False)
+        files.write(folder / f"{self.key}.json", text + "\n")
 
     @classmethod
     @abstractmethod

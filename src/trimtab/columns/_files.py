@@ -21,8 +21,9 @@ from urllib.request import url2pathname
 
 import numpy as np
 
-from trimtab.columns import InputPolicy, parse
-from trimtab.columns._problems import Problem
+from trimtab.columns import InputPolicy
+from trimtab.values import parse
+from trimtab.values.problems import Problem
 
 _URI = "data:"
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from trimtab.columns import parse
+from trimtab.values import parse
 
 _MARKS = {".": "a decimal point", ",": "a decimal comma"}
 _OTHER = {".": ",", ",": "."}

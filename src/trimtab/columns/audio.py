@@ -21,21 +21,11 @@ import soundfile
 import soxr
 from pydantic import Field
 
-from trimtab.columns import (
-    Encoded,
-    InputColumn,
-    InputPolicy,
-    Ragged,
-    Reading,
-    _arrays,
-    _files,
-    _options,
-    _state,
-    parse,
-    ragged,
-)
+from trimtab import part_options
+from trimtab.columns import Encoded, InputColumn, InputPolicy, Ragged, Reading, _arrays, _files, ragged
 from trimtab.columns._files import ANYTHING, Impossible, Unreadable
 from trimtab.errors import problem
+from trimtab.values import parse
 
 WINDOW = 0.025  # seconds
 HOP = 0.010  # seconds between the starts of two frames
@@ -57,7 +47,7 @@ _BLOCK = 1 << 18  # samples of all channels that are decoded at a time
 _UNKNOWN = 1 << 48  # samples or more, of a file written to a pipe
 
 
-class Options(_options.Options):
+class Options(part_options.Options):
     """What may be set on an audio column."""
 
     rate: int | None = Field(
@@ -107,7 +97,7 @@ class AudioColumn(InputColumn):
 
         Raises TrimtabError when none of them can be read.
         """
-        chosen = _options.check(Options, name, cls.type, options)
+        chosen = part_options.check(Options, f"column {name!r} ({cls.type})", options)
         sample = _files.spread(values, _FIT_ROWS)
         clips = _clips(name, sample)
         rate = chosen.rate or min(_MOST_RATE, _commonest([clip.rate for clip in clips if clip.rate]))
@@ -253,7 +243,7 @@ class AudioColumn(InputColumn):
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""
         fields = {"rate": self.rate, "seconds": self.seconds, "mels": self.mels, "trim": self.trim}
-        _state.write(folder, self, {**fields, "mean": self.mean, "std": self.std})
+        self.write(folder, {**fields, "mean": self.mean, "std": self.std})
 
     @classmethod
     def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:

@@ -13,17 +13,19 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from trimtab.columns import Encoded, InputColumn, Reading, _names, _options, _rewritten, _state, parse
+from trimtab import part_options
+from trimtab.columns import Encoded, InputColumn, Reading, _rewritten
 from trimtab.columns._lookup import Lookup, lookup
-from trimtab.columns._problems import Problem, written
 from trimtab.errors import problem
+from trimtab.values import name_words, parse
+from trimtab.values.problems import Problem, written
 
 OTHER = 0  # rare in the training rows, or never seen there
 MISSING = 1
 _FIRST = 2  # id of the first known category
 
 
-class Options(_options.Options):
+class Options(part_options.Options):
     """What may be set on a category column."""
 
     missing: Literal["category", "mode", "constant"] = Field(
@@ -58,7 +60,7 @@ class CategoryColumn(InputColumn):
     @classmethod
     def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:
         """See `Column.fit`; the kept categories are in alphabetical order."""
-        chosen = _options.check(Options, name, cls.type, options)
+        chosen = part_options.check(Options, f"column {name!r} ({cls.type})", options)
         words = _words(values, chosen)
         counts = Counter(parse.label(value) for value in values if not parse.is_missing(value, names=words))
         if not counts:
@@ -146,7 +148,7 @@ class CategoryColumn(InputColumn):
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""
         fields = ("categories", "fill", "not_missing", "others")
-        _state.write(folder, self, {name: getattr(self, name) for name in fields})
+        self.write(folder, {name: getattr(self, name) for name in fields})
 
     @classmethod
     def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:
@@ -162,8 +164,8 @@ def _words(values: Sequence[Any], chosen: Options) -> tuple[str, ...]:
     Without empty cells they have the place of missing values, which is a category of its own too.
     """
     if chosen.not_missing is not None or chosen.missing != "category":
-        return _names.kept((), None, chosen.not_missing or ())
-    return _names.frequent(values) if any(parse.is_missing(value, text=True) for value in values) else ()
+        return name_words.kept((), None, chosen.not_missing or ())
+    return name_words.frequent(values) if any(parse.is_missing(value, text=True) for value in values) else ()
 
 
 def _fill(name: str, chosen: Options, most_frequent: str) -> str | None:

@@ -13,10 +13,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from pydantic import Field
 
-from trimtab.columns import Encoded, InputColumn, Ragged, Reading, _lists, _names, _options, _state, parse, ragged
+from trimtab import part_options
+from trimtab.columns import Encoded, InputColumn, Ragged, Reading, ragged
 from trimtab.columns._lookup import Lookup, lookup
-from trimtab.columns._problems import Problem, written
 from trimtab.errors import problem
+from trimtab.values import list_cells, name_words, parse
+from trimtab.values.problems import Problem, written
 
 PADDING = 0
 UNKNOWN = 1  # rare in the training rows, or never seen there
@@ -28,7 +30,7 @@ _MOST_STEPS = 200
 _COVERED = 0.95  # of the rows: their histories are kept whole
 
 
-class Options(_options.Options):
+class Options(part_options.Options):
     """What may be set on a history column."""
 
     max_steps: int | None = Field(
@@ -71,12 +73,12 @@ class HistoryColumn(InputColumn):
     @classmethod
     def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:
         """See `Column.fit`; behind those of the option `items` stand the others, the most frequent first."""
-        chosen = _options.check(Options, name, cls.type, options)
+        chosen = part_options.check(Options, f"column {name!r} ({cls.type})", options)
         separators = _separators(values)
-        words = tuple(sorted({*_names.among(_several(values, separators)), *chosen.items} & parse.NO_VALUE))
+        words = tuple(sorted({*name_words.among(_several(values, separators)), *chosen.items} & parse.NO_VALUE))
         histories = [items(value, separators, words) for value in values]
-        if pieces := [piece for piece in map(_lists.broken, histories) if piece]:
-            found = f"{pieces[0]!r}, in {len(pieces):,} of {len(histories):,} rows, is {_lists.UNREADABLE}"
+        if pieces := [piece for piece in map(list_cells.broken, histories) if piece]:
+            found = f"{pieces[0]!r}, in {len(pieces):,} of {len(histories):,} rows, is {list_cells.UNREADABLE}"
             raise problem(f"column {name!r} (history)", found, '["a", "b"]; or items with | between them')
         counts = Counter(chain.from_iterable(histories))
         if not counts and not chosen.items:
@@ -144,7 +146,7 @@ class HistoryColumn(InputColumn):
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""
         fields = ("items", "max_steps", "separators", "seen", "not_missing")
-        _state.write(folder, self, {name: getattr(self, name) for name in fields})
+        self.write(folder, {name: getattr(self, name) for name in fields})
 
     @classmethod
     def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:
@@ -163,7 +165,7 @@ def items(value: Any, separators: str = "", words: Container[str] = ()) -> list[
 
 
 def _cells(value: Any, separators: str) -> Sequence[Any]:
-    listed = _lists.listed(value)
+    listed = list_cells.listed(value)
     if listed is not None:
         return listed
     return _divided(value, separators) if isinstance(value, str) else [value]
@@ -191,7 +193,7 @@ def _divided(text: str, separators: str) -> list[str]:
 
 def _separators(values: Sequence[Any]) -> str:
     """The characters that divide cells: those of `_MARKS` and the blank that stand in no item's name."""
-    cells = [value for value in values if isinstance(value, str) and _lists.listed(value) is None]
+    cells = [value for value in values if isinstance(value, str) and list_cells.listed(value) is None]
     surest = next((mark for mark in _MARKS if sum(mark in cell for cell in cells) > _COMMON * len(cells)), "")
     names = set(chain.from_iterable(items(value, surest) for value in values))
     return "".join(mark for mark in f"{_MARKS} " if not any(mark in name for name in names))

@@ -21,10 +21,12 @@ import numpy as np
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 from pydantic import Field
 
-from trimtab.columns import Encoded, InputColumn, InputPolicy, Reading, _arrays, _files, _options, _state, parse
+from trimtab import part_options
+from trimtab.columns import Encoded, InputColumn, InputPolicy, Reading, _arrays, _files
 from trimtab.columns._files import ANYTHING, Impossible, Unreadable
-from trimtab.columns._problems import Problem
 from trimtab.errors import problem
+from trimtab.values import parse
+from trimtab.values.problems import Problem
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM")  # of Pillow; none runs a program
 
@@ -48,7 +50,7 @@ Pixels = Annotated[int, Field(ge=1, le=4096)]
 PerChannel = float | tuple[float, ...]
 
 
-class Options(_options.Options):
+class Options(part_options.Options):
     """What may be set on an image column."""
 
     size: Pixels | tuple[Pixels, Pixels] | None = Field(
@@ -109,7 +111,7 @@ class ImageColumn(InputColumn):
 
         Raises TrimtabError when none of them can be read.
         """
-        chosen = _options.check(Options, name, cls.type, options)
+        chosen = part_options.check(Options, f"column {name!r} ({cls.type})", options)
         sample = _files.spread(values, _FIT_ROWS)
         sizes = _sizes(name, sample)
         height, width = _chosen_size(chosen, sizes)
@@ -231,7 +233,7 @@ class ImageColumn(InputColumn):
 
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""
-        _state.write(folder, self, {name: getattr(self, name) for name in _SAVED})
+        self.write(folder, {name: getattr(self, name) for name in _SAVED})
 
     @classmethod
     def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:

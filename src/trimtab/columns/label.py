@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -11,33 +11,25 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from trimtab.columns import (
-    OutputColumn,
-    Outputs,
-    Statistics,
-    Targets,
-    _lists,
-    _names,
-    _options,
-    _state,
-    certain,
-    dense,
-    parse,
-)
-from trimtab.columns import _statistics as measures
+from trimtab import part_options
+from trimtab.columns import OutputColumn, Outputs, Targets, certain, dense
 from trimtab.columns._lookup import Lookup, lookup
+from trimtab.columns._temperature import fit_temperature
 from trimtab.errors import nearest, problem
+from trimtab.metrics import Statistics
+from trimtab.metrics import statistics as measures
+from trimtab.values import list_cells, name_words, parse
 
 _DECIMALS = 4  # of a confidence
 
 
-class Options(_options.Options):
+class Options(part_options.Options):
     """What may be set on a label column."""
 
     classes: tuple[Any, ...] | None = Field(
         None, min_length=2, description="The classes, in order. Default: those of the training rows, sorted."
     )
-    not_missing: tuple[str, ...] | None = Field(None, description=_names.OPTION)
+    not_missing: tuple[str, ...] | None = Field(None, description=name_words.OPTION)
 
 
 @dataclass(frozen=True)
@@ -63,12 +55,12 @@ class LabelColumn(OutputColumn):
     @classmethod
     def words_kept(cls, values: Sequence[Any], options: Mapping[str, Any]) -> tuple[str, ...]:
         """Those among the classes that are given, else frequent ones."""
-        return _names.kept(values, options.get("classes"), options.get("not_missing"))
+        return name_words.kept(values, options.get("classes"), options.get("not_missing"))
 
     @classmethod
     def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:
         """See `Column.fit`; classes that are numbers are sorted by value. Raises TrimtabError for a single class."""
-        chosen = _options.check(Options, name, cls.type, options)
+        chosen = part_options.check(Options, f"column {name!r} ({cls.type})", options)
         words = cls.words_kept(values, options)
         exact = any(type(value) is parse.Name for value in values)
         found = {parse.label(value) for value in values if not parse.is_missing(value, names=words)}
@@ -105,7 +97,7 @@ class LabelColumn(OutputColumn):
 
     def remarks(self, values: Sequence[Any]) -> list[str]:
         """Where each combination of a list is taken for one class."""
-        lists = sum(_lists.listed(name) is not None for name in self.classes)
+        lists = sum(list_cells.listed(name) is not None for name in self.classes)
         if 2 * lists < len(self.classes):
             return []
         return [f"{self.name}: the cells are lists, and each combination is a class; write {{{self.name}: labels}}"]
@@ -122,6 +114,10 @@ class LabelColumn(OutputColumn):
         logits = np.asarray(outputs, np.float64) / self.temperature
         odds = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
         return np.asarray(odds / odds.sum(axis=1, keepdims=True))
+
+    def calibrated(self, targets: Targets, outputs: Outputs) -> Self:
+        """The column with the temperature that makes the given rows likeliest; no answer changes."""
+        return replace(self, temperature=fit_temperature(dense(outputs), dense(targets)))
 
     def counts(self, values: Sequence[Any]) -> dict[str, float]:
         """Rows of each class."""
@@ -150,7 +146,7 @@ class LabelColumn(OutputColumn):
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""
         fields = ("classes", "temperature", "not_missing", "exact")
-        _state.write(folder, self, {name: getattr(self, name) for name in fields})
+        self.write(folder, {name: getattr(self, name) for name in fields})
 
     @classmethod
     def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:

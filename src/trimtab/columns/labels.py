@@ -13,24 +13,14 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from trimtab.columns import (
-    OutputColumn,
-    Outputs,
-    Statistic,
-    Statistics,
-    Targets,
-    _lists,
-    _names,
-    _options,
-    _state,
-    certain,
-    dense,
-    parse,
-)
-from trimtab.columns import _statistics as measures
+from trimtab import part_options
+from trimtab.columns import OutputColumn, Outputs, Targets, certain, dense
 from trimtab.columns._lookup import Lookup, lookup
 from trimtab.columns.label import in_order
 from trimtab.errors import nearest, problem
+from trimtab.metrics import Statistic, Statistics
+from trimtab.metrics import statistics as measures
+from trimtab.values import list_cells, name_words, parse
 
 _DECIMALS = 4  # of a confidence
 _FEWEST = 5  # validation rows with a class, and without it, from which its threshold is fitted
@@ -38,7 +28,7 @@ _TRUTH = {"true": 1.0, "yes": 1.0, "y": 1.0, "t": 1.0, "false": 0.0, "no": 0.0, 
 _EVEN = 0.5
 
 
-class Options(_options.Options):
+class Options(part_options.Options):
     """What may be set on a column of several labels."""
 
     columns: tuple[str, ...] | None = Field(
@@ -56,7 +46,7 @@ class Options(_options.Options):
     empty: Literal["unknown", "none"] = Field(
         "unknown", description="unknown or none: an empty cell says nothing, or that no class is there."
     )
-    not_missing: tuple[str, ...] | None = Field(None, description=_names.OPTION)
+    not_missing: tuple[str, ...] | None = Field(None, description=name_words.OPTION)
     threshold: Literal["f1"] | float = Field(
         "f1",
         description="f1, or a share from 0 to 1: a class is answered from this probability on. `f1`: the threshold of "
@@ -94,16 +84,16 @@ class LabelsColumn(OutputColumn):
             return ()
         classes, asked = options.get("classes"), options.get("not_missing")
         if classes or asked is not None:
-            return _names.kept(values, classes, asked)
-        mark = options.get("separator") or _lists.separator(values)
-        rows = [_lists.items(value, mark) for value in values]
+            return name_words.kept(values, classes, asked)
+        mark = options.get("separator") or list_cells.separator(values)
+        rows = [list_cells.items(value, mark) for value in values]
         several = (row for row, value in zip(rows, values, strict=True) if len(row) > 1 or not isinstance(value, str))
-        return tuple(sorted({*_names.among(several), *_names.frequent(values)}))
+        return tuple(sorted({*name_words.among(several), *name_words.frequent(values)}))
 
     @classmethod
     def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:
         """See `Column.fit`. Raises TrimtabError for classes that contradict each other, and where there is none."""
-        chosen = _options.check(Options, name, cls.type, options)
+        chosen = part_options.check(Options, f"column {name!r} ({cls.type})", options)
         where = f"column {name!r} (labels)"
         if chosen.threshold != "f1" and not 0 < chosen.threshold < 1:
             raise problem(f"{where}: threshold", f"found {chosen.threshold}", "f1, or a share between 0 and 1")
@@ -111,11 +101,13 @@ class LabelsColumn(OutputColumn):
         if unknown := [source for source in sources if all(parse.is_missing(row.get(source)) for row in values if row)]:
             do = "leave it out of the columns"
             raise problem(f"{where}: columns", f"no training row has a value of {unknown[0]!r}", do=do)
-        mark = chosen.separator or _lists.separator(values)
+        mark = chosen.separator or list_cells.separator(values)
         words = cls.words_kept(values, options)
         rows = [] if sources else [_names_of(value, mark, words) for value in values]
-        rows = [row for row in rows if not _lists.broken(row)]
-        places = 0 if sources else _lists.vector([_lists.items(value, mark) for value in values if _is_there(value)])
+        rows = [row for row in rows if not list_cells.broken(row)]
+        places = (
+            0 if sources else list_cells.vector([list_cells.items(value, mark) for value in values if _is_there(value)])
+        )
         if places and chosen.classes and len(chosen.classes) != places:
             said = f"{len(chosen.classes)} names for vectors of {places} zeros and ones"
             raise problem(f"{where}: classes", said, f"{places} names, in the order of the vectors")
@@ -163,11 +155,11 @@ class LabelsColumn(OutputColumn):
                 return [0.0] * self.width
             raise ValueError(parse.no_value(value))
         if self.vector:
-            return self._of_vector(_lists.items(value, self.separator))
+            return self._of_vector(list_cells.items(value, self.separator))
         row = [0.0] * self.width
         names = _names_of(value, self.separator, self.not_missing)
-        if piece := _lists.broken(names):
-            raise ValueError(f"{piece!r} is {_lists.UNREADABLE}")
+        if piece := list_cells.broken(names):
+            raise ValueError(f"{piece!r} is {list_cells.UNREADABLE}")
         for name in names:
             place = self._known.find(name)
             if place is None:
@@ -242,7 +234,7 @@ class LabelsColumn(OutputColumn):
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""
         kept = ("classes", "sources", "separator", "empty", "fitted", "thresholds", "not_missing", "vector")
-        _state.write(folder, self, {field: getattr(self, field) for field in kept})
+        self.write(folder, {field: getattr(self, field) for field in kept})
 
     @classmethod
     def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:
@@ -322,7 +314,7 @@ def _names_of(value: Any, separator: str, words: Sequence[str]) -> list[str]:
     """The names of a cell, each once; nothing where there is no value."""
     if parse.is_missing(value, names=words):
         return []
-    items = _lists.items(value, separator)
+    items = list_cells.items(value, separator)
     return list(Counter(parse.label(item) for item in items if not parse.is_missing(item, names=words)))
 
 

@@ -13,23 +13,13 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from trimtab.columns import (
-    Encoded,
-    InputColumn,
-    OutputColumn,
-    Outputs,
-    Reading,
-    Statistics,
-    Targets,
-    _options,
-    _rewritten,
-    _state,
-    dense,
-    parse,
-)
-from trimtab.columns import _statistics as measures
-from trimtab.columns._problems import Problem, written
+from trimtab import part_options
+from trimtab.columns import Encoded, InputColumn, OutputColumn, Outputs, Reading, Targets, _rewritten, dense
 from trimtab.errors import problem
+from trimtab.metrics import Statistics
+from trimtab.metrics import statistics as measures
+from trimtab.values import parse
+from trimtab.values.problems import Problem, written
 
 Scale = Literal["standard", "log", "quantile", "none"]
 Outliers = Literal["keep", "clip", "iqr", "drop"]
@@ -42,7 +32,7 @@ _CAPPINGS = 20  # rounds in which frequent numbers are counted less; each one lo
 _DIGITS = 5  # an answer is rounded to the decimals that are 1e-5 of the output's standard deviation
 
 
-class Options(_options.Options):
+class Options(part_options.Options):
     """What may be set on a number column."""
 
     missing: Literal["mean", "median", "mode", "constant"] = Field(
@@ -97,7 +87,7 @@ class NumberColumn(InputColumn, OutputColumn):
     @classmethod
     def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:
         """See `Column.fit`. Raises TrimtabError when fewer than half of the values present are numbers."""
-        chosen = _options.check(Options, name, cls.type, options)
+        chosen = part_options.check(Options, f"column {name!r} ({cls.type})", options)
         decimal = parse.decimal_mark(values)
         found = _numbers(values, decimal)
         _check_numbers(name, values, found, decimal)
@@ -241,7 +231,7 @@ class NumberColumn(InputColumn, OutputColumn):
 
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""
-        _state.write(folder, self, {f.name: getattr(self, f.name) for f in fields(self)})
+        self.write(folder, {f.name: getattr(self, f.name) for f in fields(self)})
 
     @classmethod
     def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:

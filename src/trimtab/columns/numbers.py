@@ -12,27 +12,18 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from pydantic import Field
 
-from trimtab.columns import (
-    OutputColumn,
-    Outputs,
-    Statistic,
-    Statistics,
-    Targets,
-    _lists,
-    _options,
-    _state,
-    dense,
-    number,
-    parse,
-)
-from trimtab.columns import _statistics as measures
+from trimtab import part_options
+from trimtab.columns import OutputColumn, Outputs, Targets, dense, number
 from trimtab.columns.number import NumberColumn
 from trimtab.errors import problem
+from trimtab.metrics import Statistic, Statistics
+from trimtab.metrics import statistics as measures
+from trimtab.values import list_cells, parse
 
 _DIGITS = 5  # an answer is rounded to the decimals that are 1e-5 of its standard deviation
 
 
-class Options(_options.Options):
+class Options(part_options.Options):
     """What may be set on a column of several numbers."""
 
     columns: tuple[str, ...] | None = Field(
@@ -63,11 +54,11 @@ class NumbersColumn(OutputColumn):
     @classmethod
     def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:
         """See `Column.fit`. Raises TrimtabError when one of the columns does not hold numbers."""
-        chosen = _options.check(Options, name, cls.type, options)
+        chosen = part_options.check(Options, f"column {name!r} ({cls.type})", options)
         sources = chosen.columns or ()
-        mark = chosen.separator or _lists.separator(values)
+        mark = chosen.separator or list_cells.separator(values)
         cells = [_of_sources(value, sources) if sources else _in_cell(value, mark) for value in values]
-        count = len(sources) or _lists.same_length([row for row in cells if row])
+        count = len(sources) or list_cells.same_length([row for row in cells if row])
         if not count:
             raise problem(f"column {name!r} (numbers)", "no training row has a value", "a list of numbers in each cell")
         columns = list(zip(*(row for row in cells if len(row) == count), strict=True))
@@ -129,7 +120,7 @@ class NumbersColumn(OutputColumn):
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""
         kept = ("sources", "separator", "decimals", "means", "stds")
-        _state.write(folder, self, {field: getattr(self, field) for field in kept})
+        self.write(folder, {field: getattr(self, field) for field in kept})
 
     @classmethod
     def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:
@@ -176,7 +167,7 @@ def _of_sources(value: Any, sources: Sequence[str]) -> list[Any]:
 
 def _in_cell(value: Any, separator: str) -> list[Any]:
     """The numbers of one cell, as they are written; nothing where there is no value."""
-    return [] if parse.is_missing(value) else _lists.items(value, separator)
+    return [] if parse.is_missing(value) else list_cells.items(value, separator)
 
 
 def _number(part: str, cell: Any, decimal: str) -> float:

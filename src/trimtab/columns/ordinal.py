@@ -12,22 +12,25 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from trimtab.columns import OutputColumn, Outputs, Statistics, Targets, _names, _options, _state, certain, dense, parse
-from trimtab.columns import _statistics as measures
+from trimtab import part_options
+from trimtab.columns import OutputColumn, Outputs, Targets, certain, dense
 from trimtab.columns._lookup import Lookup, lookup
 from trimtab.errors import nearest, problem
+from trimtab.metrics import Statistics
+from trimtab.metrics import statistics as measures
+from trimtab.values import name_words, parse
 
 _DECIMALS = 4  # of a confidence
 
 
-class Options(_options.Options):
+class Options(part_options.Options):
     """What may be set on a column of levels."""
 
     levels: tuple[Any, ...] | None = Field(
         None, min_length=2, description="The levels, the lowest first. Default, for numbers only: by their value."
     )
     classes: tuple[Any, ...] | None = Field(None, min_length=2, description="Another word for `levels`.")
-    not_missing: tuple[str, ...] | None = Field(None, description=_names.OPTION)
+    not_missing: tuple[str, ...] | None = Field(None, description=name_words.OPTION)
 
 
 @dataclass(frozen=True)
@@ -56,12 +59,12 @@ class OrdinalColumn(OutputColumn):
     def words_kept(cls, values: Sequence[Any], options: Mapping[str, Any]) -> tuple[str, ...]:
         """Those among the levels that are given; the order of others would not be known."""
         levels = options.get("levels") or options.get("classes")
-        return _names.kept((), levels, options.get("not_missing"))
+        return name_words.kept((), levels, options.get("not_missing"))
 
     @classmethod
     def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:
         """See `Column.fit`. Raises TrimtabError for levels whose order is not known."""
-        chosen = _options.check(Options, name, cls.type, options)
+        chosen = part_options.check(Options, f"column {name!r} ({cls.type})", options)
         where = f"column {name!r} (ordinal)"
         words = cls.words_kept(values, options)
         present = [parse.label(value) for value in values if not parse.is_missing(value, names=words)]
@@ -145,7 +148,7 @@ class OrdinalColumn(OutputColumn):
 
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""
-        _state.write(folder, self, {"classes": self.classes, "not_missing": self.not_missing})
+        self.write(folder, {"classes": self.classes, "not_missing": self.not_missing})
 
     @classmethod
     def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:

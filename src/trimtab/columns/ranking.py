@@ -13,25 +13,14 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from trimtab.columns import (
-    IGNORED,
-    OutputColumn,
-    Outputs,
-    Ragged,
-    Statistics,
-    Targets,
-    _names,
-    _options,
-    _state,
-    certain,
-    dense,
-    parse,
-    ragged,
-)
-from trimtab.columns import _statistics as measures
+from trimtab import part_options
+from trimtab.columns import IGNORED, OutputColumn, Outputs, Ragged, Targets, certain, dense, ragged
 from trimtab.columns._lookup import Lookup, lookup
 from trimtab.columns.history import by_count
 from trimtab.errors import problem
+from trimtab.metrics import Statistics
+from trimtab.metrics import statistics as measures
+from trimtab.values import name_words, parse
 
 TOP = 10  # places that are measured
 MOST_ITEMS = 50_000  # every row is answered with a score for each
@@ -40,7 +29,7 @@ _BLOCK_CELLS = 20_000_000  # scores that are compared at a time
 LEFT_OUT = -1e9  # the score of an item that must not be answered
 
 
-class Options(_options.Options):
+class Options(part_options.Options):
     """What may be set on a ranking output."""
 
     user: str | None = Field(
@@ -61,7 +50,7 @@ class Options(_options.Options):
     repeat: bool = Field(False, description="Whether an item that stands in the history may be answered again.")
     min_count: int = Field(1, ge=1, description="Items with fewer events in the training rows are never answered.")
     classes: tuple[Any, ...] | None = Field(None, min_length=2, description="The items. Default: those of training.")
-    not_missing: tuple[str, ...] | None = Field(None, description=_names.OPTION)
+    not_missing: tuple[str, ...] | None = Field(None, description=name_words.OPTION)
 
 
 @dataclass(frozen=True)
@@ -92,12 +81,12 @@ class RankingColumn(OutputColumn):
     def words_kept(cls, values: Sequence[Any], options: Mapping[str, Any]) -> tuple[str, ...]:
         """Those among the items that are given, else frequent ones."""
         items = chain.from_iterable(value if isinstance(value, (list, tuple)) else (value,) for value in values)
-        return _names.kept(items, options.get("classes"), options.get("not_missing"))
+        return name_words.kept(items, options.get("classes"), options.get("not_missing"))
 
     @classmethod
     def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:
         """See `Column.fit`; the most frequent items come first. Raises TrimtabError for less than two items."""
-        chosen = _options.check(Options, name, cls.type, options)
+        chosen = part_options.check(Options, f"column {name!r} ({cls.type})", options)
         each_step = chosen.user is not None and any(isinstance(value, (list, tuple)) for value in values)
         words = cls.words_kept(values, options)
         counts = Counter(chain.from_iterable(_items(value, words) for value in values))
@@ -190,7 +179,7 @@ class RankingColumn(OutputColumn):
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""
         fields = ("classes", "repeat", "each_step", "user", "time", "not_missing", "times", "distinct")
-        _state.write(folder, self, {name: getattr(self, name) for name in fields})
+        self.write(folder, {name: getattr(self, name) for name in fields})
 
     @classmethod
     def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:

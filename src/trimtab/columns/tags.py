@@ -13,28 +13,19 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from pydantic import Field
 
-from trimtab.columns import (
-    OutputColumn,
-    Outputs,
-    Ragged,
-    Statistics,
-    Targets,
-    _lists,
-    _options,
-    _state,
-    certain,
-    parse,
-    ragged,
-)
-from trimtab.columns import _statistics as measures
-from trimtab.columns._schemes import OUTSIDE, Mark, Scheme, complete, scheme_of
+from trimtab import part_options
+from trimtab.columns import OutputColumn, Outputs, Ragged, Targets, certain, ragged
 from trimtab.errors import nearest, problem
+from trimtab.metrics import Statistics
+from trimtab.metrics import statistics as measures
+from trimtab.values import list_cells, parse
+from trimtab.values.schemes import OUTSIDE, Mark, Scheme, complete, scheme_of
 
 _MOST_TAGS = 1000
 _DECIMALS = 4  # of a confidence
 
 
-class Options(_options.Options):
+class Options(part_options.Options):
     """What may be set on a column of tags."""
 
     tags: tuple[str, ...] | None = Field(
@@ -83,11 +74,11 @@ class TagsColumn(OutputColumn):
     @classmethod
     def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:
         """See `Column.fit`. Raises TrimtabError where no word has a tag, and for what are no tags but sentences."""
-        chosen = _options.check(Options, name, cls.type, options)
+        chosen = part_options.check(Options, f"column {name!r} ({cls.type})", options)
         where = f"column {name!r} (tags)"
         rows = [_tags(value) for value in values]
-        if pieces := [piece for piece in map(_lists.broken, rows) if piece]:
-            said = f"{pieces[0]!r}, in {len(pieces):,} of {len(rows):,} rows, is {_lists.UNREADABLE}"
+        if pieces := [piece for piece in map(list_cells.broken, rows) if piece]:
+            said = f"{pieces[0]!r}, in {len(pieces):,} of {len(rows):,} rows, is {list_cells.UNREADABLE}"
             raise problem(where, said, '["O", "B-person"]; or tags with white space between them')
         found = set(chain.from_iterable(rows)) - {""}
         named = chosen.tags or ()
@@ -149,14 +140,14 @@ class TagsColumn(OutputColumn):
         tags = _tags(value)
         if not tags:
             return parse.no_value(value)
-        if piece := _lists.broken(tags):
-            return f"{piece!r} is {_lists.UNREADABLE}"
+        if piece := list_cells.broken(tags):
+            return f"{piece!r} is {list_cells.UNREADABLE}"
         unknown = next((tag for tag in tags if tag not in self._places), None)
         return None if unknown is None else f"no tag named {unknown!r} in training"
 
     def misfit(self, value: Any, inputs: Sequence[Any]) -> str | None:
         """A row has to have as many tags as words."""
-        words, tags = len(_lists.words(inputs[0])), len(_lists.words(value))
+        words, tags = len(list_cells.words(inputs[0])), len(list_cells.words(value))
         return None if words == tags else f"as many tags as words are needed: {words} words, {tags} tags"
 
     def targets(self, values: Sequence[Any]) -> Ragged:
@@ -164,7 +155,7 @@ class TagsColumn(OutputColumn):
         for value in values:
             if reason := self.usable(value):
                 raise ValueError(f"{self.name}: {reason}")
-        rows = [np.array([self._places[tag] for tag in _lists.words(value)], np.int64) for value in values]
+        rows = [np.array([self._places[tag] for tag in list_cells.words(value)], np.int64) for value in values]
         return ragged(rows, np.zeros(0, np.int64))
 
     def spans(self, tags: np.ndarray, offsets: np.ndarray) -> Spans:
@@ -289,7 +280,7 @@ class TagsColumn(OutputColumn):
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""
         fields = ("tags", "numbered", "has_outside")
-        _state.write(folder, self, {name: getattr(self, name) for name in fields})
+        self.write(folder, {name: getattr(self, name) for name in fields})
 
     @classmethod
     def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:
@@ -300,7 +291,7 @@ class TagsColumn(OutputColumn):
 
 def _tags(value: Any) -> list[str]:
     """The tags of a row; nothing where there is no value."""
-    return [] if parse.is_missing(value) else _lists.words(value)
+    return [] if parse.is_missing(value) else list_cells.words(value)
 
 
 def _are_numbers(tags: Iterable[str], count: int) -> bool:

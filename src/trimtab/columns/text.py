@@ -18,12 +18,13 @@ import numpy as np
 from pydantic import Field
 from tokenizers import Encoding, Tokenizer
 
-from trimtab import files
-from trimtab.columns import Encoded, InputColumn, Ragged, Reading, _lists, _options, _state, _wordpieces, parse, ragged
-from trimtab.columns._problems import Problem, written
-from trimtab.columns._unknown import unknown_id
+from trimtab import files, part_options
+from trimtab.columns import Encoded, InputColumn, Ragged, Reading, _wordpieces, ragged
 from trimtab.columns._wordwise import Wordwise
 from trimtab.errors import problem
+from trimtab.values import list_cells, parse
+from trimtab.values.problems import Problem, written
+from trimtab.values.unknown import unknown_id
 
 _PAD_TOKENS = ("[PAD]", "<pad>", "<|padding|>", "<|endoftext|>")
 # No tokenizer needs this many characters for a token of real text: what lies beyond could only be cut off anyway, and
@@ -38,7 +39,7 @@ _ENCODE_ROWS = 10_000  # rows handed to the tokenizer at a time: bounds the memo
 Row = TypeVar("Row")
 
 
-class Options(_options.Options):
+class Options(part_options.Options):
     """What may be set on a text column."""
 
     tokenizer: str | Path | None = Field(
@@ -90,7 +91,7 @@ class TextColumn(InputColumn):
     @classmethod
     def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:
         """See `Column.fit`; the default `max_tokens` covers 99.5% of the rows without cutting them."""
-        chosen = _options.check(Options, name, cls.type, options)
+        chosen = part_options.check(Options, f"column {name!r} ({cls.type})", options)
         tokenizer = _read_tokenizer(Path(chosen.tokenizer), name) if chosen.tokenizer else _learnt(chosen, values)
         if chosen.tokenizer and chosen.vocabulary:
             found = f"found {chosen.vocabulary}, but the tokenizer of a pretrained encoder is used"
@@ -138,7 +139,7 @@ class TextColumn(InputColumn):
     def encode(self, values: Sequence[Any]) -> Ragged:
         """Token ids of each row; a row always has at least one. `Worded` for lists of words."""
         if self.words:
-            return self._encode_words([_lists.words(value) for value in values])
+            return self._encode_words([list_cells.words(value) for value in values])
         most = self.max_tokens * _MOST_CHARACTERS_PER_TOKEN
         texts = [_writable(parse.text(value)[:most]) for value in values]
         if self._wordwise:
@@ -181,7 +182,7 @@ class TextColumn(InputColumn):
     def _counted(self, values: Sequence[Any]) -> list[int]:
         """How many tokens values have; of what is far too long the beginning is counted."""
         if self.words:
-            rows: list[Any] = [_lists.words(value) for value in values]
+            rows: list[Any] = [list_cells.words(value) for value in values]
             heads: list[Any] = [
                 [_writable(word[:_MOST_CHARACTERS_PER_WORD]) for word in row[: self.max_tokens]] for row in rows
             ]
@@ -259,7 +260,7 @@ class TextColumn(InputColumn):
     def save(self, folder: Path) -> None:
         """Write `<key>.json` and `<key>.tokenizer.json`."""
         kept = ("max_tokens", "pad_id", "words", "dropped", "opening")
-        _state.write(folder, self, {part: getattr(self, part) for part in kept})
+        self.write(folder, {part: getattr(self, part) for part in kept})
         files.write(folder / f"{self.key}.tokenizer.json", self.definition)
 
     @classmethod
@@ -282,7 +283,7 @@ def _learnt(chosen: Options, values: Sequence[Any]) -> str:
     """A tokenizer of a spread sample of the training rows."""
     most = chosen.limit * _MOST_CHARACTERS_PER_TOKEN
     sample = values[:: -(-len(values) // _LEARN_ROWS) or 1]
-    whole = (" ".join(_lists.words(value)) if chosen.words else parse.text(value) for value in sample)
+    whole = (" ".join(list_cells.words(value)) if chosen.words else parse.text(value) for value in sample)
     return _wordpieces.train([_writable(text[:most]) for text in whole], chosen.vocabulary or _VOCABULARY)
 
 

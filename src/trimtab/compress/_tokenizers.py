@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from tokenizers import Tokenizer
 
-from trimtab.compress.trained import Skip
+from trimtab.compress import Skip
 
 Model = Mapping[str, Any]  # the part `model` of a tokenizer.json
 Merge = tuple[str, str]

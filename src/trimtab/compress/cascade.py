@@ -18,8 +18,8 @@ from trimtab.bundle import store
 from trimtab.bundle.manifest import Cascade, Manifest
 from trimtab.columns import OutputColumn
 from trimtab.columns.label import LabelColumn
-from trimtab.compress.export import write
-from trimtab.compress.trained import Skip
+from trimtab.compress import Skip
+from trimtab.export import write
 
 NEVER = 2.0  # a threshold that no probability reaches
 _PARTS = 4  # the threshold must hold on the validation rows without any one of so many parts, too

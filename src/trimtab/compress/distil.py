@@ -27,9 +27,9 @@ from trimtab.columns import (
     in_order,
     length_batches,
 )
-from trimtab.compress import qat, sparsity
-from trimtab.compress.trained import Skip, Trained
+from trimtab.compress import Skip, qat, sparsity
 from trimtab.nets.network import Network
+from trimtab.nets.trained import Trained
 from trimtab.progress import Progress
 from trimtab.train import loop
 from trimtab.train.settings import Settings

@@ -21,9 +21,10 @@ from onnx import numpy_helper, parser
 
 from trimtab import runtime
 from trimtab.columns import encode_rows
-from trimtab.compress.export import OPSET
+from trimtab.compress import Skip
 from trimtab.compress.quantize import quantize
-from trimtab.compress.trained import Skip, Trained
+from trimtab.export import OPSET
+from trimtab.nets.trained import Trained
 
 Call = Callable[[], object]
 Size = tuple[int, int]  # heads, neurons
@@ -172,7 +173,7 @@ def _batches(trained: Trained, values: Mapping[str, Sequence[Any]], rows: int) -
 
 def _network_call(trained: Trained, file: Path, batches: Sequence[Batch], threads: int) -> Call:
     """A call of the network as `runtime` makes it, of the next rows each time."""
-    session = runtime._session(file, threads)
+    session = runtime.open_session(file, threads)
     names = [tensor.name for tensor in session.get_inputs()]
     turn = cycle(batches)
 
@@ -221,7 +222,7 @@ def _block_call(
     onnx.save(_blocks(shape, *size), made)
     if precision is not None:
         quantize(precision, made, file)
-    session = runtime._session(file, threads)
+    session = runtime.open_session(file, threads)
     states = np.random.default_rng(0).standard_normal((rows, steps, shape.width), np.float32)
     given = {"states0": states, "seen": np.ones((rows, steps), np.int32)}
     return lambda: session.run(None, given)

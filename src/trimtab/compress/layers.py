@@ -16,12 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from trimtab.columns.text import TextColumn
-from trimtab.compress.trained import Skip, Trained, built
+from trimtab.compress import Skip
 from trimtab.nets.encoders.compact import CompactEncoder
 from trimtab.nets.encoders.conformer import ConformerEncoder
 from trimtab.nets.encoders.text import TextEncoder
 from trimtab.nets.encoders.transformer import TransformerEncoder
 from trimtab.nets.network import EncoderEntry
+from trimtab.nets.trained import Trained, built
 
 # Ours -> that of transformers, for the blocks of a kind of model; queries, keys and values are one map in ours.
 _BERT = {

@@ -17,11 +17,11 @@ import torch
 from trimtab import files
 from trimtab.columns import EncodedRows, Outputs, Ragged, Targets, encode_rows, joined
 from trimtab.columns.text import TextColumn, Worded
-from trimtab.compress import distil, layers, prune, students, varied, vocabulary
+from trimtab.compress import Skip, distil, layers, prune, students, varied, vocabulary
 from trimtab.compress.distil import Taught
 from trimtab.compress.latency import Table
 from trimtab.compress.smaller import SIZES, smaller
-from trimtab.compress.trained import Skip, Trained
+from trimtab.nets.trained import Trained
 from trimtab.progress import Progress
 from trimtab.spec import Recipe
 from trimtab.train import loop

@@ -21,9 +21,10 @@ from torch import Tensor, nn
 
 from trimtab import registry
 from trimtab.columns import EncodedRows, Targets, length_batches
+from trimtab.compress import Skip
 from trimtab.compress.latency import Table, predicted
-from trimtab.compress.trained import Skip, Trained, built
 from trimtab.nets.network import EncoderEntry, encoder_kind
+from trimtab.nets.trained import Trained, built
 from trimtab.train.batches import targets_of
 
 Loss = Callable[[Tensor, np.ndarray], Tensor]  # outputs and the numbers of their rows -> the loss of each row, (rows,)

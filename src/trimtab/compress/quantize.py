@@ -19,9 +19,9 @@ from onnx import ModelProto, NodeProto, TensorProto
 from onnx.helper import make_node
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from trimtab.compress.export import write
 from trimtab.compress.rewrite import Form, Forms, Piece, attribute, matrix, rewritten, tensor
 from trimtab.errors import nearest, problem
+from trimtab.export import write
 
 Batch = Mapping[str, np.ndarray]  # the network's tensors for some rows
 

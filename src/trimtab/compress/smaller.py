@@ -10,14 +10,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from trimtab import part_options
 from trimtab.columns import InputColumn
 from trimtab.columns.image import ImageColumn
-from trimtab.compress.trained import Skip, Trained, built
-from trimtab.nets import options
-from trimtab.nets.encoders import _recurrent, audio_cnn, cnn, conformer, textcnn, transformer
-from trimtab.nets.encoders._images import stages_for
+from trimtab.compress import Skip
+from trimtab.nets import recurrent
+from trimtab.nets.encoders import audio_cnn, cnn, conformer, textcnn, transformer
 from trimtab.nets.fusions import concat, dcn, deepfm, ft_transformer, wide_deep
+from trimtab.nets.images import stages_for
 from trimtab.nets.network import Architecture, EncoderEntry
+from trimtab.nets.trained import Trained, built
 
 _LEAST_PARAMETERS = 4_000  # of a teacher: below, there is nothing to gain
 _LARGEST = 0.75  # of the teacher's parameters: a student with more is none
@@ -107,7 +109,7 @@ def _narrowed(width: int, share: float) -> int:
 class Part:
     """Which options of an encoder or a fusion make it smaller; one that is not set follows the states' width."""
 
-    options: type[options.Options]
+    options: type[part_options.Options]
     widths: tuple[str, ...] = ()  # numbers, or lists of numbers, that become a share of what they are
     layers: str | None = None  # the number of layers, which becomes 1 in a shallow one
     heads: str | None = None  # attention heads, which must divide the width of a block into even numbers
@@ -115,7 +117,7 @@ class Part:
 
     def shrunk(self, config: Mapping[str, Any], width: int, size: Size) -> dict[str, Any]:
         """The options of a smaller one, whose states are `width` wide."""
-        found = options.check(self.options, "network", config).model_dump()
+        found = part_options.check(self.options, "network", config).model_dump()
         for name in self.widths:
             found[name] = _share(found[name], size.share)
         if self.layers and size.shallow:
@@ -134,7 +136,7 @@ def _share(value: Any, share: float) -> Any:
     return value and tuple(_narrowed(one, share) for one in value)
 
 
-_RECURRENT = Part(_recurrent.Options, widths=("hidden", "embedding"), layers="layers")
+_RECURRENT = Part(recurrent.Options, widths=("hidden", "embedding"), layers="layers")
 _ENCODERS = {
     "cnn": Part(cnn.Options, widths=("channels",), layers="depth"),
     "audio_cnn": Part(audio_cnn.Options, widths=("channels",)),

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from trimtab.compress.trained import Skip, Trained, built
+from trimtab.compress import Skip
+from trimtab.nets.trained import Trained, built
 
 _MATRICES = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Embedding)
 

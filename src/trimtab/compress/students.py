@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from trimtab.columns import InputColumn
 from trimtab.columns.text import TextColumn
-from trimtab.compress.trained import Skip, Trained, built
+from trimtab.compress import Skip
 from trimtab.nets.network import EncoderEntry
 from trimtab.nets.steps import longest
+from trimtab.nets.trained import Trained, built
 
 _PAIRS = 16_384  # most rows of the table of token pairs: "not good" is more than two words
 

@@ -15,12 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trimtab.columns import Encoded, InputColumn, Ragged, parse, ragged
+from trimtab.columns import Encoded, InputColumn, Ragged, ragged
 from trimtab.columns.text import TextColumn, Worded
-from trimtab.compress import _tokenizers
+from trimtab.compress import Skip, _tokenizers
 from trimtab.compress._tokenizers import Tokens
-from trimtab.compress.trained import Skip, Trained, built
 from trimtab.nets.network import EncoderEntry
+from trimtab.nets.trained import Trained, built
+from trimtab.values import parse
 
 # Kinds of RoBERTa count positions from behind the padding token, which is one of their first: where it is among as
 # many first ids, it stays where it is, and everything before it.

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from trimtab.columns import parse
 from trimtab.columns.number import fence
 from trimtab.data.fold import each, lacking
 from trimtab.data.table import Origin, Table
 from trimtab.spec import Clean, Typed
+from trimtab.values import parse
 
 # `clean.missing` -> the option of a number column and of a category column. `drop` drops training rows; a served row
 # still needs an answer.

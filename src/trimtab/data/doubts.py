@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from trimtab.columns import parse
 from trimtab.data.clean import numbers
 from trimtab.data.fold import each, fold
+from trimtab.values import parse
 
 LOOKED_AT = 20_000  # rows, evenly spread over the table
 SURE = 0.98  # accuracy (or absolute correlation) of one column alone from which it gives the answer away

@@ -12,8 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from trimtab.columns import _events as _events_of
-from trimtab.columns import _options, parse
+from trimtab import part_options
 from trimtab.columns.history import Options as HistoryOptions
 from trimtab.columns.ranking import Options
 from trimtab.data.fold import each, lacking
@@ -24,6 +23,7 @@ from trimtab.data.table import Origin, Table
 from trimtab.errors import brief, nearest, problem, several
 from trimtab.rows import Rejected
 from trimtab.spec import Fractions, Spec, Typed, typed
+from trimtab.values import event_order, parse
 
 HISTORY = "history"  # the input's name where the user gives none
 STEPS = 50  # items of a history that are looked at, as SASRec has it
@@ -48,7 +48,7 @@ def unfold(spec: Spec, data: Loaded) -> Unfolded:
     """Rows for a ranking output. Raises TrimtabError for columns that are not there, and when no event is left."""
     if spec.output_type is None or spec.output_type.type != "ranking":
         return Unfolded(spec, data)
-    asked = _options.check(Options, spec.output_name, "ranking", spec.output_type.options)
+    asked = part_options.check(Options, f"column {spec.output_name!r} (ranking)", spec.output_type.options)
     if asked.user is None:
         return Unfolded(_told_seen(spec, asked), data)
     _check(spec, asked, data.table)
@@ -104,7 +104,7 @@ def _named(spec: Spec, table: Table) -> tuple[Spec, list[Automatic]]:
 def _timed(spec: Spec, asked: Options, table: Table) -> tuple[Spec, Options, list[str]]:
     """The spec, and the options, with how times are written and whether equal events count once; and remarks."""
     assert spec.output_type
-    told = _events_of.spelling(asked.time, table.values[asked.time], asked.times) if asked.time else None
+    told = event_order.spelling(asked.time, table.values[asked.time], asked.times) if asked.time else None
     found = {
         "times": asked.times or (told.spelling if told else None),
         # Without a time nobody knows whether an event was written twice or happened twice.
@@ -128,7 +128,7 @@ def _history(spec: Spec, table: Table) -> tuple[str, Typed]:
         found = f"the data has a column named {name!r}, which the history of events would be called"
         raise problem("inputs", found, "another name: inputs: {viewed: history}")
     kind = asked[name] if named else Typed(type="history")
-    steps = _options.check(HistoryOptions, name, "history", kind.options).max_steps or STEPS
+    steps = part_options.check(HistoryOptions, f"column {name!r} (history)", kind.options).max_steps or STEPS
     return name, Typed.model_validate({**kind.model_dump(exclude_unset=True), "max_steps": steps})
 
 
@@ -174,13 +174,13 @@ def _events(spec: Spec, asked: Options, table: Table) -> tuple[_Events, list[Rej
     """The events in order, and those that lack something."""
     assert spec.output_type
     words = tuple(spec.output_type.options.get("not_missing") or ())
-    names = _events_of.Names(str(asked.user), spec.output_name, asked.time, words)
-    found = _events_of.grouped(table.values, names, asked.times, asked.distinct)
+    names = event_order.Names(str(asked.user), spec.output_name, asked.time, words)
+    found = event_order.grouped(table.values, names, asked.times, asked.distinct)
     items = table.values[spec.output_name]
     nameless = [place for place, absent in enumerate(lacking(items, names=words)) if absent]
     without = {**dict.fromkeys(nameless, spec.output_name), **found.lacking}
     reasons = {place: f"{name}: {parse.no_value(table.values[name][place])}" for place, name in without.items()}
-    known = _events_of.SPELLINGS.get(asked.times or "", "")
+    known = event_order.SPELLINGS.get(asked.times or "", "")
     reasons = {
         place: f"{asked.time}: {text!r} cannot be read as a time ({known})" for place, text in found.unreadable.items()
     } | reasons
@@ -198,9 +198,9 @@ def _events(spec: Spec, asked: Options, table: Table) -> tuple[_Events, list[Rej
     return _Events(rows, numbered, labels, found.when[rows], tuple(notes)), rejected
 
 
-def _remarks(found: _events_of.Grouped, asked: Options) -> list[str]:
+def _remarks(found: event_order.Grouped, asked: Options) -> list[str]:
     """What is told of times that cannot be read, and of equal events and moments."""
-    notes = [_events_of.not_read(str(asked.time), found.unreadable, str(asked.times))] if found.unreadable else []
+    notes = [event_order.not_read(str(asked.time), found.unreadable, str(asked.times))] if found.unreadable else []
     notes += [f"equal events of the same {asked.time or 'user'} dropped: {found.repeated:,}"] if found.repeated else []
     if found.equal:
         said = "events share their time with another one of their user: they stay in the order of the file"

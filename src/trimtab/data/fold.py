@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from trimtab import columns
-from trimtab.columns import _lists, parse
 from trimtab.data.table import Table
+from trimtab.values import list_cells, parse
 
 _CLOSED = frozenset("])}")
 _LOOKED_AT = 1_000  # values that tell whether a column repeats itself
@@ -38,7 +38,7 @@ def lacking(values: Sequence[Any], text: bool = False, names: Sequence[str] = ()
 def fold(value: Any) -> str:
     """A value without its case and white space; 1, 1.0 and "1" are the same, and so is a list however it is written."""
     if isinstance(value, str) and value[-1:] in _CLOSED:
-        value = _lists.listed(value) or value
+        value = list_cells.listed(value) or value
     if isinstance(value, (dict, list)):
         value = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
     return "" if parse.is_missing(value, text=True) else " ".join(parse.label(value).casefold().split())

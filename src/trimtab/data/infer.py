@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from trimtab.columns import _lists, _names, parse
-from trimtab.columns._schemes import scheme_of
 from trimtab.data.fold import each, lacking
 from trimtab.rows import folder
+from trimtab.values import list_cells, name_words, parse
+from trimtab.values.schemes import scheme_of
 
 LOOKED_AT = 10_000  # values, evenly spread over the rows
 FEW = 20  # different values: up to here an output of numbers is a label
@@ -181,7 +181,7 @@ def _nested(look: Look) -> Inferred | None:
         keys = ", ".join(map(str, objects[0]))
         return Inferred("ignore", f"holds objects with the keys {keys}: write a part of them into a column of its own")
     nested = any(isinstance(value, (list, tuple, set, np.ndarray)) for value in look.sample)
-    written = nested or sum(_lists.listed(value) is not None for value in look.sample) > _ENOUGH * len(look.sample)
+    written = nested or sum(list_cells.listed(value) is not None for value in look.sample) > _ENOUGH * len(look.sample)
     return Inferred("ignore", "holds lists or objects; write history for lists of items") if written else None
 
 
@@ -317,7 +317,7 @@ def input_type(name: str, values: Sequence[Any]) -> Inferred:
 
 def answers(name: str, values: Sequence[Any]) -> Look:
     """A column as it is seen when it is the output: a frequent word for "no value" is a name."""
-    return Look(name, values, _names.frequent(values))
+    return Look(name, values, name_words.frequent(values))
 
 
 def output_type(name: str, values: Sequence[Any]) -> Inferred:
@@ -343,13 +343,13 @@ _ENTITY = re.compile(r"&(?:[A-Za-z][A-Za-z0-9]{1,31}|#\d{1,7}|#[xX][0-9A-Fa-f]{1
 
 def _lists_of(look: Look) -> Inferred | None:
     """What lists hold: tags, numbers or names; tags may also stand in a text, a white space between them."""
-    lists = [_lists.listed(value) for value in look.sample]
+    lists = [list_cells.listed(value) for value in look.sample]
     found = [items for items in lists if items is not None]
     if len(found) < _ENOUGH * len(look.sample) or not found:
         return _tags(look, [text.split() for text in look.texts])
     if tags := _tags(look, found):
         return tags
-    if places := _lists.vector(found):
+    if places := list_cells.vector(found):
         return Inferred("labels", f"every value is a vector of {places} zeros and ones: a class for each place")
     items = [item for row in found for item in row]
     if items and all(_number(item, ".") is not None for item in items) and len({len(row) for row in found if row}) == 1:
@@ -407,7 +407,7 @@ def _combine_freely(cells: Sequence[Sequence[str]]) -> bool:
 def holds_words(values: Sequence[Any]) -> bool:
     """Whether a column holds lists of words."""
     look = Look("", values)
-    lists = [items for items in map(_lists.listed, look.sample) if items is not None]
+    lists = [items for items in map(list_cells.listed, look.sample) if items is not None]
     texts = all(isinstance(item, str) for items in lists for item in items)
     return bool(lists) and len(lists) >= _ENOUGH * len(look.sample) and texts
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from trimtab import columns
-from trimtab.columns import OutputColumn, parse
+from trimtab.columns import OutputColumn
 from trimtab.data import clean, events, fold, read, report, split
 from trimtab.data.roles import Automatic, Roles, check_test, settle
 from trimtab.data.table import Splits, Table
@@ -20,6 +20,7 @@ from trimtab.errors import problem
 from trimtab.progress import Progress
 from trimtab.rows import FOLDER, Rejected
 from trimtab.spec import Spec, Typed
+from trimtab.values import parse
 
 LEAST_ROWS = 10
 PARTS: tuple[split.Part, ...] = ("train", "valid", "test")

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from trimtab import columns
-from trimtab.columns import OutputColumn, parse
-from trimtab.columns._letters import foreign_share
+from trimtab.columns import OutputColumn
 from trimtab.columns.number import fence
 from trimtab.data import clean, doubts, fold, infer, read
 from trimtab.data.table import Table
 from trimtab.errors import problem
+from trimtab.values import parse
+from trimtab.values.letters import foreign_share
 
 _EXAMPLES = 3
 _SHORT = 60  # characters of an example

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from trimtab import rows
-from trimtab.columns import parse
 from trimtab.data.table import Origin, Table
 from trimtab.errors import nearest, problem
 from trimtab.rows import Rejected
+from trimtab.values import parse
 
 
 @dataclass(frozen=True)

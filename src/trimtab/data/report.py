@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from trimtab.columns import OutputColumn, parse
+from trimtab.columns import OutputColumn
 from trimtab.columns.label import LabelColumn
 from trimtab.data import clean, doubts, leaks
 from trimtab.data.fold import each, lacking
@@ -21,6 +21,7 @@ from trimtab.data.table import Splits, Table
 from trimtab.data.working import Working, place, short
 from trimtab.progress import Progress
 from trimtab.rows import Rejected, grouped
+from trimtab.values import parse
 
 EXAMPLES = 10  # conflicts and leaks that are shown
 

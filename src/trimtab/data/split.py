@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from trimtab.columns import parse
 from trimtab.data.infer import SPLIT_MARKS
 from trimtab.errors import problem
 from trimtab.spec import Fractions
+from trimtab.values import parse
 
 Part = Literal["train", "valid", "test"]
 SMALLEST = 5  # rows of a class from which it is cut; a smaller class is only trained on

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from trimtab import columns
-from trimtab.columns import parse
 from trimtab.data.clean import numbers
 from trimtab.data.fold import each, fold
 from trimtab.data.roles import Roles
@@ -17,6 +16,7 @@ from trimtab.data.split import Part
 from trimtab.data.table import Origin, Table
 from trimtab.errors import brief
 from trimtab.rows import Rejected
+from trimtab.values import parse
 
 _PLAIN = ("label", "number", "ordinal")  # outputs whose answers are single cells
 SHORT = 200  # characters of a cell that messages and reports show

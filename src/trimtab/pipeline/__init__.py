@@ -9,14 +9,14 @@ from typing import Any
 
 from trimtab import spec as specs
 from trimtab.bundle.manifest import Stage
-from trimtab.compress.trained import Trained
-from trimtab.pipeline import resume, run_folder
-from trimtab.pipeline.assembly import assemble
-from trimtab.pipeline.compression import compress
+from trimtab.nets.trained import Trained
+from trimtab.pipeline import run_folder
 from trimtab.pipeline.release import Release, audit
-from trimtab.pipeline.request import check, reported
 from trimtab.pipeline.training import train
 from trimtab.progress import Progress, Quiet
+from trimtab.request import check, reported, resume
+from trimtab.search.assembly import assemble
+from trimtab.search.compression import compress
 from trimtab.spec import Spec
 
 __all__ = ["Release", "launch"]

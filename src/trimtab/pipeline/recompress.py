@@ -10,19 +10,20 @@ from typing import Any
 import numpy as np
 
 from trimtab import spec as specs
-from trimtab.bundle import store
+from trimtab.bundle import reference, store
 from trimtab.bundle.manifest import Manifest
 from trimtab.columns import encode_rows
-from trimtab.compress import trained
-from trimtab.compress.trained import Trained
-from trimtab.data import fold, reference
+from trimtab.data import fold
 from trimtab.data.table import Table
 from trimtab.errors import problem
-from trimtab.pipeline import compression, run_folder
-from trimtab.pipeline.assembly import assemble
+from trimtab.nets import trained
+from trimtab.nets.trained import Trained
+from trimtab.pipeline import run_folder
 from trimtab.pipeline.release import Release, audit
-from trimtab.pipeline.request import Request, check
 from trimtab.progress import Progress, Quiet
+from trimtab.request import Request, check
+from trimtab.search import compression
+from trimtab.search.assembly import assemble
 
 
 def compress(

@@ -8,17 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from trimtab import runtime
-from trimtab.audit import cost, evidence, floor, gates, plots, quality
+from trimtab.audit import cost, evidence, floor, gates, quality
 from trimtab.bundle import store
 from trimtab.bundle.manifest import GateResult, Manifest, Measured, Stage
 from trimtab.columns import OutputColumn, Outputs, Targets
 from trimtab.compress.frontier import Frontier
-from trimtab.pipeline.assembly import Candidate
-from trimtab.pipeline.compression import Compressed
-from trimtab.pipeline.laps import Laps
-from trimtab.pipeline.request import Request
-from trimtab.progress import Progress
-from trimtab.report import card
+from trimtab.progress import Laps, Progress
+from trimtab.report import card, plots
+from trimtab.request import Request
+from trimtab.search.assembly import Candidate
+from trimtab.search.compression import Compressed
 
 AGREEMENT = 1e-4  # how far the exported network may lie from the trained one, in its outputs
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import torch
 
+from trimtab import pretrained
 from trimtab.bundle.manifest import Stage
 from trimtab.nets.network import Network
 from trimtab.nets.pretrained import PretrainedEncoder
-from trimtab.pipeline import resume
-from trimtab.pipeline.request import Request
 from trimtab.progress import Progress
-from trimtab.train import bases, loop
+from trimtab.request import Request, resume
+from trimtab.train import loop
 from trimtab.train.step import Lesson
 
 
@@ -45,7 +45,7 @@ def build(request: Request) -> Network:
     if request.settings.method != "scratch":
         for encoder, reader in zip(network.encoders.values(), request.chosen.readers, strict=True):
             if reader.base and isinstance(encoder, PretrainedEncoder):
-                bases.load_weights(reader.base, encoder.model)
+                pretrained.load_weights(reader.base, encoder.model)
     if request.settings.method == "lora":
         lora = request.settings.lora
         for encoder in network.pretrained():

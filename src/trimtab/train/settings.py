@@ -10,8 +10,8 @@ import torch
 
 from trimtab.columns import OutputColumn
 from trimtab.errors import problem
+from trimtab.pretrained import Base
 from trimtab.spec import METRICS, Choice, Lora, Spec
-from trimtab.train.bases import Base
 
 Kind = Literal["pretrained", "table", "pictures", "sequences"]
 

@@ -12,12 +12,13 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trimtab import part_options
 from trimtab.columns import InputColumn
-from trimtab.nets import options, steps
+from trimtab.nets import steps
 from trimtab.nets.states import States
 
 
-class Options(options.Options):
+class Options(part_options.Options):
     """What may be set on an audio_cnn."""
 
     stages: int = Field(3, ge=1, le=6, description="Stages of two convolutions, 1 to 6; each halves frames and bands.")
@@ -57,7 +58,7 @@ class AudioCnnEncoder(nn.Module):
     def __init__(self, columns: Sequence[InputColumn], width: int, config: Mapping[str, Any]) -> None:
         super().__init__()
         (column,) = columns
-        chosen = options.check(Options, f"inputs.{column.name}.encoder", config)
+        chosen = part_options.check(Options, f"inputs.{column.name}.encoder", config)
         self.key = column.key
         self.stages = nn.ModuleList()
         inputs, bands = 1, int(column.mels)  # type: ignore[attr-defined]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from trimtab.nets.encoders._recurrent import RecurrentEncoder
+from trimtab.nets.recurrent import RecurrentEncoder
 
 
 class BilstmEncoder(RecurrentEncoder):

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from trimtab import part_options
 from trimtab.columns.category import MISSING, CategoryColumn
-from trimtab.nets import options
 from trimtab.nets.states import States, single
 
 
@@ -21,7 +21,7 @@ class CategoryEncoder(nn.Module):
     def __init__(self, columns: Sequence[CategoryColumn], width: int, config: Mapping[str, Any]) -> None:
         super().__init__()
         (column,) = columns
-        options.check(options.Options, f"inputs.{column.name}.encoder", config)
+        part_options.check(part_options.Options, f"inputs.{column.name}.encoder", config)
         self.key = column.key
         self.table = nn.Embedding(column.size, width)
         nn.init.normal_(self.table.weight, std=0.1)

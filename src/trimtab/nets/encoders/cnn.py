@@ -8,14 +8,14 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
+from trimtab import part_options
 from trimtab.columns.image import ImageColumn
 from trimtab.errors import problem
-from trimtab.nets import options
-from trimtab.nets.encoders._images import ConvTrunk, Pixels, grid, stages_for
+from trimtab.nets.images import ConvTrunk, Pixels, grid, stages_for
 from trimtab.nets.states import States
 
 
-class Options(options.Options):
+class Options(part_options.Options):
     """What may be set on a cnn."""
 
     channels: int = Field(
@@ -41,7 +41,7 @@ class CnnEncoder(nn.Module):
     def __init__(self, columns: Sequence[ImageColumn], width: int, config: Mapping[str, Any]) -> None:
         super().__init__()
         (column,) = columns
-        chosen = options.check(Options, f"inputs.{column.name}.encoder", config)
+        chosen = part_options.check(Options, f"inputs.{column.name}.encoder", config)
         stages = chosen.stages or stages_for(column.height, column.width)
         if min(column.height, column.width) >> (stages - 1) == 0:
             found = f"{stages} stages halve {column.height} x {column.width} pixels until none is left"

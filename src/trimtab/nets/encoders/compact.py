@@ -15,8 +15,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trimtab import part_options
 from trimtab.columns.text import TextColumn
-from trimtab.nets import options, steps
+from trimtab.nets import steps
 from trimtab.nets.states import States
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -28,14 +29,14 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 _WEIGHT_STD = 0.02
 
 
-class Layer(options.Options):
+class Layer(part_options.Options):
     """One block; a part of zero is left out, its shortcut and its norm stay."""
 
     heads: int = Field(ge=0, le=256, description="Attention heads.")
     neurons: int = Field(ge=0, le=65536, description="Width inside the feed-forward part.")
 
 
-class Options(options.Options):
+class Options(part_options.Options):
     """The shape of a compact encoder."""
 
     width: int = Field(ge=1, le=8192, description="Width of a block.")
@@ -108,7 +109,7 @@ class CompactEncoder(nn.Module):
 
     def __init__(self, columns: Sequence[TextColumn], width: int, config: Mapping[str, Any]) -> None:
         super().__init__()
-        shape = options.check(Options, f"inputs.{columns[0].name}.encoder", config)
+        shape = part_options.check(Options, f"inputs.{columns[0].name}.encoder", config)
         self.keys = [column.key for column in columns]
         self.words = columns[0].words
         self.first_position = shape.first_position

@@ -14,15 +14,16 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trimtab import part_options
 from trimtab.columns import InputColumn
 from trimtab.errors import problem
-from trimtab.nets import options, steps
+from trimtab.nets import steps
 from trimtab.nets.states import States
 
 _WAVELENGTH = 10_000.0  # of the slowest rotation, in steps, over 2 pi
 
 
-class Options(options.Options):
+class Options(part_options.Options):
     """What may be set on a conformer."""
 
     layers: int = Field(2, ge=1, le=24, description="Blocks, 1 to 24.")
@@ -154,7 +155,7 @@ class ConformerEncoder(nn.Module):
 
 
 def _checked(where: str, width: int, config: Mapping[str, Any]) -> Options:
-    chosen = options.check(Options, where, config)
+    chosen = part_options.check(Options, where, config)
     hidden = chosen.hidden or width
     if hidden % (2 * chosen.heads):
         raise problem(f"{where}: heads", f"{chosen.heads} heads do not cut a width of {hidden} into even numbers")

@@ -14,15 +14,16 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trimtab import part_options
 from trimtab.columns.text import TextColumn
-from trimtab.nets import options, steps
+from trimtab.nets import steps
 from trimtab.nets.encoders import _bag
 from trimtab.nets.states import States, single
 
 _STD = 0.3
 
 
-class Options(options.Options):
+class Options(part_options.Options):
     """What may be set on a conv encoder."""
 
     embedding: int | None = Field(None, ge=1, le=4096, description="Width of a token's vector. Default: `hidden`.")
@@ -40,7 +41,7 @@ class ConvEncoder(nn.Module):
 
     def __init__(self, columns: Sequence[TextColumn], width: int, config: Mapping[str, Any]) -> None:
         super().__init__()
-        chosen = options.check(Options, f"inputs.{columns[0].name}.encoder", config)
+        chosen = part_options.check(Options, f"inputs.{columns[0].name}.encoder", config)
         embedding, hidden = chosen.embedding or chosen.hidden, chosen.hidden
         self.keys, self.reach = [column.key for column in columns], chosen.reach
         self.table = nn.Embedding(columns[0].vocabulary, embedding)

@@ -12,16 +12,9 @@ from typing import Any, ClassVar
 from efficientnet_lite_pytorch import EfficientNet
 from torch import Tensor, nn
 
+from trimtab import part_options
 from trimtab.columns.image import ImageColumn
-from trimtab.nets import options
-from trimtab.nets.encoders._images import (
-    Pixels,
-    channels_last,
-    check_pictures,
-    grid,
-    plain_convolutions,
-    with_batch_norm,
-)
+from trimtab.nets.images import Pixels, channels_last, check_pictures, grid, plain_convolutions, with_batch_norm
 from trimtab.nets.pretrained import PretrainedEncoder
 from trimtab.nets.states import States
 
@@ -62,7 +55,7 @@ class EfficientnetLite0Encoder(PretrainedEncoder):
     def __init__(self, columns: Sequence[ImageColumn], width: int, config: Mapping[str, Any]) -> None:
         super().__init__()
         (column,) = columns
-        options.check(options.Options, f"inputs.{column.name}.encoder", config)
+        part_options.check(part_options.Options, f"inputs.{column.name}.encoder", config)
         check_pictures(column, channels=3, least=_PLACE)
         self.pixels = Pixels(column)
         self.model = _Features(column.height, column.width)

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from trimtab import part_options
 from trimtab.columns.number import NumberColumn
-from trimtab.nets import options
 from trimtab.nets.states import States, single
 
 
@@ -21,7 +21,7 @@ class NumberEncoder(nn.Module):
     def __init__(self, columns: Sequence[NumberColumn], width: int, config: Mapping[str, Any]) -> None:
         super().__init__()
         (column,) = columns
-        options.check(options.Options, f"inputs.{column.name}.encoder", config)
+        part_options.check(part_options.Options, f"inputs.{column.name}.encoder", config)
         self.key = column.key
         self.project = nn.Linear(column.features, width)
         self.activation = nn.ReLU()

@@ -10,9 +10,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from transformers import ResNetConfig, ResNetModel
 
+from trimtab import part_options
 from trimtab.columns.image import ImageColumn
-from trimtab.nets import options
-from trimtab.nets.encoders._images import (
+from trimtab.nets.images import (
     Pixels,
     channels_last,
     check_pictures,
@@ -28,7 +28,7 @@ _STAGE = re.compile(r"(?:^|\.)stages\.(\d+)\.")
 _STEM = 4  # times that the first layers make a picture smaller
 
 
-class Options(options.Options):
+class Options(part_options.Options):
     """What may be set on a resnet from scratch; a pretrained one brings its own shape."""
 
     channels: int = Field(

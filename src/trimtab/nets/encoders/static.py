@@ -13,8 +13,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from trimtab import part_options
 from trimtab.columns.text import TextColumn
-from trimtab.nets import options, steps
+from trimtab.nets import steps
 from trimtab.nets.encoders import _bag
 from trimtab.nets.states import States, single
 
@@ -23,7 +24,7 @@ _FIRST, _SECOND = 1_000_003, 8_191  # primes that spread pairs over the table
 _MOST_WEIGHT = 4.0  # of a token, as a power of e
 
 
-class Options(options.Options):
+class Options(part_options.Options):
     """What may be set on a static encoder."""
 
     embedding: int | None = Field(None, ge=1, le=4096, description="Width of a token's vector. Default: the states'.")
@@ -39,7 +40,7 @@ class StaticEncoder(nn.Module):
 
     def __init__(self, columns: Sequence[TextColumn], width: int, config: Mapping[str, Any]) -> None:
         super().__init__()
-        chosen = options.check(Options, f"inputs.{columns[0].name}.encoder", config)
+        chosen = part_options.check(Options, f"inputs.{columns[0].name}.encoder", config)
         own = chosen.embedding or width
         self.keys = [column.key for column in columns]
         self.table = nn.Embedding(columns[0].vocabulary, own)

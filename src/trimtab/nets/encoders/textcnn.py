@@ -10,12 +10,13 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trimtab import part_options
 from trimtab.columns import InputColumn
-from trimtab.nets import options, steps
+from trimtab.nets import steps
 from trimtab.nets.states import States, single
 
 
-class Options(options.Options):
+class Options(part_options.Options):
     """What may be set on a textcnn."""
 
     kernels: tuple[Annotated[int, Field(ge=1, le=64)], ...] = Field(
@@ -45,7 +46,7 @@ class TextcnnEncoder(nn.Module):
     def __init__(self, columns: Sequence[InputColumn], width: int, config: Mapping[str, Any]) -> None:
         super().__init__()
         (column,) = columns
-        chosen = options.check(Options, f"inputs.{column.name}.encoder", config)
+        chosen = part_options.check(Options, f"inputs.{column.name}.encoder", config)
         inputs = chosen.embedding or width
         self.embed = steps.StepEmbedding(column, inputs, chosen.dropout)
         self.filters = nn.ModuleList(nn.Conv1d(inputs, chosen.filters, kernel) for kernel in chosen.kernels)

@@ -12,15 +12,16 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trimtab import part_options
 from trimtab.columns import InputColumn
 from trimtab.errors import problem
-from trimtab.nets import options, steps
+from trimtab.nets import steps
 from trimtab.nets.states import States
 
 _WEIGHT_STD = 0.02
 
 
-class Options(options.Options):
+class Options(part_options.Options):
     """What may be set on a transformer."""
 
     layers: int = Field(2, ge=1, le=24, description="Blocks, 1 to 24.")
@@ -81,7 +82,7 @@ class TransformerEncoder(nn.Module):
         super().__init__()
         (column,) = columns
         where = f"inputs.{column.name}.encoder"
-        chosen = options.check(Options, where, config)
+        chosen = part_options.check(Options, where, config)
         hidden = chosen.hidden or width
         if hidden % chosen.heads:
             raise problem(f"{where}: heads", f"{chosen.heads} heads do not divide a width of {hidden}")

@@ -10,17 +10,17 @@ from pydantic import Field
 from torch import Tensor, nn
 from transformers import ViTConfig, ViTModel
 
+from trimtab import part_options
 from trimtab.columns.image import ImageColumn
 from trimtab.errors import problem
-from trimtab.nets import options
-from trimtab.nets.encoders._images import Pixels, check_pictures, shape_of, unmasked
+from trimtab.nets.images import Pixels, check_pictures, shape_of, unmasked
 from trimtab.nets.pretrained import PretrainedEncoder
 from trimtab.nets.states import States
 
 _BLOCK = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
 
 
-class Options(options.Options):
+class Options(part_options.Options):
     """What may be set on a vit from scratch; a pretrained one brings its own shape."""
 
     width: int = Field(192, ge=8, le=4096, description="Width of a state, 8 to 4,096.")

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from trimtab.nets import options
+from trimtab import part_options
 from trimtab.nets.states import States
 
 
@@ -19,7 +19,7 @@ class AttentionFusion(nn.Module):
 
     def __init__(self, width: int, inputs: int, config: Mapping[str, Any]) -> None:
         super().__init__()
-        options.check(options.Options, "fusion", config)
+        part_options.check(part_options.Options, "fusion", config)
         self.width = width
         self.source = nn.Embedding(inputs, width)  # tells the steps of one input from those of another
         nn.init.zeros_(self.source.weight)

@@ -9,12 +9,12 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from trimtab.nets import options
+from trimtab import part_options
 from trimtab.nets.fusions._layers import deep, deep_width, each_input
 from trimtab.nets.states import States
 
 
-class Options(options.Options):
+class Options(part_options.Options):
     """What may be set on it."""
 
     layers: int = Field(2, ge=1, le=8, description="Cross layers: products of up to that many states and one more.")
@@ -30,7 +30,7 @@ class DcnFusion(nn.Module):
 
     def __init__(self, width: int, inputs: int, config: Mapping[str, Any]) -> None:
         super().__init__()
-        chosen = options.check(Options, "fusion", config)
+        chosen = part_options.check(Options, "fusion", config)
         self.inputs = inputs
         flat = inputs * width
         self.crosses = nn.ModuleList(Cross(flat, chosen.rank) for _ in range(chosen.layers))

@@ -10,12 +10,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trimtab.nets import options
+from trimtab import part_options
 from trimtab.nets.fusions._layers import each_input
 from trimtab.nets.states import States
 
 
-class Options(options.Options):
+class Options(part_options.Options):
     """What may be set on it."""
 
     layers: int = Field(2, ge=1, le=24, description="Transformer blocks.")
@@ -30,7 +30,7 @@ class FtTransformerFusion(nn.Module):
 
     def __init__(self, width: int, inputs: int, config: Mapping[str, Any]) -> None:
         super().__init__()
-        chosen = options.check(Options, "fusion", config)
+        chosen = part_options.check(Options, "fusion", config)
         self.inputs, self.width = inputs, width
         heads = max(count for count in range(1, chosen.heads + 1) if width % count == 0)
         self.source = nn.Parameter(torch.randn(inputs, width) * 0.1)  # tells the inputs apart

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from trimtab.nets import options
+from trimtab import part_options
 from trimtab.nets.fusions._layers import each_input
 from trimtab.nets.states import States
 
@@ -19,7 +19,7 @@ class MeanFusion(nn.Module):
 
     def __init__(self, width: int, inputs: int, config: Mapping[str, Any]) -> None:
         super().__init__()
-        options.check(options.Options, "fusion", config)
+        part_options.check(part_options.Options, "fusion", config)
         self.inputs = inputs
         self.width = width * inputs
 

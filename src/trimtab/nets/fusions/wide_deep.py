@@ -13,12 +13,12 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from trimtab.nets import options
+from trimtab import part_options
 from trimtab.nets.fusions._layers import deep, deep_width, each_input
 from trimtab.nets.states import States
 
 
-class Options(options.Options):
+class Options(part_options.Options):
     """What may be set on it."""
 
     hidden: tuple[PositiveInt, ...] = Field((256, 128), min_length=1, description="Width of each hidden layer.")
@@ -38,7 +38,7 @@ class WideDeepFusion(nn.Module):
 
     def __init__(self, width: int, inputs: int, config: Mapping[str, Any]) -> None:
         super().__init__()
-        chosen = options.check(Options, "fusion", config)
+        chosen = part_options.check(Options, "fusion", config)
         self.inputs = inputs
         self.layers = deep(inputs * width, chosen.hidden, chosen.dropout)
         first, second = torch.triu_indices(inputs, inputs, offset=1)

@@ -15,16 +15,16 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from trimtab import part_options
 from trimtab.columns import InputColumn
 from trimtab.columns.audio import AudioColumn
-from trimtab.nets import options
 from trimtab.spec import Choice
 from trimtab.train.augment import InputAugment, Mix
 
 _DARK, _BRIGHT = -2.5, 2.5  # standard deviations that a picture of the frames shows as black and white
 
 
-class Options(options.Options):
+class Options(part_options.Options):
     """What may be set under `augment` of a sound."""
 
     shift: float = Field(
@@ -58,7 +58,7 @@ class AudioAugment(InputAugment):
     def make(cls, column: InputColumn, values: Sequence[Any], options_: Mapping[str, Any], where: str) -> Self:
         """See `InputAugment.make`."""
         assert isinstance(column, AudioColumn)
-        return cls(column.key, column.std, options.check(Options, where, options_))
+        return cls(column.key, column.std, part_options.check(Options, where, options_))
 
     def __call__(
         self, tensors: Mapping[str, Tensor], rows: np.ndarray, random: np.random.Generator

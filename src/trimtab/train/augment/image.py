@@ -16,9 +16,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from trimtab import part_options
 from trimtab.columns import InputColumn, OutputColumn
 from trimtab.columns.image import ImageColumn
-from trimtab.nets import options
 from trimtab.spec import Choice
 from trimtab.train.augment import InputAugment, Mix, _randaugment
 from trimtab.train.augment._pixels import LUMA, Random, about_the_middle, column, drawn, luma, sampled
@@ -36,14 +36,14 @@ _RGB = np.linalg.inv(_YIQ)
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class RandAugment(options.Options):
+class RandAugment(part_options.Options):
     """RandAugment (Cubuk et al. 2019, arXiv:1909.13719): random operations, all of one strength."""
 
     n: int = Field(2, ge=1, le=10, description="Operations, one after the other.")
     m: int = Field(9, ge=0, le=30, description="Their strength, 0 to 30.")
 
 
-class Options(options.Options):
+class Options(part_options.Options):
     """What may be set under `augment` of an image."""
 
     rotate: float = Field(0.0, ge=0, le=180, description="Largest turn, to the left or to the right, in degrees.")
@@ -109,7 +109,7 @@ class ImageAugment(InputAugment):
     def make(cls, column: InputColumn, values: Sequence[Any], options_: Mapping[str, Any], where: str) -> Self:
         """See `InputAugment.make`."""
         assert isinstance(column, ImageColumn)
-        return cls(column, options.check(Options, where, options_))
+        return cls(column, part_options.check(Options, where, options_))
 
     def refuses(self, output: OutputColumn, inputs: int) -> str | None:
         """Mixed rows need targets that can be mixed, and no other input that would not be."""

@@ -11,14 +11,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from trimtab import part_options
 from trimtab.columns import InputColumn
 from trimtab.columns.number import NumberColumn
-from trimtab.nets import options
 from trimtab.spec import Choice
 from trimtab.train.augment import InputAugment, Mix
 
 
-class Options(options.Options):
+class Options(part_options.Options):
     """What may be set under `augment` of a number."""
 
     noise: float = Field(
@@ -51,7 +51,7 @@ class NumberAugment(InputAugment):
     def make(cls, column: InputColumn, values: Sequence[Any], options_: Mapping[str, Any], where: str) -> Self:
         """See `InputAugment.make`."""
         assert isinstance(column, NumberColumn)
-        chosen = options.check(Options, where, options_)
+        chosen = part_options.check(Options, where, options_)
         return cls(column, chosen.noise * (column.std if column.scale == "none" else 1.0))
 
     def __call__(

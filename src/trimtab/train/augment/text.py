@@ -16,10 +16,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from trimtab.columns import InputColumn, OutputColumn, parse
-from trimtab.nets import options
+from trimtab import part_options
+from trimtab.columns import InputColumn, OutputColumn
 from trimtab.spec import Choice
 from trimtab.train.augment import InputAugment, Mix
+from trimtab.values import parse
 
 _SHORTEST = 4  # letters of a word that is mistyped: `not` and `no` stay what they are
 _SHOWN = 200  # characters
@@ -69,7 +70,7 @@ def _doubled(word: str, place: int, random: Random) -> str:
 _TYPOS: tuple[Callable[[str, int, Random], str], ...] = (_neighbour, _twisted, _dropped, _doubled)
 
 
-class Options(options.Options):
+class Options(part_options.Options):
     """What may be set under `augment` of a text."""
 
     typos: float = Field(
@@ -99,7 +100,7 @@ class TextAugment(InputAugment):
     @classmethod
     def make(cls, column: InputColumn, values: Sequence[Any], options_: Mapping[str, Any], where: str) -> Self:
         """See `InputAugment.make`."""
-        return cls(column, values, options.check(Options, where, options_))
+        return cls(column, values, part_options.check(Options, where, options_))
 
     def refuses(self, output: OutputColumn, inputs: int) -> str | None:
         """Words must keep their places where each of them is answered."""

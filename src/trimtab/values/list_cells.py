@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from trimtab.columns import parse
+from trimtab.values import parse
 
 SEPARATORS = ("|", ";", ",")  # that are looked for, in this order
 _LOOKED_AT = 10_000

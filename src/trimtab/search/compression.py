@@ -11,16 +11,16 @@ from typing import NamedTuple
 from trimtab import spec as specs
 from trimtab.audit import cost, floor
 from trimtab.bundle.manifest import Measured, Stage
-from trimtab.compress import layers, making, plan
+from trimtab.compress import Skip, layers, making, plan
 from trimtab.compress.frontier import LIKELY, Frontier, Point, choose, closest, likely, surely
-from trimtab.compress.trained import Skip, Trained
 from trimtab.errors import nearest, problem
-from trimtab.pipeline import assembly, candidates, resume
-from trimtab.pipeline.assembly import Candidate
-from trimtab.pipeline.candidates import UNCOMPRESSED
-from trimtab.pipeline.request import Request, thinned
-from trimtab.pipeline.search import COSTS, Search, begin, cascade, material, recalled, timed, tried
+from trimtab.nets.trained import Trained
 from trimtab.progress import Progress
+from trimtab.request import Request, resume, thinned
+from trimtab.search import assembly, candidates
+from trimtab.search.assembly import Candidate
+from trimtab.search.candidates import UNCOMPRESSED
+from trimtab.search.trials import COSTS, Search, begin, cascade, material, recalled, timed, tried
 from trimtab.spec import Compress, Gate, Recipe
 
 _TOLERATED = 1.25  # times a cost gate: measured on a network that has learnt nothing, and in a hurry

@@ -17,8 +17,8 @@ from transformers import AutoConfig, AutoModel
 from transformers.utils.hub import cached_file
 
 from trimtab.errors import nearest, problem
-from trimtab.train.bases import Base, Suited, _source
-from trimtab.train.bases._source import Bundled
+from trimtab.pretrained import Base, Suited, _source
+from trimtab.pretrained._source import Bundled
 
 BUNDLED = {
     "efficientnet-lite0": Bundled(

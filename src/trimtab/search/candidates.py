@@ -7,7 +7,6 @@ import shutil
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +15,16 @@ from pydantic import ValidationError
 
 from trimtab import files, runtime
 from trimtab.audit import cost, quality
-from trimtab.bundle import store
+from trimtab.bundle import reference, store
 from trimtab.bundle.manifest import Measured
 from trimtab.columns import Outputs, Targets, dense, encode_rows
-from trimtab.compress import cascade, quantize, sensitivity
+from trimtab.compress import Skip, cascade, quantize, sensitivity
 from trimtab.compress.frontier import Point
-from trimtab.compress.trained import Skip, Trained
-from trimtab.data import reference
 from trimtab.errors import TrimtabError
-from trimtab.pipeline import assembly
-from trimtab.pipeline.assembly import Candidate
-from trimtab.pipeline.request import Request
+from trimtab.nets.trained import Trained
+from trimtab.request import Request
+from trimtab.search import assembly
+from trimtab.search.assembly import Candidate
 from trimtab.spec import Recipe
 
 # Sizes of the runtime's batches that are timed, the quickest for a network is kept: padded steps; rows of fixed size.
@@ -73,7 +71,7 @@ def measured(on: Bench, candidate: Candidate, point: Point) -> Point:
     if outputs is None:
         outputs = runtime.load(candidate.folder).outputs(valid.values)
     users, metric = valid.of(output.user), output.headline
-    statistics = quality.cross_fitted(output, partial(assembly.fitted, on.request.output), on.targets, outputs)
+    statistics = quality.cross_fitted(output, on.request.output.calibrated, on.targets, outputs)
     found = quality.intervals(statistics, len(on.targets), output.width, seed, _RESAMPLES, users)
     lost = quality.drop(output, on.targets, on.before, outputs, seed, users)
     return point.model_copy(

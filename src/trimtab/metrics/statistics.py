@@ -11,18 +11,20 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from trimtab.columns import Statistic
+from trimtab.metrics import Statistic
 
 CALIBRATION_BINS = 15
 EPSILON = float(np.finfo(np.float64).eps)
 
 
 def mean(values: np.ndarray) -> Statistic:
+    """The mean of (rows,)."""
     column = values.astype(np.float64)
     return lambda weights: ratio(column @ weights, weights.sum(axis=0))
 
 
 def root_mean(values: np.ndarray) -> Statistic:
+    """The root of the mean square of (rows,)."""
     squared = mean(values)
     return lambda weights: np.sqrt(squared(weights))
 
@@ -71,6 +73,7 @@ def mean_over(statistics: Sequence[Statistic]) -> Statistic:
 
 
 def recall(is_class: np.ndarray, chosen: np.ndarray) -> Statistic:
+    """The share of the rows of a class that are found; both arguments (rows,) bool."""
     members = np.flatnonzero(is_class)
     found = chosen[members].astype(np.float64)
 

@@ -32,8 +32,8 @@ from trimtab.columns import (
     ragged,
     read_rows,
 )
-from trimtab.columns._problems import Problem
 from trimtab.errors import nearest, problem
+from trimtab.values.problems import Problem
 
 _OTHER_ANSWERS = "make the bundle again on this machine, or serve it where it was made: see `trimtab inspect`"
 _SETTLED = 3.0  # tolerances that a golden row's log-odds must lie from a cascade's threshold
@@ -205,7 +205,7 @@ def load(folder: Path | str, threads: int | None = None, policy: InputPolicy | N
         networks[store.FIRST] = manifest.cascade
     with ThreadPoolExecutor(3) as pool:  # two of the three leave the interpreter free
         checked = pool.submit(store.check_files, path, manifest, store.serving_files(manifest))
-        sessions = [pool.submit(_session, path / name, threads or usable_cores()) for name in networks]
+        sessions = [pool.submit(open_session, path / name, threads or usable_cores()) for name in networks]
         columns = pool.submit(store.load_columns, path / store.COLUMNS, manifest)
         checked.result()  # a changed byte is named before what it breaks
         inputs, output = columns.result()
@@ -227,7 +227,8 @@ def most_rows(inputs: Sequence[InputColumn]) -> int:
     return _LARGEST if not numbers else min(_LARGEST, max(1, _NUMBERS // numbers))
 
 
-def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    """A network's file, opened as it is served."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

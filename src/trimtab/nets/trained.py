@@ -1,11 +1,11 @@
-"""The noun of this room: a trained network with all that is needed to build it again."""
+"""A network with its columns and all that is needed to build it again: what a bundle keeps of it, read and made."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Self
 
 import torch
 from safetensors.torch import load_file
@@ -17,12 +17,6 @@ from trimtab.errors import problem
 from trimtab.nets.network import Architecture, Network
 
 NETWORK = "network.json"
-
-
-class Skip(NamedTuple):
-    """Why a way to compress does not apply to a network; in place of the network that it would have given."""
-
-    reason: str
 
 
 @dataclass(frozen=True)

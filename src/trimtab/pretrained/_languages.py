@@ -15,11 +15,11 @@ from collections.abc import Sequence
 import numpy as np
 from tokenizers import Tokenizer
 
-from trimtab.columns import _lists
-from trimtab.columns._letters import foreign_share
-from trimtab.columns._unknown import unknown_share
-from trimtab.train.bases import Suited
-from trimtab.train.bases._packed import Packed
+from trimtab.pretrained import Suited
+from trimtab.pretrained._packed import Packed
+from trimtab.values import list_cells
+from trimtab.values.letters import foreign_share
+from trimtab.values.unknown import unknown_share
 
 _TEXTS, _CHARACTERS = 1000, 400  # texts that are looked at, and characters of each
 _MOST_FOREIGN = 0.5  # share of letters that are not Latin
@@ -33,7 +33,7 @@ _ENGLISH = Suited("minilm", "bundled, small, and trained on English text")
 def suited(values: Sequence[object], english: Tokenizer, other: Packed | None) -> Suited:
     """The bundled base for such texts and why; `other` is that of 100 languages, where it is installed."""
     picked = values[:: -(-len(values) // _TEXTS) or 1]
-    texts = [_lists.text(value)[:_CHARACTERS] for value in picked]
+    texts = [list_cells.text(value)[:_CHARACTERS] for value in picked]
     why = _foreign(texts, english)
     pieces = 0.0 if why else _pieces(english, texts)
     if not why and pieces <= _MOST_PIECES:

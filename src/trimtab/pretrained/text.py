@@ -16,8 +16,8 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from trimtab import files
 from trimtab.errors import nearest, problem
-from trimtab.train.bases import Base, Suited, _languages, _packed, _source
-from trimtab.train.bases._source import Bundled
+from trimtab.pretrained import Base, Suited, _languages, _packed, _source
+from trimtab.pretrained._source import Bundled
 
 BUNDLED = {
     "minilm": Bundled(

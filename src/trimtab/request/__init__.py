@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from trimtab import columns, files
+from trimtab import columns
 from trimtab import spec as specs
 from trimtab.audit import gates
 from trimtab.bundle.manifest import Automatic
 from trimtab.columns import EncodedRows, InputColumn, OutputColumn, dense, encode_rows, read_rows
-from trimtab.columns._problems import Tally
 from trimtab.data import fold, working
 from trimtab.data.prepare import Prepared, prepare
 from trimtab.data.table import Table
 from trimtab.errors import problem
 from trimtab.nets.network import Architecture, EncoderEntry, head_kind, part
-from trimtab.pipeline import readers, unlabelled
-from trimtab.pipeline.readers import Chosen
 from trimtab.progress import Progress
-from trimtab.rows import Rejected
+from trimtab.request import readers, unlabelled
+from trimtab.request.readers import Chosen
+from trimtab.rows import rejected
 from trimtab.spec import Choice, Gate, Part, Spec
 from trimtab.train import augment, loop, settings
+from trimtab.values.problems import Tally
 
 # Parts of the report whose keys are no words of the rows; lists in them are left out, for they quote rows.
 _COUNTED = (
@@ -101,7 +100,7 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
     automatic = [Automatic(key=a.key, value=a.value, reason=a.reason) for a in prepared.automatic]
     chosen = readers.choose(spec, prepared, folder, home / "work" / "base")
     automatic += chosen.automatic
-    _write_rejected(home, prepared.rejected)
+    rejected.write(home / "rejected.jsonl", prepared.rejected)
     if prepared.rejected:
         progress.note(f"rows that were set aside: {home / 'rejected.jsonl'}")
     inputs, output = _fit(prepared, spec.output_name, chosen)
@@ -145,7 +144,7 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
     part("fusions", fusion.name, "fusion")
     more = unlabelled.read(spec, inputs, prepared, folder, progress)
     if more.rejected:
-        _write_rejected(home, [*prepared.rejected, *more.rejected])
+        rejected.write(home / "rejected.jsonl", [*prepared.rejected, *more.rejected])
     if more.report:
         prepared = replace(prepared, report={**prepared.report, "unlabelled": more.report})
     return Request(
@@ -216,13 +215,6 @@ def _fusion(spec: Spec, chosen: Chosen, automatic: list[Automatic]) -> Part:
     name, reason = _TABLE_FUSION if table else _FUSION
     automatic.append(Automatic(key="fusion", value=name, reason=reason))
     return Part(name=name)
-
-
-def _write_rejected(home: Path, rejected: Sequence[Rejected]) -> None:
-    """Every row that was set aside, with file, line and reason: nothing is lost."""
-    home.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rejected]
-    files.write(home / "rejected.jsonl", "".join(lines))
 
 
 def _fit(prepared: Prepared, name: str, chosen: Chosen) -> tuple[tuple[InputColumn, ...], OutputColumn]:

@@ -7,19 +7,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from trimtab import columns, files, registry
+from trimtab import columns, files, pretrained, registry
 from trimtab.bundle.manifest import Automatic
-from trimtab.columns import _lists
-from trimtab.compress import vocabulary
-from trimtab.compress.trained import Skip
+from trimtab.compress import Skip, vocabulary
 from trimtab.data.prepare import Prepared
 from trimtab.errors import TrimtabError, problem
 from trimtab.nets.network import encoder_kind
 from trimtab.nets.pretrained import PretrainedEncoder
+from trimtab.pretrained import Base, Suited
 from trimtab.spec import Part, Spec, Typed
-from trimtab.train import bases
-from trimtab.train.bases import Base, Suited
 from trimtab.train.settings import Kind
+from trimtab.values import list_cells
 
 # What reads texts that no bundled base knows: characters and their pairs. Convolutions need more rows than most have.
 _FROM_SCRATCH = Part.model_validate({"name": "static", "pairs": 65_536})
@@ -98,10 +96,11 @@ def _shared_base(spec: Spec, prepared: Prepared, folder: Path) -> str | None:
     if spec.base is None:
         return None
     types = dict.fromkeys(kind.type for kind in prepared.inputs.values())
-    owner = bases.owner(spec.base, folder)
-    fitting = [kind for kind in types if kind in bases.kinds() and owner in (None, kind)]
+    owner = pretrained.owner(spec.base, folder)
+    fitting = [kind for kind in types if kind in pretrained.kinds() and owner in (None, kind)]
     if not fitting:
-        found = f"{spec.base!r}, but no input is {owner or ' or '.join(bases.kinds())} (the inputs: {', '.join(types)})"
+        wanted = owner or " or ".join(pretrained.kinds())
+        found = f"{spec.base!r}, but no input is {wanted} (the inputs: {', '.join(types)})"
         raise problem("base", found, do="leave base out")
     return "text" if "text" in fitting else fitting[0]
 
@@ -110,12 +109,12 @@ def _suited(prepared: Prepared, shared: str | None) -> Mapping[str, Suited]:
     """By column type, the bundled base of the inputs that name none; texts of a row are read by one of them."""
     found: dict[str, Suited] = {}
     for name, kind in prepared.inputs.items():
-        if kind.type not in bases.kinds() or kind.base or shared == kind.type:
+        if kind.type not in pretrained.kinds() or kind.base or shared == kind.type:
             continue
         part = kind.encoder_part
         if part and not issubclass(encoder_kind(part.name, f"inputs.{name}.encoder"), PretrainedEncoder):
             continue
-        here = bases.suited(kind.type, prepared.splits.train.values[name])
+        here = pretrained.suited(kind.type, prepared.splits.train.values[name])
         found.setdefault(kind.type, here)
         if kind.type == "text" and here.name != "minilm":
             found[kind.type] = here
@@ -131,11 +130,11 @@ def _reader(
     automatic: list[Automatic],
 ) -> Reader:
     spec, shared, suited = asked
-    if kind.base and kind.type not in bases.kinds():
+    if kind.base and kind.type not in pretrained.kinds():
         found = f"{kind.base!r}, but there are no pretrained encoders of a {kind.type}"
-        raise problem(f"inputs.{name}.base", found, ", ".join(bases.kinds()), "leave base out")
+        raise problem(f"inputs.{name}.base", found, ", ".join(pretrained.kinds()), "leave base out")
     base_name = kind.base or (spec.base if shared == kind.type else None)
-    base = bases.find(base_name, kind.type, *places) if base_name else None
+    base = pretrained.find(base_name, kind.type, *places) if base_name else None
     part = kind.encoder_part
     encoder = part.name if part else base.encoder if base else ""
     choice = suited.get(kind.type)
@@ -157,7 +156,7 @@ def _reader(
             where, f"{encoder!r}, but the base {base.name!r} is read by {base.encoder!r}", do="name one of them"
         )
     if base is None and issubclass(reader, PretrainedEncoder) and reader.default_base:
-        base = bases.find((choice and choice.name) or reader.default_base, kind.type, *places)
+        base = pretrained.find((choice and choice.name) or reader.default_base, kind.type, *places)
         if not any(made.key == "base" for made in automatic):
             reason = _told(choice, kind.type) if choice else "bundled with a package"
             automatic.append(Automatic(key="base", value=base.name, reason=reason))
@@ -171,7 +170,7 @@ def _told(choice: Suited, reads: str) -> str:
     """The reason of a choice, and what to install for a better one."""
     if choice.missing is None:
         return choice.reason
-    command = bases.how_to_install(choice.missing, reads)
+    command = pretrained.how_to_install(choice.missing, reads)
     return f"{choice.reason}; {choice.missing} would suit better and is not installed: {command}"
 
 
@@ -206,7 +205,7 @@ def _trimmed(reader: Reader, prepared: Prepared, workspace: Path, automatic: lis
     if base is None or int(base.config.get("vocab_size", 0)) <= _LARGE_VOCABULARY:
         return reader
     values = prepared.splits.train.values
-    texts = [_lists.text(value) for name in reader.inputs for value in values[name]]
+    texts = [list_cells.text(value) for name in reader.inputs for value in values[name]]
     definition = Path(base.options["tokenizer"]).read_text(encoding="utf-8")
     cut = vocabulary.cut(base.config, definition, int(base.options["pad_id"]), texts)
     if isinstance(cut, Skip):

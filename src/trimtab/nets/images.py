@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedConfig
 
+from trimtab import part_options
 from trimtab.columns.image import ImageColumn
 from trimtab.errors import problem
-from trimtab.nets import options
 from trimtab.nets.states import States
 
 Shape = TypeVar("Shape", bound=PreTrainedConfig)
-Chosen = TypeVar("Chosen", bound=options.Options)
+Chosen = TypeVar("Chosen", bound=part_options.Options)
 
 
 class Pixels(nn.Module):
@@ -61,7 +61,7 @@ def shape_of(shape: type[Shape], scratch: type[Chosen], where: str, config: Mapp
     Raises TrimtabError for an option that does not exist, and for any beside a base: its weights fix the shape.
     """
     if "model_type" not in config:
-        return options.check(scratch, where, config)
+        return part_options.check(scratch, where, config)
     given = sorted(set(scratch.model_fields) & set(config))
     if given:
         raise problem(f"{where}: {given[0]}", "the base decides the shape", do="leave it out, or leave the base out")

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from trimtab.columns import parse
 from trimtab.errors import problem
+from trimtab.values import parse
 
 Spelling = Literal["number", "y-m-d", "d/m/y", "m/d/y"]
 # How times are written -> what messages call it.

@@ -14,18 +14,15 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from trimtab import __version__, files, runtime
-from trimtab.audit import calibration, cost
-from trimtab.bundle import store
+from trimtab import __version__, export, files, runtime
+from trimtab.audit import cost
+from trimtab.bundle import reference, store
 from trimtab.bundle.manifest import ColumnEntry, Manifest, Stage
-from trimtab.columns import EncodedRows, OutputColumn, Outputs, Ragged, Targets, dense, encode_rows, length_batches
-from trimtab.columns.label import LabelColumn
-from trimtab.compress import export, quantize
-from trimtab.compress.trained import NETWORK, Trained
-from trimtab.data import reference
-from trimtab.pipeline.laps import Laps
-from trimtab.pipeline.request import Request, filled, reported
-from trimtab.progress import Progress
+from trimtab.columns import EncodedRows, OutputColumn, Outputs, Ragged, encode_rows, length_batches
+from trimtab.compress import quantize
+from trimtab.nets.trained import NETWORK, Trained
+from trimtab.progress import Laps, Progress
+from trimtab.request import Request, filled, reported
 from trimtab.train import loop
 
 _GOLDEN_ROWS = 8
@@ -161,14 +158,7 @@ def _difference(here: Outputs, there: Outputs) -> float:
 def calibrated(request: Request, outputs: Outputs) -> OutputColumn:
     """The output column with what decoding needs (a temperature, thresholds) fitted to the validation rows."""
     targets = request.output.targets(request.prepared.splits.valid.values[request.output.name])
-    return fitted(request.output, targets, outputs)
-
-
-def fitted(output: OutputColumn, targets: Targets, outputs: Outputs) -> OutputColumn:
-    """The output column with what decoding needs fitted to the given rows."""
-    if not isinstance(output, LabelColumn):
-        return output.calibrated(targets, outputs)
-    return replace(output, temperature=calibration.fit_temperature(dense(outputs), dense(targets)))
+    return request.output.calibrated(targets, outputs)
 
 
 def _manifest(request: Request, tensors: list[str]) -> Manifest:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from trimtab.columns import parse
+from trimtab.values import parse
 
 # A word that stands in fewer cells is taken for "no value": of 20 classes the rarest usually has more.
 _SHARE = 0.05

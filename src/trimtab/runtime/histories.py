@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 
 from trimtab import rows, runtime
-from trimtab.columns import _events, parse
 from trimtab.columns.ranking import RankingColumn
 from trimtab.errors import problem
 from trimtab.rows import Row
+from trimtab.values import event_order, parse
 
 Note = Callable[[str], None]
 
@@ -59,18 +59,20 @@ def _places(events: Sequence[Row], output: RankingColumn, note: Note) -> list[li
 
     Raises TrimtabError for times that cannot be read: without them the order is not known.
     """
-    names = _events.Names(str(output.user), output.name, output.time, output.not_missing)
+    names = event_order.Names(str(output.user), output.name, output.time, output.not_missing)
     columns = filter(None, (names.user, names.item, names.time))
     values = {name: [event.values.get(name) for event in events] for name in columns}
     times = None
     if output.time:
-        times = _events.check_times(output.time, values[output.time], output.times)
-    found = _events.grouped(values, names, times, output.distinct)
+        times = event_order.check_times(output.time, values[output.time], output.times)
+    found = event_order.grouped(values, names, times, output.distinct)
     if output.time and (found.unreadable or not found.users):
         said = (
-            _events.not_read(output.time, found.unreadable, str(times)) if found.unreadable else "no event has a time"
+            event_order.not_read(output.time, found.unreadable, str(times))
+            if found.unreadable
+            else "no event has a time"
         )
-        allowed = f"times as those of training: {_events.SPELLINGS.get(output.times or '', 'numbers or dates')}"
+        allowed = f"times as those of training: {event_order.SPELLINGS.get(output.times or '', 'numbers or dates')}"
         raise problem("rows", said, allowed)
     for name, count in Counter(found.lacking.values()).items():
         note(f"{count:,} events without a {name} are left out")

@@ -16,7 +16,7 @@ from trimtab.bundle import store
 from trimtab.bundle.manifest import Manifest
 from trimtab.columns import EncodedRows, Ragged
 from trimtab.errors import TrimtabError
-from trimtab.pipeline.request import Request, filled
+from trimtab.request import Request, filled
 
 
 def begin(folder: Path, held: str) -> bool:

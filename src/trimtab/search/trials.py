@@ -11,15 +11,15 @@ from pathlib import Path
 
 from trimtab.bundle import store
 from trimtab.bundle.manifest import Measured
-from trimtab.compress import latency, making
+from trimtab.compress import Skip, latency, making
 from trimtab.compress.frontier import Point, Skipped
 from trimtab.compress.making import Material
-from trimtab.compress.trained import Skip, Trained
-from trimtab.pipeline import assembly, candidates, resume
-from trimtab.pipeline.assembly import Candidate
-from trimtab.pipeline.candidates import UNCOMPRESSED, Bench
-from trimtab.pipeline.request import Request
+from trimtab.nets.trained import Trained
 from trimtab.progress import Progress
+from trimtab.request import Request, resume
+from trimtab.search import assembly, candidates
+from trimtab.search.assembly import Candidate
+from trimtab.search.candidates import UNCOMPRESSED, Bench
 from trimtab.spec import Compress, Gate, Recipe
 
 COSTS = ("size", "latency", "latency_p95", "throughput", "memory")

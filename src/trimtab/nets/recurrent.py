@@ -14,8 +14,9 @@ import torch.onnx.ops
 from pydantic import Field
 from torch import Tensor, nn
 
+from trimtab import part_options
 from trimtab.columns import InputColumn
-from trimtab.nets import options, steps
+from trimtab.nets import steps
 from trimtab.nets.states import States
 
 _OPSET = 14  # the version of the ONNX operators LSTM and GRU
@@ -25,7 +26,7 @@ _GATES = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2)}
 _ATTRIBUTES = {"LSTM": {}, "GRU": {"linear_before_reset": 1}}
 
 
-class Options(options.Options):
+class Options(part_options.Options):
     """What may be set on lstm, bilstm and gru."""
 
     layers: int = Field(1, ge=1, le=8, description="Recurrent layers, one on top of the other, 1 to 8.")
@@ -83,7 +84,7 @@ class RecurrentEncoder(nn.Module):
     def __init__(self, columns: Sequence[InputColumn], width: int, config: Mapping[str, Any]) -> None:
         super().__init__()
         (column,) = columns
-        chosen = options.check(Options, f"inputs.{column.name}.encoder", config)
+        chosen = part_options.check(Options, f"inputs.{column.name}.encoder", config)
         directions = 2 if self.backward else 1
         hidden, inputs = chosen.hidden or -(-width // directions), chosen.embedding or width
         self.embed = steps.StepEmbedding(column, inputs, chosen.dropout)
