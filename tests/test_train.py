@@ -20,7 +20,7 @@ from trimtab.nets.heads import label
 from trimtab.nets.network import Architecture, Network, one_each
 from trimtab.progress import Quiet
 from trimtab.spec import METRICS, parse
-from trimtab.train import checkpoint, loop
+from trimtab.train import checkpoint, frozen, loop
 from trimtab.train.batches import epoch_batches
 from trimtab.train.optimizer import make, set_rates, use_sparse_gradients
 from trimtab.train.settings import Settings, choose
@@ -410,6 +410,19 @@ def test_frozen_blocks_and_the_word_table_stay_as_they_are_and_the_rest_learns(t
     assert any(".layer.1." in key for key in changed)
     assert not any(".layer.0." in key or "embeddings" in key for key in changed)
     assert trained.history[-1]["loss"] < trained.history[0]["loss"]
+
+
+def test_what_is_frozen_drops_nothing_out_while_the_rest_learns(tmp_path: Path) -> None:
+    network, lesson, _ = text_network(tmp_path, "full")
+    frozen.freeze_below(network, 1)
+    model = network.train().encoders["in_t"].model
+    assert [block.training for block in model.encoder.layer] == [False, True]
+    assert not model.embeddings.training
+    tensors = {key: torch.from_numpy(value) for key, value in lesson.train.batch(np.arange(8)).items()}
+    below = [model.embeddings(input_ids=tensors["t_ids"]) for _ in range(2)]
+    assert torch.equal(*below)
+    above = [network.states(tensors).values for _ in range(2)]
+    assert not torch.equal(*above)
 
 
 def test_a_deep_narrow_base_keeps_blocks_on_a_cpu_and_reads_long_rows_fewer_times(tmp_path: Path) -> None:

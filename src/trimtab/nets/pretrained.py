@@ -17,10 +17,12 @@ class PretrainedEncoder(nn.Module):
     model: nn.Module
 
     def train(self, mode: bool = True) -> Self:
-        """A frozen model drops nothing out and keeps the statistics of its batch norms."""
+        """What is frozen, the model or blocks of it, drops nothing out and keeps the statistics of its batch norms."""
         super().train(mode)
-        if not any(parameter.requires_grad for parameter in self.model.parameters()):
-            self.model.eval()
+        stacks = [module for module in self.model.modules() if isinstance(module, nn.ModuleList)]
+        for part in (self.model, *self.model.children(), *(block for stack in stacks for block in stack)):
+            if not any(parameter.requires_grad for parameter in part.parameters()):
+                part.eval()
         return self
 
     def depth(self, parameter: str) -> int:
