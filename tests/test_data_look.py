@@ -11,7 +11,7 @@ import pytest
 from sklearn import datasets
 
 from trimtab.data import doubts, infer, leaks
-from trimtab.data.fold import fold
+from trimtab.data.dedup import normalised
 from trimtab.data.profile import profile
 from trimtab.errors import TrimtabError
 
@@ -80,11 +80,11 @@ def test_numbers_are_a_label_when_few_are_different(values: list[Any], type_name
 
 
 def test_rows_are_equal_but_for_case_and_white_space() -> None:
-    assert fold("  Great\tSOUND \n") == fold("great sound")
-    assert fold(1) == fold(1.0) == fold("1") == fold("1.0")
-    assert fold(True) != fold(1)
-    assert fold(None) == fold("") == fold(float("nan"))
-    assert fold("007") != fold("7")
+    assert normalised("  Great\tSOUND \n") == normalised("great sound")
+    assert normalised(1) == normalised(1.0) == normalised("1") == normalised("1.0")
+    assert normalised(True) != normalised(1)
+    assert normalised(None) == normalised("") == normalised(float("nan"))
+    assert normalised("007") != normalised("7")
 
 
 # ------------------------------------------------------------------------------------------------------ doubts

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from sklearn import datasets
 
-from trimtab.data.fold import fold, keys
+from trimtab.data.dedup import keys, normalised
 from trimtab.data.prepare import PARTS, Prepared, prepare
 from trimtab.errors import TrimtabError
 from trimtab.progress import Quiet
@@ -39,7 +39,7 @@ def prepared(data: Path | list[Path], output: Any, **spec: Any) -> Prepared:
 
 def texts(found: Prepared, name: str) -> dict[str, set[str]]:
     tables = {"train": found.splits.train, "valid": found.splits.valid, "test": found.splits.test}
-    return {part: {fold(value) for value in table.values[name]} for part, table in tables.items()}
+    return {part: {normalised(value) for value in table.values[name]} for part, table in tables.items()}
 
 
 def sentences(count: int, seed: int = 0) -> Rows:
@@ -84,10 +84,19 @@ def test_the_seed_changes_no_row_s_split(tmp_path: Path) -> None:
     assert texts(prepared(file, "label", seed=1), "text") == texts(prepared(file, "label", seed=2), "text")
 
 
-def test_every_class_has_the_same_share_in_every_split(reviews_csv: Path) -> None:
-    balance = prepared(reviews_csv, "sentiment").report["balance"]
+def test_few_rows_have_every_class_by_the_same_share_in_every_split(reviews_csv: Path, tmp_path: Path) -> None:
+    with reviews_csv.open(encoding="utf-8", newline="") as stream:
+        few = write(tmp_path / "few.csv", list(csv.DictReader(stream))[:490])
+    balance = prepared(few, "sentiment").report["balance"]
     shares = [counts["positive"] / sum(counts.values()) for counts in balance.values()]
-    assert max(shares) - min(shares) < 0.003
+    assert max(shares) - min(shares) < 0.02
+
+
+def test_many_rows_have_every_class_by_a_share_that_chance_allows(reviews_csv: Path) -> None:
+    balance = prepared(reviews_csv, "sentiment").report["balance"]
+    shares = {part: counts["positive"] / sum(counts.values()) for part, counts in balance.items()}
+    for part in ("valid", "test"):  # within 3.5 standard deviations of a binomial
+        assert abs(shares[part] - shares["train"]) < 3.5 * (0.25 / sum(balance[part].values())) ** 0.5
 
 
 def test_a_number_is_spread_evenly_over_the_splits(tmp_path: Path) -> None:

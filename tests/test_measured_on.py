@@ -11,7 +11,7 @@ from PIL import Image
 from places import write_rows
 
 from trimtab import spec as specs
-from trimtab.data import fold
+from trimtab.data import dedup
 from trimtab.pipeline import recompress
 from trimtab.progress import Quiet
 from trimtab.request import Request, check, resume, unlabelled
@@ -80,7 +80,7 @@ def test_rows_may_hold_bytes(tmp_path: Path) -> None:
 
 
 def prints(table: object) -> set[int]:
-    return set(fold.prints(table, KINDS).tolist())  # type: ignore[arg-type]
+    return set(dedup.fingerprints(table, KINDS).tolist())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("change", [{"count": 300}, {"split": {"valid": 0.3, "test": 0.05}}])

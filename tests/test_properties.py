@@ -21,9 +21,10 @@ from tiny_bundle import ROWS, write_tokenizer
 
 from trimtab import columns, spec
 from trimtab.columns import Ragged
-from trimtab.data import split
+from trimtab.data import split, splits
+from trimtab.data.splits import NONE, PARTS, Unsplit
 from trimtab.errors import TrimtabError
-from trimtab.spec import METRICS, UNITS, Fractions
+from trimtab.spec import METRICS, UNITS, Split
 
 few = settings(max_examples=60, derandomize=True, deadline=None, database=None)
 
@@ -45,6 +46,19 @@ cells = st.recursive(
 
 # ------------------------------------------------------------------------------------------------------- splits
 
+
+def numbers(keys: list[bytes]) -> np.ndarray:
+    return np.array([int.from_bytes(key[:8], "big") for key in keys], np.uint64)
+
+
+def cut(given: list[Any], keys: list[bytes], classes: list[str], valid: float, test: float) -> list[str]:
+    """The part of each row by its name, cut as a spec with these shares says."""
+    marks = np.array([NONE if part is None else PARTS.index(part) for part in given], np.int8)
+    shares = Split(valid=valid, test=test)
+    rows = Unsplit(numbers(keys), np.array(classes), True, {})
+    return [PARTS[part] for part in split.cut(marks, rows, splits.strategy(shares), shares).parts]
+
+
 SHARE = st.floats(0.02, 0.44)
 MARKS = st.sampled_from([None, None, None, "train", "valid", "test"])
 
@@ -53,7 +67,7 @@ MARKS = st.sampled_from([None, None, None, "train", "valid", "test"])
 @given(st.lists(st.tuples(st.binary(max_size=2), st.sampled_from("abc"), MARKS), min_size=1, max_size=60), SHARE, SHARE)
 def test_every_row_gets_one_split_and_equal_rows_the_same(rows: list[Any], valid: float, test: float) -> None:
     keys = [hashlib.sha256(key).digest() for key, _, _ in rows]
-    parts = split.cut([None] * len(rows), keys, [kind for _, kind, _ in rows], Fractions(valid=valid, test=test)).parts
+    parts = cut([None] * len(rows), keys, [kind for _, kind, _ in rows], valid, test)
     assert len(parts) == len(rows)
     assert set(parts) <= {"train", "valid", "test"}
     assert len(set(zip(keys, parts, strict=True))) == len(set(keys))
@@ -65,9 +79,10 @@ def test_what_is_marked_stays_where_a_test_part_is_given(rows: list[Any], valid:
     given_parts = ["test", "train", *(mark for _, _, mark in rows)]
     keys = [hashlib.sha256(key).digest() for key in (b"first", b"second", *(key for key, _, _ in rows))]
     kinds = ["a", "a", *(kind for _, kind, _ in rows)]
-    parts = split.cut(given_parts, keys, kinds, Fractions(valid=valid, test=test)).parts
+    parts = cut(given_parts, keys, kinds, valid, test)
     assert [part == "test" for part in parts] == [mark == "test" for mark in given_parts]
-    left = set(range(len(parts))) - set(split.leaked(parts, keys))
+    leaked = split.leaked(np.array([PARTS.index(part) for part in parts]), numbers(keys))
+    left = set(np.flatnonzero(~leaked).tolist())
     where = {part: {keys[row] for row in left if parts[row] == part} for part in ("train", "valid", "test")}
     assert not where["train"] & where["valid"]
     assert not (where["train"] | where["valid"]) & where["test"]
@@ -78,7 +93,7 @@ def test_what_is_marked_stays_where_a_test_part_is_given(rows: list[Any], valid:
 def test_shares_are_near_what_was_asked_for(count: int, kinds: int, valid: float, test: float, seed: int) -> None:
     keys = [hashlib.sha256(f"{seed}:{row}".encode()).digest() for row in range(count)]
     classes = [str(row % kinds) for row in range(count)]
-    parts = split.cut([None] * count, keys, classes, Fractions(valid=valid, test=test)).parts
+    parts = cut([None] * count, keys, classes, valid, test)
     for part, share in (("valid", valid), ("test", test)):
         spread = math.sqrt(count * share * (1 - share))
         assert abs(parts.count(part) - count * share) <= 5 * spread + kinds

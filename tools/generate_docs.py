@@ -17,7 +17,8 @@ from pydantic import BaseModel
 
 from trimtab import registry
 from trimtab.columns import OutputColumn
-from trimtab.spec import METRICS, UNITS, Clean, Compress, Fractions, Lora, Spec, Train, schema
+from trimtab.data import splits
+from trimtab.spec import METRICS, UNITS, Clean, Compress, Lora, Spec, Split, Train, schema
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -29,7 +30,7 @@ TREE = re.compile(r"(?<=<!-- tree: written by make docs -->\n```text\n).*?(?=```
 # Where each part of the spec stands in the file, in the order of the page.
 PARTS: dict[str, type[BaseModel]] = {
     "The whole file": Spec,
-    "split": Fractions,
+    "split": Split,
     "clean": Clean,
     "train": Train,
     "train.lora": Lora,
@@ -130,6 +131,18 @@ def spec_page() -> str:
 def _part(place: str, model: type[BaseModel]) -> Iterator[str]:
     yield from (f"## {place if model is Spec else f'`{place}`'}", "", inspect.getdoc(model) or "", "")
     yield from _keys(model)
+    yield ""
+    if model is Split:
+        yield from _strategies()
+
+
+def _strategies() -> Iterator[str]:
+    """What each `split.by` does, and its options."""
+    yield from ("| `by` | what | options |", "|---|---|---|")
+    for name in registry.names(splits.__name__):
+        kind = registry.load(splits.__name__, name, registry.camel(name), "docs")
+        options = "; ".join(f"`{key}`: {field.description}" for key, field in kind.model_fields.items())
+        yield f"| `{name}` | {_cell(inspect.getdoc(kind) or '')} | {_cell(options or '-')} |"
     yield ""
 
 

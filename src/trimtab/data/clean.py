@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from trimtab.columns.number import fence
-from trimtab.data.fold import each, lacking
+from trimtab.data.dedup import each, lacking
 from trimtab.data.table import Origin, Table
 from trimtab.spec import Clean, Typed
 from trimtab.values import parse
@@ -145,19 +145,15 @@ def _losers(conflict: Conflict) -> list[tuple[int, str]]:
     return [(row, f"equal rows disagree: {told}") for row in conflict.rows]
 
 
-def deduplicate(
-    rows: Sequence[int], keys: Sequence[bytes], answers: Sequence[str], origins: Sequence[Origin]
-) -> Deduplicated:
+def deduplicate(rows: np.ndarray, keys: np.ndarray, answers: Sequence[str], origins: Sequence[Origin]) -> Deduplicated:
     """Keep one of each set of equal rows: the first of those with the most frequent answer, none on a tie.
 
     The first is the one with the smallest file and line, so that the order of files does not matter.
     `keys`, `answers` and `origins` are indexed by row; only `rows` are looked at.
     """
-    groups: dict[bytes, list[int]] = {}
-    for row in rows:
-        groups.setdefault(keys[row], []).append(row)
-    keep, repeated, conflicts = [], 0, []
-    for group in groups.values():
+    groups, alone = _equal(keys[rows])
+    keep, repeated, conflicts = rows[alone].tolist(), 0, []
+    for group in (rows[members].tolist() for members in groups):
         winner = _winner(group, answers)
         winners = [row for row in group if answers[row] == winner]
         if winners:
@@ -169,16 +165,23 @@ def deduplicate(
     return Deduplicated(sorted(keep), repeated, conflicts)
 
 
-def conflicts(rows: Sequence[int], keys: Sequence[bytes], answers: Sequence[str]) -> int:
+def conflicts(keys: np.ndarray, answers: Sequence[str]) -> int:
     """How many sets of equal rows disagree on the answer."""
-    given: dict[bytes, set[str]] = {}
-    for row in rows:
-        given.setdefault(keys[row], set()).add(answers[row])
-    return sum(len(different) > 1 for different in given.values())
+    groups, _ = _equal(keys)
+    return sum(len({answers[row] for row in group.tolist()}) > 1 for group in groups)
+
+
+def _equal(keys: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+    """Places of equal keys, set by set as each first appears; and the places of those that are alone."""
+    order = np.argsort(keys, kind="stable")
+    starts = np.flatnonzero(np.diff(keys[order], prepend=~keys[order[:1]]) != 0) if len(keys) else order
+    counts = np.diff(starts, append=len(keys))
+    several = sorted(
+        zip(starts[counts > 1].tolist(), counts[counts > 1].tolist(), strict=True), key=lambda s: order[s[0]]
+    )
+    return [order[start : start + count] for start, count in several], order[starts[counts == 1]]
 
 
 def _winner(group: Sequence[int], answers: Sequence[str]) -> str | None:
-    if len(group) == 1:
-        return answers[group[0]]
     ranked = Counter(answers[row] for row in group).most_common(2)
     return None if len(ranked) == 2 and ranked[0][1] == ranked[1][1] else ranked[0][0]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from trimtab.data.clean import numbers
-from trimtab.data.fold import each, fold
+from trimtab.data.dedup import each, normalised
 from trimtab.values import parse
 
 LOOKED_AT = 20_000  # rows, evenly spread over the table
@@ -49,7 +49,7 @@ def giveaways(columns: Mapping[str, tuple[str, Sequence[Any]]], answers: Sequenc
 
 
 def _gives_label(type_name: str, values: Sequence[Any], answers: Sequence[Any]) -> str | None:
-    cells: Sequence[Any] = _binned(numbers(values)) if type_name == "number" else each(fold, values)
+    cells: Sequence[Any] = _binned(numbers(values)) if type_name == "number" else each(normalised, values)
     labels = each(parse.label, answers)
     mixed = np.random.default_rng(0).permutation(len(labels)).tolist()
     right, asked = _one_rule([(cells[row], labels[row]) for row in mixed])

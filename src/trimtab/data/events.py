@@ -15,14 +15,14 @@ import numpy as np
 from trimtab import part_options
 from trimtab.columns.history import Options as HistoryOptions
 from trimtab.columns.ranking import Options
-from trimtab.data.fold import each, lacking
+from trimtab.data.dedup import each, lacking
 from trimtab.data.read import Loaded
 from trimtab.data.roles import Automatic, with_names
-from trimtab.data.split import Part
+from trimtab.data.splits import Part
 from trimtab.data.table import Origin, Table
 from trimtab.errors import brief, nearest, problem, several
 from trimtab.rows import Rejected
-from trimtab.spec import Fractions, Spec, Typed, typed
+from trimtab.spec import Spec, Split, Typed, typed
 from trimtab.values import event_order, parse
 
 HISTORY = "history"  # the input's name where the user gives none
@@ -89,6 +89,8 @@ def _check(spec: Spec, asked: Options, table: Table) -> None:
         errors.append(problem("test", "a file of its own, but events are cut by time", do="leave test out"))
     if isinstance(spec.split, str):
         errors.append(problem("split", "a column, but events are cut by time", "shares, for `holdout: time`"))
+    elif spec.split.by != Split().by:
+        errors.append(problem("split.by", f"{spec.split.by!r}, but events are cut by time", do="leave it out"))
     if errors:
         raise several(errors)
 
@@ -217,7 +219,7 @@ def _rejected(origin: Origin, reason: str) -> Rejected:
 
 def _parts(spec: Spec, asked: Options, events: _Events) -> tuple[list[Part], str]:
     """What each event is for, and how that came about."""
-    if asked.holdout == "time" and isinstance(spec.split, Fractions):
+    if asked.holdout == "time" and isinstance(spec.split, Split):
         shares = spec.split
         how = f"by time: the latest {shares.test:g} of all events are tested on, the {shares.valid:g} before are valid"
         return _latest(events, shares), how
@@ -241,7 +243,7 @@ def _last(events: _Events) -> list[Part]:
     return parts
 
 
-def _latest(events: _Events, shares: Fractions) -> list[Part]:
+def _latest(events: _Events, shares: Split) -> list[Part]:
     edges = np.quantile(events.times, [1 - shares.test - shares.valid, 1 - shares.test], method="higher")
     named: tuple[Part, ...] = ("train", "valid", "test")
     return [named[place] for place in np.searchsorted(edges, events.times, "right")]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from trimtab.data.fold import each, lacking
+from trimtab.data.dedup import each, lacking
 from trimtab.rows import folder
 from trimtab.values import list_cells, name_words, parse
 from trimtab.values.schemes import scheme_of

@@ -12,8 +12,9 @@ import numpy as np
 
 from trimtab import columns
 from trimtab.columns import OutputColumn
-from trimtab.data import clean, events, fold, read, report, split
+from trimtab.data import clean, dedup, events, read, report, split
 from trimtab.data.roles import Automatic, Roles, check_test, settle
+from trimtab.data.splits import NONE, PARTS, SMALLEST, TEST, TRAIN, VALID, Part
 from trimtab.data.table import Splits, Table
 from trimtab.data.working import Working, place, rejected_row, short
 from trimtab.errors import problem
@@ -23,7 +24,6 @@ from trimtab.spec import Spec, Typed
 from trimtab.values import parse
 
 LEAST_ROWS = 10
-PARTS: tuple[split.Part, ...] = ("train", "valid", "test")
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ def prepare(spec: Spec, folder: Path, progress: Progress) -> Prepared:
     rows = _gather(data, test, roles, folder)
     usable = _usable(rows, roles)
     clean_rows = _clean(usable, roles)
-    cut = split.cut(clean_rows.given, clean_rows.keys, clean_rows.strata(roles), roles.shares)
+    unsplit = clean_rows.unsplit(roles)
+    cut = split.cut(clean_rows.given, unsplit, roles.strategy, roles.shares)
     cut = replace(cut, how=rows_of.how or cut.how)
     parts = _parts(clean_rows, cut, roles)
     final = _finish(parts, roles)
@@ -96,33 +97,35 @@ def _split_by_folder(spec: Spec, data: read.Loaded) -> tuple[Spec, list[Automati
 
 def _gather(data: read.Loaded, test: read.Loaded | None, roles: Roles, folder: Path) -> Working:
     """The rows of all files with the columns that are needed, each with the split that it was given."""
-    given: list[split.Part | None] = [None] * len(data.table)
+    given = np.full(len(data.table), NONE, np.int8)
     rejected: dict[int, str] = {}
     if roles.split_name:
         values = data.table.values[roles.split_name]
         given = split.marks(values)
         split.check_marks(roles.split_name, given, values)
-        if test and "test" in given:
+        if test and (given == TEST).any():
             raise problem("test", "both the test file and the split column give test rows", "one of them")
-        unmarked = [row for row, part in enumerate(given) if part is None]
+        unmarked = np.flatnonzero(given == NONE).tolist()
         rejected = {row: f"{roles.split_name!r} names no split: {short(values[row])!r}" for row in unmarked}
     tables = [data.table, *([test.table] if test else [])]
     table = _needed(tables, roles, folder)
-    given += ["test"] * (len(table) - len(given))
+    given = np.concatenate([given, np.full(len(table) - len(given), TEST, np.int8)])
     before = [*data.rejected, *(test.rejected if test else [])]
     kinds = {name: rule.column.type for name, rule in roles.inputs.items()}
     # Events were cut by time: equal histories of several users are no copies of each other.
-    keys = fold.places(len(table)) if roles.user else fold.keys(table, kinds)
+    keys = dedup.distinct_keys(len(table)) if roles.user else dedup.keys(table, kinds)
+    unusable = roles.strategy.unusable({name: table.values[name] for name in roles.strategy.columns})
+    rejected |= {row: reason for row, reason in unusable.items() if given[row] == NONE and not roles.split_name}
     working = Working(table, given, keys, before, {"rows_read": len(table)})
     return working.set_aside(rejected)
 
 
 def _needed(tables: Sequence[Table], roles: Roles, folder: Path) -> Table:
     """The columns that are needed, of all files; paths made such that they can be opened, the output put together."""
-    values = {name: [value for table in tables for value in table.values[name]] for name in roles.needed}
+    values = {name: [value for table in tables for value in _of(table, name)] for name in roles.needed}
     origins = [origin for table in tables for origin in table.origins]
     kinds = {name: rule.column.type for name, rule in roles.inputs.items()}
-    values = dict(fold.located(Table(values, origins), kinds, folder).values)
+    values = dict(dedup.located(Table(values, origins), kinds, folder).values)
     if roles.sources:
         cells = zip(*(values.pop(name) for name in roles.sources), strict=True)
         answers = (dict(zip(roles.sources, row, strict=True)) for row in cells)
@@ -130,6 +133,11 @@ def _needed(tables: Sequence[Table], roles: Roles, folder: Path) -> Table:
             row if any(not parse.is_missing(v) for v in row.values()) else None for row in answers
         ]
     return Table(values, origins)
+
+
+def _of(table: Table, name: str) -> Sequence[Any]:
+    """A column; nothing in each row where a test file lacks what only the cut of other rows looks at."""
+    return table.values[name] if name in table.values else [None] * len(table)
 
 
 def _usable(rows: Working, roles: Roles) -> Working:
@@ -146,7 +154,7 @@ def _usable(rows: Working, roles: Roles) -> Working:
     _check_repeats(present, roles)
     column = columns.fit(roles.output.type, roles.output_name, "output", present, roles.output.options)
     reasons: dict[int, str] = {}
-    for row, reason in enumerate(fold.each(column.usable, values)):
+    for row, reason in enumerate(dedup.each(column.usable, values)):
         if reason:
             reasons[row] = f"{roles.output_name}: {reason}"
         elif not has_input[row]:
@@ -182,7 +190,7 @@ def _misfits(column: OutputColumn, table: Table, roles: Roles) -> dict[int, str]
 
 def _check_repeats(answers: Sequence[Any], roles: Roles) -> None:
     """Raises TrimtabError for an output of free text."""
-    different = len(set(fold.each(parse.label, answers)))
+    different = len(set(dedup.each(parse.label, answers)))
     if roles.has_classes and different > max(2, len(answers) / 2):
         found = f"{different:,} different answers in {len(answers):,} rows"
         raise problem(f"output: {roles.output_name}", found, "a label that repeats, or numbers with type number")
@@ -195,7 +203,7 @@ def _has_input(table: Table, roles: Roles) -> list[bool]:
 
 def _absent(values: Sequence[Any], type_name: str) -> list[bool]:
     """Which rows lack a value of an input; a history without events is one all the same, and so is the category NA."""
-    return [False] * len(values) if type_name == "history" else fold.lacking(values, type_name in ("text", "category"))
+    return [False] * len(values) if type_name == "history" else dedup.lacking(values, type_name in ("text", "category"))
 
 
 # ------------------------------------------------------------------------------------------------ repeated rows
@@ -203,35 +211,41 @@ def _absent(values: Sequence[Any], type_name: str) -> list[bool]:
 
 def _clean(rows: Working, roles: Roles) -> Working:
     """Without rows that are repeated, that contradict each other or that are the only one of their class."""
-    known: list[split.Part] = [part or "train" for part in rows.given]
-    leaked = set(split.leaked(known, rows.keys))
-    apart = rows.take(
-        [row for row in range(len(rows.table)) if row not in leaked],
-        found={"leaks": {"exact_removed": dict(Counter(known[row] for row in sorted(leaked)))}},
+    known = np.where(rows.given == NONE, TRAIN, rows.given)
+    leaked = split.leaked(known, rows.keys)
+    columns_of_cut = {name: rows.table.values[name] for name in roles.strategy.columns}
+    beside = split.leaked(known, roles.strategy.together(rows.keys, columns_of_cut)) & ~leaked
+    told = {"exact_removed": _by_part(known[leaked])} | (
+        {"groups_removed": _by_part(known[beside])} if beside.any() else {}
     )
+    apart = rows.take(np.flatnonzero(~leaked & ~beside), found={"leaks": told})
     single = _without_duplicates(apart, roles) if roles.drop_duplicates else _with_duplicates(apart, roles)
     enough = _without_single_rows(single, roles) if roles.has_classes else single
     _check_enough(enough, roles)
     return enough
 
 
+def _by_part(parts: np.ndarray) -> dict[str, int]:
+    """How many rows each part has, of those that have some."""
+    return {name: count for part, name in enumerate(PARTS) if (count := int((parts == part).sum()))}
+
+
 def _with_duplicates(rows: Working, roles: Roles) -> Working:
-    everything = range(len(rows.table))
-    equal = len(everything) - len(set(rows.keys))
-    disagree = clean.conflicts(everything, rows.keys, rows.answers(roles))
+    equal = len(rows.keys) - len(np.unique(rows.keys))
+    disagree = clean.conflicts(rows.keys, rows.answers(roles))
     told = {"duplicates": {"dropped": 0, "kept": equal}, "conflicts": {"groups": disagree, "set_aside": 0}}
-    return rows.take(everything, found=told)
+    return replace(rows, found=rows.found | told)
 
 
 def _without_duplicates(rows: Working, roles: Roles) -> Working:
     """Within the rows that are cut here, and within given train and valid rows; given test rows stay as they are."""
     answers = rows.answers(roles)
-    keep: list[int] = [row for row, part in enumerate(rows.given) if part == "test"]
+    keep: list[int] = np.flatnonzero(rows.given == TEST).tolist()
     repeated = 0
     conflicts: list[clean.Conflict] = []
     reasons: dict[int, str] = {}
-    for part in (None, "train", "valid"):
-        members = [row for row, given in enumerate(rows.given) if given == part]
+    for part in (NONE, TRAIN, VALID):
+        members = np.flatnonzero(rows.given == part)
         found = clean.deduplicate(members, rows.keys, answers, rows.table.origins)
         keep += found.keep
         repeated += found.repeated
@@ -269,7 +283,7 @@ def _without_single_rows(rows: Working, roles: Roles) -> Working:
 def _check_enough(rows: Working, roles: Roles) -> None:
     """Raises TrimtabError when what is left cannot be learned from and measured on."""
     count, answers = len(rows.table), set(rows.answers(roles))
-    needed = f"at least {LEAST_ROWS} rows that differ, of each class at least 2 (from {split.SMALLEST} it is cut)"
+    needed = f"at least {LEAST_ROWS} rows that differ, of each class at least 2 (from {SMALLEST} it is cut)"
     listed = ", ".join(f"{reason} {rows:,}" for reason, rows in report.reasons(rows.rejected, roles).items())
     aside = f"; set aside: {listed}" if listed else ""
     if count < LEAST_ROWS:
@@ -286,15 +300,13 @@ def _check_enough(rows: Working, roles: Roles) -> None:
 class Parts:
     """The three splits before training rows are dropped, and the rows that found no place."""
 
-    tables: dict[split.Part, Table]
+    tables: dict[Part, Table]
     rejected: list[Rejected]
 
 
 def _parts(rows: Working, cut: split.Cut, roles: Roles) -> Parts:
-    members: dict[split.Part, list[int]] = {part: [] for part in PARTS}
-    for row, part in enumerate(cut.parts):
-        members[part].append(row)
-    empty = [part for part in PARTS if not members[part]]
+    members: dict[Part, np.ndarray] = {name: np.flatnonzero(cut.parts == part) for part, name in enumerate(PARTS)}
+    empty = [part for part, found in members.items() if not len(found)]
     if empty:
         counted = ", ".join(f"{part} {len(found)}" for part, found in members.items())
         lost = len(rows.rejected)

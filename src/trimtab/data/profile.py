@@ -14,7 +14,7 @@ import numpy as np
 from trimtab import columns
 from trimtab.columns import OutputColumn
 from trimtab.columns.number import fence
-from trimtab.data import clean, doubts, fold, infer, read
+from trimtab.data import clean, dedup, doubts, infer, read
 from trimtab.data.table import Table
 from trimtab.errors import problem
 from trimtab.values import parse
@@ -117,13 +117,13 @@ def profile(patterns: Sequence[str], folder: Path, output: str | None = None, en
     looks[guess.value] = answer
     inputs = [name for name, look in looks.items() if look.type != "ignore" and name != guess.value]
     answers = infer.answers(guess.value, table.values[guess.value])
-    gone = fold.lacking(answers.values, names=answers.names)
+    gone = dedup.lacking(answers.values, names=answers.names)
     answered = [row for row, absent in enumerate(gone) if not absent]
     if not answered:
         raise problem(f"output: {guess.value}", "no row has a value", "a column with the answers to learn")
-    rows = fold.located(table.take(answered), {name: looks[name].type for name in inputs}, folder)
-    keys = fold.keys(rows, {name: looks[name].type for name in inputs}) if inputs else []
-    given = fold.each(parse.label, rows.values[guess.value])
+    rows = dedup.located(table.take(answered), {name: looks[name].type for name in inputs}, folder)
+    keys = dedup.keys(rows, {name: looks[name].type for name in inputs}) if inputs else np.zeros(0, np.uint64)
+    given = dedup.each(parse.label, rows.values[guess.value])
     return Profile(
         files=[file.file for file in found.files],
         rows=len(table),
@@ -137,8 +137,8 @@ def profile(patterns: Sequence[str], folder: Path, output: str | None = None, en
         split=split,
         answers=_answers(rows.values[guess.value], answer.type),
         unanswered=len(table) - len(rows),
-        repeated=len(keys) - len(set(keys)),
-        conflicts=clean.conflicts(range(len(keys)), keys, given),
+        repeated=len(keys) - len(np.unique(keys)),
+        conflicts=clean.conflicts(keys, given[: len(keys)]),
         doubts=_doubts(rows, looks, inputs, guess.value),
         notes=found.notes,
     )
@@ -185,7 +185,7 @@ def _answers(values: Sequence[Any], type_name: str) -> dict[str, float]:
     if type_name in _SEVERAL:
         column: OutputColumn = columns.fit(type_name, "output", "output", values, {})
         return column.counts([value for value in values if column.usable(value) is None])
-    return dict(Counter(fold.each(parse.label, values)).most_common())
+    return dict(Counter(dedup.each(parse.label, values)).most_common())
 
 
 def _told_from(

@@ -13,7 +13,7 @@ import numpy as np
 from trimtab.columns import OutputColumn
 from trimtab.columns.label import LabelColumn
 from trimtab.data import clean, doubts, leaks
-from trimtab.data.fold import each, lacking
+from trimtab.data.dedup import each, lacking
 from trimtab.data.read import Loaded
 from trimtab.data.roles import Automatic, Roles
 from trimtab.data.split import Cut

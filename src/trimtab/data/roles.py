@@ -9,10 +9,11 @@ from typing import Any
 
 from trimtab import columns
 from trimtab.columns import InputColumn, OutputColumn
-from trimtab.data import clean, infer
+from trimtab.data import clean, infer, splits
+from trimtab.data.splits import Strategy
 from trimtab.data.table import Table
 from trimtab.errors import nearest, problem, several
-from trimtab.spec import Clean, Fractions, Spec, Typed, typed
+from trimtab.spec import Clean, Spec, Split, Typed, typed
 
 # Types whose cells hold one value or a list of values.
 _PLAIN = frozenset(
@@ -39,8 +40,11 @@ class Roles:
     output: Typed
     sources: tuple[str, ...]  # the columns that make up the output; none: the one that is called like it
     user: str | None  # where rows come from events: the column that says whose they are
+    kept: tuple[str, ...]  # columns that travel with the rows and that the network never reads, unless they are inputs
+    weight: str | None  # the column that says how much a row counts; one of `kept`
     split_name: str | None
-    shares: Fractions
+    shares: Split
+    strategy: Strategy  # for rows that no file and no column marks
     drop_duplicates: bool
     automatic: list[Automatic]
 
@@ -62,15 +66,18 @@ class Roles:
     @property
     def needed(self) -> list[str]:
         """Columns that training rows must have."""
-        beside = [self.user] if self.user and self.user not in self.inputs else []
-        return [*self.inputs, *(self.sources or (self.output_name,)), *beside]
+        beside = [self.user] if self.user else []
+        return list(dict.fromkeys((*self.inputs, *(self.sources or (self.output_name,)), *beside, *self.kept)))
 
 
 def settle(spec: Spec, table: Table) -> Roles:
     """The role and type of every column. Raises TrimtabError for names and types that do not fit."""
     split_name = spec.split if isinstance(spec.split, str) else None
-    _check_names(spec, table, split_name)
-    inputs, automatic = _inputs(spec, table, split_name)
+    shares = spec.split if isinstance(spec.split, Split) else Split()
+    strategy = splits.strategy(shares)
+    _check_names(spec, table, split_name, strategy)
+    kept = tuple(dict.fromkeys((*spec.keep, *strategy.columns, *([spec.weight] if spec.weight else []))))
+    inputs, automatic = _inputs(spec, table, split_name, kept)
     output, chosen = _output(spec, table)
     _check_cells(table, {**inputs, **({} if _sources(spec) else {spec.output_name: output})})
     inputs, automatic = _told_from(output, spec, table, inputs, automatic)
@@ -91,8 +98,11 @@ def settle(spec: Spec, table: Table) -> Roles:
         output=output,
         sources=_sources(spec),
         user=_user(spec),
+        kept=kept,
+        weight=spec.weight,
         split_name=split_name,
-        shares=spec.split if isinstance(spec.split, Fractions) else Fractions.model_validate({}),
+        shares=shares,
+        strategy=strategy,
         drop_duplicates=drop,
         automatic=automatic + chosen,
     )
@@ -114,11 +124,14 @@ def _check_cells(table: Table, kinds: Mapping[str, Typed]) -> None:
         raise several(wrong)
 
 
-def _check_names(spec: Spec, table: Table, split_name: str | None) -> None:
+def _check_names(spec: Spec, table: Table, split_name: str | None, strategy: Strategy) -> None:
     """Raises one TrimtabError for all columns that are named but not there, or named twice."""
     answers = _sources(spec) or (spec.output_name,)
     places = [*(("output", name) for name in answers), *((f"inputs.{name}", name) for name in spec.inputs or ())]
     places += [("split", split_name)] if split_name else []
+    beside = [*(("keep", name) for name in spec.keep), *(("split", name) for name in strategy.columns)]
+    beside += [("weight", spec.weight)] if spec.weight else []
+    places += beside
     missing = [
         problem(place, f"the data has no column named {name!r}", nearest(name, table.values))
         for place, name in places
@@ -133,16 +146,28 @@ def _check_names(spec: Spec, table: Table, split_name: str | None) -> None:
     ]
     if repeated := [name for name, count in Counter(answers).items() if count > 1]:
         twice.append(problem(f"output.{spec.output_name}.columns", f"{repeated[0]!r} is named twice", "each once"))
+    twice += [
+        problem(place, f"{name!r} is also the output", "columns that say more of the rows")
+        for place, name in beside
+        if name in taken
+    ]
+    if spec.weight in named:
+        twice.append(
+            problem("weight", f"{spec.weight!r} is also an input", do=f"take {spec.weight!r} out of the inputs")
+        )
     if split_name in taken:
         twice.append(problem("split", f"{split_name!r} is also the output", "a column that names train and test rows"))
     if missing or twice:
         raise several(missing + twice)
 
 
-def _inputs(spec: Spec, table: Table, split_name: str | None) -> tuple[dict[str, Typed], list[Automatic]]:
+def _inputs(
+    spec: Spec, table: Table, split_name: str | None, kept: Sequence[str]
+) -> tuple[dict[str, Typed], list[Automatic]]:
     """Input columns and the automatic choices among them.
 
-    Where the user names types, only those columns are read; where they only name columns to ignore, all others.
+    Where the user names types, only those columns are read; where they only name columns to ignore, all others but
+    those that are kept beside the inputs.
     """
     wanted = {name: typed(column) for name, column in (spec.inputs or {}).items()}
     if any(column.type != "ignore" for column in wanted.values()):
@@ -150,7 +175,7 @@ def _inputs(spec: Spec, table: Table, split_name: str | None) -> tuple[dict[str,
         for name, column in found.items():
             _check_kind(column.type, InputColumn, f"inputs.{name}")
         return found, []
-    taken = (spec.output_name, *_sources(spec), split_name, *wanted)
+    taken = (spec.output_name, *_sources(spec), split_name, *kept, *wanted)
     candidates = [name for name in table.values if name not in taken]
     inferred = {name: infer.input_type(name, table.values[name]) for name in candidates}
     automatic = [Automatic(f"inputs.{name}", look.type, look.reason) for name, look in inferred.items()]
@@ -249,7 +274,8 @@ def _duplicates(wanted: Clean, has_text: bool) -> tuple[bool, list[Automatic]]:
 
 def check_test(spec: Spec, test: Table, roles: Roles) -> None:
     """Raises TrimtabError when the test file lacks a column that is needed."""
-    missing = [name for name in roles.needed if name not in test.values]
+    of_the_cut = set(roles.strategy.columns) - {*spec.keep, spec.weight}
+    missing = [name for name in roles.needed if name not in test.values and name not in of_the_cut]
     if missing:
         listed = ", ".join(repr(name) for name in missing)
         raise problem(f"test: {spec.test}", f"no column named {listed}", f"the columns are {', '.join(test.values)}")

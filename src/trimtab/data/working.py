@@ -10,9 +10,9 @@ import numpy as np
 
 from trimtab import columns
 from trimtab.data.clean import numbers
-from trimtab.data.fold import each, fold
+from trimtab.data.dedup import each, normalised
 from trimtab.data.roles import Roles
-from trimtab.data.split import Part
+from trimtab.data.splits import Unsplit
 from trimtab.data.table import Origin, Table
 from trimtab.errors import brief
 from trimtab.rows import Rejected
@@ -27,19 +27,24 @@ class Working:
     """Rows on their way into splits, and those that were set aside."""
 
     table: Table
-    given: list[Part | None]
-    keys: list[bytes]
+    given: np.ndarray  # (rows,) int8, NONE where neither a file nor a column says it
+    keys: np.ndarray  # (rows,) uint64, see `dedup.keys`
     rejected: list[Rejected]
     found: dict[str, Any]
 
     def take(
-        self, rows: Sequence[int], rejected: Sequence[Rejected] = (), found: Mapping[str, Any] | None = None
+        self,
+        rows: Sequence[int] | np.ndarray,
+        rejected: Sequence[Rejected] = (),
+        found: Mapping[str, Any] | None = None,
     ) -> Working:
-        """Some of the rows, in their order; more that were set aside, and more to report."""
+        """The given rows, in the given order; more that were set aside, and more to report."""
+        picked = np.asarray(rows, np.int64)
+        everything = np.array_equal(picked, np.arange(len(self.table)))
         return Working(
-            self.table if len(rows) == len(self.table) else self.table.take(rows),
-            [self.given[row] for row in rows],
-            [self.keys[row] for row in rows],
+            self.table if everything else self.table.take(picked),
+            self.given[picked],
+            self.keys[picked],
             [*self.rejected, *rejected],
             self.found | dict(found or {}),
         )
@@ -56,12 +61,21 @@ class Working:
 
     def answers(self, roles: Roles) -> list[str]:
         """The answer of each row as text, to compare."""
-        return each(fold if roles.output.type not in _PLAIN else parse.label, self.table.values[roles.output_name])
+        return each(
+            normalised if roles.output.type not in _PLAIN else parse.label, self.table.values[roles.output_name]
+        )
 
     def set_aside(self, reasons: Mapping[int, str], found: Mapping[str, Any] | None = None) -> Working:
         """The rows without those that have a reason to go."""
         rejected = [rejected_row(self.table, row, reason) for row, reason in sorted(reasons.items())]
-        return self.take([row for row in range(len(self.table)) if row not in reasons], rejected, found)
+        keep = np.ones(len(self.table), bool)
+        keep[list(reasons)] = False
+        return self.take(np.flatnonzero(keep), rejected, found)
+
+    def unsplit(self, roles: Roles) -> Unsplit:
+        """The rows as a strategy of splits sees them."""
+        columns = {name: self.table.values[name] for name in roles.strategy.columns}
+        return Unsplit(self.keys, np.array(self.strata(roles)), roles.has_classes, columns)
 
 
 def rejected_row(table: Table, row: int, reason: str) -> Rejected:

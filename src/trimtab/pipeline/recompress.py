@@ -13,7 +13,7 @@ from trimtab import spec as specs
 from trimtab.bundle import reference, store
 from trimtab.bundle.manifest import Manifest
 from trimtab.columns import encode_rows
-from trimtab.data import fold
+from trimtab.data import dedup
 from trimtab.data.table import Table
 from trimtab.errors import problem
 from trimtab.nets import trained
@@ -71,7 +71,7 @@ def _asked(manifest: Manifest, gates: Mapping[str, str]) -> dict[str, Any]:
 def _unseen(request: Request, seen: Mapping[str, np.ndarray], progress: Progress) -> Request:
     """The request without rows to measure on that the bundle was trained on, or chosen by.
 
-    Rows that were added, or other shares, cut the splits anew: what was a training row may now be a test row.
+    Other shares cut the splits anew, and so do rows that are added where the cut is exact or by time.
     """
     splits, kinds = request.prepared.splits, {name: kind.type for name, kind in request.prepared.inputs.items()}
     if not seen or not request.seen:  # of an older bundle, or one that reads histories
@@ -94,9 +94,7 @@ def _unseen(request: Request, seen: Mapping[str, np.ndarray], progress: Progress
 
 
 def _without(table: Table, kinds: Mapping[str, str], seen: np.ndarray) -> Table:
-    keys = fold.keys(table, kinds)
-    known = set(seen.tolist())
-    return table.take([row for row, key in enumerate(keys) if fold.print_of(key) not in known])
+    return table.take(np.flatnonzero(~np.isin(dedup.fingerprint(dedup.keys(table, kinds)), seen)))
 
 
 def _with_columns(request: Request, network: Trained) -> Request:

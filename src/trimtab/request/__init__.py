@@ -14,7 +14,7 @@ from trimtab import spec as specs
 from trimtab.audit import gates
 from trimtab.bundle.manifest import Automatic
 from trimtab.columns import EncodedRows, InputColumn, OutputColumn, dense, encode_rows, read_rows
-from trimtab.data import fold, working
+from trimtab.data import dedup, working
 from trimtab.data.prepare import Prepared, prepare
 from trimtab.data.table import Table
 from trimtab.errors import problem
@@ -61,7 +61,7 @@ class Request:
     valid: EncodedRows
     augmentation: augment.Augmentation | None
     unlabelled: dict[str, list[Any]]  # raw values of rows without an answer, by input
-    seen: dict[str, np.ndarray]  # fingerprints of the rows that it learns from, and is chosen by: see `fold.prints`
+    seen: dict[str, np.ndarray]  # fingerprints of the rows that it learns from, and is chosen by
 
 
 def reported(request: Request) -> dict[str, Any]:
@@ -181,7 +181,7 @@ def _seen(prepared: Prepared) -> dict[str, np.ndarray]:
     if "history" in kinds.values():
         return {}
     tables = {"train": prepared.splits.train, "valid": prepared.splits.valid}
-    return {part: fold.prints(table, kinds) for part, table in tables.items()}
+    return {part: dedup.fingerprints(table, kinds) for part, table in tables.items()}
 
 
 def _augmentation(

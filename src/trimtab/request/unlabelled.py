@@ -10,7 +10,7 @@ from typing import Any
 
 from trimtab import rows, runtime
 from trimtab.columns import InputColumn
-from trimtab.data import fold
+from trimtab.data import dedup
 from trimtab.data.prepare import Prepared
 from trimtab.data.table import Origin, Table
 from trimtab.data.working import rejected_row
@@ -43,7 +43,7 @@ def read(spec: Spec, inputs: Sequence[InputColumn], prepared: Prepared, folder: 
         return Unlabelled()
     kinds = {name: kind.type for name, kind in prepared.inputs.items()}
     held_out = (prepared.splits.valid, prepared.splits.test)
-    measured_on = {key for table in held_out for key in fold.keys(table, kinds)}
+    measured_on = {key for table in held_out for key in dedup.keys(table, kinds)}
     values: dict[str, list[Any]] = {column.name: [] for column in inputs}
     rejected: list[Rejected] = []
     wrong: list[TrimtabError] = []
@@ -55,7 +55,7 @@ def read(spec: Spec, inputs: Sequence[InputColumn], prepared: Prepared, folder: 
             wrong.append(error)
             continue
         keep = []
-        for row, key in enumerate(fold.keys(table, kinds)):
+        for row, key in enumerate(dedup.keys(table, kinds)):
             if key in measured_on:
                 rejected.append(rejected_row(table, row, "equals a row that is measured on"))
                 equal += 1

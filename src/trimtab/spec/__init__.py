@@ -6,11 +6,11 @@ from trimtab.spec.model import (
     Clean,
     ColumnType,
     Compress,
-    Fractions,
     Lora,
     Part,
     Recipe,
     Spec,
+    Split,
     Train,
     Typed,
     typed,
@@ -18,7 +18,7 @@ from trimtab.spec.model import (
 from trimtab.spec.reading import override, parse, read
 
 __all__ = [
-    "METRICS", "UNITS", "Choice", "Clean", "ColumnType", "Compress", "Fractions", "Gate", "Lora", "Metric", "Operator",
-    "Part", "Recipe", "Spec", "Train", "Typed", "drop", "override", "parse", "parse_gate", "parse_gates", "read",
-    "typed",
+    "METRICS", "UNITS", "Choice", "Clean", "ColumnType", "Compress", "Gate", "Lora", "Metric", "Operator",
+    "Part", "Recipe", "Spec", "Split", "Train", "Typed", "drop", "override", "parse", "parse_gate", "parse_gates",
+    "read", "typed",
 ]  # fmt: skip

@@ -42,17 +42,32 @@ class Clean(_Part):
     )
 
 
-class Fractions(_Part):
-    """How rows are shared out when neither a file nor a column says it."""
+class Split(_Part):
+    """How rows are shared out where no file or column says it; a strategy's options stand beside the shares."""
 
+    model_config = ConfigDict(frozen=True, extra="allow")
+    by: str = Field(
+        "stratified",
+        description="`stratified`: by content hash, every class in every split. `hash`: by content hash alone. "
+        "`group`: all rows of a group in one split (`group: customer`). `time`: the latest rows are tested on (`time: "
+        "date`).",
+    )
+    train: float | None = Field(None, gt=0, lt=1, description="Share of rows that are learnt from. Default: the rest.")
     valid: float = Field(0.1, gt=0, lt=1, description="Share of rows that choose the best checkpoint.")
     test: float = Field(0.1, gt=0, lt=1, description="Share of rows that the gates are measured on.")
 
     @model_validator(mode="after")
-    def _leaves_rows_to_train_on(self) -> Fractions:
+    def _leaves_rows_to_train_on(self) -> Split:
         if self.valid + self.test >= 0.9:
             raise ValueError("valid + test must leave more than a tenth of the rows for training")
+        if self.train is not None and abs(self.train + self.valid + self.test - 1) > 1e-6:
+            raise ValueError(f"train, valid ({self.valid:g}) and test ({self.test:g}) must add up to 1")
         return self
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Every key that the strategy itself checks."""
+        return dict(self.model_extra or {})
 
 
 class Lora(_Part):
@@ -252,8 +267,18 @@ class Spec(_Part):
         description="Name of the run's folder in runs/. Default: the spec file's name; the data file's where that is "
         "`trimtab.yaml`, or the spec is given as values.",
     )
-    split: str | Fractions = Field(
-        Fractions(), description="A column that holds train, valid (or dev) and test; or shares, cut by content hash."
+    split: str | Split = Field(
+        Split(), description="A column that holds train, valid (or dev) and test; or shares, and how rows are cut."
+    )
+    keep: tuple[str, ...] = Field(
+        (),
+        description="Columns that stay beside the rows (ids, groups, times) for what is measured of them; the network "
+        "never reads one that is not named in `inputs` too.",
+    )
+    weight: str | None = Field(
+        None,
+        min_length=1,
+        description="A column of numbers, 0 and above: how much each row counts, in training and in every metric.",
     )
     base: str | None = Field(
         None,
@@ -284,7 +309,7 @@ class Spec(_Part):
     )
     seed: int = Field(7, ge=0, lt=2**31, description="Seeds every random choice.")
 
-    @field_validator("data", mode="before")
+    @field_validator("data", "keep", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
