@@ -192,3 +192,30 @@ def test_numbers_are_cut_alike_without_looking_at_quantiles(tmp_path: Path) -> N
     many = [row | {"c": row["c"] + step} for step in range(4) for row in table]
     means = [part["mean"] for part in prepared(write(tmp_path / "d.csv", many), "y").report["balance"].values()]
     assert max(means) - min(means) < 0.15 * float(np.std(found.target))
+
+
+# ------------------------------------------------------------------------------------------------ kept columns
+
+
+def test_kept_columns_travel_with_the_rows_and_are_no_inputs(tmp_path: Path) -> None:
+    table = [row | {"city": f"city {len(row['text']) % 7}", "id": number} for number, row in enumerate(sentences(600))]
+    cities = {row["text"]: row["city"] for row in table}
+    found = prepared(write(tmp_path / "a.csv", table), "label", keep=["city", "id"])
+    assert list(found.inputs) == ["text"]
+    assert found.kept == ("city", "id")
+    for split in (found.splits.train, found.splits.valid, found.splits.test):
+        assert [cities[text] for text in split.values["text"]] == split.values["city"]
+
+
+def test_a_kept_column_may_be_an_input_too(tmp_path: Path) -> None:
+    table = [row | {"city": f"city {number % 7}"} for number, row in enumerate(sentences(100))]
+    asked = {"keep": "city", "inputs": {"text": "text", "city": "category"}}
+    found = prepared(write(tmp_path / "a.csv", table), "label", **asked)
+    assert list(found.inputs) == ["text", "city"]
+    assert found.kept == ()
+
+
+@pytest.mark.parametrize(("keep", "message"), [("town", "no column named 'town'"), ("label", "is also the output")])
+def test_a_column_that_cannot_be_kept_is_an_error(tmp_path: Path, keep: str, message: str) -> None:
+    with pytest.raises(TrimtabError, match=message):
+        prepared(write(tmp_path / "a.csv", sentences(60)), "label", keep=keep)

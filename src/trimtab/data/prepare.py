@@ -37,6 +37,7 @@ class Prepared:
     splits: Splits
     inputs: dict[str, Typed]
     output: Typed
+    kept: tuple[str, ...]  # columns of the splits that are no inputs: groups, times, ids
     task: str  # the type of the output
     classes: list[str]
     parts: list[str]  # what some metrics are measured of one by one: classes, or the columns of several numbers
@@ -74,6 +75,7 @@ def prepare(spec: Spec, folder: Path, progress: Progress) -> Prepared:
         splits=final.splits,
         inputs={name: rule.column for name, rule in roles.inputs.items()},
         output=roles.output,
+        kept=tuple(name for name in roles.kept if name not in roles.inputs),
         task=roles.output.type,
         classes=list(final.output.classes),
         parts=list(final.output.parts),
