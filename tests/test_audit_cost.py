@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tiny_bundle import ROWS, build
 
+from trimtab import runtime
 from trimtab.audit.cost import _memory as memory_of
 from trimtab.audit.cost import cost, machine
 from trimtab.bundle import store
@@ -22,7 +23,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_cost_is_measured(bundle: Path) -> None:
-    found = cost(bundle, ROWS)
+    found = cost(runtime.load(bundle), ROWS)
     assert {name: one.unit for name, one in found.items()} == {
         "size": "MB",
         "latency": "ms",

@@ -17,6 +17,7 @@ from tiny_bundle import build, stage
 
 from trimtab.bundle import store
 from trimtab.bundle.manifest import Measured
+from trimtab.bundle.serving import ProgramEntry
 from trimtab.errors import TrimtabError
 
 
@@ -43,6 +44,7 @@ def test_a_saved_bundle_lists_every_file_and_leaves_nothing_beside_it(tmp_path: 
         "columns/stars.json",
         "golden.jsonl",
         "model.onnx",
+        "serving.json",
     }
     store.check_files(bundle, manifest)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "tokenizer.json"]
@@ -79,12 +81,27 @@ def test_the_hash_does_not_know_places_timings_and_cards(original: Path, tmp_pat
 )
 def test_the_hash_changes_with_what_decides_the_answers(original: Path, name: str) -> None:
     manifest = store.read_manifest(original)
-    assert store.content_hash({**manifest.files, name: "0" * 64}, manifest.spec) != manifest.hash
+    assert store.content_hash({**manifest.files, name: "0" * 64}, manifest.spec, manifest.serving) != manifest.hash
 
 
 def test_the_hash_changes_with_the_choices_of_the_spec(original: Path) -> None:
     manifest = store.read_manifest(original)
-    assert store.content_hash(manifest.files, {**manifest.spec, "seed": 8}) != manifest.hash
+    assert store.content_hash(manifest.files, {**manifest.spec, "seed": 8}, manifest.serving) != manifest.hash
+
+
+def test_the_hash_changes_with_how_the_networks_are_run_but_not_with_the_size_of_batches(original: Path) -> None:
+    manifest = store.read_manifest(original)
+    graph = manifest.serving.graphs["model"]
+    changes = {
+        "program": {"program": ProgramEntry(name="cascade")},
+        "precision": {"graphs": {"model": graph.model_copy(update={"precision": "int8"})}},
+        "batch": {"graphs": {"model": graph.model_copy(update={"batch_cost": 1, "batch_rows": 2})}},
+    }
+    made = {
+        name: store.content_hash(manifest.files, manifest.spec, manifest.serving.model_copy(update=change))
+        for name, change in changes.items()
+    }
+    assert {name for name, found in made.items() if found == manifest.hash} == {"batch"}
 
 
 # -------------------------------------------------------------------------------------------------------- damage
@@ -115,10 +132,10 @@ def test_one_changed_byte_in_any_file_is_noticed(original: Path, tmp_path: Path)
             store.check_files(spoiled, store.read_manifest(spoiled))
 
 
-def edit(bundle: Path, **changes: object) -> None:
-    """Change the manifest by hand."""
-    values = json.loads((bundle / "manifest.json").read_text())
-    (bundle / "manifest.json").write_text(json.dumps({**values, **changes}))
+def edit(bundle: Path, name: str = "manifest.json", **changes: object) -> None:
+    """Change a file of JSON by hand."""
+    values = json.loads((bundle / name).read_text())
+    (bundle / name).write_text(json.dumps({**values, **changes}))
 
 
 def spoil_json(bundle: Path) -> None:
@@ -126,19 +143,38 @@ def spoil_json(bundle: Path) -> None:
 
 
 def newer(bundle: Path) -> None:
-    edit(bundle, format_version=99, trimtab="9.0.0")
+    edit(bundle, "serving.json", format_version=99, trimtab="9.0.0")
 
 
 def retouched(bundle: Path) -> None:
     edit(bundle, released=True)
 
 
+def more_tolerant(bundle: Path) -> None:
+    edit(bundle, "serving.json", tolerance=9.0)
+
+
+def of_another_bundle(bundle: Path) -> None:
+    """With the checksum that it should have."""
+    values = {**json.loads((bundle / "serving.json").read_text()), "program": {"name": "other", "options": {}}}
+    edit(bundle, "serving.json", program=values["program"], checksum=store._checksum(values))
+
+
+def without_serving(bundle: Path) -> None:
+    (bundle / "serving.json").unlink()
+
+
 def a_list(bundle: Path) -> None:
     (bundle / "manifest.json").write_text("[]")
 
 
+def a_copy_for_serving(bundle: Path) -> None:
+    (bundle / "manifest.json").unlink()
+
+
 def another_folder(bundle: Path) -> None:
     (bundle / "manifest.json").unlink()
+    (bundle / "serving.json").unlink()
 
 
 def gone(bundle: Path) -> None:
@@ -153,7 +189,8 @@ def a_file(bundle: Path) -> None:
 def run_folder(bundle: Path) -> None:
     inside = bundle / "bundle"
     inside.mkdir()
-    (bundle / "manifest.json").rename(inside / "manifest.json")
+    for name in ("manifest.json", "serving.json"):
+        (bundle / name).rename(inside / name)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +200,11 @@ def run_folder(bundle: Path) -> None:
         (newer, r"bundle format 99, made by a newer Trimtab \(9.0.0\)(?s:.*)upgrade"),
         (retouched, "the bundle is damaged: changed: manifest.json"),
         (a_list, "holds a list"),
-        (another_folder, "is not a bundle: no manifest.json in it .it holds: card.md, columns"),
+        (more_tolerant, "the bundle is damaged: changed: serving.json"),
+        (of_another_bundle, "the bundle is damaged: changed: serving.json"),
+        (without_serving, "the bundle is damaged: missing: serving.json"),
+        (a_copy_for_serving, "is a copy for serving, without manifest.json"),
+        (another_folder, "is not a bundle: no serving.json in it .it holds: card.md, columns"),
         (gone, "no such folder"),
         (a_file, "is a file"),
         (run_folder, r"is not a bundle(?s:.*)do: use .*bundle/bundle"),
@@ -249,7 +290,7 @@ def test_a_bundle_is_whole_whenever_its_writer_is_killed(original: Path, tmp_pat
 def test_serving_needs_the_model_its_columns_and_its_golden_rows_only(bundle: Path) -> None:
     manifest = store.read_manifest(bundle)
     (bundle / "weights.safetensors").write_bytes(b"0" * 999)
-    serving = store.serving_files(manifest)
-    assert serving[0] == "manifest.json"
+    serving = store.serving_files(manifest.serving)
+    assert serving[0] == "serving.json"
     assert set(manifest.files) - set(serving) == {"card.md"}
     assert store.serving_bytes(bundle) == sum((bundle / name).stat().st_size for name in serving)

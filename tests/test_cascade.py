@@ -21,13 +21,14 @@ from trimtab.bundle.manifest import Measured
 from trimtab.columns.label import LabelColumn
 from trimtab.compress import Skip, cascade
 from trimtab.errors import TrimtabError
+from trimtab.programs.cascade import confidence
 
 MANY = [ROWS[place] for place in np.random.default_rng(1).integers(0, len(ROWS), 200)]
 
 
 def other_bundle(folder: Path, target: Path, temperature: float = 1.0) -> Path:
     """The same columns, but another head, weights in a file of their own, and another temperature."""
-    shutil.copytree(folder, target, ignore=shutil.ignore_patterns("golden.jsonl", "manifest.json"))
+    shutil.copytree(folder, target, ignore=shutil.ignore_patterns("golden.jsonl", "manifest.json", "serving.json"))
     graph = onnx.load(target / "model.onnx")
     head = next(tensor for tensor in graph.graph.initializer if tensor.name == "head")
     weights = np.random.default_rng(9).normal(size=head.dims).astype(np.float32)
@@ -53,7 +54,7 @@ def small(large: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def at(small: Path) -> float:
     """A threshold between the surest and the least sure rows."""
-    return float(np.median(runtime.sureness(np.asarray(runtime.load(small).predict(ROWS).outputs))))
+    return float(np.median(confidence(np.asarray(runtime.load(small).predict(ROWS).outputs))))
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,7 @@ def test_the_small_network_answers_what_it_is_sure_of_and_the_larger_one_the_res
     small: Path, large: Path, both: Path, at: float
 ) -> None:
     one, other, found = (runtime.load(folder).predict(MANY) for folder in (small, large, both))
-    sure = runtime.sureness(np.asarray(one.outputs)) >= at
+    sure = confidence(np.asarray(one.outputs)) >= at
     assert 0 < sure.mean() < 1
     assert found.early is not None
     assert np.array_equal(found.early, sure)
@@ -110,7 +111,7 @@ def test_no_rows_are_no_mistake_and_a_single_network_tells_no_share(large: Path,
 def test_a_cascade_is_a_whole_bundle(both: Path) -> None:
     manifest = store.read_manifest(both)
     store.check_files(both, manifest)
-    serving = store.serving_files(manifest)
+    serving = store.serving_files(manifest.serving)
     assert {"model.onnx", "first.onnx", "first.onnx.data", "golden.jsonl"} <= set(serving)
     assert store.serving_bytes(both) == sum((both / name).stat().st_size for name in serving)
     replayed = runtime.replay(runtime.load(both), runtime.read_golden(both))
@@ -119,7 +120,7 @@ def test_a_cascade_is_a_whole_bundle(both: Path) -> None:
 
 
 def test_a_serving_copy_of_a_cascade_answers(both: Path, tmp_path: Path) -> None:
-    for name in store.serving_files(store.read_manifest(both)):
+    for name in store.serving_files(store.read_serving(both)):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(both / name, tmp_path / name)
     assert runtime.load(tmp_path).predict(ROWS).rows() == runtime.load(both).predict(ROWS).rows()
@@ -146,7 +147,7 @@ def test_the_threshold_is_part_of_what_the_hash_is_over(small: Path, large: Path
 
 
 def test_a_golden_row_never_lies_at_the_threshold(small: Path, large: Path, tmp_path: Path) -> None:
-    sure = runtime.sureness(np.asarray(runtime.load(small).predict(ROWS).outputs))
+    sure = confidence(np.asarray(runtime.load(small).predict(ROWS).outputs))
     assert not isinstance(cascade.cascade(small, large, tmp_path / "both", float(sure[2])), Skip)
     kept = [line["row"]["review"] for line in runtime.read_golden(tmp_path / "both")]
     assert ROWS[2]["review"] not in kept
@@ -191,9 +192,9 @@ def test_networks_that_do_not_belong_together_are_skipped_with_the_reason(
 
     manifest = store.read_manifest(large)
     number = Path(shutil.copytree(large, tmp_path / "number"))
-    store.write_manifest(
-        number, manifest.model_copy(update={"output": manifest.output.model_copy(update={"type": "number"})})
-    )
+    output = manifest.output.model_copy(update={"type": "number"})
+    serving = manifest.serving.model_copy(update={"output": output})
+    store.write_manifest(number, manifest.model_copy(update={"serving": serving}))
     assert "no label but number" in reason(small, number, tmp_path / "both")
 
 
@@ -222,7 +223,7 @@ def right(outputs: np.ndarray, targets: np.ndarray) -> float:
 
 
 def mixed(small: np.ndarray, large: np.ndarray, at: float) -> np.ndarray:
-    return np.where((runtime.sureness(small) >= at)[:, None], small, large)
+    return np.where((confidence(small) >= at)[:, None], small, large)
 
 
 def test_at_the_threshold_and_above_the_cascade_is_as_right_as_the_larger_network(digits: Digits) -> None:
@@ -230,7 +231,7 @@ def test_at_the_threshold_and_above_the_cascade_is_as_right_as_the_larger_networ
     assert right(small, targets) < right(large, targets) - 0.03
     found = cascade.threshold(small, large, targets, output)
     assert 0.05 < found.early < 1
-    assert found.early == (runtime.sureness(small) >= found.value).mean()
+    assert found.early == (confidence(small) >= found.value).mean()
     for value in np.linspace(found.value, 1, 20):
         assert right(mixed(small, large, value), targets) >= right(large, targets)
 
@@ -250,7 +251,7 @@ def test_a_threshold_holds_on_rows_that_it_was_not_chosen_on(digits: Digits) -> 
 def test_each_half_of_the_rows_is_answered_by_the_threshold_of_the_other(digits: Digits) -> None:
     output, small, large, targets = digits
     found = cascade.held_out(small, large, targets, output, 0.02, 2.0)
-    sure, even = runtime.sureness(small), np.arange(len(small)) % 2 == 0
+    sure, even = confidence(small), np.arange(len(small)) % 2 == 0
     for own in (even, ~even):
         at = cascade.threshold(small[~own], large[~own], targets[~own], output, 0.02, 2.0).value
         early = own & (sure >= at)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,15 +13,17 @@ import pytest
 from places import Place, place
 
 import trimtab
+from trimtab import files, runtime
 from trimtab.__main__ import main
 from trimtab.bundle import store
 from trimtab.bundle.manifest import Measured
 from trimtab.compress import cascade
 from trimtab.compress.frontier import Point
 from trimtab.errors import TrimtabError
-from trimtab.search import compression
+from trimtab.search import assembly, compression
 from trimtab.spec import parse_gates
 
+POINTS = Path(__file__).parent / "fixtures" / "format-1" / "points.csv"
 SPEC = {"output": "sentiment", "train": {"epochs": 1}}
 
 
@@ -188,8 +192,8 @@ def test_a_cascade_answers_early_where_the_small_network_is_sure(
     release = trimtab.launch(made.spec, runs=made.runs)
     frontier = release.manifest.evidence["frontier"]
     assert "cascade-static-uncompressed" not in dict(frontier["skipped"])
-    assert release.manifest.cascade is not None
-    assert release.manifest.cascade.threshold == 0.5
+    assert release.manifest.serving.program.name == "cascade"
+    assert release.manifest.serving.program.options["threshold"] == 0.5
     (point,) = (found for found in frontier["points"] if found["name"] == frontier["chosen"])
     assert "70% of the rows are answered by the small network" in point["made"][0]
 
@@ -225,3 +229,39 @@ def test_compress_refuses_a_copy_for_serving(tmp_path: Path, reviews, tiny_base:
     (bundle_of(made) / store.WEIGHTS).unlink()
     assert main(["compress", str(bundle_of(made)), "--size", "1MB", "--folder", str(tmp_path)]) == 2
     assert "a copy for serving" in capsys.readouterr().err
+
+
+def test_a_quantized_candidate_is_hashed_once_and_rows_are_encoded_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: Counter[Path] = Counter()
+    hashed: Counter[Path] = Counter()
+    encoded: Counter[int] = Counter()
+
+    def counted(counts: Counter[Path], function: Callable[..., object]) -> Callable[..., object]:
+        def call(path: Path, *others: object) -> object:
+            counts[Path(path)] += 1
+            return function(path, *others)
+
+        return call
+
+    def encode_rows(columns: object, values: Mapping[str, Sequence[object]]) -> object:
+        encoded[len(values["x"])] += 1
+        return encode(columns, values)
+
+    encode = assembly.encode_rows
+    monkeypatch.setattr(runtime, "open_session", counted(opened, runtime.open_session))
+    monkeypatch.setattr(files, "sha256", counted(hashed, files.sha256))
+    monkeypatch.setattr(assembly, "encode_rows", encode_rows)
+    spec = {
+        "data": str(POINTS), "output": "side", "fusion": "mean", "name": "points", "train": {"epochs": 1},
+        "compress": {"quantize": "int8"},
+    }  # fmt: skip
+    release = trimtab.launch(spec, runs=tmp_path)
+    assert release.manifest.evidence["frontier"]["chosen"] == "trimmed+int8"
+    bundle = tmp_path / "points" / "work" / "compress" / "trimmed+int8" / "bundle"
+    own = {path.name: count for path, count in hashed.items() if path.is_relative_to(bundle)}
+    assert opened[bundle / "model.onnx"] == 2  # when it is made, and when it is taken
+    assert own["model.onnx"] == own["weights.safetensors"] == 1
+    assert max(own.values()) == 1
+    assert not encoded  # by the search: the columns are those of training

@@ -138,7 +138,7 @@ def test_a_reader_that_stops_early_is_no_mistake(bundle: Path, tmp_path: Path) -
     path = tmp_path / "many.csv"
     path.write_text("review,stars,shop\n" + "warm and funny,5,north\n" * 20_000)
     program = "import typer\nfrom trimtab.cli.predict import command\ntyper.run(command)"
-    source = str(Path(runtime.__file__).parents[1])
+    source = str(Path(runtime.__file__).parents[2])
     with subprocess.Popen(
         [sys.executable, "-c", program, str(bundle), str(path)],
         stdout=subprocess.PIPE,
@@ -211,6 +211,9 @@ def peak_megabytes(bundle: Path, rows: int, folder: Path) -> int:
 def test_ten_times_the_rows_take_no_more_memory(bundle: Path, tmp_path: Path) -> None:
     quick = tmp_path / "quick"
     shutil.copytree(bundle, quick)
-    store.write_manifest(quick, store.read_manifest(quick).model_copy(update={"batch_tokens": 8192}))
+    manifest = store.read_manifest(quick)
+    graphs = {"model": manifest.serving.graphs["model"].model_copy(update={"batch_cost": 8192})}
+    serving = manifest.serving.model_copy(update={"graphs": graphs})
+    store.write_manifest(quick, manifest.model_copy(update={"serving": serving}))
     few, many = (peak_megabytes(quick, rows, tmp_path) for rows in (5_000, 50_000))
     assert many - few < 8  # megabytes; 20 more where the rows are held

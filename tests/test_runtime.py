@@ -8,7 +8,6 @@ import pickle
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +51,7 @@ def test_a_row_has_the_same_answer_alone_and_among_others(model: runtime.Model) 
 
 @pytest.mark.parametrize("steps", [1, 100, 100_000])
 def test_the_size_of_a_batch_decides_no_answer(model: runtime.Model, steps: int) -> None:
-    sized = replace(model, network=replace(model.network, batch_tokens=steps))
+    sized = model.replace("model", model.graphs["model"].in_batches(steps))
     rows = ROWS * 20
     assert np.abs(np.asarray(sized.predict(rows).outputs) - np.asarray(model.predict(rows).outputs)).max() < 1e-5
 
@@ -69,18 +68,17 @@ def test_a_batch_has_the_fewer_pictures_the_larger_they_are(model: runtime.Model
     most = {}
     for size in (28, 64, 224, 1024):
         column = columns.fit("image", "shot", "shot", list(pictures), {"size": size, "channels": 3})
-        sized = replace(model.network, batch_tokens=1024, batch_rows=runtime.most_rows((column,)))
-        most[size] = max(map(len, sized.batches(np.ones(600, np.int64))))
-    assert most == {28: 512, 64: 162, 224: 13, 1024: 1}
+        costs = columns.encode_rows((column,), {"shot": [pictures[0]] * 600}).costs
+        most[size] = max(map(len, model.graphs["model"].in_batches(1024).batches(costs)))
+    assert most == {28: 512, 64: 170, 224: 14, 1024: 1}
 
 
 def test_no_two_sizes_of_batches_that_cut_rows_alike_are_timed(model: runtime.Model) -> None:
-    picture = columns.fit("image", "shot", "shot", [np.zeros((32, 32, 3), np.uint8)], {"size": 224, "channels": 3})
-    pictures = replace(model, inputs=(picture,))
+    graph = model.graphs["model"]
     lengths = np.random.default_rng(0).integers(5, 60, 1000)
-    assert candidates._sizes(model, lengths) == [(512, 512), (2048, 512), (8192, 512)]
-    assert candidates._sizes(model, np.ones(40, np.int64)) == [(512, 512)]
-    assert candidates._sizes(pictures, np.ones(1000, np.int64)) == [(512, 3), (512, 13)]
+    assert candidates._sizes(graph, lengths) == [512, 2048, 8192]
+    assert candidates._sizes(graph, np.ones(40, np.int64)) == [512]
+    assert candidates._sizes(graph, np.full(1000, 224 * 224 * 3 // 2048)) == [512, 2048, 8192]
 
 
 def test_a_model_goes_to_another_process_as_its_folder(model: runtime.Model) -> None:
@@ -166,7 +164,7 @@ def test_a_changed_serving_file_is_never_loaded(folder: Path, tmp_path: Path, na
 
 def test_a_serving_copy_without_the_card_answers(folder: Path, tmp_path: Path) -> None:
     copy = tmp_path / "serving"
-    for name in store.serving_files(store.read_manifest(folder)):
+    for name in store.serving_files(store.read_serving(folder)):
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(folder / name, copy / name)
     assert runtime.load(copy).predict(ROWS).rows() == runtime.load(folder).predict(ROWS).rows()
@@ -217,7 +215,7 @@ def test_answering_loads_no_training_package(folder: Path) -> None:
         f"heavy = {HEAVY!r}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
-    source = str(Path(runtime.__file__).parents[1])
+    source = str(Path(runtime.__file__).parents[2])
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env={"PYTHONPATH": source})
     assert done.stderr == ""
     assert done.stdout.strip() in {"good", "bad", "so"}

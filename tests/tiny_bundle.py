@@ -14,7 +14,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from trimtab import columns, runtime
 from trimtab.bundle import store
-from trimtab.bundle.manifest import ColumnEntry, Manifest
+from trimtab.bundle.manifest import Manifest
+from trimtab.bundle.serving import ColumnEntry, GraphEntry, Serving
 
 ROWS = [
     {"review": "A lovely little film, warm and funny.", "stars": "5", "shop": "north", "mood": "good"},
@@ -128,10 +129,12 @@ def make_manifest(inputs: Sequence[Any], output: Any, tensors: list[str]) -> Man
         created="2026-01-01T00:00:00Z",
         task="label",
         spec={"data": ["rows.csv"], "output": output.name, "seed": 7},
-        inputs=[ColumnEntry(name=column.name, key=column.key, type=column.type) for column in inputs],
-        output=ColumnEntry(name=output.name, key=output.key, type=output.type),
-        tensors=tensors,
-        batch_tokens=40,
+        serving=Serving(
+            trimtab="0.1.0",
+            inputs=[ColumnEntry(name=column.name, key=column.key, type=column.type) for column in inputs],
+            output=ColumnEntry(name=output.name, key=output.key, type=output.type),
+            graphs={"model": GraphEntry(file="model.onnx", inputs=tensors, batch_cost=40)},
+        ),
     )
 
 

@@ -11,7 +11,8 @@ from PIL import Image
 
 from trimtab import columns, runtime
 from trimtab.bundle import store
-from trimtab.bundle.manifest import ColumnEntry, Manifest
+from trimtab.bundle.manifest import Manifest
+from trimtab.bundle.serving import ColumnEntry, GraphEntry, Serving
 
 COLOURS = ("blue", "red")
 
@@ -40,10 +41,12 @@ def build(folder: Path) -> Path:
         created="2026-01-01T00:00:00Z",
         task="label",
         spec={"data": ["rows.csv"], "output": "label", "seed": 7},
-        inputs=[ColumnEntry(name="image", key="image", type="image")],
-        output=ColumnEntry(name="label", key="label", type="label"),
-        tensors=["image_pixels"],
-        batch_tokens=40,
+        serving=Serving(
+            trimtab="0.1.0",
+            inputs=[ColumnEntry(name="image", key="image", type="image")],
+            output=ColumnEntry(name="label", key="label", type="label"),
+            graphs={"model": GraphEntry(file="model.onnx", inputs=["image_pixels"], batch_cost=40)},
+        ),
     )
     store.write_manifest(staging, manifest)
     runtime.write_golden(staging, [])

@@ -39,15 +39,14 @@ _QUICK_BATCH = 1000
 Rows = Sequence[Mapping[str, Any]]
 
 
-def cost(bundle: Path, rows: Rows, latency_rows: int = LATENCY_ROWS, seed: int = 0) -> dict[str, Measured]:
-    """Measure the bundle in the folder `bundle` on the given test rows, in well under a minute.
+def cost(model: runtime.Model, rows: Rows, latency_rows: int = LATENCY_ROWS, seed: int = 0) -> dict[str, Measured]:
+    """Measure a model, and the bundle that it is of, on the given test rows, in well under a minute.
 
     size (MB of the files that serving needs), latency and latency_p95 (ms of one row, tokenising included), throughput
     (rows/s), memory (MB resident in a fresh process that has answered as many rows at once as `predict` does) and
     memory_peak (MB, its highest).
     """
-    model = runtime.load(bundle)
-    rate = _throughput(model, rows)
+    bundle, rate = _bundle(model), _throughput(model, rows)
     return {
         "size": size(bundle),
         **_latency(model, _thinned(rows, latency_rows), seed),
@@ -56,13 +55,20 @@ def cost(bundle: Path, rows: Rows, latency_rows: int = LATENCY_ROWS, seed: int =
     }
 
 
-def quick(bundle: Path, rows: Rows, memory: bool = False, seed: int = 0) -> dict[str, Measured]:
+def quick(model: runtime.Model, rows: Rows, memory: bool = False, seed: int = 0) -> dict[str, Measured]:
     """The same of fewer rows, in about two seconds, to compare many networks; `memory` only where it is asked for."""
-    model = runtime.load(bundle)
+    bundle = _bundle(model)
     latency = _latency(model, _thinned(rows, _QUICK_ROWS), seed, _QUICK_SECONDS)
     rate = _throughput(model, _thinned(rows, _QUICK_BATCH), runs=1)
     found = {"size": size(bundle), **latency, "throughput": Measured(value=rate, unit="rows/s")}
     return found | (_memory(bundle, rows, rate) if memory else {})
+
+
+def _bundle(model: runtime.Model) -> Path:
+    """The folder whose bytes count, and from which a process loads whose memory counts."""
+    if model.folder is None:
+        raise ValueError("a model in memory has no size on disk")
+    return model.folder
 
 
 def size(bundle: Path) -> Measured:

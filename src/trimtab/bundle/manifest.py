@@ -1,4 +1,4 @@
-"""`manifest.json`: what is in a bundle, how it was made, and every number that was measured on it."""
+"""`manifest.json`: how a bundle was made, and every number that was measured on it. Answering does not need it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-FORMAT_VERSION = 1
+from trimtab.bundle.serving import FORMAT_VERSION, ColumnEntry, Serving
 
 
 class _Part(BaseModel):
@@ -41,14 +41,6 @@ class Stage(_Part):
     detail: dict[str, Any] = Field(default_factory=dict)
 
 
-class ColumnEntry(_Part):
-    """A column of the bundle; its state is in `columns/<key>.json`."""
-
-    name: str
-    key: str = Field(pattern=r"^\w[\w-]*$")  # a file's name inside the bundle, never a path out of it
-    type: str
-
-
 class Automatic(_Part):
     """An automatic choice: the spec's key, the value taken and why."""
 
@@ -57,22 +49,8 @@ class Automatic(_Part):
     reason: str
 
 
-class Cascade(_Part):
-    """The small network of a bundle, in `first.onnx`: it answers the rows that it is sure of, `model.onnx` the others.
-
-    A row is sure where the likeliest class has at least the probability `threshold` in the softmax of its outputs.
-    """
-
-    tensors: list[str]  # its inputs, in order
-    threshold: float
-    scale: float = 1.0  # its outputs are multiplied by this, so that one output column decodes those of both networks
-    precision: str = "fp32"
-    batch_tokens: int = 1024  # as in `Manifest`
-    batch_rows: int | None = None
-
-
 class Manifest(_Part):
-    """The whole of `manifest.json`."""
+    """The whole of `manifest.json`, and `serving`, which has a file of its own."""
 
     format_version: int = FORMAT_VERSION
     trimtab: str
@@ -82,14 +60,7 @@ class Manifest(_Part):
     headline: str = "accuracy"  # the metric that is told first
     spec: dict[str, Any]
     automatic: list[Automatic] = []
-    inputs: list[ColumnEntry]
-    output: ColumnEntry
-    tensors: list[str]  # the ONNX model's inputs, in order
-    precision: str = "fp32"
-    tolerance: float = 1e-4  # how far a replayed golden row's outputs may lie from the stored ones
-    batch_tokens: int = 1024  # padded steps in one batch of the runtime; at 4096 a row costs 29% more CPU time
-    batch_rows: int | None = None  # rows in one batch of the runtime; None: by the size of what the columns read
-    cascade: Cascade | None = None
+    serving: Serving
     data: dict[str, Any] = Field(default_factory=dict)  # rows per split, rejected, duplicates, leaks
     stages: list[Stage] = []
     measured: dict[str, Measured] = Field(default_factory=dict)
@@ -98,12 +69,25 @@ class Manifest(_Part):
     released: bool = False
     why: list[str] = []  # why it was not released
     machine: dict[str, Any] = Field(default_factory=dict)
-    files: dict[str, str] = Field(default_factory=dict)  # path inside the bundle -> sha256
-    hash: str = ""  # sha256 over what decides the answers: see bundle.store.content_hash
+    files: dict[str, str] = Field(default_factory=dict)  # every file but this one: its path in the bundle -> sha256
     checksum: str = ""  # sha256 over the rest of this manifest, written by bundle.store
 
     @property
-    def encoding(self) -> str | None:
-        """What the files of training that are not UTF-8 were read as."""
-        found = self.data.get("encoding") or self.spec.get("encoding")
-        return None if found is None else str(found)
+    def inputs(self) -> list[ColumnEntry]:
+        """The columns that are read."""
+        return self.serving.inputs
+
+    @property
+    def output(self) -> ColumnEntry:
+        """The column that is answered."""
+        return self.serving.output
+
+    @property
+    def precision(self) -> str:
+        """Of the networks, each that occurs once."""
+        return ", ".join(dict.fromkeys(graph.precision for graph in self.serving.graphs.values()))
+
+    @property
+    def hash(self) -> str:
+        """sha256 over what decides the answers: see `bundle.store.content_hash`."""
+        return self.serving.hash

@@ -1,6 +1,7 @@
 """Bundles on disk: written whole or not at all, read with every doubt named.
 
-A bundle is a folder of plain data; `manifest.json` is written last and holds the sha256 of every other file.
+A bundle is a folder of plain data. `serving.json` says what answering needs, with the sha256 of each file of it;
+`manifest.json` is written last and holds the sha256 of every other file.
 """
 
 from __future__ import annotations
@@ -12,25 +13,28 @@ import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
 from trimtab import columns, files
-from trimtab.bundle.manifest import FORMAT_VERSION, Cascade, ColumnEntry, Manifest
+from trimtab.bundle import format1
+from trimtab.bundle.manifest import Manifest
+from trimtab.bundle.serving import FORMAT_VERSION, ColumnEntry, Serving
 from trimtab.columns import InputColumn, OutputColumn
 from trimtab.errors import TrimtabError, problem
 from trimtab.files import recover
 
 MANIFEST = "manifest.json"
+SERVING = "serving.json"
 MODEL = "model.onnx"
-FIRST = "first.onnx"  # the small network of a cascade
 COLUMNS = "columns"
 GOLDEN = "golden.jsonl"
 REFERENCE = "reference.npz"
 WEIGHTS = "weights.safetensors"
 
 QUOTING = ("hardest", "augmentation")  # parts of a manifest's evidence that quote rows
+_Known = TypeVar("_Known", Manifest, Serving)
 # Keys of the spec that say where things lie or what they are called, not what is computed.
 _PLACES = ("data", "test", "base", "name")
 _LISTED = 10  # files that one message names
@@ -54,15 +58,20 @@ def save(staging: Path, manifest: Manifest, final: Path) -> Manifest:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
-    """Hash every file of the folder and write the completed manifest; every file gets the mode that the umask gives."""
-    paths = {name: path for name, path in _paths(folder).items() if name != MANIFEST}
+    """Hash every file of the folder and write both `serving.json` and the completed manifest.
+
+    Every file gets the mode that the umask gives.
+    """
+    paths = {name: path for name, path in _paths(folder).items() if name not in (MANIFEST, SERVING)}
     hashes = {name: files.sha256(path) for name, path in paths.items()}
-    decides = content_hash(hashes, manifest.spec, manifest.cascade)
-    filled = manifest.model_copy(update={"files": hashes, "hash": decides})
-    values = json.loads(filled.model_dump_json())
-    Manifest.model_validate(values)  # what cannot be read again (a NaN) is refused here
-    complete = filled.model_copy(update={"checksum": _checksum(values)})
-    files.write(folder / MANIFEST, complete.model_dump_json(indent=1) + "\n")
+    serving = _write_serving(folder, manifest, hashes)
+    listed = dict(sorted({**hashes, SERVING: files.sha256(folder / SERVING)}.items()))
+    filled = {"files": listed, "serving": serving, "format_version": FORMAT_VERSION}
+    complete = manifest.model_copy(update=filled)
+    values = json.loads(complete.model_dump_json(exclude={"serving"}))
+    Manifest.model_validate({**values, "serving": serving})  # what cannot be read again (a NaN) is refused here
+    complete = complete.model_copy(update={"checksum": _checksum(values)})
+    files.write(folder / MANIFEST, complete.model_dump_json(indent=1, exclude={"serving"}) + "\n")
     mode = stat.S_IMODE((folder / MANIFEST).stat().st_mode)
     for path in paths.values():  # the libraries that write weights make files for their owner alone
         if stat.S_IMODE(path.stat().st_mode) != mode:
@@ -70,20 +79,39 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
     return complete
 
 
+def _write_serving(folder: Path, manifest: Manifest, hashes: Mapping[str, str]) -> Serving:
+    needed = {name: digest for name, digest in hashes.items() if _serves(name, manifest.serving)}
+    serving = manifest.serving.model_copy(update={"format_version": FORMAT_VERSION, "files": needed})
+    serving = serving.model_copy(update={"hash": content_hash(hashes, manifest.spec, serving)})
+    values = json.loads(serving.model_dump_json())
+    serving = Serving.model_validate({**values, "checksum": _checksum(values)})
+    files.write(folder / SERVING, serving.model_dump_json(indent=1) + "\n")
+    return serving
+
+
 def _check_replaceable(final: Path) -> None:
     """Nothing but a bundle or an empty folder is ever replaced."""
-    if final.exists() and not (final / MANIFEST).is_file() and (not final.is_dir() or any(final.iterdir())):
+    known = any((final / name).is_file() for name in (MANIFEST, SERVING))
+    if final.exists() and not known and (not final.is_dir() or any(final.iterdir())):
         raise problem(str(final), "exists and is not a bundle", do="choose another place, or move it away")
 
 
-def content_hash(hashes: Mapping[str, str], spec: Mapping[str, Any], cascade: Cascade | None = None) -> str:
-    """sha256 over what decides the answers: models, columns, golden rows, reference, weights and the spec's choices.
+def content_hash(hashes: Mapping[str, str], spec: Mapping[str, Any], serving: Serving) -> str:
+    """sha256 over what decides the answers: networks and how they are run, columns, golden rows, the spec's choices.
 
-    Timings, measured numbers, the card and the places of files are left out, so that two launches of one spec agree.
+    The reference and the weights count too. Timings, sizes of batches, measured numbers, the card and the places of
+    files are left out, so that two launches of one spec agree.
     """
-    deciding = {name: digest for name, digest in hashes.items() if _serves(name) or name in (REFERENCE, WEIGHTS)}
-    choices = {key: value for key, value in spec.items() if key not in _PLACES}
-    return _digest({"files": deciding, "spec": choices} | ({"cascade": cascade.model_dump()} if cascade else {}))
+    graphs = {name: entry.model_dump(exclude={"batch_cost", "batch_rows"}) for name, entry in serving.graphs.items()}
+    said = serving.model_dump(include={"inputs", "output", "program"})
+    return _digest({**_deciding(hashes, spec, serving), **said, "graphs": graphs})
+
+
+def _deciding(hashes: Mapping[str, str], spec: Mapping[str, Any], serving: Serving) -> dict[str, Any]:
+    return {
+        "files": {n: digest for n, digest in hashes.items() if _serves(n, serving) or n in (REFERENCE, WEIGHTS)},
+        "spec": {key: value for key, value in spec.items() if key not in _PLACES},
+    }
 
 
 def save_columns(folder: Path, inputs: Sequence[InputColumn], output: OutputColumn) -> None:
@@ -97,37 +125,78 @@ def save_columns(folder: Path, inputs: Sequence[InputColumn], output: OutputColu
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a bundle.
+    """The manifest of a bundle, and what it says of serving.
 
     Raises TrimtabError for a folder that is missing, is no bundle, was damaged or was made by a newer Trimtab.
     """
-    values = _read_json(folder)
+    serving = read_serving(folder)
+    if not is_whole(folder):
+        raise problem(str(folder), f"is a copy for serving, without {MANIFEST}", do="use the bundle it was copied of")
+    values = _checked(folder, MANIFEST)
+    found = _validated(Manifest, {**values, "serving": serving}, folder, MANIFEST)
+    deciding = _deciding(found.files, found.spec, serving)
+    old = found.format_version == format1.VERSION
+    decides = _digest(format1.decides(values, deciding)) if old else content_hash(found.files, found.spec, serving)
+    if decides != serving.hash:
+        raise _damaged(folder, [f"changed: {serving_file(serving)}"])
+    return found
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a bundle has its manifest: a copy that only answers may do without."""
+    return (folder / MANIFEST).is_file()
+
+
+def read_serving(folder: Path) -> Serving:
+    """What answering needs to know of a bundle. Raises TrimtabError as `read_manifest` does."""
+    with files.reading(str(folder)):
+        if not folder.is_dir():
+            raise _no_folder(folder)
+        if (folder / SERVING).is_file():
+            return _validated(Serving, _checked(folder, SERVING), folder, SERVING)
+        if not (folder / MANIFEST).is_file():
+            raise _no_bundle(folder)
+    values = _checked(folder, MANIFEST)
+    if values.get("format_version") != format1.VERSION:
+        raise _damaged(folder, [f"missing: {SERVING}"])
+    found = _validated(Serving, format1.serving(values), folder, MANIFEST)
+    listed = dict(values.get("files", {}))
+    return found.model_copy(update={"files": {name: listed[name] for name in listed if _serves(name, found)}})
+
+
+def serving_file(serving: Serving) -> str:
+    """The file that says what answering needs: of format 1 it was the manifest."""
+    return MANIFEST if serving.format_version == format1.VERSION else SERVING
+
+
+def _checked(folder: Path, name: str) -> dict[str, Any]:
+    """The values of a file that holds its own checksum."""
+    values = _read_json(folder / name)
     version = values.get("format_version")
     if isinstance(version, int) and version > FORMAT_VERSION:
         said = f"bundle format {version}, made by a newer Trimtab ({values.get('trimtab', 'unknown version')})"
         raise problem(str(folder), said, f"formats up to {FORMAT_VERSION}", "pip install --upgrade trimtab")
     if values.get("checksum") != _checksum(values):
-        raise _damaged(folder, [f"changed: {MANIFEST}"])
+        raise _damaged(folder, [f"changed: {name}"])
+    return values
+
+
+def _validated(model: type[_Known], values: Mapping[str, Any], folder: Path, name: str) -> _Known:
     try:
-        return Manifest.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as invalid:
         wrong = [f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}" for detail in invalid.errors()]
-        raise _damaged(folder, [f"{MANIFEST}: {text}" for text in wrong]) from None
+        raise _damaged(folder, [f"{name}: {text}" for text in wrong]) from None
 
 
-def _read_json(folder: Path) -> dict[str, Any]:
-    with files.reading(str(folder)):
-        if not folder.is_dir():
-            raise _no_folder(folder)
+def _read_json(path: Path) -> dict[str, Any]:
+    with files.reading(str(path)):
         try:
-            values = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise _no_bundle(folder) from None
+            values = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
-            do = "make or copy the bundle again"
-            raise problem(f"{folder / MANIFEST}", f"is not JSON ({error})", do=do) from None
+            raise problem(str(path), f"is not JSON ({error})", do="make or copy the bundle again") from None
     if not isinstance(values, dict):
-        raise problem(f"{folder / MANIFEST}", f"holds a {type(values).__name__}", "the manifest of a bundle")
+        raise problem(str(path), f"holds a {type(values).__name__}", "a JSON object, as a bundle has it")
     return values
 
 
@@ -143,25 +212,25 @@ def _no_folder(folder: Path) -> TrimtabError:
 def _no_bundle(folder: Path) -> TrimtabError:
     held = sorted(path.name for path in folder.iterdir())
     listed = ", ".join(held[:_LISTED]) + (", ..." if len(held) > _LISTED else "")
-    found = f"is not a bundle: no {MANIFEST} in it (it holds: {listed or 'nothing'})"
+    found = f"is not a bundle: no {SERVING} in it (it holds: {listed or 'nothing'})"
     below = folder / "bundle"
-    return problem(str(folder), found, "a bundle's folder", f"use {below}" if (below / MANIFEST).is_file() else "")
+    there = any((below / name).is_file() for name in (SERVING, MANIFEST))
+    return problem(str(folder), found, "a bundle's folder", f"use {below}" if there else "")
 
 
-def check_files(folder: Path, manifest: Manifest, names: Iterable[str] | None = None) -> None:
-    """Compare files with the manifest's sha256, all of them or only `names`.
+def check_files(folder: Path, known: Manifest | Serving, names: Iterable[str] | None = None) -> None:
+    """Compare files with the sha256 that is known of them, all of them or only `names`.
 
     Raises TrimtabError that names each changed and missing file, and each that cannot be read; when all are checked,
     also files that are not listed.
     """
     with files.reading(str(folder)):
         paths = _paths(folder)
-        looked_at = list(manifest.files if names is None else names)
-        wrong = [found for name in looked_at if name != MANIFEST for found in _doubt(paths, manifest, name)]
+        looked_at = list(known.files if names is None else names)
+        own = {MANIFEST, SERVING} - known.files.keys()  # each holds a checksum of its own
+        wrong = [found for name in looked_at if name not in own for found in _doubt(paths, known, name)]
     if names is None:
-        wrong += [f"not listed: {name}" for name in paths if name not in manifest.files and name != MANIFEST]
-        if manifest.hash != content_hash(manifest.files, manifest.spec, manifest.cascade):
-            wrong.append(f"changed: {MANIFEST}")
+        wrong += [f"not listed: {name}" for name in paths if name not in known.files and name not in own]
     if wrong:
         raise _damaged(folder, wrong)
 
@@ -174,8 +243,8 @@ class Copied(NamedTuple):
     passed_over: list[str]
 
 
-def check_copy(folder: Path, manifest: Manifest) -> Copied:
-    """Compare a copy of a bundle, as it may be served, with its manifest.
+def check_copy(folder: Path, known: Manifest | Serving) -> Copied:
+    """Compare a copy of a bundle, as it may be served, with its manifest, or with what it knows of serving alone.
 
     Files that answering does not need may be left out, and what file managers and editors leave behind is passed over.
     Raises TrimtabError as `check_files` does for all else.
@@ -183,14 +252,12 @@ def check_copy(folder: Path, manifest: Manifest) -> Copied:
     with files.reading(str(folder)):
         paths = _paths(folder)
         hidden = sorted(set(_walked(folder)) - set(paths))
-    needed = serving_files(manifest)
-    left_out = [name for name in manifest.files if name not in paths and name not in needed]
-    strange = [name for name in paths if name not in manifest.files and name != MANIFEST]
+    needed = serving_files(known.serving if isinstance(known, Manifest) else known)
+    left_out = [name for name in known.files if name not in paths and name not in needed]
+    strange = [name for name in paths if name not in known.files and name not in (MANIFEST, SERVING)]
     passed_over = [name for name in strange if _LEFT_BEHIND.search(name)]
-    copied = Copied([name for name in manifest.files if name not in left_out], left_out, [*hidden, *passed_over])
-    check_files(folder, manifest, [*copied.files, *(name for name in strange if name not in passed_over)])
-    if manifest.hash != content_hash(manifest.files, manifest.spec, manifest.cascade):
-        raise _damaged(folder, [f"changed: {MANIFEST}"])
+    copied = Copied([name for name in known.files if name not in left_out], left_out, [*hidden, *passed_over])
+    check_files(folder, known, [*copied.files, *(name for name in strange if name not in passed_over)])
     return copied
 
 
@@ -200,12 +267,12 @@ _LEFT_BEHIND = re.compile(
 )
 
 
-def _doubt(paths: Mapping[str, Path], manifest: Manifest, name: str) -> Iterator[str]:
+def _doubt(paths: Mapping[str, Path], known: Manifest | Serving, name: str) -> Iterator[str]:
     if name not in paths:
         yield f"missing: {name}"
-    elif name not in manifest.files:
+    elif name not in known.files:
         yield f"not listed: {name}"
-    elif files.sha256(paths[name]) != manifest.files[name]:
+    elif files.sha256(paths[name]) != known.files[name]:
         yield f"changed: {name}"
 
 
@@ -215,13 +282,13 @@ def _damaged(folder: Path, wrong: Sequence[str]) -> TrimtabError:
     return problem(str(folder), f"the bundle is damaged: {found}", do="copy it again, or make it again: trimtab launch")
 
 
-def load_columns(folder: Path, manifest: Manifest) -> tuple[tuple[InputColumn, ...], OutputColumn]:
+def load_columns(folder: Path, known: Manifest | Serving) -> tuple[tuple[InputColumn, ...], OutputColumn]:
     """Input columns, in order, and the output column, from the bundle's `columns`.
 
     Raises TrimtabError for a damaged state.
     """
-    inputs = tuple(_load_column(folder, entry) for entry in manifest.inputs)
-    return inputs, _load_column(folder, manifest.output)
+    inputs = tuple(_load_column(folder, entry) for entry in known.inputs)
+    return inputs, _load_column(folder, known.output)
 
 
 def _load_column(folder: Path, entry: ColumnEntry) -> Any:
@@ -240,9 +307,9 @@ def _load_column(folder: Path, entry: ColumnEntry) -> Any:
 # ------------------------------------------------------------------------------------------------------- serving
 
 
-def serving_files(manifest: Manifest) -> list[str]:
-    """What a machine that only answers needs: the manifest, the models and their data, the columns, the golden rows."""
-    return [MANIFEST, *sorted(name for name in manifest.files if _serves(name))]
+def serving_files(serving: Serving) -> list[str]:
+    """What a machine that only answers needs: what says so, the networks and their data, the columns, golden rows."""
+    return [serving_file(serving), *sorted(serving.files)]
 
 
 def quoted(manifest: Manifest) -> list[tuple[str, str]]:
@@ -259,13 +326,18 @@ def quoted(manifest: Manifest) -> list[tuple[str, str]]:
 
 
 def serving_bytes(folder: Path) -> int:
-    """Bytes on disk of the serving files; the manifest counts only once it is written."""
-    return sum(path.stat().st_size for name, path in _paths(folder).items() if name == MANIFEST or _serves(name))
+    """Bytes on disk of the serving files of a bundle."""
+    return sum((folder / name).stat().st_size for name in serving_files(read_serving(folder)))
 
 
-def _serves(name: str) -> bool:
-    """`model.onnx.data` and the like hold weights that a model keeps outside."""
-    return name == GOLDEN or name.startswith((f"{COLUMNS}/", MODEL, FIRST))
+def graph_bytes(folder: Path, serving: Serving) -> int:
+    """Bytes on disk of the networks; `model.onnx.data` and the like hold weights that a network keeps outside."""
+    return sum(p.stat().st_size for entry in serving.graphs.values() for p in folder.glob(f"{entry.file}*"))
+
+
+def _serves(name: str, serving: Serving) -> bool:
+    networks = tuple(entry.file for entry in serving.graphs.values())
+    return name == GOLDEN or name.startswith((f"{COLUMNS}/", *networks))
 
 
 # ------------------------------------------------------------------------------------------------------- details

@@ -9,16 +9,18 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 from rich.table import Table
 
 from trimtab import rows, runtime
 from trimtab.audit import quality
+from trimtab.bundle import store
 from trimtab.bundle.manifest import Measured
 from trimtab.cli._problems import MostUnread, Told, share
 from trimtab.cli._view import console, print_json, result
 from trimtab.cli.predict import beside
-from trimtab.columns import Outputs, Targets, joined
+from trimtab.columns import Outputs, Ragged, Targets, joined, ragged
 from trimtab.errors import brief, nearest, problem
 from trimtab.rows import Rejected, Row
 from trimtab.runtime import histories
@@ -53,9 +55,10 @@ def command(
     model = runtime.load(bundle, threads)
     aside = _Aside((model.output.name, *(column.name for column in model.inputs)))
     told = Told()
-    source = rows.read(data, aside, format, _note, encoding, model.manifest.encoding)
+    source = rows.read(data, aside, format, _note, encoding, model.serving.encoding)
     answered = _answer(model, source, data, aside, told)
-    seed = int(model.manifest.spec.get("seed", 0))
+    manifest = store.read_manifest(bundle) if store.is_whole(bundle) else None
+    seed = int(manifest.spec.get("seed", 0)) if manifest else 0
     found = quality.measure(model.output, answered.targets, answered.outputs, seed, users=answered.users)
     if aside.count:
         _note(aside.summary())
@@ -65,7 +68,7 @@ def command(
         counts = {"rows": len(answered.targets), "rejected": aside.count, "problems": told.tally.as_json()}
         print_json({**counts, "metrics": metrics})
     else:
-        result.print(_table(found, model.manifest.measured, len(answered.targets)))
+        result.print(_table(found, manifest.measured if manifest else {}, len(answered.targets)))
     told.hold(most, _note)
 
 
@@ -153,19 +156,22 @@ def _usable(model: runtime.Model, chunk: Sequence[Row], aside: _Aside) -> list[R
 
 def _answer_chunk(model: runtime.Model, kept: Sequence[Row], folder: Path, aside: _Aside, told: Told) -> _Answered:
     """Answer rows; those of which an input cannot be read that is needed are set aside, and not measured."""
-    values = runtime.gathered(model.inputs, [row.values for row in kept], folder)
-    found = model.answered(values)
+    found = model.answered(runtime.gathered(model.inputs, [row.values for row in kept], folder))
     told.add(kept, found.problems)
     needed = {column.name for column in model.inputs if not column.imputes}
     lost = {one.row: one for one in found.problems if one.kind == "unreadable" and one.column in needed}
-    if lost:
-        for one in lost.values():
-            aside.reasons[str(one)] += 1
-        kept = [row for place, row in enumerate(kept) if place not in lost]
-        rest = {name: [v for place, v in enumerate(column) if place not in lost] for name, column in values.items()}
-        found = model.answered(rest)
-    users = None if model.output.user is None else [row.values.get(model.output.user) for row in kept]
-    return _Answered(model.output.targets([model.output.gathered(row.values) for row in kept]), found.outputs, users)
+    for one in lost.values():
+        aside.reasons[str(one)] += 1
+    read = [number for number in range(len(kept)) if number not in lost]
+    users = None if model.output.user is None else [kept[number].values.get(model.output.user) for number in read]
+    targets = model.output.targets([model.output.gathered(kept[number].values) for number in read])
+    return _Answered(targets, _picked(found.outputs, read), users)
+
+
+def _picked(outputs: Outputs, rows: Sequence[int]) -> Outputs:
+    if not isinstance(outputs, Ragged):
+        return outputs[np.array(rows, np.int64)]
+    return ragged([outputs[row] for row in rows], outputs.values[:0])
 
 
 def _table(found: Mapping[str, Measured], released: Mapping[str, Measured], count: int) -> Table:

@@ -71,7 +71,7 @@ def command(
     try:
         with aside.writing(rejected) as bad, telling(problems) as told:
             loose = _loose(model, data, bad)
-            source = loose or rows.read(data, bad, None, _note, encoding, model.manifest.encoding)
+            source = loose or rows.read(data, bad, None, _note, encoding, model.serving.encoding)
             folder = Path() if loose else beside(data)
             count = _answer(model, source, _Asked(output, format, top, folder, spreadsheet), told)
     except BrokenPipeError:  # whoever reads has enough; what is still buffered must not be tried again
@@ -186,10 +186,9 @@ def _nothing(output: OutputColumn) -> Outputs:
 def _with_answers(
     model: runtime.Model, chunk: Sequence[Row], names: dict[str, str], asked: _Asked, told: Told
 ) -> list[dict[str, Any]]:
-    values = runtime.gathered(model.inputs, [row.values for row in chunk], asked.folder)
-    found = model.answered(values)
+    found = model.answer([row.values for row in chunk], asked.top, asked.folder)
     told.add(chunk, found.problems)
-    answers = {names[name]: values for name, values in model.output.decode(found.outputs, asked.top).items()}
+    answers = {names[name]: values for name, values in found.answers.items()}
     for row in chunk:
         if clash := row.values.keys() & answers.keys():
             said = f"the row has {sorted(clash)[0]!r}, which names an answer; the first rows had no such column"

@@ -20,22 +20,22 @@ def command(
 ) -> None:
     """Check a bundle: the checksum of every file, files that do not belong to it, and all golden rows.
 
-    A copy without what answering does not need (the weights, the card) is whole; what file managers and editors leave
-    behind is passed over.
+    A copy without what answering does not need (the manifest, the weights, the card) is whole; what file managers and
+    editors leave behind is passed over.
     Ends with exit code 0 when everything holds, and 2 with the first thing that does not.
 
     Example: trimtab verify runs/reviews/bundle
     """
-    manifest = store.read_manifest(bundle)
-    copied = store.check_copy(bundle, manifest)
+    serving = store.read_serving(bundle)
+    copied = store.check_copy(bundle, store.read_manifest(bundle) if store.is_whole(bundle) else serving)
     model = runtime.load(bundle)
     golden = runtime.replay(model, runtime.read_golden(bundle))
     if json:
         found = {"files": len(copied.files), "golden_rows": golden.rows, "largest_difference": golden.difference}
         beside = {"left_out": copied.left_out, "passed_over": copied.passed_over}
-        print_json({"verified": True, "hash": manifest.hash, **found, **beside})
+        print_json({"verified": True, "hash": serving.hash, **found, **beside})
         return
-    _say(f"manifest: bundle format {manifest.format_version}, made by Trimtab {manifest.trimtab}, unchanged")
+    _say(f"manifest: bundle format {serving.format_version}, made by Trimtab {serving.trimtab}, unchanged")
     besides = "" if copied.passed_over else ", none besides"
     _say(f"files: {len(copied.files)} with the sha256 that they were written with{besides}")
     if copied.left_out:

@@ -204,6 +204,13 @@ class InputColumn(Column):
     def steps(self, encoded: Encoded) -> np.ndarray:
         """How many states each row becomes, (rows,): what batches are sorted and filled by."""
 
+    def cost(self, encoded: Encoded) -> np.ndarray:
+        """What each row costs in a batch, (rows,), by what the network reads: a step counts 1, as do 2,048 numbers."""
+        parts = encoded.values if isinstance(encoded, Ragged) else encoded
+        lengths = encoded.lengths if isinstance(encoded, Ragged) else 1
+        numbers = math.prod(parts.shape[1:]) * lengths
+        return np.asarray(np.maximum(self.steps(encoded), numbers // _NUMBERS_OF_A_STEP))
+
     def places(self, encoded: Encoded) -> np.ndarray:
         """How many places of each row are answered, (rows,), where the output has an answer per place."""
         return self.steps(encoded)
@@ -211,6 +218,10 @@ class InputColumn(Column):
     @abstractmethod
     def batch(self, encoded: Encoded, rows: np.ndarray) -> dict[str, np.ndarray]:
         """The padded tensors of the given rows, named `<key>_<part>`, as the network and the ONNX model take them."""
+
+
+# A picture of 224 pixels then costs as much as 73 steps of a sequence: 13 of them make the default batch of 1024.
+_NUMBERS_OF_A_STEP = 2048
 
 
 class OutputColumn(Column):
@@ -342,6 +353,12 @@ class EncodedRows:
 
     def __len__(self) -> int:
         return len(self.steps)
+
+    @property
+    def costs(self) -> np.ndarray:
+        """What each row costs in a batch, (rows,), summed over the columns."""
+        costs = (column.cost(part) for column, part in zip(self.columns, self.encoded, strict=True))
+        return np.asarray(reduce(np.add, costs), dtype=np.int64)
 
     @property
     def places(self) -> np.ndarray:

@@ -14,12 +14,14 @@ import numpy as np
 import onnx
 
 from trimtab import runtime, spec
-from trimtab.bundle import store
-from trimtab.bundle.manifest import Cascade, Manifest
+from trimtab.bundle import reference, store
+from trimtab.bundle.manifest import Manifest
+from trimtab.bundle.serving import ProgramEntry, Serving
 from trimtab.columns import OutputColumn
 from trimtab.columns.label import LabelColumn
 from trimtab.compress import Skip
 from trimtab.export import write
+from trimtab.programs.cascade import FIRST, MODEL, confidence
 
 NEVER = 2.0  # a threshold that no probability reaches
 _PARTS = 4  # the threshold must hold on the validation rows without any one of so many parts, too
@@ -49,7 +51,7 @@ def threshold(
     many thresholds, it must hold for every higher one as well, and each time without any one quarter of the rows.
     `NEVER`, with a share of 0, where none holds.
     """
-    sure = runtime.sureness(small)
+    sure = confidence(small)
     tried = np.unique(np.quantile(sure, np.linspace(0, 1, _MOST_THRESHOLDS), method="lower"))[::-1]
     part = np.arange(len(sure)) % _PARTS
     weights = np.stack([np.ones(len(sure)), *(part != left_out for left_out in range(_PARTS))], axis=1)
@@ -65,6 +67,11 @@ def threshold(
     return Threshold(found, float((sure >= found).mean()))
 
 
+def together(small: np.ndarray, large: np.ndarray, at: float, scale: float) -> np.ndarray:
+    """The cascade's outputs, (rows, classes), by those of both networks."""
+    return np.where((confidence(small) >= at)[:, None], small * np.float32(scale), large)
+
+
 def held_out(
     small: np.ndarray,
     large: np.ndarray,
@@ -74,7 +81,7 @@ def held_out(
     scale: float = 1.0,
 ) -> np.ndarray:
     """The cascade's outputs, (rows, classes), each half of the rows by the `threshold` that the other half gives."""
-    sure, side = runtime.sureness(small), np.arange(len(small)) % 2
+    sure, side = confidence(small), np.arange(len(small)) % 2
     found = np.array(large)
     for own in (0, 1):
         other = side != own
@@ -101,7 +108,7 @@ def refused(small: Path, large: Path) -> Skip | None:
     one, other = (store.read_manifest(folder) for folder in (small, large))
     if other.output.type != LabelColumn.type:
         return Skip(f"the output is no label but {other.output.type}: nothing says how sure an answer is")
-    if one.cascade or other.cascade:
+    if len(one.serving.graphs) > 1 or len(other.serving.graphs) > 1:
         return Skip("one of the two is a cascade already")
     read, reads = _input_files(one), _input_files(other)
     if one.inputs != other.inputs or read != reads:
@@ -112,32 +119,36 @@ def refused(small: Path, large: Path) -> Skip | None:
     return None
 
 
-def cascade(small: Path, large: Path, target: Path, at: float) -> Manifest | Skip:
+def cascade(small: Path, large: Path, target: Path, at: float, answers: np.ndarray | None = None) -> Manifest | Skip:
     """Write the bundle `target`, in which `small` answers what it is sure of by the threshold `at`, `large` the rest.
 
     What was measured on `large` is left out: it is not true of the two. The golden rows are those of `large`, answered
-    again.
+    again; `answers` are the outputs of the two for the rows that the reference of `large` holds the outputs of.
     """
     if skip := refused(small, large):
         return skip
     first, manifest = store.read_manifest(small), store.read_manifest(large)
-    made = Cascade(
-        tensors=first.tensors,
-        threshold=at,
-        scale=logit_scale(_output(small, first), _output(large, manifest)),
-        precision=first.precision,
-        batch_tokens=first.batch_tokens,
-        batch_rows=first.batch_rows,
-    )
+    scale = logit_scale(_output(small, first), _output(large, manifest))
     shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(large, target, ignore=shutil.ignore_patterns(store.MANIFEST, store.GOLDEN, "card.*"))
-    _copy_model(small / store.MODEL, target / store.FIRST)
-    tolerance = max(manifest.tolerance, first.tolerance)
-    bare = manifest.model_copy(update=_UNMEASURED | {"cascade": made, "tolerance": tolerance})
-    store.write_manifest(target, bare)
+    shutil.copytree(large, target, ignore=shutil.ignore_patterns(store.MANIFEST, store.SERVING, store.GOLDEN, "card.*"))
+    serving = _serving(first.serving, manifest.serving, at, scale)
+    _copy_model(small / first.serving.graphs[MODEL].file, target / serving.graphs[FIRST].file)
     golden = [line["row"] for line in runtime.read_golden(large)]
-    runtime.write_golden(target, runtime.record_golden(runtime.load(target), golden))
-    return store.write_manifest(target, bare)
+    runtime.write_golden(target, runtime.record_golden(runtime.opened(target, serving), golden))
+    if answers is not None:
+        reference.answered(target / store.REFERENCE, answers)
+    return store.write_manifest(target, manifest.model_copy(update=_UNMEASURED | {"serving": serving}))
+
+
+def _serving(small: Serving, large: Serving, at: float, scale: float) -> Serving:
+    first = small.graphs[MODEL].model_copy(update={"file": f"{FIRST}.onnx"})
+    return large.model_copy(
+        update={
+            "graphs": {MODEL: large.graphs[MODEL], FIRST: first},
+            "program": ProgramEntry(name="cascade", options={"threshold": at, "scale": scale}),
+            "tolerance": max(large.tolerance, small.tolerance),
+        }
+    )
 
 
 def _output(folder: Path, manifest: Manifest) -> OutputColumn:

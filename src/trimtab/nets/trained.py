@@ -51,7 +51,7 @@ def read(bundle: Path | str) -> Trained:
     if lacking:
         found = f"has no {' and no '.join(lacking)}: it is a copy for serving"
         raise problem(str(folder), found, do="use the bundle that trimtab launch wrote")
-    store.check_files(folder, manifest, [*store.serving_files(manifest), store.WEIGHTS, NETWORK])
+    store.check_files(folder, manifest, [*store.serving_files(manifest.serving), store.WEIGHTS, NETWORK])
     inputs, output = store.load_columns(folder / store.COLUMNS, manifest)
     architecture = Architecture.model_validate_json(shape.read_text(encoding="utf-8"))
     return built(architecture, inputs, output, load_file(weights))

@@ -43,8 +43,9 @@ def compress(
     progress = progress or Quiet()
     source = Path(bundle)
     network, manifest = trained.read(source), store.read_manifest(source)
-    if manifest.cascade:
-        raise problem(str(source), "holds two networks, a cascade", do="compress the bundle that it was made of")
+    if len(manifest.serving.graphs) > 1:
+        said = f"holds {len(manifest.serving.graphs)} networks, a {manifest.serving.program.name}"
+        raise problem(str(source), said, do="compress the bundle that it was made of")
     home = Path(to) if to else source.resolve().parent / "compressed"
     spec = specs.parse(specs.override(_asked(manifest, gates), overrides))
     with run_folder.held(home, source, progress):

@@ -49,9 +49,10 @@ def audit(
     progress.stage("audit", "quality, cost, floor")
     splits = request.prepared.splits
     candidate = _staged(compressed.candidate, home / "work" / "release")
-    outputs, measured = _quality(request, candidate)
+    model = runtime.load(candidate.folder)
+    outputs, measured = _quality(request, model)
     laps.lap("quality")
-    measured |= cost.cost(candidate.folder, _input_rows(request), seed=request.spec.seed)
+    measured |= cost.cost(model, _input_rows(request), seed=request.spec.seed)
     laps.lap("cost")
     targets = candidate.output.targets(splits.test.values[candidate.output.name])
     measured |= _lost(request, uncompressed, compressed, targets, outputs)
@@ -82,30 +83,23 @@ def audit(
 def _judged(
     request: Request, candidate: Candidate, measured: dict[str, Measured], frontier: Frontier | None
 ) -> Manifest:
-    """The manifest with the verdict. It is served too: the size is that of the files with this very manifest."""
+    """The manifest with the verdict."""
     for name in (card.HTML, card.MARKDOWN):
         (candidate.folder / name).touch()  # the manifest lists them, whatever they will say
     lost, rows = request.prepared.report["unanswerable"]["test"], len(request.prepared.splits.test)
-    size = cost.size(candidate.folder)
-    while True:
-        measured = {**measured, "size": size}
-        results = gates.judge(request.gates, measured, lost, rows)
-        why = _why_not(results, candidate, frontier)
-        verdict = {"measured": measured, "gates": results, "released": not why, "why": why}
-        manifest = store.write_manifest(candidate.folder, candidate.manifest.model_copy(update=verdict))
-        written = cost.size(candidate.folder)
-        if written.value <= size.value:  # the same, or a digit less
-            return manifest
-        size = written
+    results = gates.judge(request.gates, measured, lost, rows)
+    why = _why_not(results, candidate, frontier)
+    verdict = {"measured": measured, "gates": results, "released": not why, "why": why}
+    return store.write_manifest(candidate.folder, candidate.manifest.model_copy(update=verdict))
 
 
-def _quality(request: Request, candidate: Candidate) -> tuple[Outputs, dict[str, Measured]]:
+def _quality(request: Request, model: runtime.Model) -> tuple[Outputs, dict[str, Measured]]:
     """Outputs of the test rows through the runtime, and how good they are."""
     test = request.prepared.splits.test
-    outputs = runtime.load(candidate.folder).outputs(test.values)
-    targets = candidate.output.targets(test.values[candidate.output.name])
-    users = test.of(candidate.output.user)
-    return outputs, quality.measure(candidate.output, targets, outputs, request.spec.seed, users=users)
+    outputs = model.outputs(test.values)
+    targets = model.output.targets(test.values[model.output.name])
+    users = test.of(model.output.user)
+    return outputs, quality.measure(model.output, targets, outputs, request.spec.seed, users=users)
 
 
 def _floor(request: Request, output: OutputColumn) -> dict[str, Any]:
@@ -130,7 +124,7 @@ def _lost(
     if compressed.frontier is None:
         return {"drop": Measured(value=0.0)} if asked else {}
     test = request.prepared.splits.test
-    before = runtime.load(uncompressed.folder).outputs(test.values)
+    before = uncompressed.model.outputs(test.values)
     found = quality.drop(request.output, targets, before, outputs, request.spec.seed, test.of(request.output.user))
     return {"drop": found} if found else {}
 

@@ -10,21 +10,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import onnxruntime
 
-from trimtab import files
+from trimtab import files, programs
 from trimtab.bundle import store
-from trimtab.bundle.manifest import Cascade, Manifest
+from trimtab.bundle.manifest import Manifest
+from trimtab.bundle.serving import GraphEntry, Serving
 from trimtab.columns import (
     EncodedRows,
     InputColumn,
     InputPolicy,
     OutputColumn,
     Outputs,
-    dense,
     encode_rows,
     in_order,
     joined,
@@ -33,14 +33,15 @@ from trimtab.columns import (
     read_rows,
 )
 from trimtab.errors import nearest, problem
+from trimtab.programs import Program, Ran
 from trimtab.values.problems import Problem
 
 _OTHER_ANSWERS = "make the bundle again on this machine, or serve it where it was made: see `trimtab inspect`"
-_SETTLED = 3.0  # tolerances that a golden row's log-odds must lie from a cascade's threshold
+_SETTLED = 3.0  # tolerances by which a golden row's outputs may be off without other networks being asked
 _LARGEST = 512  # rows of one batch
-_NUMBERS = 2_000_000  # of one batch of rows whose size `batch_tokens` does not bound, such as pictures
+_NUMBERS = 2_000_000  # of rows of fixed size, such as pictures, that are encoded for one batch
 _ENCODED = 16  # batches whose rows are encoded at a time
-_PADDING = 16  # part of `batch_tokens` that may be padding in one batch: another call costs about as much
+_PADDING = 16  # part of `batch_cost` that may be padding in one batch: another call costs about as much
 _GOLDEN_AT_LOAD = 3  # golden rows replayed at every load; `verify` replays all of them
 
 
@@ -51,7 +52,7 @@ class Predictions:
     outputs: Outputs  # what the network gave: logits (rows, classes), a standardised number (rows, 1) ...
     answers: dict[str, list[Any]]  # answer column -> one value per row
     problems: tuple[Problem, ...] = ()  # values that could not be read, were never seen in training, were cut ...
-    early: np.ndarray | None = None  # (rows,) whether a cascade's small network answered; None: there is no cascade
+    early: np.ndarray | None = None  # (rows,) which were answered before every network ran: see `programs.Ran`
 
     def __len__(self) -> int:
         return len(self.outputs)
@@ -66,6 +67,10 @@ class Predictions:
         """One mapping per row, such as {"sentiment": "positive", "confidence": 0.97}."""
         return list(self)
 
+    def problems_of(self, row: int) -> tuple[Problem, ...]:
+        """What was wrong with the values of one row; a column that no row has is told of the first."""
+        return tuple(one for one in self.problems if one.row == row)
+
 
 @dataclass(frozen=True)
 class Answered:
@@ -73,119 +78,137 @@ class Answered:
 
     outputs: Outputs
     problems: tuple[Problem, ...]  # of the values, column by column
-    early: np.ndarray | None = None  # (rows,) which the small network of a cascade answered
+    early: np.ndarray | None = None  # as in `Predictions`
 
 
 @dataclass(frozen=True)
 class Graph:
-    """One ONNX file, ready to run."""
+    """One network, ready to run."""
 
     session: onnxruntime.InferenceSession = field(repr=False, compare=False)
-    tensors: tuple[str, ...]
-    batch_tokens: int
-    batch_rows: int
+    entry: GraphEntry
 
     def outputs(self, rows: EncodedRows, picked: np.ndarray) -> Outputs:
-        """Outputs of the picked rows, in batches of like length, within `batch_tokens` and `batch_rows`."""
-        batches = self.batches(rows.steps[picked])
+        """Outputs of the picked rows, in batches of like length, within the entry's cost and rows of a batch."""
+        batches = self.batches(rows.costs[picked])
         return in_order(batches, [self._run(rows.batch(picked[batch])) for batch in batches], rows, picked)
 
-    def batches(self, steps: np.ndarray) -> list[np.ndarray]:
-        """Which rows of so many steps are computed together.
+    def batches(self, costs: np.ndarray) -> list[np.ndarray]:
+        """Which rows of such costs are computed together.
 
         A network that is quick with small batches has dear steps: of padding it is given little.
         """
-        return length_batches(steps, self.batch_tokens, self.batch_rows, self.batch_tokens // _PADDING)
+        most = self.entry.batch_cost
+        return length_batches(costs, most, self.entry.batch_rows or _LARGEST, most // _PADDING)
+
+    def in_batches(self, cost: int, rows: int | None = None) -> Self:
+        """The same in batches of another size."""
+        return replace(self, entry=self.entry.model_copy(update={"batch_cost": cost, "batch_rows": rows}))
 
     def _run(self, tensors: Mapping[str, np.ndarray]) -> np.ndarray:
-        outputs: np.ndarray = self.session.run(None, {name: tensors[name] for name in self.tensors})[0]
+        given = {name: tensors[name] for name in self.entry.inputs}
+        outputs: np.ndarray = self.session.run(self.entry.outputs, given)[0]
         return outputs
 
 
 @dataclass(frozen=True)
 class Model:
-    """A bundle that is ready to answer. Safe to use from several threads."""
+    """Networks that are ready to answer, from a bundle or in memory. Safe to use from several threads."""
 
-    folder: Path
-    manifest: Manifest
+    serving: Serving
     inputs: tuple[InputColumn, ...]
     output: OutputColumn
-    network: Graph
-    first: Graph | None = None  # the small network of a cascade
+    graphs: Mapping[str, Graph]
+    program: Program
+    folder: Path | None = None  # the bundle; None: it is in memory alone
     threads: int | None = None  # as it was loaded with, and so is `policy`
     policy: InputPolicy | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A model is its folder: another process loads it again from there."""
-        return load, (self.folder.absolute(), self.threads, self.policy)
+        return load, (self._home().absolute(), self.threads, self.policy)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Model:
         """Itself, for nothing in it ever changes."""
         return self
 
+    def _home(self) -> Path:
+        if self.folder is None:
+            raise problem("model", "it is in memory alone", do="save it as a bundle, and load that")
+        return self.folder
+
+    @property
+    def manifest(self) -> Manifest:
+        """How its bundle was made, and what was measured; read from `manifest.json`, which answering does not need."""
+        return store.read_manifest(self._home())
+
+    def replace(self, name: str, graph: Graph) -> Self:
+        """The same with another graph of that name: another network, or other batches."""
+        entries = {**self.serving.graphs, name: graph.entry}
+        serving = self.serving.model_copy(update={"graphs": entries})
+        return replace(self, serving=serving, graphs={**self.graphs, name: graph})
+
     def predict(self, rows: Sequence[Mapping[str, Any]], top: int = 1) -> Predictions:
         """Answer rows; what a row lacks counts as missing. With `top` above 1, the best answers of each row too.
 
-        Raises TrimtabError when no row has a column that cannot be done without, with the nearest name.
+        Raises TrimtabError when no row has a column that cannot be done without, with the nearest name, and for values
+        that could never be read.
         """
         rows = listed(rows)
         if top < 1:
             raise problem("top", f"found {top}", "a whole number from 1 on")
         absent = check_names(self.inputs, _names(rows)) if rows else []
-        found = self.answered({c.name: [row.get(c.name) for row in rows] for c in self.inputs})
+        found = self.answer(rows, top)
         _check_possible(self.inputs, found.problems)
-        problems = (*(_absent(name, rows[0]) for name in absent), *found.problems)
-        return Predictions(found.outputs, self.output.decode(found.outputs, top), problems, found.early)
+        return replace(found, problems=(*(_absent(name, rows[0]) for name in absent), *found.problems))
 
-    def outputs(self, values: Mapping[str, Sequence[Any]]) -> Outputs:
-        """The network's outputs, float32; `values` maps each input column's name to its raw values."""
-        return self.answered(values).outputs
+    def answer(self, rows: Sequence[Mapping[str, Any]], top: int = 1, folder: Path | None = None) -> Predictions:
+        """Answer rows as they are, and say what is wrong with their values; nothing is refused.
 
-    def answered(self, values: Mapping[str, Sequence[Any]]) -> Answered:
-        """The network's outputs, and what was wrong with the values that it was given."""
-        count, size = len(values[self.inputs[0].name]), _ENCODED * most_rows(self.inputs)
+        With `folder`, the names of files in the rows are relative to it.
+        """
+        values = {column.name: [row.get(column.name) for row in rows] for column in self.inputs}
+        found = self.answered(values if folder is None else gathered(self.inputs, rows, folder))
+        return Predictions(found.outputs, self.output.decode(found.outputs, top), found.problems, found.early)
+
+    def outputs(self, rows: EncodedRows | Mapping[str, Sequence[Any]]) -> Outputs:
+        """The network's outputs, float32, of rows as `answered` takes them."""
+        return self.answered(rows).outputs
+
+    def answered(self, rows: EncodedRows | Mapping[str, Sequence[Any]]) -> Answered:
+        """The network's outputs, and what was wrong with the values that it was given.
+
+        Rows are encoded already, by columns like the model's, or each input column's name is mapped to its raw values.
+        """
+        if isinstance(rows, EncodedRows):
+            found = self._ran(rows)
+            return Answered(found.outputs, (), found.early)
+        count, size = len(rows[self.inputs[0].name]), _ENCODED * most_rows(self.inputs)
         if count <= size:
-            return self._computed(values)
+            return self._read(rows)
         starts = range(0, count, size)
-        cut = ({c.name: values[c.name][start : start + size] for c in self.inputs} for start in starts)
-        parts = [(start, self._computed(part)) for start, part in zip(starts, cut, strict=True)]
+        cut = ({c.name: rows[c.name][start : start + size] for c in self.inputs} for start in starts)
+        parts = [(start, self._read(part)) for start, part in zip(starts, cut, strict=True)]
         problems = (replace(one, row=start + one.row) for start, part in parts for one in part.problems)
         early = [part.early for _, part in parts if part.early is not None]
         outputs = joined([part.outputs for _, part in parts])
         return Answered(outputs, tuple(problems), np.concatenate(early) if early else None)
 
-    def _computed(self, values: Mapping[str, Sequence[Any]]) -> Answered:
+    def _read(self, values: Mapping[str, Sequence[Any]]) -> Answered:
         rows, problems = read_rows(self.inputs, values)
-        every = np.arange(len(rows))
-        if not len(rows):
-            return Answered(self._none(), problems)
-        if self.first and self.manifest.cascade:
-            outputs, early = _cascaded(self.first, self.network, self.manifest.cascade, rows, every)
-            return Answered(outputs, problems, early)
-        return Answered(self.network.outputs(rows, every), problems)
+        found = self._ran(rows)
+        return Answered(found.outputs, problems, found.early)
 
-    def _none(self) -> Outputs:
+    def _ran(self, rows: EncodedRows) -> Ran:
+        if len(rows):
+            return self.program.run(self.graphs, rows)
         nothing = np.empty((0, self.output.width), np.float32)
-        return ragged([], nothing) if self.output.per_place else nothing
+        return Ran(ragged([], nothing) if self.output.per_place else nothing)
 
-
-def _cascaded(
-    first: Graph, network: Graph, cascade: Cascade, rows: EncodedRows, every: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Outputs of the first network where it is sure, else of the other; and where it was."""
-    outputs = dense(first.outputs(rows, every))
-    early = sureness(outputs) >= cascade.threshold
-    outputs *= np.float32(cascade.scale)
-    late = np.flatnonzero(~early)
-    if len(late):
-        outputs[late] = network.outputs(rows, late)
-    return outputs, early
-
-
-def sureness(outputs: np.ndarray) -> np.ndarray:
-    """The probability of the likeliest class by the softmax of its logits, (rows, classes) -> (rows,), float64."""
-    logits = np.asarray(outputs, np.float64)
-    return np.asarray(1.0 / np.exp(logits - logits.max(axis=1, keepdims=True)).sum(axis=1))
+    def settled(self, row: Mapping[str, Any]) -> bool:
+        """Whether the same networks answer the row where numbers are rounded a little differently."""
+        rows = encode_rows(self.inputs, {column.name: [row.get(column.name)] for column in self.inputs})
+        return bool(self.program.settled(self.graphs, rows, _SETTLED * self.serving.tolerance)[0])
 
 
 # ------------------------------------------------------------------------------------------------------- loading
@@ -199,30 +222,52 @@ def load(folder: Path | str, threads: int | None = None, policy: InputPolicy | N
     Raises TrimtabError for what is not a whole bundle, and for a machine that computes other answers.
     """
     path = Path(folder)
-    manifest = store.read_manifest(path)
-    networks: dict[str, Manifest | Cascade] = {store.MODEL: manifest}
-    if manifest.cascade:
-        networks[store.FIRST] = manifest.cascade
+    serving = store.read_serving(path)
     with ThreadPoolExecutor(3) as pool:  # two of the three leave the interpreter free
-        checked = pool.submit(store.check_files, path, manifest, store.serving_files(manifest))
-        sessions = [pool.submit(open_session, path / name, threads or usable_cores()) for name in networks]
-        columns = pool.submit(store.load_columns, path / store.COLUMNS, manifest)
+        checked = pool.submit(store.check_files, path, serving, store.serving_files(serving))
+        opened = pool.submit(open_graphs, path, serving, threads)
+        columns = pool.submit(store.load_columns, path / store.COLUMNS, serving)
         checked.result()  # a changed byte is named before what it breaks
-        inputs, output = columns.result()
-        accepting = tuple(column.accepting(policy or InputPolicy()) for column in inputs)
-        most = most_rows(inputs)
-        graphs = {
-            name: Graph(session.result(), tuple(entry.tensors), entry.batch_tokens, entry.batch_rows or most)
-            for session, (name, entry) in zip(sessions, networks.items(), strict=True)
-        }
-        network, first = graphs[store.MODEL], graphs.get(store.FIRST)
-        model = Model(path, manifest, accepting, output, network, first, threads, policy)
+        model = put_together(serving, *columns.result(), opened.result(), path, threads, policy)
     replay(model, islice(read_golden(path), _GOLDEN_AT_LOAD))
     return model
 
 
+def opened(folder: Path, serving: Serving) -> Model:
+    """The model of a folder in which a bundle is made: nothing is checked or replayed."""
+    inputs, output = store.load_columns(folder / store.COLUMNS, serving)
+    return put_together(serving, inputs, output, open_graphs(folder, serving), folder)
+
+
+def put_together(
+    serving: Serving,
+    inputs: Sequence[InputColumn],
+    output: OutputColumn,
+    graphs: Mapping[str, Graph],
+    folder: Path | None = None,
+    threads: int | None = None,
+    policy: InputPolicy | None = None,
+) -> Model:
+    """A model of parts that are in memory; nothing is read, checked or replayed.
+
+    Raises TrimtabError for a program that is not known, or that needs a graph which is not there.
+    """
+    where = str(folder or "model")
+    program = programs.opened(serving.program.name, serving.program.options, graphs, where)
+    accepting = tuple(column.accepting(policy or InputPolicy()) for column in inputs)
+    return Model(serving, accepting, output, graphs, program, folder, threads, policy)
+
+
+def open_graphs(folder: Path, serving: Serving, threads: int | None = None) -> dict[str, Graph]:
+    """The networks of a folder, opened as they are served."""
+    with ThreadPoolExecutor(len(serving.graphs)) as pool:
+        files = {name: folder / entry.file for name, entry in serving.graphs.items()}
+        sessions = {name: pool.submit(open_session, path, threads or usable_cores()) for name, path in files.items()}
+        return {name: Graph(session.result(), serving.graphs[name]) for name, session in sessions.items()}
+
+
 def most_rows(inputs: Sequence[InputColumn]) -> int:
-    """Rows that one batch may have by the size of what is read, where a bundle does not say it."""
+    """Rows whose numbers, as the network takes them, are held at once for one batch."""
     numbers = sum(column.fixed_numbers for column in inputs)
     return _LARGEST if not numbers else min(_LARGEST, max(1, _NUMBERS // numbers))
 
@@ -335,38 +380,27 @@ class Replayed(NamedTuple):
 def record_golden(model: Model, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Rows with their exact outputs, each answered alone, as `golden.jsonl` keeps them.
 
-    Alone, so that only how numbers are rounded can differ elsewhere. Rows so near to a cascade's threshold that another
-    machine might ask its other network are left out.
+    Alone, so that only how numbers are rounded can differ elsewhere. Rows that another machine might answer by other
+    networks are left out.
     """
     kept = [{c.name: _plain(c.portable(row.get(c.name))) for c in model.inputs} for row in rows]
-    return [{"row": row, "outputs": _alone(model, row).tolist()} for row in kept if _settled(model, row)]
-
-
-def _settled(model: Model, row: Mapping[str, Any]) -> bool:
-    """Whether the same network of a cascade answers the row where numbers are rounded a little differently."""
-    if not (model.first and model.manifest.cascade):
-        return True
-    rows = encode_rows(model.inputs, {column.name: [row.get(column.name)] for column in model.inputs})
-    found = sureness(dense(model.first.outputs(rows, np.arange(1))))[0]
-    sides = np.clip([found, model.manifest.cascade.threshold], 1e-12, 1 - 1e-12)
-    odds = np.log(sides / (1 - sides))
-    return bool(abs(odds[0] - odds[1]) > _SETTLED * model.manifest.tolerance)
+    return [{"row": row, "outputs": _alone(model, row).tolist()} for row in kept if model.settled(row)]
 
 
 def replay(model: Model, lines: Iterable[Mapping[str, Any]]) -> Replayed:
     """Answer golden rows again.
 
-    Raises TrimtabError when an output lies further from the stored one than the manifest's `tolerance`.
+    Raises TrimtabError when an output lies further from the stored one than the bundle's `tolerance`.
     """
     count, largest = 0, 0.0
     for count, line in enumerate(lines, 1):
         expected = np.array(line["outputs"], np.float64)
         found = _alone(model, line["row"])
         difference = float(np.abs(found - expected).max()) if found.shape == expected.shape else math.inf
-        if not difference <= model.manifest.tolerance:  # NaN is no agreement
+        if not difference <= model.serving.tolerance:  # NaN is no agreement
             said = f"golden row {count} is answered differently here, by {difference:.2g}"
-            allowed = f"a difference up to {model.manifest.tolerance:g}"
-            raise problem(str(model.folder), said, allowed, _OTHER_ANSWERS)
+            allowed = f"a difference up to {model.serving.tolerance:g}"
+            raise problem(str(model.folder or "model"), said, allowed, _OTHER_ANSWERS)
         largest = max(largest, difference)
     return Replayed(count, largest)
 
@@ -386,7 +420,7 @@ def write_golden(folder: Path, lines: Iterable[Mapping[str, Any]]) -> None:
 
 
 def _alone(model: Model, row: Mapping[str, Any]) -> np.ndarray:
-    """The outputs of one row, (width,) or (places, width)."""
+    """The outputs of one row, (width,) or (positions, width)."""
     return model.outputs({column.name: [row.get(column.name)] for column in model.inputs})[0]
 
 

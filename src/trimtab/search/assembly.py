@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,10 +16,12 @@ from safetensors.torch import save_file
 from trimtab import __version__, export, files, runtime
 from trimtab.audit import cost
 from trimtab.bundle import reference, store
-from trimtab.bundle.manifest import ColumnEntry, Manifest, Stage
-from trimtab.columns import EncodedRows, OutputColumn, Outputs, Ragged, encode_rows, length_batches
+from trimtab.bundle.manifest import Manifest, Stage
+from trimtab.bundle.serving import ColumnEntry, GraphEntry, Serving
+from trimtab.columns import EncodedRows, InputColumn, OutputColumn, Outputs, Ragged, encode_rows, length_batches
 from trimtab.compress import quantize
 from trimtab.nets.trained import NETWORK, Trained
+from trimtab.programs.single import MODEL
 from trimtab.progress import Laps, Progress
 from trimtab.request import Request, filled, reported
 from trimtab.train import loop
@@ -32,36 +33,61 @@ _NO_ANSWER = 1e8  # outputs beyond stand for items that are left out
 _CALIBRATION_ROWS, _CALIBRATION_BATCH = 256, 32
 
 
+class EncodedSplits:
+    """The training and validation rows of a request, encoded once for each set of columns."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self._known = [(request.inputs, request.train, request.valid)]
+
+    def of(self, inputs: tuple[InputColumn, ...]) -> tuple[EncodedRows, EncodedRows]:
+        """The rows as the columns encode them: training, validation."""
+        for columns, train, valid in self._known:
+            if columns == inputs:
+                return train, valid
+        splits = self.request.prepared.splits
+        train, valid = (encode_rows(inputs, table.values) for table in (splits.train, splits.valid))
+        self._known.append((inputs, train, valid))
+        return train, valid
+
+
 @dataclass(frozen=True)
 class Candidate:
-    """A bundle in the making: everything that serving needs is in `folder`, with a manifest."""
+    """A bundle in the making: everything that serving needs is in `folder`, and in memory.
+
+    Only of one that is `sealed` the manifest and the golden rows are in the folder too.
+    """
 
     folder: Path
     manifest: Manifest
-    output: OutputColumn
+    model: runtime.Model
     differs: float  # from the trained network, on validation rows
-    # A cascade's outputs of the validation rows, each half by a threshold that the other half chose.
+    outputs: Outputs  # of the validation rows
+    # Where a choice in it was made by the validation rows, each half's outputs by the choice that the other half made.
     held_out: Outputs | None = None
+
+    @property
+    def output(self) -> OutputColumn:
+        """The column that is answered."""
+        return self.model.output
 
 
 def assemble(request: Request, trained: Trained, folder: Path, progress: Progress) -> tuple[Candidate, Stage]:
     """Export the network and put together all that serving needs; compare its answers with the trained network's."""
     laps = Laps()
     progress.stage("export", "model.onnx, agreement with the trained network")
-    candidate = bundled(request, trained, folder, laps)
+    candidate = sealed(request, exported(EncodedSplits(request), trained, folder, laps))
+    laps.lap("golden rows, manifest")
     detail = {"differs": candidate.differs, "seconds": laps.seconds}
     return candidate, Stage(name="export", seconds=laps.total, detail=detail)
 
 
-def bundled(request: Request, trained: Trained, folder: Path, laps: Laps | None = None) -> Candidate:
-    """A network in fp32 with all that serving needs, in `folder`."""
-    laps = laps or Laps()
+def exported(splits: EncodedSplits, trained: Trained, folder: Path, laps: Laps | None = None) -> Candidate:
+    """A network in fp32 with all that serving needs, in `folder`; to be `sealed`."""
+    laps, request = laps or Laps(), splits.request
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    splits = request.prepared.splits
-    train, valid = request.train, request.valid
-    if trained.inputs != request.inputs:
-        train, valid = (encode_rows(trained.inputs, table.values) for table in (splits.train, splits.valid))
+    train, valid = splits.of(trained.inputs)
     budget = max(request.settings.batch_tokens * 2, int(valid.steps.max(initial=1)))
     outputs = loop.predict(trained.network, valid, budget, torch.device("cpu"))
     laps.lap("answers of the network")
@@ -73,54 +99,76 @@ def bundled(request: Request, trained: Trained, folder: Path, laps: Laps | None 
     output = calibrated(request, outputs)
     store.save_columns(folder / store.COLUMNS, trained.inputs, output)
     reference.write(folder / store.REFERENCE, train, outputs, request.seen)
-    tolerance = tolerated(outputs)
-    manifest = store.write_manifest(folder, _manifest(request, tensors).model_copy(update={"tolerance": tolerance}))
     laps.lap("weights, columns, reference")
-    model = runtime.load(folder)
-    differs = _difference(model.outputs(splits.valid.values), outputs) * _TOLERANCE / tolerance
-    write_golden(folder, model, request)
-    manifest = store.write_manifest(folder, manifest)
-    laps.lap("agreement, golden rows")
-    return Candidate(folder, manifest, output, differs)
+    manifest = _manifest(request, tensors, tolerated(outputs))
+    graphs = runtime.open_graphs(folder, manifest.serving)
+    model = runtime.put_together(manifest.serving, trained.inputs, output, graphs, folder)
+    served = model.outputs(valid)
+    differs = _difference(served, outputs) * _TOLERANCE / manifest.serving.tolerance
+    laps.lap("agreement")
+    return Candidate(folder, manifest, model, differs, served)
 
 
-def quantized(request: Request, candidate: Candidate, precision: str, folder: Path, keep: Collection[str]) -> Candidate:
-    """A copy of a candidate in another precision, calibrated and with golden rows of its own."""
+def sealed(request: Request, candidate: Candidate) -> Candidate:
+    """The candidate with its golden rows and its manifest written: a whole bundle, hashed this once."""
+    write_golden(candidate.folder, candidate.model, request)
+    manifest = candidate.manifest.model_copy(update={"serving": candidate.model.serving})
+    manifest = store.write_manifest(candidate.folder, manifest)
+    return replace(candidate, manifest=manifest, model=replace(candidate.model, serving=manifest.serving))
+
+
+def quantized(splits: EncodedSplits, candidate: Candidate, precision: str, folder: Path) -> Candidate:
+    """A copy of a candidate in another precision; to be `sealed`."""
+    copy_parts(candidate, folder)
+    batches = calibration_batches(splits, candidate.model)
+    quantize.quantize(precision, candidate.folder / store.MODEL, folder / store.MODEL, batches, ())
+    return in_precision(splits, candidate, precision, folder)
+
+
+def copy_parts(candidate: Candidate, folder: Path) -> None:
+    """A new folder with what two candidates of one network have in common."""
     shutil.rmtree(folder, ignore_errors=True)
-    replaced = shutil.ignore_patterns(store.GOLDEN, store.MODEL, f"{store.MODEL}.data")
-    shutil.copytree(candidate.folder, folder, ignore=replaced)
-    model = runtime.load(candidate.folder)
-    quantize.quantize(
-        precision, candidate.folder / store.MODEL, folder / store.MODEL, calibration_batches(request, model), keep
-    )
-    changed = candidate.manifest.model_copy(update={"precision": precision})
-    manifest = store.write_manifest(folder, changed)
-    some = {name: values[:_ROUNDED_ROWS] for name, values in request.prepared.splits.valid.values.items()}
-    tolerance = tolerated(model.outputs(some), runtime.load(folder).outputs(some))
-    manifest = store.write_manifest(folder, changed.model_copy(update={"tolerance": tolerance}))
-    return refreshed(request, Candidate(folder, manifest, candidate.output, candidate.differs))
+    own = (store.GOLDEN, store.MANIFEST, store.SERVING, store.MODEL, f"{store.MODEL}.data")
+    shutil.copytree(candidate.folder, folder, ignore=shutil.ignore_patterns(*own))
 
 
-def refreshed(request: Request, candidate: Candidate) -> Candidate:
-    """The candidate with its output column and reference by what its files answer, and golden rows of its own."""
-    model = runtime.load(candidate.folder)
-    outputs = model.outputs(request.prepared.splits.valid.values)
-    output = calibrated(request, outputs)
-    reference.answered(candidate.folder / store.REFERENCE, outputs)
-    store.save_columns(candidate.folder / store.COLUMNS, model.inputs, output)
-    manifest = store.write_manifest(candidate.folder, candidate.manifest)
-    write_golden(candidate.folder, runtime.load(candidate.folder), request)
-    return replace(candidate, output=output, manifest=store.write_manifest(candidate.folder, manifest))
+def in_precision(splits: EncodedSplits, source: Candidate, precision: str, folder: Path) -> Candidate:
+    """The candidate of a folder that has the parts of `source`, and its network in another precision; to be `sealed`.
+
+    Temperature, thresholds, reference and tolerance are found anew, by what its own network answers.
+    """
+    entry = source.model.serving.graphs[MODEL].model_copy(update={"precision": precision})
+    serving = source.model.serving.model_copy(update={"graphs": {MODEL: entry}})
+    model = replace(source.model, serving=serving, graphs=runtime.open_graphs(folder, serving), folder=folder)
+    outputs = model.outputs(splits.of(model.inputs)[1])
+    tolerance = tolerated(*(_first(part, _ROUNDED_ROWS) for part in (source.outputs, outputs)))
+    output = calibrated(splits.request, outputs)
+    reference.answered(folder / store.REFERENCE, outputs)
+    store.save_columns(folder / store.COLUMNS, model.inputs, output)
+    model = replace(model, serving=serving.model_copy(update={"tolerance": tolerance}), output=output)
+    return Candidate(folder, source.manifest, model, source.differs, outputs)
 
 
-def calibration_batches(request: Request, model: runtime.Model) -> list[dict[str, np.ndarray]]:
+def reopened(splits: EncodedSplits, folder: Path, differs: float = 0.0) -> Candidate:
+    """A candidate as an earlier run left it."""
+    manifest = store.read_manifest(folder)
+    model = runtime.opened(folder, manifest.serving)
+    return Candidate(folder, manifest, model, differs, model.outputs(splits.of(model.inputs)[1]))
+
+
+def calibration_batches(splits: EncodedSplits, model: runtime.Model) -> list[dict[str, np.ndarray]]:
     """Tensors of training rows, as the model takes them: what ranges of activations are found on."""
-    table = request.prepared.splits.train
-    picked = np.unique(np.linspace(0, len(table) - 1, min(len(table), _CALIBRATION_ROWS)).astype(np.int64))
-    values = {column.name: [table.values[column.name][row] for row in picked] for column in model.inputs}
-    rows = encode_rows(model.inputs, values)
-    batches = length_batches(rows.steps, model.manifest.batch_tokens, _CALIBRATION_BATCH)
-    return [{name: tensors[name] for name in model.manifest.tensors} for tensors in map(rows.batch, batches)]
+    rows, entry = splits.of(model.inputs)[0], model.serving.graphs[MODEL]
+    picked = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _CALIBRATION_ROWS)).astype(np.int64))
+    batches = length_batches(rows.costs[picked], entry.batch_cost, _CALIBRATION_BATCH)
+    return [{name: tensors[name] for name in entry.inputs} for tensors in (rows.batch(picked[b]) for b in batches)]
+
+
+def _first(outputs: Outputs, count: int) -> Outputs:
+    if not isinstance(outputs, Ragged):
+        return outputs[:count]
+    ends = outputs.offsets[: count + 1]
+    return Ragged(outputs.values[: ends[-1]], ends)
 
 
 def tolerated(whole: Outputs, rounded: Outputs | None = None) -> float:
@@ -161,7 +209,17 @@ def calibrated(request: Request, outputs: Outputs) -> OutputColumn:
     return request.output.calibrated(targets, outputs)
 
 
-def _manifest(request: Request, tensors: list[str]) -> Manifest:
+def _manifest(request: Request, tensors: list[str], tolerance: float) -> Manifest:
+    data = reported(request)
+    entries = [ColumnEntry(name=c.name, key=c.key, type=c.type) for c in (*request.inputs, request.output)]
+    serving = Serving(
+        trimtab=__version__,
+        inputs=entries[:-1],
+        output=entries[-1],
+        graphs={MODEL: GraphEntry(file=store.MODEL, inputs=tensors)},
+        tolerance=tolerance,
+        encoding=data.get("encoding") or request.spec.encoding,
+    )
     return Manifest(
         trimtab=__version__,
         name=request.spec.run_name,
@@ -170,10 +228,8 @@ def _manifest(request: Request, tensors: list[str]) -> Manifest:
         headline=request.output.headline,
         spec=filled(request),
         automatic=request.automatic,
-        inputs=[ColumnEntry(name=c.name, key=c.key, type=c.type) for c in request.inputs],
-        output=ColumnEntry(name=request.output.name, key=request.output.key, type=request.output.type),
-        tensors=tensors,
-        data=reported(request),
+        serving=serving,
+        data=data,
         machine=cost.machine(),
     )
 

@@ -18,7 +18,7 @@ from trimtab.nets.trained import Trained
 from trimtab.progress import Progress
 from trimtab.request import Request, resume, thinned
 from trimtab.search import assembly, candidates
-from trimtab.search.assembly import Candidate
+from trimtab.search.assembly import Candidate, EncodedSplits
 from trimtab.search.candidates import UNCOMPRESSED
 from trimtab.search.trials import COSTS, Search, begin, cascade, material, recalled, timed, tried
 from trimtab.spec import Compress, Gate, Recipe
@@ -213,7 +213,7 @@ def _affordable(search: Search, recipes: Sequence[Recipe]) -> list[_Cut]:
 
     What a network costs does not depend on its weights: nothing is trained that would be too large or too slow.
     """
-    found, few = material(search, None), thinned(search.request, _TRIAL_ROWS)
+    found, few = material(search, None), EncodedSplits(thinned(search.request, _TRIAL_ROWS))
     depth = layers.depth(found.teacher)
     kept: list[_Cut] = []
     for recipe in recipes:
@@ -237,15 +237,15 @@ def _affordable(search: Search, recipes: Sequence[Recipe]) -> list[_Cut]:
     return kept
 
 
-def _costs(search: Search, few: Request, shape: Trained) -> list[dict[str, Measured]]:
+def _costs(search: Search, few: EncodedSplits, shape: Trained) -> list[dict[str, Measured]]:
     """What a network costs in each precision, fp32 first; of one that is too large, its size. Bundled with few rows."""
     folder = search.folder / "trial"
-    trial = assembly.bundled(few, shape, folder / "bundle")
+    trial = assembly.sealed(few.request, assembly.exported(few, shape, folder / "bundle"))
     found = [candidates.costs(search.bench, trial)]
     for precision in plan.precisions(material(search, None), search.gates)[1:]:
         if not _too_dear(search, found[-1], _TOLERATED):
             break
-        smaller = assembly.quantized(few, trial, precision, folder / precision, ())
+        smaller = assembly.sealed(few.request, assembly.quantized(few, trial, precision, folder / precision))
         size = {"size": cost.size(smaller.folder)}
         found.append(size if _too_dear(search, size, 1.0) else candidates.costs(search.bench, smaller))
     return found

@@ -24,6 +24,7 @@ from trimtab.spec import Compress, Gate, Recipe
 
 COSTS = ("size", "latency", "latency_p95", "throughput", "memory")
 _CASCADE = "cascade-"  # how the names of two networks in one bundle begin
+_WHOLE = "fp32"
 _TOLD = ("size", "latency", "throughput")
 _NOTHING = Measured(value=float("nan"))
 _TABLE = "int8"  # the precision of the blocks that are timed: what is released for its latency is hardly ever in fp32
@@ -49,6 +50,8 @@ class Search:
     skipped: list[Skipped] = field(default_factory=list)
     material: Material | None = None
     shapes: dict[str, Trained] = field(default_factory=dict)  # of recipes, before they learn
+    # The last network in fp32, by its point's name: those in fewer bits that follow are made of it.
+    whole: dict[str, Candidate] = field(default_factory=dict)
 
     @property
     def eager(self) -> bool:
@@ -90,13 +93,16 @@ class Search:
         self.points.append(point)
         self.folders[point.name] = candidate.folder
         self.differs[point.name] = candidate.differs
+        if candidate.manifest.precision == _WHOLE:
+            self.whole = {point.name: candidate}
         costs = ", ".join(f"{point.measured[name].value:.3g} {point.measured[name].unit}" for name in _TOLD)
         self.progress.note(f"{point.name}: {self.metric} {point.quality.value:.3f}, {costs}")
         return point
 
     def candidate(self, point: Point) -> Candidate:
         """The bundle of a point that was added."""
-        return candidates.reopened(self.folders[point.name], self.differs[point.name])
+        known = self.whole.get(point.name)
+        return known or assembly.reopened(self.bench.splits, self.folders[point.name], self.differs[point.name])
 
 
 def begin(
@@ -141,7 +147,7 @@ def timed(search: Search, recipe: Recipe | None = None) -> Material:
     if whole is None:
         return found
     folder = search.folder / "table"
-    assembly.quantized(search.request, search.candidate(whole), _TABLE, folder, ())
+    assembly.quantized(search.bench.splits, search.candidate(whole), _TABLE, folder)
     values = search.request.prepared.splits.valid.values
     rows = {column.name: values[column.name] for column in search.request.inputs}
     table = latency.measure(found.teacher, rows, folder / store.MODEL, precision=_TABLE)
@@ -188,7 +194,7 @@ def recalled(search: Search, pick: str) -> bool:
         key = _cascade_key(search, point.name) if two else _key(search, Recipe(**point.recipe))
         if candidates.kept(path.parent, key):
             point = candidates.completed(search.bench, path.parent, point)
-            search.add(point, candidates.reopened(path, point.differs))
+            search.add(point, assembly.reopened(search.bench.splits, path, point.differs))
     return pick in {point.name for point in search.points}
 
 
@@ -198,7 +204,7 @@ def _kept_or_made(search: Search, begun: Point, key: str, make: Callable[[], Mad
     known = candidates.kept(folder, key)
     if known:
         known = candidates.completed(search.bench, folder, known)
-        return search.add(known, candidates.reopened(folder / "bundle", known.differs))
+        return search.add(known, assembly.reopened(search.bench.splits, folder / "bundle", known.differs))
     started = time.perf_counter()
     resume.begin(folder, key)
     made = make()
