@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_diabetes
 
-from trimtab.audit.evidence import label_evidence, number_evidence
+from trimtab.metrics import Amounts, OneOf
 from trimtab.report.plots import draw
 
 HISTORY = [{"epoch": epoch, "step": 10 * epoch, "loss": 1 / epoch, "score": 0.8 + epoch / 100} for epoch in (1, 2, 3)]
@@ -23,7 +23,7 @@ def answers(classes: list[str], rows: int = 300) -> dict[str, Any]:
     chance = np.random.default_rng(0)
     targets = np.arange(rows) % len(classes)
     share = chance.dirichlet(np.ones(len(classes)), rows) + 2 * np.eye(len(classes))[targets] * chance.random((rows, 1))
-    found = label_evidence(classes, targets, share / share.sum(axis=1, keepdims=True), [{"text": "…"}] * rows)
+    found = OneOf(classes, targets, share / share.sum(axis=1, keepdims=True)).evidence([{"text": "…"}] * rows)
     return {**found, "history": HISTORY}
 
 
@@ -66,12 +66,12 @@ def test_many_classes_stay_readable_and_small(tmp_path: Path, count: int) -> Non
 
 def test_a_number_has_its_own_plots(tmp_path: Path) -> None:
     _, targets = load_diabetes(return_X_y=True)
-    found = number_evidence(targets, targets[::-1] * 0.5 + 70, [{}] * len(targets))
+    found = Amounts(targets, targets[::-1] * 0.5 + 70).evidence([{}] * len(targets))
     assert [path.name for path in draw(found, tmp_path)] == names(["scatter", "histogram"])
 
 
 def test_what_the_evidence_lacks_is_not_drawn(tmp_path: Path) -> None:
     assert draw({}, tmp_path) == []
     assert [path.name for path in draw({"history": HISTORY[:1]}, tmp_path)] == names(["history"])
-    one_class = label_evidence(["a", "b"], np.zeros(3, dtype=int), np.tile([0.9, 0.1], (3, 1)), [{}] * 3)
+    one_class = OneOf(["a", "b"], np.zeros(3, dtype=int), np.tile([0.9, 0.1], (3, 1))).evidence([{}] * 3)
     assert "roc.svg" not in [path.name for path in draw(one_class, tmp_path)]

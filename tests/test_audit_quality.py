@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -11,12 +12,27 @@ from sklearn import metrics as rival
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
-from trimtab import columns
+from trimtab import columns, metrics
 from trimtab.audit import quality
-from trimtab.columns import label, number
+from trimtab.bundle.manifest import Measured
 from trimtab.columns._temperature import HIGHEST, LOWEST, fit_temperature
 from trimtab.columns.label import LabelColumn
-from trimtab.metrics import Statistics
+from trimtab.metrics import Amounts, OneOf, Statistic
+
+
+def label_metrics(
+    classes: Sequence[str], targets: np.ndarray, share: np.ndarray, seed: int, resamples: int = quality.RESAMPLES
+) -> dict[str, Measured]:
+    """Metrics of class probabilities, (rows, classes), against class indices, (rows,)."""
+    return quality.of_answers(OneOf(classes, targets, share), len(targets), len(classes), seed, resamples)
+
+
+def number_metrics(
+    targets: np.ndarray, predictions: np.ndarray, seed: int, resamples: int = quality.RESAMPLES
+) -> dict[str, Measured]:
+    """Metrics of predicted numbers, (rows,), against the true ones, (rows,)."""
+    return quality.of_answers(Amounts(targets, predictions), len(targets), 1, seed, resamples)
+
 
 DATA = {"breast_cancer": load_breast_cancer, "digits": load_digits}
 
@@ -36,7 +52,7 @@ def answers(name: str, features: int = 12) -> tuple[list[str], np.ndarray, np.nd
 @pytest.mark.parametrize("name", DATA)
 def test_every_label_metric_agrees_with_scikit_learn(name: str) -> None:
     classes, targets, share = answers(name)
-    found = quality.label_metrics(classes, targets, share, seed=7, resamples=50)
+    found = label_metrics(classes, targets, share, seed=7, resamples=50)
     chosen = share.argmax(axis=1)
     expected = {
         "accuracy": rival.accuracy_score(targets, chosen),
@@ -61,14 +77,14 @@ def test_calibration_error_is_the_mean_gap_over_fifteen_bins() -> None:
         inside = (confidence > low / 15) & (confidence <= (low + 1) / 15)
         if inside.any():
             gaps.append(inside.mean() * abs(confidence[inside].mean() - right[inside].mean()))
-    found = quality.label_metrics(classes, targets, share, seed=7, resamples=10)
+    found = label_metrics(classes, targets, share, seed=7, resamples=10)
     assert found["calibration_error"].value == pytest.approx(sum(gaps), abs=1e-12)
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_intervals_are_those_of_drawing_rows_again() -> None:
     classes, targets, share = answers("breast_cancer")
-    found = quality.label_metrics(classes, targets, share, seed=7)
+    found = label_metrics(classes, targets, share, seed=7)
     draw = np.random.default_rng(1)
     again: dict[str, list[float]] = {"accuracy": [], "macro_f1": [], "auc": [], "log_loss": []}
     for _ in range(300):
@@ -88,7 +104,7 @@ def test_intervals_are_those_of_drawing_rows_again() -> None:
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_the_seed_decides_the_intervals_and_the_value_lies_inside() -> None:
     classes, targets, share = answers("digits")
-    first, again, other = (quality.label_metrics(classes, targets, share, seed, 200) for seed in (3, 3, 4))
+    first, again, other = (label_metrics(classes, targets, share, seed, 200) for seed in (3, 3, 4))
     assert first == again
     assert first["auc"].value == other["auc"].value
     assert first["auc"].low != other["auc"].low
@@ -99,7 +115,7 @@ def test_the_seed_decides_the_intervals_and_the_value_lies_inside() -> None:
 
 def test_a_class_without_rows_is_left_out_and_nothing_is_nan() -> None:
     share = np.array([[0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.5, 0.4, 0.1]])
-    found = quality.label_metrics(["a", "b", "c"], np.array([0, 1, 1]), share, seed=7)
+    found = label_metrics(["a", "b", "c"], np.array([0, 1, 1]), share, seed=7)
     assert "recall.c" not in found
     assert {"recall.a", "recall.b", "auc", "macro_f1"} <= found.keys()
     assert found["macro_f1"].value == pytest.approx(rival.f1_score([0, 1, 1], [0, 1, 0], average="macro"))
@@ -112,7 +128,7 @@ def test_a_class_without_rows_is_left_out_and_nothing_is_nan() -> None:
 @pytest.mark.parametrize("rows", [1, 40])
 def test_rows_of_a_single_class_have_no_auc(rows: int) -> None:
     share = np.tile([0.3, 0.7], (rows, 1))
-    found = quality.label_metrics(["no", "yes"], np.ones(rows, dtype=int), share, seed=7)
+    found = label_metrics(["no", "yes"], np.ones(rows, dtype=int), share, seed=7)
     assert "auc" not in found
     assert found["accuracy"].value == 1.0
     assert found.keys() == {"accuracy", "macro_f1", "recall.yes", "log_loss", "calibration_error"}
@@ -123,12 +139,12 @@ def test_intervals_hold_what_a_new_population_would_give(count: int) -> None:
     """Of 200 sets of test rows, the share whose 95% interval holds the true value."""
     draw = np.random.default_rng(5)
 
-    def drawn(rows: int) -> Statistics:
+    def drawn(rows: int) -> dict[str, Callable[[], Statistic]]:
         targets = (draw.random(rows) < 0.4).astype(np.int64)
         shares = 1 / (1 + np.exp(-1.2 * (draw.normal(size=rows) + 1.2 * targets - 1.2)))
         numbers = draw.normal(size=rows)
-        of_labels = label.statistics(["no", "yes"], targets, np.stack([1 - shares, shares], axis=1))
-        of_numbers = number.statistics(numbers, numbers + draw.normal(size=rows))
+        of_labels = metrics.statistics(OneOf(["no", "yes"], targets, np.stack([1 - shares, shares], axis=1)))
+        of_numbers = metrics.statistics(Amounts(numbers, numbers + draw.normal(size=rows)))
         return {name: of_labels[name] for name in ("accuracy", "macro_f1", "auc")} | {"rmse": of_numbers["rmse"]}
 
     true = {name: float(made()(np.ones((200_000, 1)))[0]) for name, made in drawn(200_000).items()}
@@ -155,7 +171,7 @@ def test_rows_of_one_user_are_drawn_together() -> None:
 def test_answers_without_a_mistake_have_the_exact_interval_of_their_rows() -> None:
     share = np.tile([0.1, 0.9], (59, 1))
     share[:20] = share[:20, ::-1]
-    found = quality.label_metrics(["no", "yes"], (np.arange(59) >= 20).astype(int), share, seed=7)
+    found = label_metrics(["no", "yes"], (np.arange(59) >= 20).astype(int), share, seed=7)
     assert (found["accuracy"].low, found["accuracy"].high) == (pytest.approx(0.025 ** (1 / 59)), 1.0)
     assert found["recall.no"].low == pytest.approx(0.025 ** (1 / 20))
     assert (found["auc"].low, found["auc"].high) == (None, None)  # nothing says how sure it is
@@ -168,7 +184,7 @@ def test_answers_without_a_mistake_have_the_exact_interval_of_their_rows() -> No
 def test_metrics_that_drawing_rows_twice_makes_worse_have_no_interval() -> None:
     draw = np.random.default_rng(0)
     shares, targets = draw.dirichlet([2, 1], 300), draw.integers(0, 2, 300)
-    found = quality.label_metrics(["no", "yes"], targets, shares, seed=7)
+    found = label_metrics(["no", "yes"], targets, shares, seed=7)
     assert [name for name, one in found.items() if one.low is None] == ["calibration_error"]
     ranking = columns.fit("ranking", "item", "item", [str(item) for item in range(50)], {})
     found = quality.measure(ranking, draw.integers(0, 50, 60), draw.normal(size=(60, 50)).astype(np.float32), seed=7)
@@ -176,12 +192,12 @@ def test_metrics_that_drawing_rows_twice_makes_worse_have_no_interval() -> None:
 
 
 def test_no_rows_give_no_metrics() -> None:
-    assert quality.label_metrics(["no", "yes"], np.zeros(0, dtype=int), np.zeros((0, 2)), seed=7) == {}
-    assert quality.number_metrics(np.zeros(0), np.zeros(0), seed=7) == {}
+    assert label_metrics(["no", "yes"], np.zeros(0, dtype=int), np.zeros((0, 2)), seed=7) == {}
+    assert number_metrics(np.zeros(0), np.zeros(0), seed=7) == {}
 
 
 def test_an_impossible_answer_costs_much_but_not_infinitely() -> None:
-    found = quality.label_metrics(["no", "yes"], np.array([0, 1]), np.array([[0.0, 1.0], [0.0, 1.0]]), seed=7)
+    found = label_metrics(["no", "yes"], np.array([0, 1]), np.array([[0.0, 1.0], [0.0, 1.0]]), seed=7)
     assert 10 < found["log_loss"].value < 100
 
 
@@ -224,17 +240,17 @@ def test_number_metrics_are_in_the_users_units_and_agree_with_scikit_learn() -> 
 def test_equal_numbers_have_no_r2() -> None:
     for value in (3.0, 0.1, 1e-13, 1.7e9 / 3):
         targets = np.full(50, value)
-        assert quality.number_metrics(targets, np.arange(50.0), seed=7).keys() == {"rmse", "mae"}
+        assert number_metrics(targets, np.arange(50.0), seed=7).keys() == {"rmse", "mae"}
 
 
 @pytest.mark.parametrize(("unit", "offset"), [(1e-12, 0.0), (1e-30, 0.0), (1e12, 0.0), (10.0, 1.7e9), (1e-12, 1e-6)])
 def test_r2_is_the_same_in_any_unit(unit: float, offset: float) -> None:
     draw = np.random.default_rng(0)
     truth, found = draw.normal(size=(2, 60))
-    plain = quality.number_metrics(truth, 0.9 * truth + 0.2 * found, seed=7, resamples=200)["r2"]
-    scaled = quality.number_metrics(
-        truth * unit + offset, (0.9 * truth + 0.2 * found) * unit + offset, seed=7, resamples=200
-    )["r2"]
+    plain = number_metrics(truth, 0.9 * truth + 0.2 * found, seed=7, resamples=200)["r2"]
+    scaled = number_metrics(truth * unit + offset, (0.9 * truth + 0.2 * found) * unit + offset, seed=7, resamples=200)[
+        "r2"
+    ]
     assert (scaled.value, scaled.low, scaled.high) == pytest.approx((plain.value, plain.low, plain.high), abs=1e-6)
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from trimtab.audit import gates, quality
-from trimtab.audit.evidence import label_evidence, number_evidence
 from trimtab.bundle.manifest import Automatic, ColumnEntry, Manifest, Measured, Stage
 from trimtab.compress.frontier import Frontier, Point, Skipped
+from trimtab.metrics import Amounts, OneOf
 from trimtab.report import card, facts, figures, page, plots
 from trimtab.spec import parse_gate
 
@@ -65,14 +65,16 @@ def manifest(task: str, asked: dict[str, str], **changes: Any) -> Manifest:
         targets = np.arange(90) % 3
         share = chance.dirichlet(np.ones(3), 90) + 0.5 * np.eye(3)[targets]
         share /= share.sum(axis=1, keepdims=True)
-        measured = quality.label_metrics(CLASSES, targets, share, seed=7, resamples=50)
-        prior = quality.label_metrics(CLASSES, targets, np.tile([0.4, 0.3, 0.3], (90, 1)), seed=7, resamples=50)
-        shown, rivals = label_evidence(CLASSES, targets, share, inputs), {"majority": prior}
+        measured = quality.of_answers(OneOf(CLASSES, targets, share), 90, 3, seed=7, resamples=50)
+        prior = quality.of_answers(
+            OneOf(CLASSES, targets, np.tile([0.4, 0.3, 0.3], (90, 1))), 90, 3, seed=7, resamples=50
+        )
+        shown, rivals = OneOf(CLASSES, targets, share).evidence(inputs), {"majority": prior}
     else:
         truth = chance.normal(size=90)
-        measured = quality.number_metrics(truth, truth * 0.8, seed=7, resamples=50)
-        rivals = {"mean": quality.number_metrics(truth, np.full(90, truth.mean()), seed=7, resamples=50)}
-        shown = number_evidence(truth, truth * 0.8, inputs)
+        measured = quality.of_answers(Amounts(truth, truth * 0.8), 90, 1, seed=7, resamples=50)
+        rivals = {"mean": quality.of_answers(Amounts(truth, np.full(90, truth.mean())), 90, 1, seed=7, resamples=50)}
+        shown = Amounts(truth, truth * 0.8).evidence(inputs)
     measured |= COSTS
     floor = {name: {key: one.model_dump() for key, one in found.items()} for name, found in rivals.items()}
     judged = gates.judge([parse_gate(name, bound) for name, bound in asked.items()], measured)

@@ -13,7 +13,8 @@ import pytest
 
 from trimtab.bundle.manifest import Measured
 from trimtab.compress.frontier import Frontier, Point, Skipped, choose, closest, hold, likely, nearest, pareto, surely
-from trimtab.spec import Gate, drop, parse_gate
+from trimtab.metrics import named
+from trimtab.spec import Gate, parse_gate
 
 METRIC = "accuracy"
 
@@ -264,4 +265,4 @@ def test_a_frontier_out_of_reach_says_what_is_near_and_chooses_nothing_unless_to
 def test_a_drop_is_in_points_of_a_share_and_a_part_of_an_error(
     metric: str, before: float, after: float, lost: float
 ) -> None:
-    assert drop(metric, before, after) == pytest.approx(lost)
+    assert named(metric).lost(before, after) == pytest.approx(lost)

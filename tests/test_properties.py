@@ -24,7 +24,8 @@ from trimtab.columns import Ragged
 from trimtab.data import split, splits
 from trimtab.data.splits import NONE, PARTS, Unsplit
 from trimtab.errors import TrimtabError
-from trimtab.spec import METRICS, UNITS, Split
+from trimtab.metrics import every, named
+from trimtab.spec import UNITS, Split
 
 few = settings(max_examples=60, derandomize=True, deadline=None, database=None)
 
@@ -192,7 +193,7 @@ def test_every_column_gets_a_key_of_its_own(names: list[str]) -> None:
 
 KEYS = [
     *spec.Spec.model_fields, *spec.Train.model_fields, *spec.Clean.model_fields, *spec.Compress.model_fields,
-    *METRICS, "recall.a", "r2.", "type", "encoder", "name", "valid", "str", "Typed", "Compress", "dict[str,any]",
+    *every(), "recall.a", "r2.", "type", "encoder", "name", "valid", "str", "Typed", "Compress", "dict[str,any]",
 ]  # fmt: skip
 WORDS = st.sampled_from(["text", "label", "auto", "none", ">= 0.9", "<= 10 MB", "a.csv", "sentiment", "", "..", "a/b"])
 plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | WORDS | st.dates()
@@ -245,8 +246,8 @@ def test_a_setting_is_taken_or_refused_with_a_message(setting: str) -> None:
 @settings(few, max_examples=200)
 @given(data=st.data())
 def test_a_gate_means_what_it_says(data: st.DataObject) -> None:
-    name = data.draw(st.sampled_from([name for name in METRICS if name != "recall"]))
-    metric = METRICS[name]
+    name = data.draw(st.sampled_from([metric.default for metric in every().values() if metric.gate and metric.whole]))
+    metric = named(name)
     unit = data.draw(st.sampled_from(list(UNITS[metric.unit])))
     bound = data.draw(st.floats(0, 1) if metric.share else st.floats(0, 1e6))
     operator = data.draw(st.sampled_from([">", ">="] if metric.higher_is_better else ["<", "<="]))

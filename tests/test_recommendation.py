@@ -16,13 +16,14 @@ from places import Place, place
 from sklearn.metrics import ndcg_score
 
 import trimtab
-from trimtab import columns
+from trimtab import columns, metrics
 from trimtab.__main__ import main
-from trimtab.columns import IGNORED, Ragged, encode_rows, ranking
+from trimtab.columns import IGNORED, Ragged, encode_rows
 from trimtab.columns.history import HistoryColumn
 from trimtab.columns.ranking import LEFT_OUT, MOST_ITEMS, RankingColumn
 from trimtab.data.prepare import Prepared, prepare
 from trimtab.errors import TrimtabError
+from trimtab.metrics import Ranked
 from trimtab.nets.heads.ranking import loss
 from trimtab.nets.network import Architecture, EncoderEntry, Network
 from trimtab.progress import Quiet
@@ -114,15 +115,15 @@ def test_a_catalogue_that_is_too_large_is_an_error_that_says_what_to_do() -> Non
 def test_ndcg_agrees_with_scikit_learn() -> None:
     draw = np.random.default_rng(0)
     scores, targets = draw.normal(size=(60, 30)).astype(np.float32), draw.integers(0, 30, 60)
-    found = ranking.statistics(targets, scores)["ndcg@10"]()(np.ones((60, 1)))[0]
+    found = metrics.statistics(Ranked([], targets, scores))["ndcg@10"]()(np.ones((60, 1)))[0]
     assert found == pytest.approx(ndcg_score(np.eye(30)[targets], scores, k=10))
 
 
 def test_equal_scores_are_measured_in_the_order_in_which_they_are_answered() -> None:
     draw = np.random.default_rng(1)
     scores, targets = draw.integers(0, 4, size=(50, 20)).astype(np.float32), draw.integers(0, 20, 50)
-    order = ranking.first(scores, 20)
-    assert ranking.ranks(scores, targets).tolist() == [
+    order = metrics.first(scores, 20)
+    assert metrics.ranks(scores, targets).tolist() == [
         1 + row.tolist().index(wanted) for row, wanted in zip(order, targets, strict=True)
     ]
 
@@ -130,7 +131,7 @@ def test_equal_scores_are_measured_in_the_order_in_which_they_are_answered() -> 
 def test_coverage_counts_an_item_once_however_many_rows_it_is_offered_to() -> None:
     scores = np.zeros((3, 40), np.float32)
     scores[2, 20:30] = 1.0
-    coverage = ranking.statistics(np.zeros(3, np.int64), scores)["coverage@10"]()
+    coverage = metrics.statistics(Ranked([], np.zeros(3, np.int64), scores))["coverage@10"]()
     assert coverage(np.array([[1.0, 1.0, 0.0], [1.0, 0.0, 0.0], [1.0, 0.0, 2.0]])).tolist() == [0.5, 0.25, 0.25]
 
 

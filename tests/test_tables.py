@@ -16,8 +16,8 @@ from tiny_bundle import write_tokenizer
 import trimtab
 from trimtab import columns, spec
 from trimtab.audit.floor import floor
-from trimtab.columns.label import statistics
 from trimtab.data.table import Origin, Table
+from trimtab.metrics import OneOf, statistics
 from trimtab.train.settings import Settings, choose
 
 
@@ -169,7 +169,7 @@ def test_average_precision_of_two_classes_is_scikit_learns_for_any_row_weights(d
     draw = np.random.default_rng(0)
     truth, score = draw.integers(0, 2, 300), np.round(draw.random(300), decimals)
     weights = draw.integers(0, 3, (300, 4)).astype(np.float64)
-    found = statistics(["a", "b"], truth, np.stack([1 - score, score], axis=1))["average_precision"]()(weights)
+    found = statistics(OneOf(["a", "b"], truth, np.stack([1 - score, score], axis=1)))["average_precision"]()(weights)
     expected = [average_precision_score(truth, score, sample_weight=column) for column in weights.T]
     assert found == pytest.approx(expected, abs=1e-12)
 
@@ -177,7 +177,7 @@ def test_average_precision_of_two_classes_is_scikit_learns_for_any_row_weights(d
 def test_average_precision_of_several_classes_is_the_mean_of_one_against_the_rest() -> None:
     draw = np.random.default_rng(1)
     truth, shares = draw.integers(0, 3, 200), draw.dirichlet([1, 1, 1], 200)
-    made = statistics(["a", "b", "c"], truth, shares)
+    made = statistics(OneOf(["a", "b", "c"], truth, shares))
     assert made["average_precision"]()(np.ones((200, 1)))[0] == pytest.approx(
         average_precision_score(np.eye(3)[truth], shares, average="macro")
     )

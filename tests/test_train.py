@@ -16,10 +16,11 @@ from trimtab import columns, pretrained
 from trimtab.columns import InputColumn, encode_rows, fit
 from trimtab.columns.label import LabelColumn
 from trimtab.errors import TrimtabError
+from trimtab.metrics import named
 from trimtab.nets.heads import label
 from trimtab.nets.network import Architecture, Network, one_each
 from trimtab.progress import Quiet
-from trimtab.spec import METRICS, parse
+from trimtab.spec import parse
 from trimtab.train import checkpoint, frozen, loop
 from trimtab.train.batches import epoch_batches
 from trimtab.train.optimizer import make, set_rates, use_sparse_gradients
@@ -279,10 +280,10 @@ def test_the_metric_of_the_checkpoint_is_fit_to_choose_and_no_matter_of_the_orde
 @pytest.mark.parametrize("kind", ["label", "labels", "number", "numbers", "ordinal", "tags", "ranking"])
 def test_the_metrics_that_answers_are_told_by_may_choose_a_checkpoint(kind: str) -> None:
     column = columns.kind(kind, "output")
-    assert METRICS[column.headline].selects
-    assert METRICS[column.tie_break or column.headline].selects
+    assert named(column.headline).selects
+    assert named(column.tie_break or column.headline).selects
     unfit = {"recall", "calibration_error", "coverage@10", "span_precision", "span_recall"}
-    assert {name for name in column.metrics if not METRICS[name].selects} == unfit & set(column.metrics)
+    assert {name for name in column.metrics if not named(name).selects} == unfit & set(column.metrics)
 
 
 def test_in_bf16_products_are_rounded_weights_are_not_and_it_learns_as_well(table, tmp_path: Path) -> None:

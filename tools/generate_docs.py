@@ -15,10 +15,10 @@ import typer
 import typer.main
 from pydantic import BaseModel
 
-from trimtab import registry
+from trimtab import metrics, registry
 from trimtab.columns import OutputColumn
 from trimtab.data import splits
-from trimtab.spec import METRICS, UNITS, Clean, Compress, Lora, Spec, Split, Train, schema
+from trimtab.spec import UNITS, Clean, Compress, Lora, Spec, Split, Train, schema
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -48,35 +48,6 @@ PLAIN_TYPES = {"string": "text", "integer": "whole number", "number": "number", 
 LISTS = {"integer": "list of whole numbers", "number": "list of numbers"}
 BOUNDS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
 BETTER = {True: "more", False: "less"}
-MEANING = {
-    "accuracy": "share of rows answered rightly",
-    "macro_f1": "mean of the classes' F1",
-    "recall": "share of one class's rows that are found; written `recall.<class>`",
-    "auc": "area under the ROC curve; the mean of one against the rest for more than two classes",
-    "average_precision": "area under the precision-recall curve; the mean over the classes for more than two",
-    "micro_f1": "F1 over all labels of all rows",
-    "exact_match": "share of rows of which every label, or every tag, is right",
-    "quadratic_kappa": "Cohen's kappa with quadratic weights: agreement beyond chance, far misses weigh more",
-    "span_f1": "F1 over whole spans, borders and type both right",
-    "span_precision": "share of the found spans that are right",
-    "span_recall": "share of the right spans that are found",
-    "ndcg@10": "normalised discounted cumulative gain over the first ten items",
-    "hit@10": "share of rows whose item is among the first ten (recall@10 for one right item)",
-    "mrr@10": "mean reciprocal rank, 0 beyond the first ten",
-    "coverage@10": "share of all items that are among the first ten of some row",
-    "log_loss": "mean negative log-likelihood of the right class, in nats",
-    "calibration_error": "expected calibration error, after temperature scaling",
-    "rmse": "root of the mean squared error",
-    "mae": "mean absolute error",
-    "r2": "share of the variance that is explained",
-    "size": "bytes on disk of what serving needs",
-    "latency": "median time of one row through the runtime, tokenising included",
-    "latency_p95": "95th percentile of the same",
-    "throughput": "rows answered in a second, over the test rows",
-    "memory": "resident memory of a process that answers",
-    "drop": "quality lost against the uncompressed network on the same rows, in the metric that the card tells first: "
-    "in points, `<= 1%` of accuracy; of an error in units of its own, such as RMSE, as a part of it",
-}
 
 
 def main(arguments: list[str]) -> int:
@@ -206,10 +177,10 @@ def _gates() -> Iterator[str]:
     yield 'Each gate is `metric: "operator bound unit"`, such as `size: "<= 15 MB"`. A gate asks for the good side:'
     yield "`>=` or `>` where more is better, `<=` or `<` where less is."
     yield from ("", "| metric | output | better | unit | what |", "|---|---|---|---|---|")
-    for name, metric in METRICS.items():
+    for metric in (metric for metric in metrics.every().values() if metric.gate):
         written = "share or %" if metric.share else str(metric.unit) or "-"
-        outputs, better = ", ".join(_measured_on(name)) or "any", BETTER[metric.higher_is_better]
-        yield f"| `{name}` | {outputs} | {better} | {written} | {MEANING[name]} |"
+        outputs, better = ", ".join(_measured_on(metric.default)) or "any", BETTER[metric.higher_is_better]
+        yield f"| `{metric.written}` | {outputs} | {better} | {written} | {metric.meaning} |"
     yield from ("", "A bound may be written in any of these:", "", "| unit | may be written as |", "|---|---|")
     for unit, spellings in UNITS.items():
         yield f"| {unit or 'share'} | {', '.join(f'`{s}`' if s else 'no unit' for s in spellings)} |"

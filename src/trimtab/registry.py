@@ -2,7 +2,7 @@
 
 This is the only place that imports a module by a name that a user wrote. Parts of one's own need not lie here: the
 environment variable TRIMTAB_PARTS names folders (separated like those of PATH) that hold folders called `columns`,
-`encoders`, `fusions` or `heads`.
+`encoders`, `fusions`, `heads` or `metrics`.
 """
 
 from __future__ import annotations

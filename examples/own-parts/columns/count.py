@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 
 from trimtab import part_options
-from trimtab.columns import OutputColumn, Outputs, Targets, dense, number
-from trimtab.metrics import Statistics
+from trimtab.columns import OutputColumn, Outputs, Targets, dense
+from trimtab.metrics import Amounts, Kind
 from trimtab.values import parse
 
 
@@ -26,7 +26,7 @@ class CountColumn(OutputColumn):
     type: ClassVar[str] = "count"
     headline: ClassVar[str] = "r2"
     strata: ClassVar[Literal["classes", "quantiles", "none"]] = "quantiles"
-    metrics: ClassVar[tuple[str, ...]] = ("rmse", "mae", "r2")
+    answers: ClassVar[Kind] = Amounts
     name: str
     key: str
     mean: float  # of the training rows: outputs are logarithms of shares of it
@@ -59,9 +59,9 @@ class CountColumn(OutputColumn):
         """The expected count."""
         return {self.name: np.round(self._counts(outputs), 3).tolist()}
 
-    def statistics(self, targets: Targets, outputs: Outputs) -> Statistics:
-        """RMSE, MAE and R2 of the expected counts."""
-        return number.statistics(dense(targets) * self.mean, self._counts(outputs))
+    def answered(self, targets: Targets, outputs: Outputs) -> Amounts:
+        """The expected counts beside the true ones: measured and shown like any amounts."""
+        return Amounts(dense(targets) * self.mean, self._counts(outputs))
 
     def _counts(self, outputs: Outputs) -> np.ndarray:
         found: np.ndarray = np.exp(np.clip(dense(outputs)[:, 0].astype(np.float64), -20, 20)) * self.mean

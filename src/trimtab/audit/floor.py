@@ -18,10 +18,10 @@ from sklearn.linear_model import Ridge
 
 from trimtab.audit.linear import features, logistic, side_by_side
 from trimtab.audit.neighbours import ranking_floor
-from trimtab.audit.quality import RESAMPLES, intervals, label_metrics, number_metrics
+from trimtab.audit.quality import of_answers
 from trimtab.audit.trees import Grid, class_trees, grid_of, number_trees
 from trimtab.bundle.manifest import Measured
-from trimtab.columns import InputColumn, OutputColumn, labels, numbers, ordinal
+from trimtab.columns import InputColumn, OutputColumn
 from trimtab.columns.label import LabelColumn
 from trimtab.columns.labels import LabelsColumn
 from trimtab.columns.number import NumberColumn
@@ -29,7 +29,7 @@ from trimtab.columns.numbers import NumbersColumn
 from trimtab.columns.ordinal import OrdinalColumn
 from trimtab.columns.tags import TagsColumn
 from trimtab.data.table import Table
-from trimtab.metrics import Statistics
+from trimtab.metrics import Amounts, Answers, AnyOf, OneOf, SeveralAmounts
 from trimtab.values import list_cells
 
 Floor = dict[str, dict[str, Measured]]
@@ -53,7 +53,10 @@ def _label_floor(inputs: Sequence[InputColumn], train: Table, test: Table, outpu
     }
     if grid := grid_of(inputs, train, test):
         probabilities[grid.rival] = class_trees(grid, known, output.width, seed)
-    return {name: label_metrics(output.classes, asked, given, seed) for name, given in probabilities.items()}
+    return {
+        name: _measured(OneOf(output.classes, asked, given), output, len(test), seed)
+        for name, given in probabilities.items()
+    }
 
 
 def _number_floor(inputs: Sequence[InputColumn], train: Table, test: Table, output: NumberColumn, seed: int) -> Floor:
@@ -67,7 +70,10 @@ def _number_floor(inputs: Sequence[InputColumn], train: Table, test: Table, outp
     if grid := grid_of(inputs, train, test):
         predictions[grid.rival] = number_trees(grid, known, seed)
     truth = output.in_units(asked)
-    return {name: number_metrics(truth, output.in_units(given), seed) for name, given in predictions.items()}
+    return {
+        name: _measured(Amounts(truth, output.in_units(given)), output, len(test), seed)
+        for name, given in predictions.items()
+    }
 
 
 def _prefix(inputs: Sequence[InputColumn]) -> str:
@@ -89,7 +95,7 @@ def _labels_floor(inputs: Sequence[InputColumn], train: Table, test: Table, outp
         ),
     }
     return {
-        name: _intervals(labels.statistics(output.classes, asked, given, given >= 0.5), len(test), output, seed)
+        name: _measured(AnyOf(output.classes, asked, given, given >= 0.5), output, len(test), seed)
         for name, given in shares.items()
     }
 
@@ -116,7 +122,9 @@ def _numbers_floor(inputs: Sequence[InputColumn], train: Table, test: Table, out
         predictions[grid.rival] = np.stack([_trees_of(grid, one, seed) for one in known.T], axis=1)
     truth = output.in_units(asked)
     return {
-        name: _intervals(numbers.statistics(output.parts, truth, output.in_units(given)), len(test), output, seed)
+        name: _measured(
+            SeveralAmounts(output.parts, truth, output.in_units(given), output.stds), output, len(test), seed
+        )
         for name, given in predictions.items()
     }
 
@@ -146,7 +154,7 @@ def _ordinal_floor(inputs: Sequence[InputColumn], train: Table, test: Table, out
     if grid := grid_of(inputs, train, test):
         probabilities[grid.rival] = class_trees(grid, known, len(levels), seed)
     return {
-        name: _intervals(ordinal.statistics(levels, asked, given, given.argmax(axis=1)), len(test), output, seed)
+        name: _measured(output.levels(asked, given, given.argmax(axis=1)), output, len(test), seed)
         for name, given in probabilities.items()
     }
 
@@ -162,12 +170,12 @@ def _tags_floor(inputs: Sequence[InputColumn], train: Table, test: Table, output
     best = {word: min(found, key=lambda tag: (-found[tag], tag)) for word, found in counts.items()}
     words = (word for value in test.values[column.name] for word in list_cells.words(value))
     answers = np.array([best.get(word, 0) for word in words], np.int64)
-    given = output.answer_statistics(asked, output.valid(answers, asked.offsets))
-    return {"most frequent tag of each word": _intervals(given, len(test), output, seed)}
+    given = output.tagged(asked, output.valid(answers, asked.offsets))
+    return {"most frequent tag of each word": _measured(given, output, len(test), seed)}
 
 
-def _intervals(statistics: Statistics, rows: int, output: OutputColumn, seed: int) -> dict[str, Measured]:
-    return intervals(statistics, rows, output.width, seed, RESAMPLES)
+def _measured(answers: Answers, output: OutputColumn, rows: int, seed: int) -> dict[str, Measured]:
+    return of_answers(answers, rows, output.width, seed)
 
 
 _FLOORS: dict[str, Callable[[Sequence[InputColumn], Table, Table, Any, int], Floor]] = {

@@ -8,7 +8,8 @@ from trimtab import columns
 from trimtab.bundle.manifest import GateResult, Measured
 from trimtab.columns import OutputColumn
 from trimtab.errors import TrimtabError, nearest, problem, several
-from trimtab.spec import METRICS, Gate
+from trimtab.metrics import every, named, parsed
+from trimtab.spec import Gate
 
 
 def check_names(gates: Sequence[Gate], task: str, parts: Sequence[str]) -> None:
@@ -24,17 +25,20 @@ def check_names(gates: Sequence[Gate], task: str, parts: Sequence[str]) -> None:
 
 def check_meaning(gates: Sequence[Gate], output: OutputColumn) -> None:
     """Refuse gates that the fitted output would meet, or miss, without saying anything. Raises TrimtabError."""
-    said = {gate.name: output.says_nothing(gate.name.partition(".")[0]) for gate in gates}
+    said = {gate.name: output.says_nothing(parsed(gate.name).family) for gate in gates}
     do = f"gate another metric, such as accuracy{output.way_out}"
     if found := [problem(f"gates.{name}", reason, do=do) for name, reason in said.items() if reason]:
         raise several(found)
 
 
 def _unfit(gate: Gate, task: str, parts: Sequence[str]) -> TrimtabError | None:
-    family, _, name = gate.name.partition(".")
+    family, _, name = parsed(gate.name)
     kind = columns.kind(task, "output")
-    if not METRICS[family].of_every_output and family not in kind.metrics:
-        fitting = [metric for metric, facts in METRICS.items() if facts.of_every_output or metric in kind.metrics]
+    families = {parsed(metric).family for metric in kind.metrics}
+    if not named(gate.name).of_every_output and family not in families:
+        fitting = [
+            one.default for one in every().values() if one.gate and (one.of_every_output or one.name in families)
+        ]
         return problem(f"gates.{gate.name}", f"{family} is not measured on a {task} output", ", ".join(fitting))
     if name and family not in kind.metrics_of_parts:
         return problem(f"gates.{gate.name}", f"a {task} output has no parts that it is measured of", family)
@@ -56,7 +60,7 @@ def judge(
 
 def _beside(result: GateResult, unanswerable: int, rows: int) -> GateResult:
     """The result with the rows that nobody could have answered, and what it would be with them as wrong."""
-    metric = METRICS[result.name.partition(".")[0]]
+    metric = named(result.name)
     if not unanswerable or result.measured is None or metric.unit:
         return result
     said = f"without {unanswerable:,} of {unanswerable + rows:,} test rows, whose answer training lacks"

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from trimtab import spec
+from trimtab import metrics
 from trimtab.bundle.manifest import Measured
-from trimtab.columns import OutputColumn, Outputs, Ragged, Targets, label, number, ragged
-from trimtab.metrics import Statistic, Statistics
+from trimtab.columns import OutputColumn, Outputs, Ragged, Targets, ragged
+from trimtab.metrics import Answers, Statistic
 from trimtab.values import parse
 
 RESAMPLES = 1000
@@ -41,13 +41,16 @@ def measure(
     seed: int,
     resamples: int = RESAMPLES,
     users: Sequence[Any] | None = None,
+    asked: Sequence[str] = (),
 ) -> dict[str, Measured]:
     """Measure the network's raw outputs against targets, as `output.targets` gives them.
 
     A metric that these rows do not define (the recall of a class that none of them has, the AUC of one class) is left
-    out. Number metrics are in the user's units. `users` says whose each row is: see `intervals`.
+    out. Number metrics are in the user's units. `users` says whose each row is: see `intervals`. `asked` names metrics
+    that are measured beside those of the type: `ndcg@5`.
     """
-    return intervals(output.statistics(targets, outputs), len(targets), output.width, seed, resamples, users)
+    found = metrics.asked(output.statistics(targets, outputs), asked)
+    return intervals(found, len(targets), output.width, seed, resamples, users)
 
 
 def drop(
@@ -62,11 +65,11 @@ def drop(
 
     The interval is that of the difference: both are resampled together. None where the metric is not defined.
     """
-    metric, rows = output.headline, len(targets)
-    one, other = (output.statistics(targets, outputs)[metric]() for outputs in (before, after))
+    metric, rows = metrics.named(output.headline), len(targets)
+    one, other = (output.statistics(targets, outputs)[output.headline]() for outputs in (before, after))
 
     def lost(weights: np.ndarray) -> np.ndarray:
-        return np.array([spec.drop(metric, *pair) for pair in zip(one(weights), other(weights), strict=True)])
+        return np.array([metric.lost(*pair) for pair in zip(one(weights), other(weights), strict=True)])
 
     value = float(lost(np.ones((rows, 1)))[0]) if rows else np.nan
     if not np.isfinite(value):
@@ -81,13 +84,15 @@ def cross_fitted(
     fit: Callable[[Targets, Outputs], OutputColumn],
     targets: Targets,
     outputs: Outputs,
-) -> Statistics:
+    asked: Sequence[str] = (),
+) -> Mapping[str, Callable[[], Statistic]]:
     """The statistics of `output`, which was fitted (a temperature, thresholds) to these very rows, without its gain.
 
     A metric that the fit bears on is the mean over two halves of the rows, each answered by what `fit` makes of the
     other half. All others are those of `output`.
     """
-    whole, numbers = output.statistics(targets, outputs), np.arange(len(targets))
+    whole = metrics.asked(output.statistics(targets, outputs), asked)
+    numbers = np.arange(len(targets))
     if len(numbers) < 2:
         return whole
     halves = [numbers[numbers % 2 == side] for side in (0, 1)]
@@ -125,27 +130,25 @@ def _mean(parts: Sequence[Statistic], weights: Sequence[np.ndarray]) -> np.ndarr
     return np.asarray(np.divide(top, whole, out=np.full(len(whole), np.nan), where=whole > 0))
 
 
-def label_metrics(
-    classes: Sequence[str], targets: np.ndarray, probabilities: np.ndarray, seed: int, resamples: int = RESAMPLES
+def of_answers(
+    answers: Answers, rows: int, width: int, seed: int, resamples: int = RESAMPLES, users: Sequence[Any] | None = None
 ) -> dict[str, Measured]:
-    """Metrics of class probabilities, (rows, classes), against class indices, (rows,)."""
-    return intervals(label.statistics(classes, targets, probabilities), len(targets), len(classes), seed, resamples)
-
-
-def number_metrics(
-    targets: np.ndarray, predictions: np.ndarray, seed: int, resamples: int = RESAMPLES
-) -> dict[str, Measured]:
-    """Metrics of predicted numbers, (rows,), against the true ones, (rows,), in the same units."""
-    return intervals(number.statistics(targets, predictions), len(targets), 1, seed, resamples)
+    """Measure answers that no network gave; `rows` and `width` as for `intervals`."""
+    return intervals(metrics.statistics(answers), rows, width, seed, resamples, users)
 
 
 # ------------------------------------------------------------------------------------------------------ intervals
 
 
 def intervals(
-    statistics: Statistics, rows: int, width: int, seed: int, resamples: int, users: Sequence[Any] | None = None
+    statistics: Mapping[str, Callable[[], Statistic]],
+    rows: int,
+    width: int,
+    seed: int,
+    resamples: int,
+    users: Sequence[Any] | None = None,
 ) -> dict[str, Measured]:
-    """Each statistic's value and interval; no interval where resampling says nothing right: see `METRICS`.
+    """Each statistic's value and interval; no interval where resampling says nothing right: see `Metric.resamples`.
 
     With `users`, one for each row, all rows of a user are drawn together: they are no independent observations.
     """
@@ -153,12 +156,12 @@ def intervals(
     sample = _Sample(rows, _numbered(users), seed, _affordable(resamples, rows * width))
     values = {name: float(statistic(np.ones((rows, 1)))[0]) for name, statistic in made.items()}
     defined = {name: value for name, value in values.items() if np.isfinite(value)}
-    told = {name: made[name] for name in defined if spec.METRICS[name.partition(".")[0]].resamples}
+    told = {name: made[name] for name in defined if metrics.named(name).resamples}
     draws, left_out = sample.drawn(told), sample.left_out(told)
     found = {name: Measured(value=value) for name, value in defined.items()}
     for name, statistic in told.items():
         ends = _bca(defined[name], draws[name], left_out[name], sample.side)
-        if ends is None and spec.METRICS[name.partition(".")[0]].share:
+        if ends is None and metrics.named(name).share:
             ends = _without_a_mistake(defined[name], statistic, sample)
         if ends:
             found[name] = Measured(value=defined[name], low=ends[0], high=ends[1])

@@ -14,9 +14,9 @@ from typing import Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 
-from trimtab import files, registry
+from trimtab import files, metrics, registry
 from trimtab.errors import TrimtabError, nearest, problem
-from trimtab.metrics import Statistics
+from trimtab.metrics import Answers, Kind, Statistics
 from trimtab.values.problems import Problem
 
 # Modules of this folder that are rules for the types, not types.
@@ -224,11 +224,26 @@ class InputColumn(Column):
 _NUMBERS_OF_A_STEP = 2048
 
 
+class _Measured:
+    """`OutputColumn.metrics`: the metrics that its kind of answers has, the headline first; `ndcg@10`, `recall`."""
+
+    def __get__(self, instance: OutputColumn | None, owner: type[OutputColumn]) -> tuple[str, ...]:
+        return metrics.measured_on(owner.answers, owner.headline)
+
+
+class _MeasuredOfParts:
+    """`OutputColumn.metrics_of_parts`: those that it has of each of `parts`: `recall.<class>`."""
+
+    def __get__(self, instance: OutputColumn | None, owner: type[OutputColumn]) -> tuple[str, ...]:
+        return metrics.parts_measured_on(owner.answers)
+
+
 class OutputColumn(Column):
     """A column that the network answers."""
 
-    metrics: ClassVar[tuple[str, ...]]  # families of `spec.METRICS` that `statistics` measures
-    metrics_of_parts: ClassVar[tuple[str, ...]] = ()  # those that it measures of each of `parts`: `recall.<class>`
+    answers: ClassVar[Kind]  # of which kind they are, which says how they are measured
+    metrics = _Measured()
+    metrics_of_parts = _MeasuredOfParts()
     headline: ClassVar[str]  # the metric that chooses the checkpoint, and that the card shows first
     tie_break: ClassVar[str | None] = None  # a metric, less is better, that decides between equal headlines
     per_place: ClassVar[bool] = False  # whether there is an answer for each place of the input, not one for each row
@@ -299,8 +314,19 @@ class OutputColumn(Column):
         """
 
     @abstractmethod
+    def answered(self, targets: Targets, outputs: Outputs) -> Answers:
+        """The answers of the network beside what is right, in the user's units, of the kind `answers`."""
+
     def statistics(self, targets: Targets, outputs: Outputs) -> Statistics:
-        """Every metric of these answers (families of `spec.METRICS`), in the user's units."""
+        """Every metric of these answers."""
+        return metrics.statistics(self.answered(targets, outputs), self.headline)
+
+    def evidence(self, targets: Targets, outputs: Outputs, inputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """What the card and the plots show of these rows beside their metrics, as plain JSON: see `Answers.evidence`.
+
+        `inputs` holds each row's input values, shown shortened beside the hardest mistakes.
+        """
+        return self.answered(targets, outputs).evidence(inputs)
 
     @property
     @abstractmethod

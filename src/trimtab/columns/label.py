@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -16,8 +16,7 @@ from trimtab.columns import OutputColumn, Outputs, Targets, certain, dense
 from trimtab.columns._lookup import Lookup, lookup
 from trimtab.columns._temperature import fit_temperature
 from trimtab.errors import nearest, problem
-from trimtab.metrics import Statistics
-from trimtab.metrics import statistics as measures
+from trimtab.metrics import Kind, OneOf
 from trimtab.values import list_cells, name_words, parse
 
 _DECIMALS = 4  # of a confidence
@@ -37,10 +36,7 @@ class LabelColumn(OutputColumn):
     """One of several classes; the network gives a logit for each."""
 
     type: ClassVar[str] = "label"
-    metrics: ClassVar[tuple[str, ...]] = (
-        "accuracy", "macro_f1", "recall", "auc", "average_precision", "log_loss", "calibration_error",
-    )  # fmt: skip
-    metrics_of_parts: ClassVar[tuple[str, ...]] = ("recall",)
+    answers: ClassVar[Kind] = OneOf
     headline: ClassVar[str] = "accuracy"
     has_names: ClassVar[bool] = True
     tie_break: ClassVar[str | None] = "log_loss"
@@ -139,9 +135,9 @@ class LabelColumn(OutputColumn):
         order = np.argsort(-shares, kind="stable")[:top]
         return [{self.name: self.classes[i], word: round(float(shares[i]), _DECIMALS)} for i in order]
 
-    def statistics(self, targets: Targets, outputs: Outputs) -> Statistics:
-        """Accuracy, macro F1, each class's recall, AUC, average precision, log loss and calibration error."""
-        return statistics(self.classes, dense(targets), self.probabilities(dense(outputs)))
+    def answered(self, targets: Targets, outputs: Outputs) -> OneOf:
+        """The probability of each class beside the right one."""
+        return OneOf(self.classes, dense(targets), self.probabilities(dense(outputs)), self.temperature)
 
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""
@@ -169,19 +165,3 @@ def in_order(classes: Iterable[str]) -> list[str]:
         return sorted(names, key=lambda name: parse.number(name) or 0.0)
     except ValueError:
         return names
-
-
-def statistics(classes: Sequence[str], targets: np.ndarray, probabilities: np.ndarray) -> Statistics:
-    """Statistics of class probabilities, (rows, classes), against class indices, (rows,)."""
-    share = np.asarray(probabilities, np.float64)
-    chosen = share.argmax(axis=1) if len(share) else np.zeros(0, np.int64)
-    right = np.clip(share[np.arange(len(share)), targets], measures.EPSILON, 1.0)
-    return {
-        "accuracy": partial(measures.mean, chosen == targets),
-        "macro_f1": partial(measures.macro_f1, targets, chosen, len(classes)),
-        **{f"recall.{name}": partial(measures.recall, targets == i, chosen == i) for i, name in enumerate(classes)},
-        "auc": partial(measures.class_auc, targets, share),
-        "average_precision": partial(measures.class_average_precision, targets, share),
-        "log_loss": partial(measures.mean, -np.log(right)),
-        "calibration_error": partial(measures.calibration_error, share.max(axis=1, initial=0.0), chosen == targets),
-    }

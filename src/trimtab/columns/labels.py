@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -18,8 +18,7 @@ from trimtab.columns import OutputColumn, Outputs, Targets, certain, dense
 from trimtab.columns._lookup import Lookup, lookup
 from trimtab.columns.label import in_order
 from trimtab.errors import nearest, problem
-from trimtab.metrics import Statistic, Statistics
-from trimtab.metrics import statistics as measures
+from trimtab.metrics import AnyOf, Kind
 from trimtab.values import list_cells, name_words, parse
 
 _DECIMALS = 4  # of a confidence
@@ -59,10 +58,7 @@ class LabelsColumn(OutputColumn):
     """Any number of classes; the network gives a logit for each. A class may be unknown in a row."""
 
     type: ClassVar[str] = "labels"
-    metrics: ClassVar[tuple[str, ...]] = (
-        "average_precision", "micro_f1", "macro_f1", "recall", "auc", "exact_match", "log_loss",
-    )  # fmt: skip
-    metrics_of_parts: ClassVar[tuple[str, ...]] = ("recall",)
+    answers: ClassVar[Kind] = AnyOf
     headline: ClassVar[str] = "average_precision"
     has_names: ClassVar[bool] = True
     tie_break: ClassVar[str | None] = "log_loss"
@@ -226,10 +222,10 @@ class LabelsColumn(OutputColumn):
         order = np.argsort(-shares, kind="stable")[:top]
         return [{self.name: self.classes[i], word: round(float(shares[i]), _DECIMALS)} for i in order]
 
-    def statistics(self, targets: Targets, outputs: Outputs) -> Statistics:
-        """Micro and macro F1, recall of each class, AUC, average precision, exact match and log loss."""
+    def answered(self, targets: Targets, outputs: Outputs) -> AnyOf:
+        """The probability of each class, and which are answered, beside those that are there."""
         shares = self.probabilities(dense(outputs))
-        return statistics(self.classes, dense(targets), shares, self.chosen(shares))
+        return AnyOf(self.classes, dense(targets), shares, self.chosen(shares), self.thresholds)
 
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""
@@ -251,42 +247,6 @@ class LabelsColumn(OutputColumn):
             tuple(state.get("not_missing", ())),  # bundles made before it was asked have none
             state.get("vector", False),
         )
-
-
-def statistics(
-    classes: Sequence[str], targets: np.ndarray, probabilities: np.ndarray, chosen: np.ndarray
-) -> Statistics:
-    """Statistics of probabilities and answers, (rows, classes), against 1, 0 and NaN (not known), (rows, classes)."""
-    known = ~np.isnan(targets)
-    is_true, is_chosen = targets == 1, chosen & known
-    is_right = (is_true == is_chosen) | ~known
-    share = np.clip(np.asarray(probabilities, np.float64), measures.EPSILON, 1 - measures.EPSILON)
-    losses = np.where(known, -np.log(np.where(is_true, share, 1 - share)), 0.0)
-    measured = known.any(axis=1)
-    columns = range(len(classes))
-    return {
-        "average_precision": partial(_mean_over, measures.average_precision, probabilities, targets),
-        "micro_f1": partial(measures.f1, is_true & is_chosen, is_chosen, is_true),
-        "macro_f1": partial(measures.mean_over, [_f1_of(is_true[:, i], is_chosen[:, i]) for i in columns]),
-        **{f"recall.{classes[i]}": partial(measures.recall, is_true[:, i], is_chosen[:, i]) for i in columns},
-        "auc": partial(_mean_over, measures.auc, probabilities, targets),
-        "exact_match": partial(measures.share, is_right.all(axis=1) & measured, measured),
-        "log_loss": partial(measures.share, losses, known),
-    }
-
-
-def _f1_of(is_true: np.ndarray, is_chosen: np.ndarray) -> Statistic:
-    return measures.f1(is_true & is_chosen, is_chosen, is_true)
-
-
-def _mean_over(measure: Any, probabilities: np.ndarray, targets: np.ndarray) -> Statistic:
-    """The mean of a measure of scores over the classes that some rows have and others lack."""
-    found = []
-    for scores, truth in zip(np.asarray(probabilities).T, targets.T, strict=True):
-        known = ~np.isnan(truth)
-        if 0 < np.sum(truth == 1) < known.sum():
-            found.append(measures.among(known, measure(scores[known], truth[known] == 1)))
-    return measures.mean_over(found)
 
 
 def _best_threshold(truth: np.ndarray, shares: np.ndarray) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import partial
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any, ClassVar, Literal, Self
@@ -16,8 +15,7 @@ from pydantic import Field
 from trimtab import part_options
 from trimtab.columns import Encoded, InputColumn, OutputColumn, Outputs, Reading, Targets, _rewritten, dense
 from trimtab.errors import problem
-from trimtab.metrics import Statistics
-from trimtab.metrics import statistics as measures
+from trimtab.metrics import Amounts, Kind
 from trimtab.values import parse
 from trimtab.values.problems import Problem, written
 
@@ -61,7 +59,7 @@ class NumberColumn(InputColumn, OutputColumn):
 
     type: ClassVar[str] = "number"
     allowed: ClassVar[str] = "a number, or text that is one"
-    metrics: ClassVar[tuple[str, ...]] = ("rmse", "mae", "r2")
+    answers: ClassVar[Kind] = Amounts
     headline: ClassVar[str] = "r2"
     tie_break: ClassVar[str | None] = "rmse"
     strata: ClassVar[Literal["classes", "quantiles", "none"]] = "quantiles"
@@ -225,9 +223,9 @@ class NumberColumn(InputColumn, OutputColumn):
         """Numbers in the user's units, rounded to what the network can tell apart; None for what is none."""
         return {self.name: answers(self.in_units(dense(outputs)))}
 
-    def statistics(self, targets: Targets, outputs: Outputs) -> Statistics:
-        """RMSE, MAE and R2, in the user's units."""
-        return statistics(self.in_units(dense(targets)), self.in_units(dense(outputs)))
+    def answered(self, targets: Targets, outputs: Outputs) -> Amounts:
+        """The numbers of the network beside the true ones."""
+        return Amounts(self.in_units(dense(targets)), self.in_units(dense(outputs)))
 
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""
@@ -244,16 +242,6 @@ class NumberColumn(InputColumn, OutputColumn):
 def answers(numbers: np.ndarray) -> list[float | None]:
     """Numbers, (rows,), as answers; None where the network gave NaN or an infinity."""
     return [number if math.isfinite(number) else None for number in numbers.tolist()]
-
-
-def statistics(targets: np.ndarray, predictions: np.ndarray) -> Statistics:
-    """Statistics of predicted numbers, (rows,), against the true ones, (rows,), in the same units."""
-    residuals = np.asarray(predictions, np.float64) - targets
-    return {
-        "rmse": partial(measures.root_mean, residuals**2),
-        "mae": partial(measures.mean, np.abs(residuals)),
-        "r2": partial(measures.r2, np.asarray(targets, np.float64), residuals**2),
-    }
 
 
 def fence(numbers: np.ndarray, outliers: Outliers) -> tuple[float, float] | None:

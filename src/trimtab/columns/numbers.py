@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -16,8 +15,7 @@ from trimtab import part_options
 from trimtab.columns import OutputColumn, Outputs, Targets, dense, number
 from trimtab.columns.number import NumberColumn
 from trimtab.errors import problem
-from trimtab.metrics import Statistic, Statistics
-from trimtab.metrics import statistics as measures
+from trimtab.metrics import Kind, SeveralAmounts
 from trimtab.values import list_cells, parse
 
 _DIGITS = 5  # an answer is rounded to the decimals that are 1e-5 of its standard deviation
@@ -39,8 +37,7 @@ class NumbersColumn(OutputColumn):
     """The same several numbers in each row; the network gives all of them, standardised."""
 
     type: ClassVar[str] = "numbers"
-    metrics: ClassVar[tuple[str, ...]] = ("rmse", "mae", "r2")
-    metrics_of_parts: ClassVar[tuple[str, ...]] = ("rmse", "mae", "r2")
+    answers: ClassVar[Kind] = SeveralAmounts
     headline: ClassVar[str] = "r2"
     tie_break: ClassVar[str | None] = "rmse"
     name: str
@@ -113,9 +110,9 @@ class NumbersColumn(OutputColumn):
             return {self.name: [number.answers(row) for row in found]}
         return {source: number.answers(found[:, place]) for place, source in enumerate(self.sources)}
 
-    def statistics(self, targets: Targets, outputs: Outputs) -> Statistics:
-        """RMSE, MAE and R2, in the user's units: their means over the numbers, and those of each number."""
-        return statistics(self.parts, self.in_units(dense(targets)), self.in_units(dense(outputs)))
+    def answered(self, targets: Targets, outputs: Outputs) -> SeveralAmounts:
+        """The numbers of the network beside the true ones."""
+        return SeveralAmounts(self.parts, self.in_units(dense(targets)), self.in_units(dense(outputs)), self.stds)
 
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""
@@ -127,33 +124,6 @@ class NumbersColumn(OutputColumn):
         """The column that `save` wrote."""
         kept = (tuple(state[field]) for field in ("decimals", "means", "stds"))
         return cls(state["name"], state["key"], tuple(state["sources"]), state["separator"], *kept)
-
-
-def statistics(parts: Sequence[str], targets: np.ndarray, predictions: np.ndarray) -> Statistics:
-    """Statistics of predicted numbers, (rows, parts), against the true ones, (rows, parts), NaN where not known."""
-    known = [~np.isnan(column) for column in targets.T]
-    single = [
-        number.statistics(truth[rows], found[rows])
-        for truth, found, rows in zip(targets.T, predictions.T, known, strict=True)
-    ]
-    families = list(number.statistics(np.zeros(1), np.zeros(1)))
-    return {
-        **{family: partial(_mean_over, known, single, family) for family in families},
-        **{
-            f"{family}.{part}": partial(_of_one, rows, made, family)
-            for family in families
-            for part, rows, made in zip(parts, known, single, strict=True)
-        },
-    }
-
-
-def _of_one(rows: np.ndarray, made: Statistics, family: str) -> Statistic:
-    return measures.among(rows, made[family]())
-
-
-def _mean_over(known: Sequence[np.ndarray], made: Sequence[Statistics], family: str) -> Statistic:
-    found = [_of_one(rows, one, family) for rows, one in zip(known, made, strict=True) if rows.any()]
-    return measures.mean_over(found)
 
 
 def _places(name: str, count: int) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -16,8 +16,7 @@ from trimtab import part_options
 from trimtab.columns import OutputColumn, Outputs, Targets, certain, dense
 from trimtab.columns._lookup import Lookup, lookup
 from trimtab.errors import nearest, problem
-from trimtab.metrics import Statistics
-from trimtab.metrics import statistics as measures
+from trimtab.metrics import Kind, Levels
 from trimtab.values import name_words, parse
 
 _DECIMALS = 4  # of a confidence
@@ -42,10 +41,7 @@ class OrdinalColumn(OutputColumn):
     """
 
     type: ClassVar[str] = "ordinal"
-    metrics: ClassVar[tuple[str, ...]] = (
-        "quadratic_kappa", "accuracy", "macro_f1", "recall", "mae", "auc", "log_loss", "calibration_error",
-    )  # fmt: skip
-    metrics_of_parts: ClassVar[tuple[str, ...]] = ("recall",)
+    answers: ClassVar[Kind] = Levels
     headline: ClassVar[str] = "quadratic_kappa"
     has_names: ClassVar[bool] = True
     tie_break: ClassVar[str | None] = "log_loss"
@@ -141,10 +137,16 @@ class OrdinalColumn(OutputColumn):
         order = np.argsort(-shares, kind="stable")[:top]
         return [{self.name: self.classes[i], word: round(float(shares[i]), _DECIMALS)} for i in order]
 
-    def statistics(self, targets: Targets, outputs: Outputs) -> Statistics:
-        """Quadratic kappa, mean distance, accuracy, recall of each level, AUC, log loss and calibration error."""
-        shares, chosen = self.probabilities(dense(outputs)), self.chosen(dense(outputs))
-        return statistics(self.classes, dense(targets), shares, chosen)
+    def answered(self, targets: Targets, outputs: Outputs) -> Levels:
+        """The chance of each level, and the one that is answered, beside the right one."""
+        return self.levels(dense(targets), self.probabilities(dense(outputs)), self.chosen(dense(outputs)))
+
+    def levels(self, targets: np.ndarray, chances: np.ndarray, chosen: np.ndarray) -> Levels:
+        """The chances, (rows, levels), and the level answered, (rows,), against positions, (rows,).
+
+        Distances are counted in the levels' own units where they are numbers, else in levels.
+        """
+        return Levels(self.classes, targets, chances, answered=chosen, units=_units(self.classes))
 
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""
@@ -154,27 +156,6 @@ class OrdinalColumn(OutputColumn):
     def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:
         """The column that `save` wrote."""
         return cls(state["name"], state["key"], tuple(state["classes"]), tuple(state.get("not_missing", ())))
-
-
-def statistics(levels: Sequence[str], targets: np.ndarray, probabilities: np.ndarray, chosen: np.ndarray) -> Statistics:
-    """Statistics of the chances, (rows, levels), and of the level answered, (rows,), against positions, (rows,).
-
-    The mean distance (MAE) is counted in the levels' own units where they are numbers, else in levels.
-    """
-    share = np.asarray(probabilities, np.float64)
-    right = np.clip(share[np.arange(len(share)), targets], measures.EPSILON, 1.0)
-    confidence = share[np.arange(len(share)), chosen]
-    units = _units(levels)
-    return {
-        "quadratic_kappa": partial(measures.quadratic_kappa, targets, chosen, len(levels)),
-        "mae": partial(measures.mean, np.abs(units[chosen] - units[targets])),
-        "accuracy": partial(measures.mean, chosen == targets),
-        "macro_f1": partial(measures.macro_f1, targets, chosen, len(levels)),
-        **{f"recall.{name}": partial(measures.recall, targets == i, chosen == i) for i, name in enumerate(levels)},
-        "auc": partial(measures.class_auc, targets, share),
-        "log_loss": partial(measures.mean, -np.log(right)),
-        "calibration_error": partial(measures.calibration_error, confidence, chosen == targets),
-    }
 
 
 def _units(levels: Sequence[str]) -> np.ndarray:

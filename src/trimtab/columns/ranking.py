@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -18,14 +18,11 @@ from trimtab.columns import IGNORED, OutputColumn, Outputs, Ragged, Targets, cer
 from trimtab.columns._lookup import Lookup, lookup
 from trimtab.columns.history import by_count
 from trimtab.errors import problem
-from trimtab.metrics import Statistics
-from trimtab.metrics import statistics as measures
+from trimtab.metrics import Kind, Ranked, first
 from trimtab.values import name_words, parse
 
-TOP = 10  # places that are measured
 MOST_ITEMS = 50_000  # every row is answered with a score for each
 _DECIMALS = 4  # of a confidence
-_BLOCK_CELLS = 20_000_000  # scores that are compared at a time
 LEFT_OUT = -1e9  # the score of an item that must not be answered
 
 
@@ -62,8 +59,8 @@ class RankingColumn(OutputColumn):
     """
 
     type: ClassVar[str] = "ranking"
-    metrics: ClassVar[tuple[str, ...]] = ("ndcg@10", "hit@10", "mrr@10", "coverage@10")
-    headline: ClassVar[str] = f"ndcg@{TOP}"
+    answers: ClassVar[Kind] = Ranked
+    headline: ClassVar[str] = "ndcg@10"
     has_names: ClassVar[bool] = True
     tie_break: ClassVar[str | None] = None
     name: str
@@ -172,9 +169,9 @@ class RankingColumn(OutputColumn):
         pairs = zip(items[kept], shares[kept], strict=True)
         return [{self.name: self.classes[item], word: float(share)} for item, share in pairs]
 
-    def statistics(self, targets: Targets, outputs: Outputs) -> Statistics:
-        """Of the place of the right item among all: NDCG, hit rate and reciprocal rank at 10; coverage at 10."""
-        return statistics(dense(targets), dense(outputs))
+    def answered(self, targets: Targets, outputs: Outputs) -> Ranked:
+        """The score of every item beside the right one."""
+        return Ranked(self.classes, dense(targets), dense(outputs))
 
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""
@@ -194,43 +191,3 @@ def _items(value: Any, words: Container[str]) -> list[str]:
     """The items of an answer."""
     answers = value if isinstance(value, (list, tuple)) else (value,)
     return [parse.label(item) for item in answers if not parse.is_missing(item, names=words)]
-
-
-def first(scores: np.ndarray, count: int) -> np.ndarray:
-    """The items with the best scores of each row, in order, (rows, at most count); of equal ones the first."""
-    count = min(count, scores.shape[1])
-    found = np.empty((len(scores), count), np.int64)
-    for row, own in enumerate(scores):
-        least = np.partition(own, -count)[-count]
-        candidates = np.flatnonzero(own >= least)
-        found[row] = candidates[np.argsort(-own[candidates], kind="stable")[:count]]
-    return found
-
-
-def ranks(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """The place of the right item in each row, (rows,), counted from 1; equal scores count as `first` orders them."""
-    found = np.empty(len(scores), np.int64)
-    block = max(1, _BLOCK_CELLS // max(1, scores.shape[1]))
-    earlier = np.arange(scores.shape[1])
-    for start in range(0, len(scores), block):
-        part, wanted = scores[start : start + block], targets[start : start + block, None]
-        own = np.take_along_axis(part, wanted, axis=1)
-        ahead = (part > own) | ((part == own) & (earlier < wanted))
-        found[start : start + block] = 1 + ahead.sum(axis=1)
-    return found
-
-
-def statistics(targets: np.ndarray, scores: np.ndarray) -> Statistics:
-    """Statistics of scores, (rows, items), against the index of each row's right item, (rows,).
-
-    With one right item the recall at 10 is the hit rate, and the ideal gain of the NDCG is 1 (Järvelin & Kekäläinen
-    2002, doi:10.1145/582415.582418).
-    """
-    place = ranks(scores, targets)
-    inside = place <= TOP
-    return {
-        f"ndcg@{TOP}": partial(measures.mean, inside / np.log2(place + 1.0)),
-        f"hit@{TOP}": partial(measures.mean, inside),
-        f"mrr@{TOP}": partial(measures.mean, inside / place),
-        f"coverage@{TOP}": lambda: measures.coverage(first(scores, TOP), scores.shape[1]),
-    }

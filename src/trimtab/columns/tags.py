@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
@@ -16,8 +16,7 @@ from pydantic import Field
 from trimtab import part_options
 from trimtab.columns import OutputColumn, Outputs, Ragged, Targets, certain, ragged
 from trimtab.errors import nearest, problem
-from trimtab.metrics import Statistics
-from trimtab.metrics import statistics as measures
+from trimtab.metrics import EPSILON, HARDEST, Kind, Tagged, scores, shortened
 from trimtab.values import list_cells, parse
 from trimtab.values.schemes import OUTSIDE, Mark, Scheme, complete, scheme_of
 
@@ -53,9 +52,7 @@ class TagsColumn(OutputColumn):
     """
 
     type: ClassVar[str] = "tags"
-    metrics: ClassVar[tuple[str, ...]] = (
-        "span_f1", "span_precision", "span_recall", "accuracy", "exact_match", "log_loss",
-    )  # fmt: skip
+    answers: ClassVar[Kind] = Tagged
     headline: ClassVar[str] = "span_f1"
     tie_break: ClassVar[str | None] = "log_loss"
     per_place: ClassVar[bool] = True
@@ -245,29 +242,60 @@ class TagsColumn(OutputColumn):
         names = [[self.tags[tag] for tag in tags[a:b]] for a, b in pairwise(offsets)]
         return {self.name: names, f"{self.name}_spans": spans}
 
-    def statistics(self, targets: Targets, outputs: Outputs) -> Statistics:
-        """F1, precision and recall of spans (type and borders must be right), accuracy of words, and log loss."""
+    def answered(self, targets: Targets, outputs: Outputs) -> Tagged:
+        """The likeliest tags beside the right ones: counts of spans and of places, and the losses, of each row."""
         assert isinstance(targets, Ragged)
         assert isinstance(outputs, Ragged)
         share = _softmax(outputs.values)[np.arange(len(outputs.values)), targets.values]
-        losses = -np.log(np.clip(share, measures.EPSILON, 1.0))
-        per_row = {"log_loss": partial(measures.share, _row_sums(losses, targets.offsets), targets.lengths)}
-        return {**self.answer_statistics(targets, self.chosen(outputs)), **per_row}
+        losses = _row_sums(-np.log(np.clip(share, EPSILON, 1.0)), targets.offsets)
+        return self.tagged(targets, self.chosen(outputs), losses)
 
-    def answer_statistics(self, targets: Ragged, chosen: np.ndarray) -> Statistics:
-        """The statistics of tags that were answered, (all places,)."""
+    def tagged(self, targets: Ragged, chosen: np.ndarray, losses: np.ndarray | None = None) -> Tagged:
+        """Tags that were answered, (all places,), beside the right ones."""
         offsets = targets.offsets
         true, found = self.spans(targets.values, offsets), self.spans(chosen, offsets)
-        right = _row_counts(found.start[_agree(found, true)], offsets)
-        asked, given = _row_counts(true.start, offsets), _row_counts(found.start, offsets)
-        hits = _row_sums((chosen == targets.values).astype(np.float64), offsets)
+        return Tagged(
+            true_spans=_row_counts(true.start, offsets),
+            found_spans=_row_counts(found.start, offsets),
+            right_spans=_row_counts(found.start[_agree(found, true)], offsets),
+            places=targets.lengths,
+            right_places=_row_sums((chosen == targets.values).astype(np.float64), offsets),
+            losses=losses,
+        )
+
+    def evidence(self, targets: Targets, outputs: Outputs, inputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """A line for each type of span, and the sentences with the most spans that are wrong or not found."""
+        assert isinstance(targets, Ragged)
+        assert isinstance(outputs, Ragged)
+        chosen = self.chosen(outputs)
+        true, found = (self._span_sets(tags, targets.offsets) for tags in (targets.values, chosen))
+        wrong = np.array([len(a ^ b) for a, b in zip(true, found, strict=True)])
+        worst = [row for row in np.argsort(-wrong, kind="stable")[:HARDEST] if wrong[row]]
+        sentences = [{name: " ".join(list_cells.words(value)) for name, value in inputs[row].items()} for row in worst]
         return {
-            "span_f1": partial(measures.f1, right, given, asked),
-            "span_precision": partial(measures.share, right, given),
-            "span_recall": partial(measures.share, right, asked),
-            "accuracy": partial(measures.share, hits, targets.lengths),
-            "exact_match": partial(measures.mean, hits == targets.lengths),
+            "parts": [
+                {"type": one["type"], **scores(one["true"], one["answered"], one["right"])}
+                for one in self.per_type(targets, chosen)
+            ],
+            "hardest": [
+                {
+                    "inputs": shortened(sentence),
+                    "true": _spans_text(true[row], inputs[row]),
+                    "predicted": _spans_text(found[row], inputs[row]),
+                    "error": int(wrong[row]),
+                }
+                for row, sentence in zip(worst, sentences, strict=True)
+            ],
         }
+
+    def _span_sets(self, tags: np.ndarray, offsets: np.ndarray) -> list[set[tuple[int, int, str]]]:
+        """The spans of each row: first word, the word after the last, type."""
+        spans = self.spans(tags, offsets)
+        rows = np.searchsorted(offsets, spans.start, side="right") - 1
+        found: list[set[tuple[int, int, str]]] = [set() for _ in range(len(offsets) - 1)]
+        for row, start, end, kind in zip(rows, *spans, strict=True):
+            found[row].add((int(start - offsets[row]), int(end - offsets[row]), self.types[kind]))
+        return found
 
     def per_type(self, targets: Ragged, chosen: np.ndarray) -> list[dict[str, Any]]:
         """Of each type of span: how many there are, were answered, and were answered rightly."""
@@ -287,6 +315,12 @@ class TagsColumn(OutputColumn):
         """The column that `save` wrote."""
         rest = (tuple(state.get("numbered", ())), state.get("has_outside", True))  # not asked of older bundles
         return cls(state["name"], state["key"], tuple(state["tags"]), *rest)
+
+
+def _spans_text(spans: set[tuple[int, int, str]], row: Mapping[str, Any]) -> str:
+    (value,) = row.values()
+    words = list_cells.words(value)
+    return "; ".join(f"{' '.join(words[start:end])} ({kind})" for start, end, kind in sorted(spans)) or "none"
 
 
 def _tags(value: Any) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnx
 
-from trimtab import runtime, spec
+from trimtab import metrics, runtime
 from trimtab.bundle import reference, store
 from trimtab.bundle.manifest import Manifest
 from trimtab.bundle.serving import ProgramEntry, Serving
@@ -60,7 +60,9 @@ def threshold(
     for value in tried.tolist():
         outputs = np.where((sure >= value)[:, None], small * scale, large)
         after = _quality(output, targets, outputs, weights)
-        lost = [spec.drop(output.headline, *pair) for pair in zip(before.tolist(), after.tolist(), strict=True)]
+        lost = [
+            metrics.named(output.headline).lost(*pair) for pair in zip(before.tolist(), after.tolist(), strict=True)
+        ]
         if not all(part <= allowed_drop + _ROUNDING for part in lost):  # NaN is no agreement
             break
         found = value

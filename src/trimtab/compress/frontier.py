@@ -11,7 +11,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from trimtab.bundle.manifest import Measured
-from trimtab.spec import METRICS, Gate
+from trimtab.metrics import named
+from trimtab.spec import Gate
 
 LIKELY = 0.8  # chance to hold on unseen rows from which a quality gate counts as met
 _ALIKE, _FEWEST_ALIKE = 3.0, 4  # standard errors between networks that are alike, and how many it takes
@@ -36,7 +37,7 @@ class Point(_Part):
     kind: Literal["uncompressed", "candidate", "floor"] = "candidate"
     made: tuple[str, ...] = ()  # the steps, for people
     quality: Measured  # the headline metric
-    drop: float | None = None  # see `spec.drop`
+    drop: float | None = None  # see `Metric.lost`
     drop_interval: Interval | None = None  # 95%, of the same rows answered by both networks
     measured: dict[str, Measured] = {}  # costs by name, and metrics that a gate asks for; the floor has neither
     predicted_latency: float | None = None  # ms
@@ -214,7 +215,7 @@ def _goodness(point: Point, metric: str) -> float:
     value = point.quality.value
     if math.isnan(value):
         return -math.inf
-    return value if METRICS[metric].higher_is_better else -value
+    return value if named(metric).higher_is_better else -value
 
 
 def _cost(point: Point, name: str) -> float:

@@ -1,12 +1,203 @@
-"""How good answers are: statistics of rows, each a function of row weights, so that it can be resampled."""
+"""How good answers are: one file for each small family of metrics; the folder is the registry.
+
+A file holds `METRICS`, each declared once: what it is called, what it means, which side is better, and how it is
+computed of each kind of answers (`OneOf`, `AnyOf`, `Amounts`, ...). A type of output says of which kind its answers
+are, and has every metric that knows that kind. Names are written `family`, `family@k`, `family.part`: `accuracy`,
+`ndcg@10`, `recall.spam`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, partial
+from typing import Any, Literal, NamedTuple
 
-import numpy as np
+from trimtab import registry
+from trimtab.metrics._answers import (
+    Amounts,
+    Answers,
+    AnyOf,
+    Levels,
+    OneOf,
+    Ranked,
+    SeveralAmounts,
+    Tagged,
+    first,
+    ranks,
+)
+from trimtab.metrics._evidence import HARDEST, scores, shortened
+from trimtab.metrics._statistics import (
+    EPSILON,
+    Statistic,
+    among,
+    f1,
+    mean,
+    mean_of_defined,
+    mean_over,
+    ratio,
+    share,
+    undefined,
+)
 
-# A statistic is a function of row weights: (rows, resamples) -> (resamples,), NaN where it is undefined. The measured
-# value is the statistic at weights of one. It is made when it is asked for.
-Statistic = Callable[[np.ndarray], np.ndarray]
-Statistics = dict[str, Callable[[], Statistic]]
+__all__ = [
+    "EPSILON", "HARDEST", "Amounts", "Answers", "AnyOf", "Kind", "Levels", "Metric", "Name", "OneOf", "Ranked",
+    "SeveralAmounts", "Statistic", "Statistics", "Tagged", "among", "asked", "every", "f1", "first", "mean",
+    "mean_of_defined", "mean_over", "measured_on", "named", "parsed", "parts_measured_on", "ranks", "ratio", "scores",
+    "share", "shortened", "statistics", "undefined",
+]  # fmt: skip
+
+Kind = type[Answers]
+_NAME = re.compile(r"(\w+)(?:@([1-9]\d*))?(?:\.(.+))?", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number that can be measured on a bundle, with all that is said of it."""
+
+    name: str  # of the family, as gates write it
+    label: str  # as the card calls it
+    meaning: str
+    better: Literal["higher", "lower"]
+    unit: Literal["", "MB", "ms", "rows/s"] = ""
+    of: Mapping[Kind, Callable[..., Statistic]] = field(default_factory=dict)  # (answers), with `at` (answers, k)
+    of_parts: Mapping[Kind, Callable[[Any, int], Statistic]] = field(default_factory=dict)  # (answers, place of a part)
+    at: int | None = None  # it is cut after k places, `ndcg@k`: the k that is measured where none is asked for
+    gate: bool = True  # can be one
+    tile: bool = False  # stands at the top of the card
+    share: bool = False  # lies between 0 and 1
+    selects: bool = False  # fit to choose a checkpoint: no answers but good ones are best by it
+    resamples: bool = True  # what rows drawn again say of it is right: not of what is biased by drawing rows twice
+    of_rows: bool = False  # a mean over rows, to which a wrong answer adds nothing
+    compared: bool = False  # with the uncompressed network on the same rows
+    gain: str = ""  # what the card says where the network is better than the best baseline: {gone}, {name}
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether more of it is better."""
+        return self.better == "higher"
+
+    @property
+    def of_every_output(self) -> bool:
+        """Whether it can be measured whatever the output is."""
+        return bool(self.unit) or self.compared
+
+    @property
+    def parts(self) -> bool:
+        """Whether it may be asked of one class, or one column: `recall.<class>`, `r2.<column>`."""
+        return bool(self.of_parts)
+
+    @property
+    def whole(self) -> bool:
+        """Whether it may be asked without a part."""
+        return bool(self.of) or self.of_every_output
+
+    def lost(self, before: float, after: float) -> float:
+        """Quality lost from `before` to `after`, both on the same rows; below 0 where quality was gained.
+
+        In points of a metric whose best value is 1 (0.01 of accuracy, of R²) and of a share; as a part of `before` for
+        an error in units of its own (RMSE, MAE, log loss).
+        """
+        if self.higher_is_better:
+            return before - after
+        if self.share:
+            return after - before
+        return (after - before) / before if before else float(after > before)
+
+    @property
+    def written(self) -> str:
+        """How a gate on it is written: `ndcg@k`, `recall.<class>`."""
+        return f"{self.name}{'' if self.at is None else '@k'}{'' if self.whole else '.<class>'}"
+
+    @property
+    def default(self) -> str:
+        """The name under which it is measured where nothing is asked."""
+        return self.name if self.at is None else f"{self.name}@{self.at}"
+
+
+class Name(NamedTuple):
+    """A metric's name in its parts: `recall.spam`, `ndcg@5`."""
+
+    family: str
+    at: int | None
+    part: str
+
+
+def parsed(name: str) -> Name:
+    """The parts of a name; the whole of it is the family where it is not written like one."""
+    found = _NAME.fullmatch(name)
+    if not found:
+        return Name(name, None, "")
+    family, at, part = found.groups()
+    return Name(family, int(at) if at else None, part or "")
+
+
+def every() -> Mapping[str, Metric]:
+    """Every metric by the name of its family, those of answers first."""
+    return _every(tuple(registry.names(__name__)))
+
+
+@cache
+def _every(files: tuple[str, ...]) -> Mapping[str, Metric]:
+    found = [metric for file in files for metric in registry.load(__name__, file, "METRICS", f"metrics/{file}.py")]
+    return {metric.name: metric for metric in sorted(found, key=lambda metric: metric.of_every_output)}
+
+
+def named(name: str) -> Metric:
+    """The metric that a name such as `recall.spam` or `ndcg@5` is one of. Raises KeyError where there is none."""
+    return every()[parsed(name).family]
+
+
+def measured_on(kind: Kind, headline: str = "") -> tuple[str, ...]:
+    """The names of the metrics of a kind of answers, without parts; the headline comes first."""
+    found = [metric.default for metric in every().values() if _of(metric.of, kind) or _of(metric.of_parts, kind)]
+    return tuple(sorted(found, key=lambda name: name != headline))
+
+
+def parts_measured_on(kind: Kind) -> tuple[str, ...]:
+    """The families that are measured of each part of a kind of answers."""
+    return tuple(metric.name for metric in every().values() if _of(metric.of_parts, kind))
+
+
+def _of(table: Mapping[Kind, Callable[..., Statistic]], kind: Kind) -> Callable[..., Statistic] | None:
+    return next((table[one] for one in kind.__mro__ if one in table), None)
+
+
+class Statistics(dict[str, Callable[[], Statistic]]):
+    """The statistic of each metric of some answers, made when it is asked for; also `ndcg@5`, beside `ndcg@10`."""
+
+    def __init__(self, answers: Answers, made: Mapping[str, Callable[[], Statistic]]) -> None:
+        super().__init__(made)
+        self.answers = answers
+
+    def __missing__(self, name: str) -> Callable[[], Statistic]:
+        family, at, part = parsed(name)
+        metric = every().get(family)
+        make = _of(metric.of, type(self.answers)) if metric else None
+        if metric is None or make is None or metric.at is None or at is None or part:
+            raise KeyError(name)
+        return partial(make, self.answers, at)
+
+
+def statistics(answers: Answers, headline: str = "") -> Statistics:
+    """Every metric that these answers have, those of their parts too; the headline comes first."""
+    made: dict[str, Callable[[], Statistic]] = {}
+    for name in measured_on(type(answers), headline):
+        metric = named(name)
+        if make := _of(metric.of, type(answers)):
+            made[name] = partial(make, answers) if metric.at is None else partial(make, answers, metric.at)
+        if one := _of(metric.of_parts, type(answers)):
+            made |= {f"{metric.name}.{part}": partial(one, answers, i) for i, part in enumerate(answers.parts)}
+    return Statistics(answers, made)
+
+
+def asked(found: Mapping[str, Callable[[], Statistic]], names: Sequence[str]) -> dict[str, Callable[[], Statistic]]:
+    """The statistics, and those that gates name beside them: `ndcg@5`."""
+    more = {}
+    for name in names:
+        try:
+            more[name] = found[name]
+        except KeyError:
+            continue
+    return {**found, **more}

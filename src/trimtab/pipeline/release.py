@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trimtab import runtime
-from trimtab.audit import cost, evidence, floor, gates, quality
+from trimtab.audit import cost, floor, gates, quality
 from trimtab.bundle import store
 from trimtab.bundle.manifest import GateResult, Manifest, Measured, Stage
 from trimtab.columns import OutputColumn, Outputs, Targets
@@ -62,7 +62,7 @@ def audit(
     quotes = request.spec.quote_rows
     sheet = request.augmentation.sheet(request.train) if request.augmentation and quotes else None
     shown: dict[str, Any] = {
-        **evidence.evidence(candidate.output, targets, outputs, rows),
+        **candidate.output.evidence(targets, outputs, rows),
         "floor": simple,
         "history": history,
         "differs": candidate.differs,
@@ -99,7 +99,9 @@ def _quality(request: Request, model: runtime.Model) -> tuple[Outputs, dict[str,
     outputs = model.outputs(test.values)
     targets = model.output.targets(test.values[model.output.name])
     users = test.of(model.output.user)
-    return outputs, quality.measure(model.output, targets, outputs, request.spec.seed, users=users)
+    return outputs, quality.measure(
+        model.output, targets, outputs, request.spec.seed, users=users, asked=list(request.spec.gates)
+    )
 
 
 def _floor(request: Request, output: OutputColumn) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from trimtab import metrics
 from trimtab.bundle.manifest import GateResult, Manifest, Measured
 from trimtab.report import compression, figures, making
 from trimtab.report.page import (
@@ -23,23 +24,13 @@ from trimtab.report.page import (
     Tile,
     Tiles,
 )
-from trimtab.spec import METRICS
 
 _MATRIX_CLASSES = 12  # a confusion matrix of more classes is shown as its largest confusions
 _LARGEST_CONFUSIONS = 20
 _MISTAKES = 15
 _FEW_ROWS = 30  # test rows below which a class's recall says little
 
-
-_TILES = (
-    "accuracy", "average_precision", "macro_f1", "micro_f1", "span_f1", "quadratic_kappa", "ndcg@10", "hit@10", "r2",
-    "mae", "latency", "throughput", "size", "memory",
-)  # fmt: skip
-# What the network gains over a rival, by the metric that is told first.
-_GAINS = {
-    "accuracy": "The network makes {gone:.0%} fewer mistakes than {name}.",
-    "r2": "The network makes {gone:.0%} less squared error than {name}.",
-}
+# What is said where a metric has no words of its own for it.
 _GAIN = "The network closes {gone:.0%} of the gap between {name} and a perfect score."
 _LESS = "The network's {metric} is {gone:.0%} lower than that of {name}."
 _PERFECT = {True: 1.0, False: 0.0}  # by whether more is better: every metric of quality has its best value at 1 or at 0
@@ -128,8 +119,14 @@ def _gate_row(gate: GateResult, found: Measured | None) -> tuple[str, ...]:
 
 
 def _tiles(manifest: Manifest) -> tuple[Block, ...]:
-    shown = [name for name in _TILES if name in manifest.measured]
+    shown = [name for name in manifest.measured if _is_tile(name)]
     return (Tiles(tuple(_tile(name, manifest.measured[name]) for name in shown)),)
+
+
+def _is_tile(name: str) -> bool:
+    family, _, part = metrics.parsed(name)
+    metric = metrics.every().get(family)
+    return metric is not None and metric.tile and not part
 
 
 def _tile(name: str, found: Measured) -> Tile:
@@ -148,13 +145,13 @@ def _floor(manifest: Manifest) -> tuple[Block, ...]:
         return ()
     everyone = {**rivals, "this bundle": manifest.measured}
     shown = {name: found for name, found in everyone.items() if headline in found}
-    metrics = [name for name in manifest.measured if any(name in found for found in rivals.values())]
+    names = [name for name in manifest.measured if any(name in found for found in rivals.values())]
     rows = tuple(
         (
             figures.label(metric),
             *(figures.value(found[metric]) if metric in found else figures.NOTHING for found in everyone.values()),
         )
-        for metric in metrics
+        for metric in names
     )
     bars = Bars(
         figures.label(headline), tuple(_bars(headline, {name: found[headline] for name, found in shown.items()}))
@@ -181,13 +178,13 @@ def _worth(headline: str, rivals: Mapping[str, Mapping[str, Measured]], own: Mea
         yield Text(f"The network is not better than {name} ({figures.value(best)}): the cheap model answers as well.")
         return
     gone = (own.value - best.value) / (_PERFECT[more] - best.value)
-    gain = _GAINS.get(headline, _GAIN if more else _LESS)
+    gain = metrics.named(headline).gain or (_GAIN if more else _LESS)
     doubt = " Their intervals overlap: more test rows would make the difference surer." if _overlap(own, best) else ""
     yield Text(gain.format(gone=gone, name=name, metric=figures.label(headline)) + doubt)
 
 
 def _more_is_better(metric: str) -> bool:
-    return METRICS[metric.partition(".")[0]].higher_is_better
+    return metrics.named(metric).higher_is_better
 
 
 def _overlap(one: Measured, other: Measured) -> bool:
@@ -244,7 +241,7 @@ def _measured_table(manifest: Manifest, names: Sequence[str]) -> Table:
             figures.label(name),
             figures.value(found := manifest.measured[name]),
             figures.interval(found),
-            figures.figure(name).meaning,
+            figures.meaning(name),
         )
         for name in names
     )
@@ -263,20 +260,18 @@ def _confusion(confusion: Mapping[str, Any] | None) -> Iterator[Block]:
     """The whole matrix, or the largest confusions of one that is too wide."""
     if not confusion:
         return
-    classes, counts = confusion["classes"], confusion["counts"]
-    if len(classes) <= _MATRIX_CLASSES:
+    classes, counts = confusion["classes"], confusion.get("counts", [])
+    if counts and len(classes) <= _MATRIX_CLASSES:
         rows = tuple((name, *(f"{n:,}" for n in row)) for name, row in zip(classes, counts, strict=True))
         columns = frozenset(range(1, len(classes) + 1))
         yield Table(("true \\ predicted", *classes), rows, columns, title="Confusion matrix as a table", folded=True)
         return
-    wrong = [
-        (count, classes[true], classes[predicted])
-        for true, row in enumerate(counts)
-        for predicted, count in enumerate(row)
-        if count and true != predicted
+    pairs = [
+        (true, predicted, count) for true, row in enumerate(counts) for predicted, count in enumerate(row) if count
     ]
-    largest = sorted(wrong, key=lambda entry: -entry[0])[:_LARGEST_CONFUSIONS]
-    listed = tuple((true, predicted, f"{count:,}") for count, true, predicted in largest)
+    wrong = confusion.get("largest") or [pair for pair in pairs if pair[0] != pair[1]]
+    largest = sorted(wrong, key=lambda pair: -pair[2])[:_LARGEST_CONFUSIONS]
+    listed = tuple((classes[true], classes[predicted], f"{count:,}") for true, predicted, count in largest)
     yield Table(("true", "predicted", "rows"), listed, frozenset({2}), title="Largest confusions")
 
 
@@ -329,7 +324,8 @@ def _limits(manifest: Manifest) -> tuple[Block, ...]:
 
 def _limits_of_these_rows(manifest: Manifest) -> Iterator[str]:
     confusion = manifest.evidence.get("confusion")
-    rows = dict(zip(confusion["classes"], map(sum, confusion["counts"]), strict=True)) if confusion else {}
+    counted = (confusion.get("rows") or map(sum, confusion["counts"])) if confusion else ()
+    rows = dict(zip(confusion["classes"], counted, strict=True)) if confusion else {}
     few = [f"{name} ({count})" for name, count in rows.items() if count < _FEW_ROWS]
     if few:
         more = f" and {len(few) - 10} more" if len(few) > 10 else ""

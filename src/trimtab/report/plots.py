@@ -69,7 +69,7 @@ class _Drawing(NamedTuple):
     """A plot: which part of the evidence it shows, and how."""
 
     part: str
-    draw: Callable[[Any], Figure]
+    draw: Callable[[Any], Figure | None]
 
 
 def draw(evidence: Mapping[str, Any], folder: Path) -> list[Path]:
@@ -82,7 +82,8 @@ def draw(evidence: Mapping[str, Any], folder: Path) -> list[Path]:
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .*missing from", category=UserWarning)
         for name, drawing in _DRAWINGS.items():
             if evidence.get(drawing.part):
-                written += _save(drawing.draw(evidence[drawing.part]), folder / name)
+                figure = drawing.draw(evidence[drawing.part])
+                written += _save(figure, folder / name) if figure else []
     return written
 
 
@@ -106,8 +107,10 @@ def _axes(title: str, x: str, y: str, width: float = 5.2, height: float = 4.0) -
 # ---------------------------------------------------------------------------------------------------------- labels
 
 
-def _confusion(confusion: Mapping[str, Any]) -> Figure:
-    """Share of each true class that got each answer; with counts where they can be read."""
+def _confusion(confusion: Mapping[str, Any]) -> Figure | None:
+    """Share of each true class that got each answer; with counts where they can be read. None of very many classes."""
+    if "counts" not in confusion:
+        return None
     names = [_short(name) for name in confusion["classes"]]
     counts = np.array(confusion["counts"], dtype=np.float64)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)

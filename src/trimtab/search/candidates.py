@@ -75,7 +75,9 @@ def measured(on: Bench, candidate: Candidate, point: Point) -> Point:
     output = candidate.output
     outputs = candidate.outputs if candidate.held_out is None else candidate.held_out
     users, metric = valid.of(output.user), output.headline
-    statistics = quality.cross_fitted(output, on.request.output.calibrated, on.targets, outputs)
+    statistics = quality.cross_fitted(
+        output, on.request.output.calibrated, on.targets, outputs, list(on.request.spec.gates)
+    )
     found = quality.intervals(statistics, len(on.targets), output.width, seed, _RESAMPLES, users)
     lost = quality.drop(output, on.targets, on.before, outputs, seed, users)
     return point.model_copy(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from trimtab import spec as specs
+from trimtab import metrics
 from trimtab.audit import cost, floor
 from trimtab.bundle.manifest import Measured, Stage
 from trimtab.compress import Skip, layers, making, plan
@@ -308,7 +308,7 @@ def _to_lose(search: Search, point: Point) -> float:
         if gate.name == "drop" and point.drop is not None:
             left.append(gate.bound - point.drop)
         elif gate.name == search.metric:
-            left.append(specs.drop(search.metric, point.quality.value, gate.bound))
+            left.append(metrics.named(search.metric).lost(point.quality.value, gate.bound))
     return float(f"{max(0.0, min(left, default=0.0)) / 2:.2g}")
 
 
@@ -325,7 +325,7 @@ def _fit_together(search: Search, small: Point, large: Point) -> bool:
 
 def _best_first(search: Search, points: Sequence[Point]) -> list[Point]:
     """By quality, the faster of equals first."""
-    higher = specs.METRICS[search.metric].higher_is_better
+    higher = metrics.named(search.metric).higher_is_better
 
     def rank(point: Point) -> tuple[float, float]:
         value = point.quality.value if higher else -point.quality.value
@@ -372,5 +372,5 @@ def _floor(search: Search) -> list[Point]:
         for name, measured in rivals.items()
         if search.metric in measured
     ]
-    higher = specs.METRICS[search.metric].higher_is_better
+    higher = metrics.named(search.metric).higher_is_better
     return sorted(found, key=lambda point: point.quality.value if higher else -point.quality.value)[-1:]

@@ -1,6 +1,6 @@
 """What the user asks for: the Spec, its gates, and how both are read."""
 
-from trimtab.spec.gates import METRICS, UNITS, Gate, Metric, Operator, drop, parse_gate, parse_gates
+from trimtab.spec.gates import UNITS, Gate, Operator, parse_gate, parse_gates
 from trimtab.spec.model import (
     Choice,
     Clean,
@@ -18,7 +18,7 @@ from trimtab.spec.model import (
 from trimtab.spec.reading import override, parse, read
 
 __all__ = [
-    "METRICS", "UNITS", "Choice", "Clean", "ColumnType", "Compress", "Gate", "Lora", "Metric", "Operator",
-    "Part", "Recipe", "Spec", "Split", "Train", "Typed", "drop", "override", "parse", "parse_gate", "parse_gates",
+    "UNITS", "Choice", "Clean", "ColumnType", "Compress", "Gate", "Lora", "Operator",
+    "Part", "Recipe", "Spec", "Split", "Train", "Typed", "override", "parse", "parse_gate", "parse_gates",
     "read", "typed",
 ]  # fmt: skip

@@ -8,7 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from trimtab.spec.gates import METRICS, UNITS
+from trimtab import metrics
+from trimtab.metrics import Metric
+from trimtab.spec.gates import UNITS
 from trimtab.spec.model import Spec
 
 Options = Mapping[str, type[BaseModel] | None]  # a column type -> what may be set on it; None: not known here
@@ -88,20 +90,21 @@ def _typed(types: Options, beside: Mapping[str, Any], definitions: dict[str, Any
 
 def _gates(description: str) -> dict[str, Any]:
     """One key for each metric, and one for each class or column of those that have parts."""
-    whole = {name: _bound(name) for name in METRICS if name != "recall"}
-    parts = {rf"^{re.escape(name)}\..+": _bound(name) for name, metric in METRICS.items() if metric.parts}
+    known = [metric for metric in metrics.every().values() if metric.gate]
+    whole = {metric.default: _bound(metric) for metric in known if metric.whole}
+    parts = {rf"^{re.escape(metric.name)}\..+": _bound(metric) for metric in known if metric.parts}
+    places = {rf"^{re.escape(metric.name)}@[1-9]\d*$": _bound(metric) for metric in known if metric.at is not None}
     return {
         "description": description,
         "type": "object",
         "properties": whole,
-        "patternProperties": parts,
+        "patternProperties": parts | places,
         "additionalProperties": False,
     }
 
 
-def _bound(name: str) -> dict[str, Any]:
+def _bound(metric: Metric) -> dict[str, Any]:
     """What a gate on a metric looks like: the good side, a number, and one of its units."""
-    metric = METRICS[name]
     units = "|".join(re.escape(unit) for unit in UNITS[metric.unit])
     side = ">" if metric.higher_is_better else "<"
     unit = "" if metric.share or not metric.unit else f" {metric.unit}"

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from trimtab.columns import OutputColumn, Outputs, Ragged, Targets
-from trimtab.spec import METRICS
+from trimtab.metrics import named
 
 _TIE_SHARE = 1e-4  # of the metric that decides between equal scores
 _MOST_TIE = 10.0
@@ -25,7 +25,7 @@ def score(name: str, output: OutputColumn, targets: Targets, outputs: Outputs) -
     if math.isnan(value):
         value = -tie
         return value, value
-    direction = 1 if METRICS[name].higher_is_better else -1
+    direction = 1 if named(name).higher_is_better else -1
     return value, direction * value - _TIE_SHARE * min(tie, _MOST_TIE)
 
 

@@ -8,10 +8,11 @@ from typing import Literal
 import numpy as np
 import torch
 
+from trimtab import metrics
 from trimtab.columns import OutputColumn
 from trimtab.errors import problem
 from trimtab.pretrained import Base
-from trimtab.spec import METRICS, Choice, Lora, Spec
+from trimtab.spec import Choice, Lora, Spec
 
 Kind = Literal["pretrained", "table", "pictures", "sequences"]
 
@@ -303,7 +304,12 @@ def _score(spec: Spec, output: OutputColumn, base: Base | None, method: str, reb
     A gate on one that is best by poor answers (a calibration error is lowest before anything is learnt, a recall where
     that class is answered always) says nothing here.
     """
-    asked = [metric for metric in output.metrics if metric in spec.gates and METRICS[metric].selects]
+    families = [metrics.parsed(name).family for name in output.metrics]
+    fit = [name for name in spec.gates if not metrics.parsed(name).part and metrics.parsed(name).family in families]
+    asked = sorted(
+        (name for name in fit if metrics.named(name).selects),
+        key=lambda name: (families.index(metrics.parsed(name).family), name),
+    )
     if asked and output.headline not in asked:
         return Choice(asked[0], "a gate asks for it")
     if method == "frozen" and base and base.reads == "image" and output.tie_break:

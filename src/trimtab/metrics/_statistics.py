@@ -1,20 +1,27 @@
-"""Statistics of answers that several types of output share.
+"""Statistics of answers: each a function of row weights, so that it can be resampled.
 
-A statistic is a function of row weights: the measured value is the statistic at weights of one; a bootstrap resample
-(Efron 1979) is the statistic at the counts of rows drawn with replacement, so that a thousand resamples are a few
-matrix products.
+The measured value is the statistic at weights of one; a bootstrap resample (Efron 1979) is the statistic at the counts
+of rows drawn with replacement, so that a thousand resamples are a few matrix products. What there is one of for each
+class is made, class by class, when it is needed: five hundred of them would not fit into memory at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from trimtab.metrics import Statistic
+# (rows, resamples) -> (resamples,), NaN where it is undefined.
+Statistic = Callable[[np.ndarray], np.ndarray]
 
 CALIBRATION_BINS = 15
 EPSILON = float(np.finfo(np.float64).eps)
+_CELLS = 2_000_000  # rows x resamples of a class that are looked at at a time
+
+
+def undefined(weights: np.ndarray) -> np.ndarray:
+    """Not defined, whatever rows there are."""
+    return np.full(weights.shape[1], np.nan)
 
 
 def mean(values: np.ndarray) -> Statistic:
@@ -65,11 +72,16 @@ def among(rows: np.ndarray, statistic: Statistic) -> Statistic:
     return lambda weights: statistic(weights[picked])
 
 
-def mean_over(statistics: Sequence[Statistic]) -> Statistic:
-    """The mean of several statistics, undefined ones left out."""
-    if not statistics:
-        return lambda weights: np.full(weights.shape[1], np.nan)
-    return lambda weights: mean_of_defined(np.stack([statistic(weights) for statistic in statistics]))
+def mean_over(places: Iterable[int], make: Callable[[int], Statistic]) -> Statistic:
+    """The mean of one statistic for each place, undefined ones left out; one at a time is held in memory."""
+    listed = list(map(int, places))
+    if not listed:
+        return undefined
+
+    def statistic(weights: np.ndarray) -> np.ndarray:
+        return mean_of_defined(np.stack([make(place)(weights) for place in listed]))
+
+    return statistic
 
 
 def recall(is_class: np.ndarray, chosen: np.ndarray) -> Statistic:
@@ -84,89 +96,102 @@ def recall(is_class: np.ndarray, chosen: np.ndarray) -> Statistic:
     return statistic
 
 
+class _Groups:
+    """Rows by the group that each is in, (rows,): the weights of every group are summed without a matrix of both."""
+
+    def __init__(self, group: np.ndarray, count: int) -> None:
+        self.count = count
+        self.order = np.argsort(group, kind="stable")
+        self.starts = np.searchsorted(group[self.order], np.arange(count))
+        self.filled = np.flatnonzero(np.bincount(group, minlength=count))
+
+    def sums(self, weights: np.ndarray) -> np.ndarray:
+        """(rows, resamples) -> (groups, resamples)."""
+        found = np.zeros((self.count, weights.shape[1]))
+        if len(self.filled):
+            found[self.filled] = np.add.reduceat(weights[self.order], self.starts[self.filled], axis=0)
+        return found
+
+
 def macro_f1(targets: np.ndarray, chosen: np.ndarray, classes: int) -> Statistic:
     """Mean F1 of the classes that are true or chosen in at least one row, as scikit-learn has it."""
-    indices = np.arange(classes)[:, None]
-    is_true = (targets == indices).astype(np.float64)
-    is_chosen = (chosen == indices).astype(np.float64)
+    true, answered = _Groups(targets, classes), _Groups(chosen, classes)
+    right = np.flatnonzero(targets == chosen)
+    hit = _Groups(targets[right], classes)
 
     def statistic(weights: np.ndarray) -> np.ndarray:
-        both = (is_true * is_chosen) @ weights
-        f1 = ratio(2.0 * both, is_true @ weights + is_chosen @ weights)
-        return mean_of_defined(f1)
+        both = hit.sums(weights[right])
+        return mean_of_defined(ratio(2.0 * both, true.sums(weights) + answered.sums(weights)))
 
     return statistic
 
 
-def class_auc(targets: np.ndarray, share: np.ndarray) -> Statistic:
-    """Of the second class for two classes, else the mean of one class against the rest (Hanley & McNeil 1982)."""
-    return _against_the_rest(auc, targets, share)
-
-
-def class_average_precision(targets: np.ndarray, share: np.ndarray) -> Statistic:
-    """Of the second class for two classes, else the mean of one class against the rest."""
-    return _against_the_rest(average_precision, targets, share)
-
-
-def _against_the_rest(
+def against_the_rest(
     measure: Callable[[np.ndarray, np.ndarray], Statistic], targets: np.ndarray, share: np.ndarray
 ) -> Statistic:
-    """The mean of a measure of scores over the classes that some rows have and others lack."""
+    """The mean of a measure of scores over the classes that some rows have and others lack; the second one of two."""
     columns = [1] if share.shape[1] == 2 else range(share.shape[1])
     counts = np.bincount(targets, minlength=share.shape[1])
     told = [column for column in columns if 0 < counts[column] < len(targets)]
-    statistics = [measure(share[:, column], targets == column) for column in told]
-    if not statistics:
-        return lambda weights: np.full(weights.shape[1], np.nan)
-    return lambda weights: mean_of_defined(np.stack([statistic(weights) for statistic in statistics]))
+    return mean_over(told, lambda column: measure(share[:, column], targets == column))
 
 
 def auc(score: np.ndarray, positive: np.ndarray) -> Statistic:
-    """Chance that a positive row scores above a negative one; ties count half."""
-    order = np.argsort(score, kind="stable")
-    ordered = score[order]
-    at = np.flatnonzero(positive[order])
-    first = np.searchsorted(ordered, ordered[at], side="left")
-    after = np.searchsorted(ordered, ordered[at], side="right")
-    negative = (~positive[order]).astype(np.float64)[:, None]
+    """Chance that a positive row scores above a negative one; ties count half (Hanley & McNeil 1982).
+
+    Negative rows are counted between the scores of positive ones, of which a class of many has few.
+    """
+    steps, place = np.unique(score[positive], return_inverse=True)
+    members, others = np.flatnonzero(positive), np.flatnonzero(~positive)
+    # The gap below the k-th score is number 2k, the score itself 2k + 1.
+    gap = np.searchsorted(steps, score[others], "left") + np.searchsorted(steps, score[others], "right")
+    won, beaten = _Groups(place.reshape(-1), len(steps)), _Groups(gap, 2 * len(steps) + 1)
 
     def statistic(weights: np.ndarray) -> np.ndarray:
-        sorted_weights = weights[order]
-        below = np.zeros((len(order) + 1, weights.shape[1]))
-        np.cumsum(sorted_weights * negative, axis=0, out=below[1:])
-        own = sorted_weights[at]
-        wins = np.einsum("rs,rs->s", own, below[first]) + np.einsum("rs,rs->s", own, below[after])
-        return ratio(wins / 2.0, own.sum(axis=0) * below[-1])
+        own, rest = won.sums(weights[members]), beaten.sums(weights[others])
+        below = np.cumsum(rest, axis=0)
+        wins = np.einsum("rs,rs->s", own, below[:-1:2] + rest[1::2] / 2.0)
+        return ratio(wins, own.sum(axis=0) * below[-1])
 
-    return statistic
+    return _in_slices(statistic)
 
 
 def average_precision(score: np.ndarray, positive: np.ndarray) -> Statistic:
     """Mean precision at the places of the positive rows, ties as one place, as scikit-learn has it."""
-    order = np.argsort(-score, kind="stable")
-    last_of_tie = np.append(np.flatnonzero(np.diff(score[order])), len(order) - 1) if len(order) else order
-    is_positive = positive[order].astype(np.float64)[:, None]
+    steps, place = np.unique(score[positive], return_inverse=True)
+    at = np.searchsorted(steps, score, "right") - 1  # the highest score of a positive row that a row reaches
+    members, near = np.flatnonzero(positive), np.flatnonzero(at >= 0)
+    found, taken = _Groups(place.reshape(-1), len(steps)), _Groups(at[near], len(steps))
 
     def statistic(weights: np.ndarray) -> np.ndarray:
-        drawn = weights[order]
-        hits = np.cumsum(drawn * is_positive, axis=0)[last_of_tie]
-        taken = np.cumsum(drawn, axis=0)[last_of_tie]
-        precision = np.divide(hits, taken, out=np.zeros_like(hits), where=taken > 0)
-        gained = np.diff(hits, axis=0, prepend=0.0)
+        gained = found.sums(weights[members])
+        hits, drawn = (np.cumsum(part[::-1], axis=0)[::-1] for part in (gained, taken.sums(weights[near])))
+        precision = np.divide(hits, drawn, out=np.zeros_like(hits), where=drawn > 0)
         return ratio((gained * precision).sum(axis=0), gained.sum(axis=0))
 
-    return statistic
+    return _in_slices(statistic)
+
+
+def _in_slices(statistic: Statistic) -> Statistic:
+    """The same, some resamples at a time: it makes several arrays as large as the weights."""
+
+    def sliced(weights: np.ndarray) -> np.ndarray:
+        step = max(1, _CELLS // max(1, len(weights)))
+        if weights.shape[1] <= step:
+            return statistic(weights)
+        return np.concatenate([statistic(weights[:, i : i + step]) for i in range(0, weights.shape[1], step)])
+
+    return sliced
 
 
 def quadratic_kappa(targets: np.ndarray, chosen: np.ndarray, levels: int) -> Statistic:
     """Agreement of levels, (rows,), beyond chance, misses weighed by their squared distance (Cohen 1968)."""
     apart = np.subtract.outer(np.arange(levels), np.arange(levels)).astype(np.float64) ** 2
     squared = apart[targets, chosen]
-    is_true = (targets == np.arange(levels)[:, None]).astype(np.float64)
-    is_chosen = (chosen == np.arange(levels)[:, None]).astype(np.float64)
+    true, answered = _Groups(targets, levels), _Groups(chosen, levels)
 
     def statistic(weights: np.ndarray) -> np.ndarray:
-        by_chance = np.einsum("is,ij,js->s", is_true @ weights, apart, is_chosen @ weights, optimize=True)
+        by_chance = np.einsum("is,ij,js->s", true.sums(weights), apart, answered.sums(weights), optimize=True)
         return np.asarray(1.0 - ratio((squared @ weights) * weights.sum(axis=0), by_chance))
 
     return statistic
@@ -209,7 +234,7 @@ def coverage(top: np.ndarray, items: int) -> Statistic:
 
     def statistic(weights: np.ndarray) -> np.ndarray:
         if not len(starts):
-            return np.full(weights.shape[1], np.nan)
+            return undefined(weights)
         drawn = np.logical_or.reduceat(weights[rows] > 0, starts, axis=0)
         return np.asarray(drawn.sum(axis=0) / items)
 
