@@ -208,6 +208,14 @@ def test_launch_tells_what_training_rows_lose(tmp_path: Path) -> None:
     assert kinds == {("note", "cut"), ("size", "unreadable")}
     assert any("note: " in text and "longer than what is read: on average" in text for text in view.notes)
     assert any("do: split the texts, set inputs.note.max_tokens" in text for text in view.notes)
+    train = asked.prepared.splits.train.values["note"]
+    column = asked.inputs[0]
+    whole = [len(column.tokenizer.no_truncation() or column.tokenizer.encode(text).ids) for text in train]  # type: ignore[attr-defined]
+    lost = sum(max(0, tokens - 6) for tokens in whole) / sum(whole)
+    cut = asked.prepared.report["cut"]["note"]
+    assert cut["rows_cut"] == pytest.approx(sum(tokens > 6 for tokens in whole) / len(whole), abs=1e-4)
+    assert cut["tokens_lost"] == pytest.approx(lost, abs=1e-3)
+    assert any("of the rows are cut" in text and "of all tokens are lost" in text for text in view.notes)
 
 
 class _Notes:

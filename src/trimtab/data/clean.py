@@ -16,7 +16,7 @@ import numpy as np
 
 from trimtab.columns.number import fence
 from trimtab.data.dedup import each, lacking
-from trimtab.data.table import Origin, Table
+from trimtab.data.table import Cells, Origin, Table
 from trimtab.spec import Clean, Typed
 from trimtab.values import parse
 
@@ -97,8 +97,9 @@ def drop_for_training(train: Table, inputs: Mapping[str, Rules]) -> Dropped:
 
 def numbers(values: Sequence[Any]) -> np.ndarray:
     """Values as numbers, (rows,); NaN for what is missing or no number."""
-    decimal = parse.decimal_mark(values)
-    return np.array(each(partial(_number, decimal=decimal), values), float)
+    number = partial(_number, decimal=parse.decimal_mark(values))
+    found = values.each(number) if isinstance(values, Cells) else each(number, values)
+    return np.fromiter(found, np.float64, len(values))
 
 
 def _number(value: Any, decimal: str) -> float:

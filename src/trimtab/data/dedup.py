@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from trimtab import columns
-from trimtab.data.table import Table
+from trimtab.data.table import Cells, Table
 from trimtab.values import list_cells, parse
 
 _CLOSED = frozenset("])}")
@@ -24,6 +24,8 @@ Result = TypeVar("Result")
 
 def each(function: Callable[[Any], Result], values: Sequence[Any]) -> list[Result]:
     """The function's result for each value; equal strings, where a column is full of them, are asked about once."""
+    if isinstance(values, Cells):
+        return list(values.each(function))
     first = [value for value in values[:_LOOKED_AT] if type(value) is str]
     if len(set(first)) > len(first) / 2:
         return [function(value) for value in values]
@@ -51,8 +53,8 @@ def located(table: Table, inputs: Mapping[str, str], folder: Path) -> Table:
     for name, type_name in inputs.items():
         kind = columns.kind(type_name, f"inputs.{name}")
         if kind.from_files:
-            beside = [(folder / origin.file).parent for origin in table.origins]
-            values[name] = [kind.located(*pair) for pair in zip(values[name], beside, strict=True)]
+            beside = ((folder / origin.file).parent for origin in table.origins)
+            values[name] = Cells.of(kind.located(*pair) for pair in zip(values[name], beside, strict=True))
     return Table(values, table.origins)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from trimtab.columns import OutputColumn
 from trimtab.data import clean, dedup, events, read, report, split
 from trimtab.data.roles import Automatic, Roles, check_test, settle
 from trimtab.data.splits import NONE, PARTS, SMALLEST, TEST, TRAIN, VALID, Part
-from trimtab.data.table import Splits, Table
+from trimtab.data.table import Cells, Origins, Splits, Table
 from trimtab.data.working import Working, place, rejected_row, short
 from trimtab.errors import problem
 from trimtab.progress import Progress
@@ -124,16 +125,22 @@ def _gather(data: read.Loaded, test: read.Loaded | None, roles: Roles, folder: P
 
 def _needed(tables: Sequence[Table], roles: Roles, folder: Path) -> Table:
     """The columns that are needed, of all files; paths made such that they can be opened, the output put together."""
-    values = {name: [value for table in tables for value in _of(table, name)] for name in roles.needed}
-    origins = [origin for table in tables for origin in table.origins]
+    first, *more = tables
+    values: dict[str, Sequence[Any]] = {
+        name: Cells.of(chain(_of(first, name), *(_of(table, name) for table in more))) if more else _of(first, name)
+        for name in roles.needed
+    }
+    origins = Origins.of(first.origins)
+    for table in more:
+        origins = origins.followed_by(Origins.of(table.origins))
     kinds = {name: rule.column.type for name, rule in roles.inputs.items()}
     values = dict(dedup.located(Table(values, origins), kinds, folder).values)
     if roles.sources:
         cells = zip(*(values.pop(name) for name in roles.sources), strict=True)
         answers = (dict(zip(roles.sources, row, strict=True)) for row in cells)
-        values[roles.output_name] = [
+        values[roles.output_name] = Cells.of(
             row if any(not parse.is_missing(v) for v in row.values()) else None for row in answers
-        ]
+        )
     return Table(values, origins)
 
 

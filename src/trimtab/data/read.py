@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -10,8 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from trimtab import rows
-from trimtab.data.table import Origin, Table
+from trimtab.data.table import Growing, Origins, Table
 from trimtab.errors import nearest, problem
 from trimtab.rows import Rejected
 from trimtab.values import parse
@@ -53,8 +56,8 @@ def load(patterns: Sequence[str], folder: Path, encoding: str | None = None, kno
     `encoding` and `known` are those of `rows.read`. Raises TrimtabError for a missing file, for one without rows, and
     for files that share no column.
     """
-    columns: dict[str, list[Any]] = {}
-    origins: list[Origin] = []
+    columns: dict[str, Growing] = {}
+    lines = array("q")
     rejected: list[Rejected] = []
     files: list[FileRead] = []
     notes: list[str] = []
@@ -62,14 +65,17 @@ def load(patterns: Sequence[str], folder: Path, encoding: str | None = None, kno
         shown = _shown(path, folder)
         before = len(rejected)
         read = partial(rows.read, path, note=notes.append, encoding=encoding, known=known)
-        found = _append(read, shown, columns, origins, rejected.append)
+        found = _append(read, shown, columns, lines, rejected.append)
         files.append(replace(found, rejected=len(rejected) - before))
         _check_rows(files[-1], rejected[before:])
-    if len(origins) == 1 and files[0].format in ("json", "jsonl"):
+    if len(lines) == 1 and files[0].format in ("json", "jsonl"):
         keys = ", ".join(columns)
         raise problem(files[0].file, f"one JSON object, with the keys {keys}: that is a single row", rows.LAYOUTS)
     notes += _compare(files)
-    return Loaded(Table(columns, origins), rejected, files, [note.replace(str(folder) + os.sep, "") for note in notes])
+    of_file = np.repeat(np.arange(len(files), dtype=np.int32), [file.rows for file in files])
+    origins = Origins(tuple(file.file for file in files), of_file, np.array(lines, np.int64))
+    table = Table({name: column.cells() for name, column in columns.items()}, origins)
+    return Loaded(table, rejected, files, [note.replace(str(folder) + os.sep, "") for note in notes])
 
 
 def _shown(path: Path, folder: Path) -> str:
@@ -80,12 +86,12 @@ def _shown(path: Path, folder: Path) -> str:
 def _append(
     read: Callable[..., rows.Rows],
     shown: str,
-    columns: dict[str, list[Any]],
-    origins: list[Origin],
+    columns: dict[str, Growing],
+    lines: array[int],
     reject: rows.Reject,
 ) -> FileRead:
     """Add a file's rows to the columns; new columns are None in the rows before."""
-    start = len(origins)
+    start = len(lines)
     encodings: list[str] = []
     source = read(reject=lambda row: reject(replace(row, file=shown)), told=encodings.append)
     named = _folder_names if source.format == rows.FOLDER else _as_read
@@ -94,12 +100,12 @@ def _append(
         values = named(row.values)
         if not columns.keys() >= values.keys():
             for name in values:
-                columns.setdefault(name, [None] * len(origins))
+                columns.setdefault(name, Growing(missing=len(lines)))
         for name, column in columns.items():
             column.append(values.get(name))
         names |= dict.fromkeys(values)
-        origins.append(Origin(shown, row.line))
-    return FileRead(shown, source.format, len(origins) - start, 0, tuple(names), next(iter(encodings), None))
+        lines.append(row.line)
+    return FileRead(shown, source.format, len(lines) - start, 0, tuple(names), next(iter(encodings), None))
 
 
 def _as_read(values: dict[str, Any]) -> dict[str, Any]:
@@ -132,7 +138,7 @@ def _compare(files: Sequence[FileRead]) -> list[str]:
     return [f"{file} has no column {', '.join(names)}: empty in its rows" for file, names in lacking if names]
 
 
-def column(table: Table, name: str, where: str, file: str) -> list[Any]:
+def column(table: Table, name: str, where: str, file: str) -> Sequence[Any]:
     """A column's values; raises TrimtabError with the nearest name when there is none."""
     if name not in table.values:
         raise problem(where, f"{file} has no column named {name!r}", nearest(name, table.values))

@@ -1,12 +1,241 @@
-"""A table of raw values in memory, column by column, that remembers where each row came from."""
+"""A table of raw values in memory, column by column, that remembers where each row came from.
+
+Columns are not lists of Python objects, of which a short text takes 60 bytes and more: texts stand end to end, those
+that repeat are numbered, numbers are arrays. Some of a table's rows are a view of it: no value is copied.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar, cast, overload
 
 import numpy as np
+import polars as pl
+
+from trimtab.values.parse import Name
+
+_CHUNK = 65_536  # rows that are Python objects at a time
+_LOOKED_AT = 10_000  # values that tell whether a column repeats itself
+_MOST_DIFFERENT = 1_000_000  # values that are numbered
+
+Result = TypeVar("Result")
+Rows = Sequence[int] | np.ndarray
+
+
+class _Store(Protocol):
+    """Values as they are held."""
+
+    def __len__(self) -> int: ...
+
+    def run(self, start: int, stop: int) -> list[Any]:
+        """Values that stand side by side."""
+
+    def picked(self, rows: np.ndarray) -> list[Any]:
+        """The values of some rows, in the given order."""
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """Texts, end to end; null for None."""
+
+    series: pl.Series
+
+    def __len__(self) -> int:
+        return len(self.series)
+
+    def run(self, start: int, stop: int) -> list[Any]:
+        return self.series.slice(start, max(0, stop - start)).to_list()
+
+    def picked(self, rows: np.ndarray) -> list[Any]:
+        return self.series.gather(pl.Series(rows.astype(np.uint32))).to_list()
+
+
+@dataclass(frozen=True)
+class _Repeated:
+    """Few different values, and the number of each row's."""
+
+    different: np.ndarray  # (values,) object
+    numbers: np.ndarray  # (rows,) int32
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def run(self, start: int, stop: int) -> list[Any]:
+        return cast(list[Any], self.different[self.numbers[start:stop]].tolist())
+
+    def picked(self, rows: np.ndarray) -> list[Any]:
+        return cast(list[Any], self.different[self.numbers[rows]].tolist())
+
+
+@dataclass(frozen=True)
+class _Numbers:
+    """Floats, or whole numbers."""
+
+    array: np.ndarray  # (rows,) float64 or int64
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def run(self, start: int, stop: int) -> list[Any]:
+        return cast(list[Any], self.array[start:stop].tolist())
+
+    def picked(self, rows: np.ndarray) -> list[Any]:
+        return cast(list[Any], self.array[rows].tolist())
+
+
+@dataclass(frozen=True)
+class _Objects:
+    """Values of any kind, as they are."""
+
+    values: Sequence[Any]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def run(self, start: int, stop: int) -> list[Any]:
+        return list(self.values[start:stop])
+
+    def picked(self, rows: np.ndarray) -> list[Any]:
+        return [self.values[row] for row in rows.tolist()]
+
+
+class Cells(Sequence[Any]):
+    """The raw values of a column, each the Python object that was read; never changed."""
+
+    __slots__ = ("_rows", "_store")
+
+    def __init__(self, store: _Store, rows: np.ndarray | None = None) -> None:
+        self._store, self._rows = store, rows
+
+    @staticmethod
+    def of(values: Iterable[Any]) -> Cells:
+        """The values, held in as little as they allow."""
+        if isinstance(values, Cells):
+            return values
+        growing = Growing()
+        for value in values:
+            growing.append(value)
+        return growing.cells()
+
+    def __len__(self) -> int:
+        return len(self._store) if self._rows is None else len(self._rows)
+
+    def __iter__(self) -> Iterator[Any]:
+        for start in range(0, len(self), _CHUNK):
+            yield from self._run(start, min(start + _CHUNK, len(self)))
+
+    @overload
+    def __getitem__(self, row: int) -> Any: ...
+    @overload
+    def __getitem__(self, row: slice) -> list[Any]: ...
+    def __getitem__(self, row: int | slice) -> Any:
+        if not isinstance(row, slice):
+            place = range(len(self))[row]
+            return self._run(place, place + 1)[0]
+        start, stop, step = row.indices(len(self))
+        if step == 1:
+            return self._run(start, stop)
+        rows = np.arange(start, stop, step)
+        return self._store.picked(rows if self._rows is None else self._rows[rows])
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence) or isinstance(other, str):
+            return NotImplemented
+        return len(self) == len(other) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Cells({self[:5]!r}{'...' if len(self) > 5 else ''})"
+
+    def _run(self, start: int, stop: int) -> list[Any]:
+        return self._store.run(start, stop) if self._rows is None else self._store.picked(self._rows[start:stop])
+
+    def take(self, rows: Rows) -> Cells:
+        """A view of the given rows, in the given order."""
+        picked = np.asarray(rows, np.int64)
+        return Cells(self._store, (picked if self._rows is None else self._rows[picked]).astype(np.uint32))
+
+    def each(self, function: Callable[[Any], Result]) -> Iterator[Result]:
+        """The function's result for each value; numbered ones are asked about once, however often they stand there."""
+        if not isinstance(self._store, _Repeated):
+            return map(function, self)
+        numbers = self._store.numbers if self._rows is None else self._store.numbers[self._rows]
+        asked = np.zeros(len(self._store.different), bool)
+        asked[numbers] = True
+        results = [function(value) if own else None for value, own in zip(self._store.different, asked, strict=True)]
+        found = np.empty(len(results), object)
+        found[:] = results
+        return (one for start in range(0, len(numbers), _CHUNK) for one in found[numbers[start : start + _CHUNK]])
+
+
+class Growing:
+    """A column that is read value by value."""
+
+    def __init__(self, missing: int = 0) -> None:
+        self._parts: list[_Store] = []
+        self._open: list[Any] = []
+        for _ in range(missing):
+            self.append(None)
+
+    def append(self, value: Any) -> None:
+        """One more value."""
+        self._open.append(value)
+        if len(self._open) >= _CHUNK:
+            self._close()
+
+    def cells(self) -> Cells:
+        """All values so far."""
+        self._close()
+        kinds = {type(part) for part in self._parts}
+        if kinds == {_Texts}:
+            return Cells(_of_texts([cast(_Texts, part).series for part in self._parts]))
+        arrays = [cast(_Numbers, part).array for part in self._parts] if kinds == {_Numbers} else []
+        if arrays and len({array.dtype for array in arrays}) == 1:
+            return Cells(_Numbers(np.concatenate(arrays)))
+        values = [value for part in self._parts for value in part.run(0, len(part))]
+        return Cells(_numbered(values) if values and {type(value) for value in values} == {Name} else _Objects(values))
+
+    def _close(self) -> None:
+        if self._open:
+            self._parts.append(_held(self._open))
+            self._open = []
+
+
+def _held(values: list[Any]) -> _Store:
+    """Some values in as little as their types allow."""
+    types = set(map(type, values))
+    try:
+        if str in types and types <= {str, type(None)}:
+            return _Texts(pl.Series(values, dtype=pl.String, strict=True))
+        if types == {float} or types == {int}:
+            return _Numbers(np.array(values, np.float64 if types == {float} else np.int64))
+    except (UnicodeEncodeError, OverflowError):  # half a surrogate pair; a number of more than 64 bits
+        pass
+    return _Objects(values)
+
+
+def _of_texts(parts: Sequence[pl.Series]) -> _Store:
+    """Texts; numbered where they repeat."""
+    whole = pl.concat(parts, rechunk=True)
+    some = whole.gather_every(max(1, len(whole) // _LOOKED_AT))
+    if some.n_unique() <= len(some) / 2:
+        different = whole.unique(maintain_order=True)
+        if len(different) <= min(_MOST_DIFFERENT, max(1, len(whole) // 4)):
+            known = different.drop_nulls()
+            numbers = whole.cast(pl.Enum(known)).to_physical().cast(pl.Int32).fill_null(len(known)).to_numpy()
+            return _Repeated(np.array([*known.to_list(), None], object), numbers)
+    return _Texts(whole)
+
+
+def _numbered(values: Sequence[Any]) -> _Store:
+    """Values that can be told apart by hash, numbered."""
+    numbers: dict[Any, int] = {}
+    found = np.fromiter((numbers.setdefault(value, len(numbers)) for value in values), np.int32, len(values))
+    different = np.empty(len(numbers), object)
+    different[:] = list(numbers)
+    return _Repeated(different, found)
 
 
 @dataclass(frozen=True)
@@ -18,26 +247,65 @@ class Origin:
 
 
 @dataclass(frozen=True)
+class Origins(Sequence[Origin]):
+    """Where the rows of a table stand."""
+
+    files: tuple[str, ...]
+    file: np.ndarray  # (rows,) int32, places in `files`
+    line: np.ndarray  # (rows,) int64
+
+    @staticmethod
+    def of(origins: Sequence[Origin]) -> Origins:
+        """The origins, as arrays."""
+        if isinstance(origins, Origins):
+            return origins
+        files: dict[str, int] = {}
+        numbers = [files.setdefault(origin.file, len(files)) for origin in origins]
+        lines = np.array([origin.line for origin in origins], np.int64)
+        return Origins(tuple(files), np.array(numbers, np.int32), lines)
+
+    def __len__(self) -> int:
+        return len(self.line)
+
+    @overload
+    def __getitem__(self, row: int) -> Origin: ...
+    @overload
+    def __getitem__(self, row: slice) -> Origins: ...
+    def __getitem__(self, row: int | slice) -> Origin | Origins:
+        if isinstance(row, slice):
+            return Origins(self.files, self.file[row], self.line[row])
+        return Origin(self.files[self.file[row]], int(self.line[row]))
+
+    def take(self, rows: Rows) -> Origins:
+        """Those of the given rows, in the given order."""
+        picked = np.asarray(rows, np.int64)
+        return Origins(self.files, self.file[picked], self.line[picked])
+
+    def followed_by(self, other: Origins) -> Origins:
+        """These, and others behind them."""
+        files = np.concatenate([self.file, other.file + np.int32(len(self.files))])
+        return Origins((*self.files, *other.files), files, np.concatenate([self.line, other.line]))
+
+
+@dataclass(frozen=True)
 class Table:
     """Raw values by column name; all columns have one value per origin."""
 
-    values: Mapping[str, list[Any]]
-    origins: list[Origin]
+    values: Mapping[str, Sequence[Any]]
+    origins: Sequence[Origin]
 
     def __len__(self) -> int:
         return len(self.origins)
 
-    def of(self, name: str | None) -> list[Any] | None:
+    def of(self, name: str | None) -> Sequence[Any] | None:
         """The values of a column; None where there is no such column."""
         return None if name is None else self.values.get(name)
 
-    def take(self, rows: Sequence[int] | np.ndarray) -> Table:
-        """The given rows, in the given order."""
-        picked = [int(row) for row in rows]
-        return Table(
-            {name: [column[row] for row in picked] for name, column in self.values.items()},
-            [self.origins[row] for row in picked],
-        )
+    def take(self, rows: Rows) -> Table:
+        """A view of the given rows, in the given order."""
+        picked = np.asarray(rows, np.int64)
+        views = {name: Cells.of(column).take(picked) for name, column in self.values.items()}
+        return Table(views, Origins.of(self.origins).take(picked))
 
     def rows(self) -> list[dict[str, Any]]:
         """One mapping per row, as a server would receive them."""

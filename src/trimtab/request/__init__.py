@@ -25,7 +25,7 @@ from trimtab.request.readers import Chosen
 from trimtab.rows import rejected
 from trimtab.spec import Choice, Gate, Part, Spec
 from trimtab.train import augment, loop, settings
-from trimtab.values.problems import Tally
+from trimtab.values.problems import Problem, Tally
 
 # Parts of the report whose keys are no words of the rows; lists in them are left out, for they quote rows.
 _COUNTED = (
@@ -39,6 +39,7 @@ _COUNTED = (
     "conflicts",
     "leaks",
     "dropped",
+    "cut",
 )
 _FUSION = ("mean", "each input's mean, side by side")
 _TABLE_FUSION = ("deepfm", "numbers and categories: products of pairs of columns beside hidden layers")
@@ -106,8 +107,8 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
     inputs, output = _fit(prepared, spec.output_name, chosen)
     gates.check_meaning(parsed, output)
     valid = encode_rows(inputs, prepared.splits.valid.values)
-    train, told = _read(inputs, prepared.splits.train, progress)
-    prepared = replace(prepared, report={**prepared.report, "problems": told})
+    train, told, cut = _read(inputs, prepared.splits.train, progress)
+    prepared = replace(prepared, report={**prepared.report, "problems": told, **({"cut": cut} if cut else {})})
     targets = output.targets(prepared.splits.train.values[output.name])
     counts = np.bincount(dense(targets), minlength=output.width) if output.type == "label" else None
     settled, reasons = settings.choose(
@@ -162,17 +163,39 @@ _ADVICE = {
 _FEW_CUT = 0.01  # share of texts that may be cut without a word: by default up to 0.5% are
 
 
-def _read(inputs: Sequence[InputColumn], table: Table, progress: Progress) -> tuple[EncodedRows, list[dict[str, Any]]]:
-    """The training rows as numbers, and what is wrong with their values: told, and for the report."""
+def _read(
+    inputs: Sequence[InputColumn], table: Table, progress: Progress
+) -> tuple[EncodedRows, list[dict[str, Any]], dict[str, dict[str, float]]]:
+    """The training rows as numbers; for the report what is wrong with their values, and what is cut. Both are told."""
     rows, problems = read_rows(inputs, table.values)
     tally = Tally()
     tally.add(len(table), problems, lambda row: working.place(table.origins[row]))
+    cut = _cut(rows, problems)
     for (column, kind), line in zip(tally.counts, tally.lines(), strict=True):
         if kind != "cut" or tally.counts[column, kind].values > _FEW_CUT * len(table):
             progress.note(line)
+            if kind == "cut":
+                rows_cut, lost = cut[column]["rows_cut"], cut[column]["tokens_lost"]
+                progress.note(f"  {rows_cut:.0%} of the rows are cut, {lost:.0%} of all tokens are lost")
             if kind in _ADVICE:
                 progress.note(f"  do: {_ADVICE[kind].format(column=column)}")
-    return rows, tally.as_json()
+    return rows, tally.as_json(), cut
+
+
+def _cut(rows: EncodedRows, problems: Sequence[Problem]) -> dict[str, dict[str, float]]:
+    """Of each text of which some rows are cut: the share of rows, and the share of all its tokens that nobody reads."""
+    found: dict[str, dict[str, float]] = {}
+    for column, encoded in zip(rows.columns, rows.encoded, strict=True):
+        own = [problem for problem in problems if problem.kind == "cut" and problem.column == column.name]
+        if own:
+            read = column.steps(encoded)
+            share = np.array([problem.lost for problem in own])
+            lost = float((read[[problem.row for problem in own]] * share / (1 - share)).sum())
+            found[column.name] = {
+                "rows_cut": round(len(own) / len(rows), 4),
+                "tokens_lost": round(lost / (lost + float(read.sum())), 4),
+            }
+    return found
 
 
 def _seen(prepared: Prepared) -> dict[str, np.ndarray]:
