@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from trimtab.bundle.manifest import Manifest
 from trimtab.columns import EncodedRows, Ragged
 from trimtab.errors import TrimtabError
 from trimtab.request import Request, filled
+
+_BLOCK = 65_536  # values that are hashed at a time
 
 
 def begin(folder: Path, held: str) -> bool:
@@ -52,7 +55,7 @@ def train_key(request: Request) -> str:
         said.pop(place)
     splits = request.prepared.splits
     rows = [_numbers(request.train), _numbers(request.valid)]
-    answers = [table.values[request.output.name] for table in (splits.train, splits.valid)]
+    answers = [_values(table.values[request.output.name]) for table in (splits.train, splits.valid)]
     source = [reader.base.fingerprint for reader in request.chosen.readers if reader.base]
     return _digest([__version__, torch.__version__, said, rows, answers, source, request.settings.score])
 
@@ -60,8 +63,8 @@ def train_key(request: Request) -> str:
 def key(request: Request) -> str:
     """Changes when anything does that decides the bundle; a file of the test rows by its content."""
     test = request.prepared.splits.test.values
-    contents = [[c.digest(v) for v in test[c.name]] if c.from_files else test[c.name] for c in request.inputs]
-    rows = [contents, test[request.output.name], request.unlabelled]
+    contents = [_values([c.digest(v) for v in test[c.name]] if c.from_files else test[c.name]) for c in request.inputs]
+    rows = [contents, _values(test[request.output.name]), request.unlabelled]
     return _digest([train_key(request), rows, request.spec.model_dump(mode="json")])
 
 
@@ -69,7 +72,7 @@ def search_key(request: Request, origin: str) -> str:
     """Changes when anything does that all candidates for a network of that origin are made of and measured by."""
     splits = request.prepared.splits
     rows = [_numbers(request.train), _numbers(request.valid), request.unlabelled]
-    answers = [table.values[request.output.name] for table in (splits.train, splits.valid)]
+    answers = [_values(table.values[request.output.name]) for table in (splits.train, splits.valid)]
     return _digest([origin, rows, answers])
 
 
@@ -80,6 +83,14 @@ def _numbers(rows: EncodedRows) -> str:
         parts = (encoded.values, encoded.offsets) if isinstance(encoded, Ragged) else (encoded,)
         for array in parts:
             digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _values(values: Sequence[Any]) -> str:
+    """Of the raw values of a column, of which few are objects at a time."""
+    digest = hashlib.sha256()
+    for start in range(0, len(values), _BLOCK):
+        digest.update(json.dumps(list(values[start : start + _BLOCK]), sort_keys=True, default=str).encode())
     return digest.hexdigest()
 
 
