@@ -38,7 +38,7 @@ from trimtab.progress import Quiet
 from trimtab.spec import parse
 from trimtab.train.loop import device, train
 from trimtab.train.settings import choose
-from trimtab.train.step import Lesson
+from trimtab.train.step import TrainingData
 
 ROOT = Path(__file__).resolve().parent.parent
 LENGTHS = {"median": 40.0, "spread": 0.7, "most": 256}  # log-normal: like reviews, many short rows and a few long ones
@@ -92,9 +92,9 @@ def ours(lengths: np.ndarray, seed: int) -> float:
     spec = parse({"data": "-", "output": "label", "seed": seed, "train": wanted})
     taught, valid = encoded(column, lengths, seed), encoded(column, lengths[:VALID_ROWS], seed + 1)
     settings, _ = choose(spec, label, base, len(taught), taught.steps, np.array([1, 1]), device())
-    lesson = Lesson(taught, targets(len(taught), seed), valid, targets(VALID_ROWS, seed + 1), label)
+    data = TrainingData(taught, targets(len(taught), seed), valid, targets(VALID_ROWS, seed + 1), label)
     with tempfile.TemporaryDirectory() as folder:
-        trained = train(network, "label", lesson, settings, Path(folder), Quiet())
+        trained = train(network, "label", data, settings, Path(folder), Quiet())
     return trained.seconds
 
 

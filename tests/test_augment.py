@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from head_losses import loss
 from PIL import Image
 from places import Place, place
 from sklearn.datasets import load_breast_cancer, load_digits, load_sample_images
@@ -22,7 +23,7 @@ from trimtab import registry
 from trimtab.columns import EncodedRows, InputColumn, encode_rows, fit
 from trimtab.columns.label import LabelColumn
 from trimtab.errors import TrimtabError
-from trimtab.nets.heads.label import loss
+from trimtab.nets.heads.label import LabelHead
 from trimtab.nets.network import Architecture, EncoderEntry, Network
 from trimtab.progress import Quiet
 from trimtab.spec import Choice, Typed, parse
@@ -30,7 +31,7 @@ from trimtab.train import augment, loop
 from trimtab.train.augment import Augmentation, Mix
 from trimtab.train.batches import epoch_batches
 from trimtab.train.settings import Settings, choose
-from trimtab.train.step import Lesson
+from trimtab.train.step import TrainingData
 
 DIGITS = load_digits()
 PICTURES = [(image * 15.9).astype(np.uint8) for image in DIGITS.images]  # 8 x 8, grey
@@ -218,7 +219,7 @@ def test_mixed_pictures_hold_as_much_of_their_partner_as_their_targets_say(optio
     assert np.allclose(after.mean(axis=(1, 2, 3)), expected, atol=0.1)
     assert 0.05 < (1 - mix.share.numpy()).mean() < 0.6
     logits, targets = torch.randn(80, 2, generator=torch.Generator().manual_seed(0)), torch.arange(80) // 40
-    mixed = mix.of(loss(logits, targets, None, 0.0), loss(logits, targets[mix.partner], None, 0.0))
+    mixed = mix.of(loss(LabelHead, logits, targets), loss(LabelHead, logits, targets[mix.partner]))
     soft = torch.zeros(80, 2).scatter_add_(1, targets[:, None], mix.share[:, None])
     soft.scatter_add_(1, targets[mix.partner][:, None], 1 - mix.share[:, None])
     assert torch.allclose(mixed, torch.nn.functional.cross_entropy(logits, soft, reduction="none"), atol=1e-6)
@@ -332,19 +333,19 @@ class StopAt(Quiet):
             raise KeyboardInterrupt
 
 
-def lesson_of(options: Any, rows: int = 160, valid: int = 60) -> tuple[InputColumn, LabelColumn, Lesson]:
+def lesson_of(options: Any, rows: int = 160, valid: int = 60) -> tuple[InputColumn, LabelColumn, TrainingData]:
     values, answers = PICTURES[: rows + valid], LABELS[: rows + valid]
     column, output = fit("image", "photo", "photo", values, {}), labels(answers)
     found, _ = chosen_for(column, values[:rows], options, output)
     targets = output.targets(answers)
     train, held = (encode_rows([column], {"photo": part}) for part in (values[:rows], values[rows:]))
-    return column, output, Lesson(train, targets[:rows], held, targets[rows:], output, found)
+    return column, output, TrainingData(train, targets[:rows], held, targets[rows:], output, found)
 
 
-def settings_for(lesson: Lesson, **train: Any) -> Settings:
+def settings_for(data: TrainingData, **train: Any) -> Settings:
     spec = parse({"data": "x.csv", "output": "y", "train": train})
-    counts = np.bincount(lesson.train_targets)
-    return choose(spec, lesson.output, None, len(lesson.train), lesson.train.steps, counts, torch.device("cpu"))[0]
+    counts = np.bincount(data.train_targets)
+    return choose(spec, data.output, None, len(data.train), data.train.steps, counts, torch.device("cpu"))[0]
 
 
 def network_for(column: InputColumn, output: LabelColumn) -> Network:
@@ -355,11 +356,11 @@ def network_for(column: InputColumn, output: LabelColumn) -> Network:
 
 
 def run(folder: Path, options: Any, stop_at: int | None = None, **train: Any) -> tuple[dict[str, torch.Tensor], float]:
-    column, output, lesson = lesson_of(options)
+    column, output, data = lesson_of(options)
     network = network_for(column, output)
-    chosen = settings_for(lesson, epochs=2, checkpoint_seconds=0, **train)
+    chosen = settings_for(data, epochs=2, checkpoint_seconds=0, **train)
     progress = StopAt(stop_at) if stop_at else Quiet()
-    trained = loop.train(network, "label", lesson, chosen, folder, progress)
+    trained = loop.train(network, data, chosen, folder, progress)
     return network.state_dict(), trained.history[-1]["loss"]
 
 
@@ -388,15 +389,15 @@ def test_rows_that_choose_the_weights_are_never_varied(tmp_path: Path, monkeypat
         return plain(self, tensors, rows, step, part)
 
     monkeypatch.setattr(Augmentation, "__call__", noted)
-    column, output, lesson = lesson_of({"rotate": 10})
-    before = lesson.valid.batch(np.arange(60))["photo_pixels"].copy()
-    chosen = settings_for(lesson, epochs=1)
+    column, output, data = lesson_of({"rotate": 10})
+    before = data.valid.batch(np.arange(60))["photo_pixels"].copy()
+    chosen = settings_for(data, epochs=1)
     network = network_for(column, output)
-    trained = loop.train(network, "label", lesson, chosen, tmp_path, Quiet())
+    trained = loop.train(network, data, chosen, tmp_path, Quiet())
     assert sorted(np.concatenate(seen).tolist()) == list(range(160))  # each training row once, and nothing else
-    outputs = loop.predict(network, lesson.valid, 512, torch.device("cpu"))
-    assert (outputs.argmax(axis=1) == lesson.valid_targets).mean() == pytest.approx(trained.history[-1]["score"])
-    assert np.array_equal(before, lesson.valid.batch(np.arange(60))["photo_pixels"])
+    outputs = loop.predict(network, data.valid, 512, torch.device("cpu"))
+    assert (outputs.argmax(axis=1) == data.valid_targets).mean() == pytest.approx(trained.history[-1]["score"])
+    assert np.array_equal(before, data.valid.batch(np.arange(60))["photo_pixels"])
 
 
 # -------------------------------------------------------------------------------------------------------- sampling

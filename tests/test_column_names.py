@@ -16,7 +16,7 @@ from torch import nn
 import trimtab
 from trimtab import runtime
 from trimtab.bundle import store
-from trimtab.columns import encode_rows, fit, keys
+from trimtab.columns import OUTPUTS, encode_rows, fit, keys
 from trimtab.nets import trained
 from trimtab.nets.network import Architecture, EncoderEntry, Network, one_each
 
@@ -41,7 +41,7 @@ def network_of(names: list[str]) -> Network:
     shape = Architecture(width=8, encoders=one_each(inputs), fusion="mean", dropout=0.0, head="label")
     network = Network(shape, inputs, output).eval()
     rows = encode_rows(inputs, {name: ["1", "2"] for name in names})
-    outputs = network({name: torch.from_numpy(part) for name, part in rows.batch(np.arange(2)).items()})
+    outputs = network({name: torch.from_numpy(part) for name, part in rows.batch(np.arange(2)).items()})[OUTPUTS].values
     assert outputs.shape == (2, 2)
     return network
 

@@ -12,7 +12,7 @@ from tests import tiny_models
 from torch import Tensor
 from transformers import ModernBertConfig
 
-from trimtab.columns import encode_rows, fit
+from trimtab.columns import OUTPUTS, encode_rows, fit
 from trimtab.compress import Skip, layers
 from trimtab.export import export
 from trimtab.nets.network import Architecture, EncoderEntry
@@ -65,7 +65,7 @@ def batch(given: Trained) -> dict[str, np.ndarray]:
 
 @torch.no_grad()
 def outputs(given: Trained) -> Tensor:
-    found: Tensor = given.network({key: torch.from_numpy(value) for key, value in batch(given).items()})
+    found: Tensor = given.network({key: torch.from_numpy(value) for key, value in batch(given).items()})[OUTPUTS].values
     return found
 
 

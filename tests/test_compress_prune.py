@@ -17,15 +17,16 @@ from safetensors.torch import save
 from sklearn.datasets import load_digits
 
 from trimtab import columns, runtime
-from trimtab.columns import EncodedRows, encode_rows
+from trimtab.columns import OUTPUTS, EncodedRows, encode_rows
 from trimtab.columns.image import ImageColumn
 from trimtab.columns.label import LabelColumn
 from trimtab.compress import Skip, latency, prune, sparsity
 from trimtab.export import export
 from trimtab.nets.encoders.compact import Block, Layer, Options
 from trimtab.nets.network import Architecture, EncoderEntry
+from trimtab.nets.states import answer
 from trimtab.nets.trained import Trained, built
-from trimtab.train.step import tensors_of
+from trimtab.train.batches import tensors_of
 
 LAYER = {"heads": 4, "neurons": 128}
 COMPACT = {"width": 32, "head_width": 8, "layers": [LAYER, LAYER], "positions": 64, "dropout": 0.0}
@@ -58,7 +59,7 @@ class Task:
     @torch.no_grad()
     def outputs(self, trained: Trained, rows: EncodedRows | None = None) -> np.ndarray:
         rows = rows or self.test
-        return trained.network(tensors_of(rows, np.arange(len(rows)), CPU)).numpy()
+        return trained.network(tensors_of(rows, np.arange(len(rows)), CPU))[OUTPUTS].values.numpy()
 
     def accuracy(self, trained: Trained) -> float:
         return float((self.outputs(trained).argmax(1) == self.wanted).mean())
@@ -69,7 +70,7 @@ class Task:
         return found
 
     def loss(self, trained: Trained) -> float:
-        outputs = torch.from_numpy(self.outputs(trained, self.rows))
+        outputs = answer(torch.from_numpy(self.outputs(trained, self.rows)))
         return float(prune.own_loss(trained, self.targets)(outputs, np.arange(len(self.rows))).mean())
 
     def upside_down(self) -> list[prune.Measured]:

@@ -16,7 +16,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from trimtab import columns, export
-from trimtab.columns import EncodedRows, encode_rows
+from trimtab.columns import OUTPUTS, EncodedRows, encode_rows
 from trimtab.compress import qat, quantize, sensitivity
 from trimtab.compress.rewrite import large_weights, weighted
 from trimtab.errors import TrimtabError
@@ -51,7 +51,7 @@ def learn(network: Network, rows: EncodedRows, targets: torch.Tensor, steps: int
     for _ in range(steps):
         picked = rng.choice(len(rows) * 2 // 3, 32, replace=False)
         tensors = {name: torch.from_numpy(value) for name, value in rows.batch(picked).items()}
-        loss = torch.nn.functional.cross_entropy(network(tensors), targets[picked])
+        loss = torch.nn.functional.cross_entropy(network(tensors)[OUTPUTS].values, targets[picked])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -294,20 +294,23 @@ def test_the_rounding_of_training_is_that_of_the_file(texts: Case, tmp_path: Pat
     model, rounded = _copy(texts.model), []
     with qat.fake_quantized(model.network, bits=2), torch.no_grad():
         for batch in texts.unseen:
-            rounded.append(model.network({name: torch.from_numpy(value) for name, value in batch.items()}).numpy())
+            rounded.append(
+                model.network({name: torch.from_numpy(value) for name, value in batch.items()})[OUTPUTS].values.numpy()
+            )
     assert sensitivity.distortion(np.concatenate(rounded), file) < 0.01 * sensitivity.distortion(whole, file)
 
 
 def test_a_network_is_as_before_behind_the_rounding(texts: Case) -> None:
     model = _copy(texts.model)
     names, tensors = list(model.network.state_dict()), {n: torch.from_numpy(v) for n, v in texts.unseen[0].items()}
-    before = model.network(tensors)
+    before = model.network(tensors)[OUTPUTS].values
     with qat.fake_quantized(model.network):
-        inside = model.network(tensors)
+        inside = model.network(tensors)[OUTPUTS].values
         assert list(model.network.state_dict()) == names
     assert not [part for part in model.network.modules() if vars(part).get("forward")]
     assert 0 < float((inside - before).detach().abs().max()) < 0.5
-    assert float((model.network(tensors) - inside).detach().abs().max()) < 0.25  # activations are no longer rounded
+    outside = model.network(tensors)[OUTPUTS].values  # activations are no longer rounded
+    assert float((outside - inside).detach().abs().max()) < 0.25
 
 
 def _copy(model: Trained) -> Trained:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from trimtab import export
-from trimtab.columns import InputColumn, OutputColumn, fit
+from trimtab.columns import OUTPUTS, InputColumn, OutputColumn, fit
 from trimtab.columns.image import ImageColumn
 from trimtab.compress import Skip
 from trimtab.compress.smaller import SIZES, smaller
@@ -76,8 +76,8 @@ def exported(student: Trained, tensors: dict[str, np.ndarray], folder: Path) -> 
     read = {one.name for one in session.get_inputs()}
     found = session.run(None, {name: value for name, value in tensors.items() if name in read})[0]
     with torch.no_grad():
-        own = student.network({name: torch.from_numpy(value) for name, value in tensors.items()}).numpy()
-    return float(np.abs(np.asarray(found) - own).max())
+        own = student.network({name: torch.from_numpy(value) for name, value in tensors.items()})[OUTPUTS].values
+    return float(np.abs(np.asarray(found) - own.numpy()).max())
 
 
 def tensors_of(inputs: Mapping[str, tuple[InputColumn, list[Any]]]) -> dict[str, np.ndarray]:
@@ -151,7 +151,7 @@ def test_large_networks_of_pictures_get_small_convolutional_students(
     assert all(one.architecture.width <= 64 for one in found)
     pixels = torch.zeros(2, 3, side, side, dtype=torch.uint8)
     with torch.no_grad():
-        assert all(one.network({"photo_pixels": pixels}).shape == (2, 3) for one in found)
+        assert all(one.network({"photo_pixels": pixels})[OUTPUTS].values.shape == (2, 3) for one in found)
 
 
 def test_a_student_of_photographs_exports(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_students_of_tables_have_the_same_fusion_with_less_in_it(fusion: str) ->
     assert {student.architecture.width for student in found} <= {8, 16}
     tensors = {name: torch.from_numpy(value) for name, value in tensors_of(inputs).items()}
     with torch.no_grad():
-        assert all(student.network(tensors).shape == (3, 3) for student in found)
+        assert all(student.network(tensors)[OUTPUTS].values.shape == (3, 3) for student in found)
 
 
 def test_of_several_inputs_every_encoder_becomes_smaller(tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_a_history_that_answers_a_ranking_keeps_its_causal_order() -> None:
         name: torch.from_numpy(part) for name, part in baskets.batch(baskets.encode(BASKETS), np.arange(4)).items()
     }
     with torch.no_grad():
-        assert all(student.network(tensors).shape == (4, answers.width) for student in students(of))
+        assert all(student.network(tensors)[OUTPUTS].values.shape == (4, answers.width) for student in students(of))
 
 
 def test_tags_are_still_given_for_each_word() -> None:
@@ -229,7 +229,7 @@ def test_tags_are_still_given_for_each_word() -> None:
     of = teacher({"bilstm": words}, 128, output=TAGS)
     tensors = {name: torch.from_numpy(part) for name, part in tensors_of({"words": (words, rows)}).items()}
     with torch.no_grad():
-        assert all(student.network(tensors).shape == (3, 4, TAGS.width) for student in students(of))
+        assert all(student.network(tensors)[OUTPUTS].values.shape == (3, 4, TAGS.width) for student in students(of))
 
 
 def test_a_tiny_network_and_a_pretrained_text_are_left_to_others(tiny_base: Path) -> None:

@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 import torch
 
-from trimtab.columns import encode_rows
+from trimtab.columns import OUTPUTS, encode_rows
 from trimtab.columns.label import LabelColumn
 from trimtab.columns.tags import TagsColumn
 from trimtab.columns.text import TextColumn
@@ -52,7 +52,8 @@ def test_a_student_answers_the_same_in_onnx_alone_and_in_any_batch(tmp_path: Pat
     session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
     together = session.run(None, tensors(student, TEXTS))[0]
     with torch.no_grad():
-        own = student.network({key: torch.from_numpy(value) for key, value in tensors(student, TEXTS).items()}).numpy()
+        answers = student.network({key: torch.from_numpy(value) for key, value in tensors(student, TEXTS).items()})
+    own = answers[OUTPUTS].values.numpy()
     assert np.abs(own - together).max() < 1e-4
     for row, line in enumerate(TEXTS):
         assert np.abs(session.run(None, tensors(student, [line]))[0][0] - together[row]).max() < 1e-4
@@ -82,7 +83,7 @@ def test_the_pairs_of_a_static_student_tell_not_good_from_good_not() -> None:
     )  # type: ignore[union-attr]
     rows = tensors(network, ["not good", "good not"])
     with torch.no_grad():
-        one, other = network.network({key: torch.from_numpy(value) for key, value in rows.items()})
+        one, other = network.network({key: torch.from_numpy(value) for key, value in rows.items()})[OUTPUTS].values
     assert not torch.allclose(one, other, atol=1e-4)
 
 

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import RobertaConfig
 
 from trimtab import pretrained
-from trimtab.columns import encode_rows, fit, restore
+from trimtab.columns import OUTPUTS, encode_rows, fit, restore
 from trimtab.columns.text import TextColumn
 from trimtab.compress import Skip
 from trimtab.compress.vocabulary import trim
@@ -118,7 +118,7 @@ def outputs(trained: Trained, values: dict[str, Sequence[Any]]) -> np.ndarray:
     rows = encode_rows(trained.inputs, values)
     tensors = {name: torch.from_numpy(part) for name, part in rows.batch(np.arange(len(rows))).items()}
     with torch.no_grad():
-        return trained.network(tensors).numpy()
+        return trained.network(tensors)[OUTPUTS].values.numpy()
 
 
 def pieces(trained: Trained, texts: Sequence[Any], place: int = 0) -> list[list[str]]:

@@ -10,7 +10,7 @@ import tiny_models
 import torch
 
 from trimtab import pretrained, registry
-from trimtab.columns import InputColumn, encode_rows, fit
+from trimtab.columns import OUTPUTS, InputColumn, encode_rows, fit
 from trimtab.nets.fusions.attention import AttentionFusion
 from trimtab.nets.fusions.cls import ClsFusion
 from trimtab.nets.fusions.mean import MeanFusion
@@ -48,7 +48,7 @@ def run(net: Network, inputs: list[InputColumn], rows: np.ndarray) -> torch.Tens
     values = {"review": TEXTS, "stars": [str(i) for i in range(len(TEXTS))], "shop": ["a", "b", "b"] * 5}
     batch = encode_rows(inputs, values).batch(rows)
     with torch.no_grad():
-        return net({key: torch.from_numpy(value) for key, value in batch.items()})
+        return net({key: torch.from_numpy(value) for key, value in batch.items()})[OUTPUTS].values
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)

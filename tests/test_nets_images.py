@@ -18,7 +18,7 @@ from transformers.models.convnext.image_processing_pil_convnext import ConvNextI
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
 from trimtab import export, pretrained
-from trimtab.columns import EncodedRows, encode_rows
+from trimtab.columns import OUTPUTS, EncodedRows, encode_rows
 from trimtab.columns.image import ImageColumn
 from trimtab.columns.label import LabelColumn
 from trimtab.errors import TrimtabError
@@ -28,7 +28,7 @@ from trimtab.pretrained import Base
 from trimtab.pretrained import image as image_bases
 from trimtab.spec import Spec
 from trimtab.train import frozen, loop, settings
-from trimtab.train.step import Lesson
+from trimtab.train.step import TrainingData
 
 HERE = Path()
 SMALL_VIT = {"width": 32, "layers": 2, "heads": 2}
@@ -120,7 +120,7 @@ def test_the_exported_network_gives_the_same_outputs_for_any_number_of_rows(tmp_
     session = onnxruntime.InferenceSession(path)
     for rows in (1, 5):
         with torch.no_grad():
-            wanted = made({"photo_pixels": torch.from_numpy(pixels[:rows])}).numpy()
+            wanted = made({"photo_pixels": torch.from_numpy(pixels[:rows])})[OUTPUTS].values.numpy()
         (found,) = session.run(None, {"photo_pixels": pixels[:rows]})
         np.testing.assert_allclose(found, wanted, atol=1e-4)
 
@@ -295,11 +295,11 @@ class Silent:
     def tick(self, *_: object) -> None: ...
 
 
-def lesson(photo: ImageColumn, pixels: np.ndarray, answers: list[str]) -> Lesson:
+def data(photo: ImageColumn, pixels: np.ndarray, answers: list[str]) -> TrainingData:
     label = LabelColumn.fit("kind", "kind", answers, {})
     rows = EncodedRows((photo,), (pixels,), np.ones(len(pixels), np.int64))
     targets = label.targets(answers)
-    return Lesson(rows, targets, rows, targets, label)
+    return TrainingData(rows, targets, rows, targets, label)
 
 
 def chosen(rows: int, base: Base | None = None, pictures: bool = False, **train: Any) -> settings.Settings:
@@ -319,8 +319,8 @@ def test_a_frozen_base_is_run_once_and_left_as_it_was(tmp_path: Path) -> None:
     base = pretrained.find("efficientnet-lite0", "image", HERE, HERE)
     settled = chosen(40, base, epochs=5)
     assert settled.method == "frozen"
-    network_of_two = lesson(photo, photos(photo, 40), ["0"] * 20 + ["1"] * 20)
-    trained = loop.train(made, "label", network_of_two, settled, tmp_path, Silent())
+    network_of_two = data(photo, photos(photo, 40), ["0"] * 20 + ["1"] * 20)
+    trained = loop.train(made, network_of_two, settled, tmp_path, Silent())
     assert sum(seen) == 80  # 40 rows that teach, and as many that choose
     assert trained.history[-1]["score"] < 0.05  # the log loss
     for key, value in made.encoders.state_dict().items():
@@ -355,7 +355,7 @@ def test_a_small_cnn_learns_digits(tmp_path: Path) -> None:
     made = network("cnn", photo, 64, {"channels": 64}, classes=10)
     settled = chosen(900, pictures=True, epochs=6)
     trained = loop.train(
-        made, "label", Lesson(train, targets[:900], valid, targets[900:], label), settled, tmp_path, Silent()
+        made, TrainingData(train, targets[:900], valid, targets[900:], label), settled, tmp_path, Silent()
     )
     assert trained.best > 0.95
 

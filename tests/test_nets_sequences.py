@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from trimtab import registry
-from trimtab.columns import EncodedRows, InputColumn, encode_rows, fit
+from trimtab.columns import OUTPUTS, EncodedRows, InputColumn, encode_rows, fit
 from trimtab.errors import TrimtabError
 from trimtab.export import export
 from trimtab.nets import steps
@@ -200,7 +200,7 @@ def test_exported_networks_give_the_same_outputs_at_any_size(tmp_path: Path, rea
     for picked in ([0], [4], [11], [0, 4], list(range(12)), [1] * 40):
         batch = rows.batch(np.asarray(picked))
         with torch.no_grad():
-            expected = net({key: torch.from_numpy(value) for key, value in batch.items()}).numpy()
+            expected = net({key: torch.from_numpy(value) for key, value in batch.items()})[OUTPUTS].values.numpy()
         (found,) = session.run(None, {key: batch[key] for key in names})
         assert found.shape == (len(picked), 3)
         assert np.abs(found - expected).max() <= 1e-4

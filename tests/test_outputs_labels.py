@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from head_losses import loss
 from places import place
 from sklearn import metrics
 from sklearn.datasets import load_digits
@@ -20,7 +21,7 @@ from trimtab.audit import quality
 from trimtab.columns.labels import LabelsColumn
 from trimtab.data import infer
 from trimtab.errors import TrimtabError
-from trimtab.nets.heads.labels import loss
+from trimtab.nets.heads.labels import LabelsHead
 
 CLASSES = ("round", "tall", "wide")
 
@@ -118,7 +119,7 @@ def test_what_is_unknown_changes_no_metric() -> None:
 def test_the_loss_leaves_out_what_is_unknown() -> None:
     logits = torch.tensor([[2.0, -1.0, 0.5], [0.3, 0.2, 0.1]], requires_grad=True)
     targets = torch.tensor([[1.0, float("nan"), 0.0], [float("nan"), float("nan"), 1.0]])
-    losses = loss(logits, targets, None, 0.0)
+    losses = loss(LabelsHead, logits, targets)
     expected = [(math.log1p(math.exp(-2)) + math.log1p(math.exp(0.5))) / 2, math.log1p(math.exp(-0.1))]
     assert losses.tolist() == pytest.approx(expected, abs=1e-6)
     losses.sum().backward()

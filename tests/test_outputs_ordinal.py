@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from head_losses import loss
 from places import place
 from sklearn import metrics
 from sklearn.datasets import load_diabetes
@@ -18,7 +19,7 @@ from trimtab import columns
 from trimtab.audit import quality
 from trimtab.columns.ordinal import OrdinalColumn
 from trimtab.errors import TrimtabError
-from trimtab.nets.heads.ordinal import loss
+from trimtab.nets.heads.ordinal import OrdinalHead
 
 
 def fitted(values: list[object], **options: object) -> OrdinalColumn:
@@ -61,7 +62,7 @@ def test_the_loss_is_the_likelihood_of_the_level() -> None:
     logits = torch.randn(6, 3, generator=torch.Generator().manual_seed(2))
     targets = torch.tensor([0, 1, 2, 3, 3, 0])
     shares = column.probabilities(logits.numpy())[np.arange(6), targets.numpy()]
-    assert loss(logits, targets, None, 0.0).numpy() == pytest.approx(-np.log(shares), abs=1e-5)
+    assert loss(OrdinalHead, logits, targets).numpy() == pytest.approx(-np.log(shares), abs=1e-5)
 
 
 def test_metrics_are_those_of_scikit_learn() -> None:

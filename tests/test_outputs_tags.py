@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tiny_models
 import torch
+from head_losses import loss
 
 import trimtab
 from trimtab import columns, pretrained
@@ -19,7 +20,7 @@ from trimtab.columns.tags import TagsColumn
 from trimtab.columns.text import TextColumn
 from trimtab.data import infer
 from trimtab.errors import TrimtabError
-from trimtab.nets.heads.tags import loss
+from trimtab.nets.heads.tags import TagsHead
 from trimtab.train.batches import targets_of
 
 TAGS = [["O", "B-person", "I-person", "O"], ["B-place", "O"], ["O", "O", "O"]]
@@ -129,9 +130,11 @@ def test_answers_are_valid_tags_and_their_spans() -> None:
 
 def test_the_loss_is_the_mean_over_the_words_of_a_row() -> None:
     logits = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(1))
-    targets = torch.from_numpy(targets_of(ragged([np.array([1]), np.array([0, 3, 2])], np.zeros(0, int)), np.arange(2)))
+    tags = ragged([np.array([1]), np.array([0, 3, 2])], np.zeros(0, int))
+    targets, lengths = targets_of(tags, np.arange(2), torch.device("cpu"))["targets"]
+    assert lengths.tolist() == [1, 3]
     expected = [-torch.log_softmax(logits[0], -1)[0, 1], -torch.log_softmax(logits[1], -1)[[0, 1, 2], [0, 3, 2]].mean()]
-    assert loss(logits, targets, None, 0.0).tolist() == pytest.approx([float(e) for e in expected], abs=1e-6)
+    assert loss(TagsHead, logits, targets).tolist() == pytest.approx([float(e) for e in expected], abs=1e-6)
 
 
 def test_columns_of_tags_are_seen_by_looking() -> None:
@@ -156,7 +159,7 @@ def words_column(folder: Path, **options: object) -> TextColumn:
 def test_a_word_stands_at_its_first_token_and_one_that_is_cut_off_nowhere(tmp_path: Path) -> None:
     column = words_column(tmp_path, max_tokens=8)
     rows = encode_rows([column], {"words": SENTENCES})
-    assert rows.places.tolist() == [4, 4, 12, 0]
+    assert column.places(rows.encoded[0]).tolist() == [4, 4, 12, 0]
     tensors = rows.batch(np.arange(4))
     ids, words, real = (tensors[f"words_{part}"] for part in ("ids", "words", "word_mask"))
     assert words.shape == real.shape == (4, 12)

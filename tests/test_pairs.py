@@ -16,7 +16,7 @@ from transformers.models.auto import AutoModel
 
 import trimtab
 from trimtab import columns, export, pretrained
-from trimtab.columns import encode_rows
+from trimtab.columns import OUTPUTS, encode_rows
 from trimtab.nets.network import Architecture, EncoderEntry, Network
 
 PAIRS = [
@@ -72,6 +72,11 @@ def tensors_of(network: Network, pairs: list[tuple[str, str]]) -> dict[str, np.n
     return rows.batch(np.arange(len(pairs)))
 
 
+def answered(network: Network, pairs: list[tuple[str, str]]) -> np.ndarray:
+    tensors = {name: torch.from_numpy(value) for name, value in tensors_of(network, pairs).items()}
+    return network(tensors)[OUTPUTS].values.numpy()
+
+
 def states_of(network: Network, pairs: list[tuple[str, str]]) -> tuple[np.ndarray, np.ndarray]:
     tensors = {name: torch.from_numpy(value) for name, value in tensors_of(network, pairs).items()}
     with torch.no_grad():
@@ -97,9 +102,9 @@ def test_a_pair_is_read_as_hugging_face_reads_it(tmp_path: Path, shape: str) -> 
 def test_a_pair_alone_is_answered_as_in_a_batch(tmp_path: Path, shape: str) -> None:
     network = network_of(tmp_path, shape)
     with torch.no_grad():
-        together = network({name: torch.from_numpy(v) for name, v in tensors_of(network, PAIRS).items()}).numpy()
+        together = answered(network, PAIRS)
         for row, pair in enumerate(PAIRS):
-            alone = network({name: torch.from_numpy(v) for name, v in tensors_of(network, [pair]).items()}).numpy()
+            alone = answered(network, [pair])
             assert np.abs(together[row] - alone[0]).max() < 1e-5
 
 
@@ -110,7 +115,7 @@ def test_pairs_are_exported_for_texts_of_any_length(tmp_path: Path) -> None:
     for pairs in (PAIRS, PAIRS[3:4], [(b, a) for a, b in PAIRS if b], PAIRS[4:]):
         tensors = tensors_of(network, pairs)
         with torch.no_grad():
-            expected = network({name: torch.from_numpy(value) for name, value in tensors.items()}).numpy()
+            expected = answered(network, pairs)
         found = session.run(None, {name: tensors[name] for name in names})[0]
         assert np.abs(found - expected).max() < 1e-4
 

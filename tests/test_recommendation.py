@@ -12,19 +12,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from head_losses import loss
 from places import Place, place
 from sklearn.metrics import ndcg_score
 
 import trimtab
 from trimtab import columns, metrics
 from trimtab.__main__ import main
-from trimtab.columns import IGNORED, Ragged, encode_rows
+from trimtab.columns import IGNORED, OUTPUTS, Ragged, encode_rows
 from trimtab.columns.history import HistoryColumn
 from trimtab.columns.ranking import LEFT_OUT, MOST_ITEMS, RankingColumn
 from trimtab.data.prepare import Prepared, prepare
 from trimtab.errors import TrimtabError
 from trimtab.metrics import Ranked
-from trimtab.nets.heads.ranking import loss
+from trimtab.nets.heads.ranking import RankingHead
 from trimtab.nets.network import Architecture, EncoderEntry, Network
 from trimtab.progress import Quiet
 from trimtab.spec import parse
@@ -233,12 +234,13 @@ def test_what_is_learned_at_every_step_is_what_is_asked_later(encoder: str) -> N
     values = {"history": [list("abcd"), list("fe")], "age": [20, 35]}
     with torch.no_grad():
         rows = encode_rows([viewed, age], values)
-        all_steps = net.train()({name: torch.from_numpy(t) for name, t in rows.batch(np.arange(2)).items()})
+        batch = {name: torch.from_numpy(t) for name, t in rows.batch(np.arange(2)).items()}
+        all_steps = net.train()(batch)[OUTPUTS].values
         assert all_steps.shape == (2, 5, 6)
         for steps in range(5):
             begun = encode_rows([viewed, age], {"history": [list("abcd")[:steps]], "age": [20]})
             asked = net.eval()({name: torch.from_numpy(t) for name, t in begun.batch(np.arange(1)).items()})
-            torch.testing.assert_close(asked[0], all_steps[0, steps], atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(asked[OUTPUTS].values[0], all_steps[0, steps], atol=1e-5, rtol=1e-4)
 
 
 def test_an_encoder_that_sees_later_events_is_refused() -> None:
@@ -250,7 +252,7 @@ def test_what_a_user_had_is_left_out_even_beyond_the_steps_that_are_read() -> No
     viewed = history([list("abcdef")], max_steps=2, seen=True)
     rows = encode_rows([viewed], {"history": [list("abcd"), []]})
     net = network("transformer", [viewed]).eval()
-    scores = net({name: torch.from_numpy(t) for name, t in rows.batch(np.arange(2)).items()})
+    scores = net({name: torch.from_numpy(t) for name, t in rows.batch(np.arange(2)).items()})[OUTPUTS].values
     assert (scores == LEFT_OUT).tolist() == [[True] * 4 + [False] * 2, [False] * 6]
 
 
@@ -260,13 +262,13 @@ def test_a_ranking_needs_no_history() -> None:
     architecture = Architecture(width=8, encoders=entries, fusion="mean", dropout=0.0, head="ranking")
     net = Network(architecture, [shelf], RankingColumn("item", "item", tuple("wxyz")))
     rows = encode_rows([shelf], {"shelf": list("abc")})
-    assert net({"shelf_ids": torch.from_numpy(rows.batch(np.arange(3))["shelf_ids"])}).shape == (3, 4)
+    assert net({"shelf_ids": torch.from_numpy(rows.batch(np.arange(3))["shelf_ids"])})[OUTPUTS].values.shape == (3, 4)
 
 
 def test_a_place_without_an_answer_teaches_nothing() -> None:
     scores = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(0))
-    one = loss(scores, torch.tensor([[IGNORED, 2, IGNORED], [1, 0, 3]]), None, 0.0)
-    alone = loss(scores[:1, 1], torch.tensor([2]), None, 0.0)
+    one = loss(RankingHead, scores, torch.tensor([[IGNORED, 2, IGNORED], [1, 0, 3]]))
+    alone = loss(RankingHead, scores[:1, 1], torch.tensor([2]))
     torch.testing.assert_close(one[:1], alone)
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import trimtab
 from trimtab import columns, export
-from trimtab.columns import encode_rows
+from trimtab.columns import OUTPUTS, encode_rows
 from trimtab.columns.image import ImageColumn
 from trimtab.errors import TrimtabError
 from trimtab.nets.encoders.resnet import ResnetEncoder
@@ -53,7 +53,7 @@ def test_long_rows_without_a_history_do_not_fix_its_length_in_the_exported_netwo
     session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
     batch = rows.batch(np.arange(4))
     with torch.no_grad():
-        wanted = network({name: torch.from_numpy(value) for name, value in batch.items()})
+        wanted = network({name: torch.from_numpy(value) for name, value in batch.items()})[OUTPUTS].values
     found = session.run(None, {name: batch[name] for name in names})[0]
     np.testing.assert_allclose(found, wanted.numpy(), atol=1e-4)
 

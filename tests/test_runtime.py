@@ -16,7 +16,7 @@ from tiny_bundle import ROWS, build, expected
 
 from trimtab import columns, runtime
 from trimtab.bundle import store
-from trimtab.columns import InputPolicy, in_order, length_batches
+from trimtab.columns import InputPolicy, OutputTensor, in_order, length_batches
 from trimtab.errors import TrimtabError
 from trimtab.search import candidates
 
@@ -93,12 +93,9 @@ def test_a_model_goes_to_another_process_as_its_folder(model: runtime.Model) -> 
 def test_answers_for_each_place_are_those_of_the_picked_rows() -> None:
     """Rows 2 and 0 of three, whose places are 3, 1 and 2: what a cascade of tags would ask its second network."""
 
-    class Rows:
-        places = np.array([3, 1, 2])
-
-    picked = np.array([2, 0])
-    parts = [np.array([[[20.0], [21], [-1]], [[0], [1], [2]]], np.float32)]
-    found = in_order([np.array([0, 1])], parts, Rows(), picked)
+    places = np.array([3, 1, 2])[np.array([2, 0])]
+    parts = [{"outputs": np.array([[[20.0], [21], [-1]], [[0], [1], [2]]], np.float32)}]
+    found = in_order([np.array([0, 1])], parts, [OutputTensor("outputs", 1, "place")], places)
     assert [row.ravel().tolist() for row in found] == [[20, 21], [0, 1, 2]]
 
 

@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 import tiny_models
 import torch
+from head_losses import loss as loss_of
 from sklearn.datasets import load_breast_cancer
 
 from trimtab import columns, pretrained
-from trimtab.columns import InputColumn, encode_rows, fit
+from trimtab.columns import OUTPUTS, InputColumn, encode_rows, fit
 from trimtab.columns.label import LabelColumn
 from trimtab.errors import TrimtabError
 from trimtab.metrics import named
-from trimtab.nets.heads import label
+from trimtab.nets.heads.label import LabelHead
 from trimtab.nets.network import Architecture, Network, one_each
 from trimtab.progress import Quiet
 from trimtab.spec import parse
@@ -25,7 +26,7 @@ from trimtab.train import checkpoint, frozen, loop
 from trimtab.train.batches import epoch_batches
 from trimtab.train.optimizer import make, set_rates, use_sparse_gradients
 from trimtab.train.settings import Settings, choose
-from trimtab.train.step import Lesson
+from trimtab.train.step import TrainingData
 
 CANCER = load_breast_cancer()
 COLUMNS = [0, 1, 7, 20, 27]
@@ -49,7 +50,7 @@ class Notes(Quiet):
 
 
 @pytest.fixture(scope="module")
-def table() -> tuple[list[InputColumn], LabelColumn, Lesson]:
+def table() -> tuple[list[InputColumn], LabelColumn, TrainingData]:
     """Breast cancer: five numbers, benign or malignant; 400 rows to learn from, 169 to choose by."""
     values = {f"n{i}": [f"{x:.6g}" for x in CANCER.data[:, i]] for i in COLUMNS}
     labels = [CANCER.target_names[t] for t in CANCER.target]
@@ -57,10 +58,10 @@ def table() -> tuple[list[InputColumn], LabelColumn, Lesson]:
     output = fit("label", "kind", "kind", labels, {})
     rows = {part: {k: v[cut] for k, v in values.items()} for part, cut in PARTS.items()}
     targets = output.targets(labels)
-    lesson = Lesson(
+    data = TrainingData(
         encode_rows(inputs, rows["train"]), targets[:400], encode_rows(inputs, rows["valid"]), targets[400:], output
     )
-    return inputs, output, lesson
+    return inputs, output, data
 
 
 @pytest.fixture(autouse=True)
@@ -72,10 +73,10 @@ def every_step_is_told(monkeypatch) -> None:
 PARTS = {"train": slice(0, 400), "valid": slice(400, None)}
 
 
-def settings_for(lesson: Lesson, **changes: object) -> Settings:
+def settings_for(data: TrainingData, **changes: object) -> Settings:
     spec = parse({"data": "x.csv", "output": "y", "train": changes})
-    counts = np.bincount(lesson.train_targets, minlength=lesson.output.width)
-    return choose(spec, lesson.output, None, len(lesson.train), lesson.train.steps, counts, torch.device("cpu"))[0]
+    counts = np.bincount(data.train_targets, minlength=data.output.width)
+    return choose(spec, data.output, None, len(data.train), data.train.steps, counts, torch.device("cpu"))[0]
 
 
 def architecture(inputs: list[InputColumn], dropout: float) -> Architecture:
@@ -96,11 +97,11 @@ def same(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> 
 
 
 def test_a_small_network_learns_what_a_table_says(table, tmp_path: Path) -> None:
-    inputs, output, lesson = table
+    inputs, output, data = table
     network = network_for(inputs, output)
-    trained = loop.train(network, "label", lesson, settings_for(lesson, epochs=8), tmp_path, Quiet())
-    outputs = loop.predict(network, lesson.valid, 512, torch.device("cpu"))
-    assert (outputs.argmax(1) == lesson.valid_targets).mean() > 0.93
+    trained = loop.train(network, data, settings_for(data, epochs=8), tmp_path, Quiet())
+    outputs = loop.predict(network, data.valid, 512, torch.device("cpu"))
+    assert (outputs.argmax(1) == data.valid_targets).mean() > 0.93
     assert trained.history[-1]["loss"] < 0.5 * trained.history[0]["loss"]
 
 
@@ -113,7 +114,7 @@ def test_weights_and_smoothing_together_leave_every_row_its_own_class(share: flo
 
     def loss() -> torch.Tensor:
         optimizer.zero_grad()
-        total = (label.loss(logits, torch.tensor([0, 1]), weights, 0.1) * counts).sum() / counts.sum()
+        total = (loss_of(LabelHead, logits, torch.tensor([0, 1]), weights, 0.1) * counts).sum() / counts.sum()
         total.backward()
         return total
 
@@ -123,17 +124,17 @@ def test_weights_and_smoothing_together_leave_every_row_its_own_class(share: flo
 
 
 def test_a_rare_class_and_one_without_rows_are_weighed_and_neither_wins(table, tmp_path: Path) -> None:
-    inputs, _, lesson = table
+    inputs, _, data = table
     sizes = CANCER.data[:, 20]  # the worst radius, which is among the inputs
     rare = np.where(sizes >= np.sort(sizes)[-14], "b", "a").tolist()  # the largest 2.5%
     for classes in (["a", "b", "never"], ["never", "a", "b"]):
         output = fit("label", "kind", "kind", rare, {"classes": classes})
         targets = output.targets(rare)
-        skewed = replace(lesson, output=output, train_targets=targets[:400], valid_targets=targets[400:])
+        skewed = replace(data, output=output, train_targets=targets[:400], valid_targets=targets[400:])
         chosen = settings_for(skewed, epochs=12, label_smoothing=0.1, learning_rate=0.01)
         assert chosen.class_weights == "balanced"
         network = network_for(inputs, output)
-        loop.train(network, "label", skewed, chosen, tmp_path / classes[0], Quiet())
+        loop.train(network, skewed, chosen, tmp_path / classes[0], Quiet())
         answers = loop.predict(network, skewed.train, 512, torch.device("cpu")).argmax(1)
         assert (answers == skewed.train_targets).mean() > 0.97
         assert (answers == classes.index("b")).sum() >= 8
@@ -151,39 +152,39 @@ def test_a_class_without_rows_makes_no_even_classes_skewed() -> None:
 def test_a_stopped_run_goes_on_and_ends_with_the_same_weights(
     table, tmp_path: Path, stop_at: int, average: float
 ) -> None:
-    inputs, output, lesson = table
-    chosen = settings_for(lesson, epochs=3, checkpoint_seconds=0, average=average, evaluations=2)
+    inputs, output, data = table
+    chosen = settings_for(data, epochs=3, checkpoint_seconds=0, average=average, evaluations=2)
     undisturbed = network_for(inputs, output)
-    whole = loop.train(undisturbed, "label", lesson, chosen, tmp_path / "whole", Quiet())
+    whole = loop.train(undisturbed, data, chosen, tmp_path / "whole", Quiet())
     with pytest.raises(KeyboardInterrupt):
-        loop.train(network_for(inputs, output), "label", lesson, chosen, tmp_path / "part", Notes(stop_at))
+        loop.train(network_for(inputs, output), data, chosen, tmp_path / "part", Notes(stop_at))
     resumed = network_for(inputs, output)
     torch.manual_seed(999)
-    again = loop.train(resumed, "label", lesson, chosen, tmp_path / "part", Quiet())
+    again = loop.train(resumed, data, chosen, tmp_path / "part", Quiet())
     assert same(weights(undisturbed), weights(resumed))
     keys = ("epoch", "step", "loss", "score")
     assert [[e[k] for k in keys] for e in again.history] == [[e[k] for k in keys] for e in whole.history]
 
 
 def test_a_finished_run_is_not_trained_again(table, tmp_path: Path) -> None:
-    inputs, output, lesson = table
-    chosen, notes = settings_for(lesson, epochs=2), Notes()
+    inputs, output, data = table
+    chosen, notes = settings_for(data, epochs=2), Notes()
     first = network_for(inputs, output)
-    loop.train(first, "label", lesson, chosen, tmp_path, Quiet())
+    loop.train(first, data, chosen, tmp_path, Quiet())
     second = network_for(inputs, output)
-    loop.train(second, "label", lesson, chosen, tmp_path, notes)
+    loop.train(second, data, chosen, tmp_path, notes)
     assert notes.ticks == 0
     assert same(weights(first), weights(second))
 
 
 def test_a_batch_that_does_not_fit_is_halved_and_teaches_the_same(table, tmp_path: Path, monkeypatch) -> None:
-    inputs, output, lesson = table
-    chosen = replace(settings_for(lesson, epochs=1), dropout=0.0)
+    inputs, output, data = table
+    chosen = replace(settings_for(data, epochs=1), dropout=0.0)
     torch.manual_seed(3)
     whole = Network(architecture(inputs, 0.0), inputs, output)
     torch.manual_seed(3)
     halved = Network(architecture(inputs, 0.0), inputs, output)
-    loop.train(whole, "label", lesson, chosen, tmp_path / "whole", Quiet())
+    loop.train(whole, data, chosen, tmp_path / "whole", Quiet())
     small_memory = halved.forward
 
     def forward(tensors):  # a device with room for five rows
@@ -193,14 +194,14 @@ def test_a_batch_that_does_not_fit_is_halved_and_teaches_the_same(table, tmp_pat
 
     monkeypatch.setattr(halved, "forward", forward)
     notes = Notes()
-    loop.train(halved, "label", lesson, chosen, tmp_path / "halved", notes)
+    loop.train(halved, data, chosen, tmp_path / "halved", notes)
     assert any("out of memory" in text for text in notes.texts)
     for key, value in weights(whole).items():
         assert torch.allclose(value, weights(halved)[key], atol=1e-4)
 
 
 def test_a_row_that_never_fits_is_a_clear_error(table, tmp_path: Path, monkeypatch) -> None:
-    inputs, output, lesson = table
+    inputs, output, data = table
     network = network_for(inputs, output)
 
     def forward(tensors):
@@ -208,11 +209,11 @@ def test_a_row_that_never_fits_is_a_clear_error(table, tmp_path: Path, monkeypat
 
     monkeypatch.setattr(network, "forward", forward)
     with pytest.raises(TrimtabError, match="single row does not fit"):
-        loop.train(network, "label", lesson, settings_for(lesson, epochs=1), tmp_path, Quiet())
+        loop.train(network, data, settings_for(data, epochs=1), tmp_path, Quiet())
 
 
 def test_other_runtime_errors_are_not_taken_for_a_lack_of_memory(table, tmp_path: Path, monkeypatch) -> None:
-    inputs, output, lesson = table
+    inputs, output, data = table
     network = network_for(inputs, output)
 
     def forward(tensors):
@@ -220,35 +221,35 @@ def test_other_runtime_errors_are_not_taken_for_a_lack_of_memory(table, tmp_path
 
     monkeypatch.setattr(network, "forward", forward)
     with pytest.raises(RuntimeError, match="cannot be multiplied"):
-        loop.train(network, "label", lesson, settings_for(lesson, epochs=1), tmp_path, Quiet())
+        loop.train(network, data, settings_for(data, epochs=1), tmp_path, Quiet())
 
 
 def test_the_best_weights_are_kept_and_patience_ends_the_run(table, tmp_path: Path) -> None:
-    inputs, output, lesson = table
-    chosen = settings_for(lesson, epochs=40, patience=2, learning_rate=0.05)
+    inputs, output, data = table
+    chosen = settings_for(data, epochs=40, patience=2, learning_rate=0.05)
     network = network_for(inputs, output)
-    trained = loop.train(network, "label", lesson, chosen, tmp_path, Quiet())
+    trained = loop.train(network, data, chosen, tmp_path, Quiet())
     scores = [entry["score"] for entry in trained.history]
     assert len(scores) < 40
-    outputs = loop.predict(network, lesson.valid, 512, torch.device("cpu"))
-    assert (outputs.argmax(1) == lesson.valid_targets).mean() == pytest.approx(max(scores))
+    outputs = loop.predict(network, data.valid, 512, torch.device("cpu"))
+    assert (outputs.argmax(1) == data.valid_targets).mean() == pytest.approx(max(scores))
 
 
 def test_accumulated_batches_give_the_gradient_of_one_large_batch(table, tmp_path: Path) -> None:
-    inputs, output, lesson = table
-    steps = int(lesson.train.steps[0])
+    inputs, output, data = table
+    steps = int(data.train.steps[0])
     ends = []
     for rows, accumulate in [(100, 1), (25, 4)]:
         torch.manual_seed(3)
         network = Network(architecture(inputs, 0.0), inputs, output)
         chosen = replace(
-            settings_for(lesson, epochs=1, accumulate=accumulate, optimizer="sgd", momentum=0.0, learning_rate=0.1),
+            settings_for(data, epochs=1, accumulate=accumulate, optimizer="sgd", momentum=0.0, learning_rate=0.1),
             batch_tokens=rows * steps,
             batch_rows=rows,
         )
         # one step over all rows, however they are shuffled
         chosen = replace(chosen, accumulate=400 // rows)
-        loop.train(network, "label", lesson, chosen, tmp_path / str(rows), Quiet())
+        loop.train(network, data, chosen, tmp_path / str(rows), Quiet())
         ends.append(weights(network))
     assert all(torch.allclose(ends[0][key], ends[1][key], atol=1e-5) for key in ends[0])
 
@@ -287,32 +288,34 @@ def test_the_metrics_that_answers_are_told_by_may_choose_a_checkpoint(kind: str)
 
 
 def test_in_bf16_products_are_rounded_weights_are_not_and_it_learns_as_well(table, tmp_path: Path) -> None:
-    inputs, output, lesson = table
+    inputs, output, data = table
     answers = {}
     for precision, computed in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        chosen = settings_for(lesson, epochs=8, precision=precision)
+        chosen = settings_for(data, epochs=8, precision=precision)
         network = network_for(inputs, output)
         found: set[torch.dtype] = set()
-        watch = network.head.register_forward_hook(lambda _, given, outputs, found=found: found.add(outputs.dtype))
-        loop.train(network, "label", lesson, chosen, tmp_path / precision, Quiet())
+        watch = network.head.register_forward_hook(
+            lambda _, given, outputs, found=found: found.add(outputs[OUTPUTS].values.dtype)
+        )
+        loop.train(network, data, chosen, tmp_path / precision, Quiet())
         watch.remove()
         assert computed in found
         assert {value.dtype for value in weights(network).values()} == {torch.float32}
-        answers[precision] = loop.predict(network, lesson.valid, 512, torch.device("cpu"))
+        answers[precision] = loop.predict(network, data.valid, 512, torch.device("cpu"))
         assert answers[precision].dtype == np.float32
-        assert (answers[precision].argmax(1) == lesson.valid_targets).mean() > 0.93
+        assert (answers[precision].argmax(1) == data.valid_targets).mean() > 0.93
     assert not np.array_equal(answers["fp32"], answers["bf16"])
     assert (answers["fp32"].argmax(1) == answers["bf16"].argmax(1)).mean() > 0.95
 
 
 def test_a_run_in_bf16_that_was_stopped_ends_with_the_same_weights(table, tmp_path: Path) -> None:
-    inputs, output, lesson = table
-    chosen = settings_for(lesson, epochs=2, checkpoint_seconds=0, precision="bf16")
+    inputs, output, data = table
+    chosen = settings_for(data, epochs=2, checkpoint_seconds=0, precision="bf16")
     undisturbed, resumed = network_for(inputs, output), network_for(inputs, output)
-    loop.train(undisturbed, "label", lesson, chosen, tmp_path / "whole", Quiet())
+    loop.train(undisturbed, data, chosen, tmp_path / "whole", Quiet())
     with pytest.raises(KeyboardInterrupt):
-        loop.train(network_for(inputs, output), "label", lesson, chosen, tmp_path / "part", Notes(7))
-    loop.train(resumed, "label", lesson, chosen, tmp_path / "part", Quiet())
+        loop.train(network_for(inputs, output), data, chosen, tmp_path / "part", Notes(7))
+    loop.train(resumed, data, chosen, tmp_path / "part", Quiet())
     assert same(weights(undisturbed), weights(resumed))
 
 
@@ -337,9 +340,9 @@ def test_fp16_on_a_cpu_is_told_to_be_fp32_and_all_else_is_as_it_was_asked(
 @pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
 @pytest.mark.parametrize("schedule", ["linear", "cosine", "constant"])
 def test_every_optimizer_and_schedule_lowers_the_loss(table, tmp_path: Path, optimizer: str, schedule: str) -> None:
-    inputs, output, lesson = table
-    chosen = settings_for(lesson, epochs=4, optimizer=optimizer, schedule=schedule, learning_rate=0.02)
-    trained = loop.train(network_for(inputs, output), "label", lesson, chosen, tmp_path, Quiet())
+    inputs, output, data = table
+    chosen = settings_for(data, epochs=4, optimizer=optimizer, schedule=schedule, learning_rate=0.02)
+    trained = loop.train(network_for(inputs, output), data, chosen, tmp_path, Quiet())
     assert trained.history[-1]["loss"] < trained.history[0]["loss"]
 
 
@@ -356,8 +359,8 @@ def test_every_row_is_in_exactly_one_batch_and_batches_keep_their_budget() -> No
 
 
 def test_the_rate_climbs_to_its_peak_and_falls_to_nothing(table) -> None:
-    inputs, output, lesson = table
-    chosen = settings_for(lesson, warmup=0.1)
+    inputs, output, data = table
+    chosen = settings_for(data, warmup=0.1)
     optimizers = make(network_for(inputs, output), chosen)
     shares = [set_rates(optimizers, step, 100, chosen) for step in range(100)]
     assert max(shares) == pytest.approx(1.0)
@@ -369,14 +372,14 @@ def test_the_rate_climbs_to_its_peak_and_falls_to_nothing(table) -> None:
 TEXTS = [f"{word} number {i}" for i, word in enumerate(["good", "bad", "fine", "awful"] * 10)]
 
 
-def text_network(folder: Path, method: str) -> tuple[Network, Lesson, Settings]:
-    """A tiny BERT of random weights with its lesson."""
+def text_network(folder: Path, method: str) -> tuple[Network, TrainingData, Settings]:
+    """A tiny BERT of random weights with its data."""
     base = pretrained.find(str(tiny_models.save(folder / "bert", "bert", TEXTS)), "text", folder, folder / "work")
     column = fit("text", "t", "t", TEXTS, base.options)
     labels = ["yes", "no"] * 20
     output = fit("label", "y", "y", labels, {})
     rows = encode_rows([column], {"t": TEXTS})
-    lesson = Lesson(rows, output.targets(labels), rows, output.targets(labels), output)
+    data = TrainingData(rows, output.targets(labels), rows, output.targets(labels), output)
     spec = parse({"data": "x", "output": "y", "train": {"method": method, "epochs": 6, "learning_rate": 0.003}})
     chosen = choose(spec, output, base, 40, rows.steps, np.array([20, 20]), torch.device("cpu"))[0]
     torch.manual_seed(0)
@@ -387,14 +390,14 @@ def text_network(folder: Path, method: str) -> tuple[Network, Lesson, Settings]:
         pretrained.load_weights(base, encoder.model)
         if method == "lora":
             encoder.adapt(4, 8, 0.0)
-    return network, lesson, chosen
+    return network, data, chosen
 
 
 @pytest.mark.parametrize("method", ["full", "lora", "frozen"])
 def test_each_method_changes_just_the_weights_that_it_says(tmp_path: Path, method: str) -> None:
-    network, lesson, chosen = text_network(tmp_path, method)
+    network, data, chosen = text_network(tmp_path, method)
     before = weights(network)
-    trained = loop.train(network, "label", lesson, chosen, tmp_path / "run", Quiet())
+    trained = loop.train(network, data, chosen, tmp_path / "run", Quiet())
     changed = {key for key, value in weights(network).items() if not torch.equal(value, before[key])}
     encoder = {key for key in changed if key.startswith("encoders")}
     assert any(key.startswith("head") for key in changed)
@@ -404,9 +407,9 @@ def test_each_method_changes_just_the_weights_that_it_says(tmp_path: Path, metho
 
 
 def test_frozen_blocks_and_the_word_table_stay_as_they_are_and_the_rest_learns(tmp_path: Path) -> None:
-    network, lesson, chosen = text_network(tmp_path, "full")
+    network, data, chosen = text_network(tmp_path, "full")
     before = weights(network)
-    trained = loop.train(network, "label", lesson, replace(chosen, frozen_blocks=1), tmp_path / "run", Quiet())
+    trained = loop.train(network, data, replace(chosen, frozen_blocks=1), tmp_path / "run", Quiet())
     changed = {key for key, value in weights(network).items() if not torch.equal(value, before[key])}
     assert any(".layer.1." in key for key in changed)
     assert not any(".layer.0." in key or "embeddings" in key for key in changed)
@@ -440,14 +443,14 @@ def test_a_deep_narrow_base_keeps_blocks_on_a_cpu_and_reads_long_rows_fewer_time
 
 
 def test_sparse_gradients_reach_only_the_words_of_the_batch_and_learn_as_well(tmp_path: Path) -> None:
-    network, lesson, chosen = text_network(tmp_path, "full")
+    network, data, chosen = text_network(tmp_path, "full")
     use_sparse_gradients(network)
     assert make(network, chosen).sparse is not None
     before = weights(network)
-    loop.train(network, "label", lesson, chosen, tmp_path / "run", Quiet())
+    loop.train(network, data, chosen, tmp_path / "run", Quiet())
     (name,) = [key for key in before if key.endswith("word_embeddings.weight")]
     moved = (weights(network)[name] != before[name]).any(dim=1).nonzero().flatten().tolist()
-    used = set(np.concatenate([lesson.train.batch(np.arange(40))["t_ids"].flatten()]).tolist())
+    used = set(np.concatenate([data.train.batch(np.arange(40))["t_ids"].flatten()]).tolist())
     assert moved
     assert set(moved) <= used
 
@@ -481,9 +484,7 @@ def test_a_checkpoint_cut_off_in_the_middle_leaves_the_one_before(tmp_path: Path
 
 
 def test_a_learning_rate_that_ruins_the_weights_is_named(table, tmp_path: Path) -> None:
-    inputs, output, lesson = table
-    chosen = replace(
-        settings_for(lesson, epochs=1, optimizer="sgd"), learning_rate=1e30, head_rate=1e30, clip_norm=1e30
-    )
+    inputs, output, data = table
+    chosen = replace(settings_for(data, epochs=1, optimizer="sgd"), learning_rate=1e30, head_rate=1e30, clip_norm=1e30)
     with pytest.raises(TrimtabError, match=r"lower train\.learning_rate"):
-        loop.train(network_for(inputs, output), "label", lesson, chosen, tmp_path, Quiet())
+        loop.train(network_for(inputs, output), data, chosen, tmp_path, Quiet())

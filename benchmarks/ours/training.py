@@ -18,7 +18,7 @@ from trimtab.progress import Quiet
 from trimtab.spec import parse
 from trimtab.train.loop import device, train
 from trimtab.train.settings import choose
-from trimtab.train.step import Lesson
+from trimtab.train.step import TrainingData
 
 NEVER = 1_000_000  # evaluations without a better score: every epoch is run to its end, as by the rivals
 
@@ -55,8 +55,8 @@ def _train(
     encoder = network.encoders["in_text"]
     assert isinstance(encoder, PretrainedEncoder)
     pretrained.load_weights(base, encoder.model)
-    lesson = Lesson(encoded[0], targets[0], encoded[1], targets[1], label)
-    trained = train(network, "label", lesson, settings, folder / "checkpoints", Quiet())
+    data = TrainingData(encoded[0], targets[0], encoded[1], targets[1], label)
+    trained = train(network, "label", data, settings, folder / "checkpoints", Quiet())
     return {
         "rows_per_second": trained.rows_per_second,
         "seconds": trained.seconds,

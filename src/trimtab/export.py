@@ -28,15 +28,16 @@ class _Positional(nn.Module):
         self.network = network
         self.names = list(names)
 
-    def forward(self, *tensors: Tensor) -> Tensor:
-        outputs: Tensor = self.network(dict(zip(self.names, tensors, strict=True)))
-        return outputs
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        answers = self.network(dict(zip(self.names, tensors, strict=True)))
+        return tuple(tensor for one in self.network.output.tensors for tensor in answers[one.name][: len(one.names)])
 
 
 def export(network: Network, inputs: Sequence[InputColumn], example: dict[str, np.ndarray], path: Path) -> list[str]:
     """Write `network` to `path`; returns the names of its input tensors, in order.
 
-    `example` holds the tensors of at least two rows. The output is called `outputs`, (rows, width) float32.
+    `example` holds the tensors of at least two rows. What the file gives is called as `output.tensors` says: `outputs`,
+    (rows, width) float32, where there is one answer; `<name>.lengths`, (rows,) int64, behind an answer for each step.
     """
     names = list(example)
     network = network.cpu().eval()
@@ -53,7 +54,7 @@ def export(network: Network, inputs: Sequence[InputColumn], example: dict[str, n
             dynamo=True,
             dynamic_shapes=(shapes,),
             input_names=names,
-            output_names=["outputs"],
+            output_names=[name for tensor in network.output.tensors for name in tensor.names],
             opset_version=OPSET,
             verbose=False,
         )

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trimtab.columns import OutputColumn
+from trimtab.nets.batch import Batch
+from trimtab.nets.states import Answers, answer, only
 
 
 class CountHead(nn.Module):
@@ -19,12 +21,12 @@ class CountHead(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 64), nn.GELU(), nn.Linear(64, 1))
 
-    def forward(self, vectors: Tensor) -> Tensor:
+    def forward(self, vectors: Tensor) -> Answers:
         """(rows, width) -> (rows, 1)."""
-        rates: Tensor = self.layers(vectors)
-        return rates
+        return answer(self.layers(vectors))
 
-
-def loss(rates: Tensor, targets: Tensor, weights: Tensor | None, smoothing: float) -> Tensor:
-    """Poisson negative log-likelihood of each row, (rows,)."""
-    return functional.poisson_nll_loss(rates.squeeze(-1), targets.to(rates.dtype), reduction="none")
+    @staticmethod
+    def loss(answers: Answers, batch: Batch) -> Tensor:
+        """Poisson negative log-likelihood of each row, (rows,)."""
+        rates = only(answers).squeeze(-1)
+        return functional.poisson_nll_loss(rates, batch.target.to(rates.dtype), reduction="none")

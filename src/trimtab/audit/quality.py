@@ -17,7 +17,7 @@ import numpy as np
 
 from trimtab import metrics
 from trimtab.bundle.manifest import Measured
-from trimtab.columns import OutputColumn, Outputs, Ragged, Targets, ragged
+from trimtab.columns import OutputColumn, Outputs, Targets, taken
 from trimtab.metrics import Answers, Statistic
 from trimtab.values import parse
 
@@ -96,13 +96,12 @@ def cross_fitted(
     if len(numbers) < 2:
         return whole
     halves = [numbers[numbers % 2 == side] for side in (0, 1)]
-    fitted = [fit(_taken(targets, other), _taken(outputs, other)) for other in reversed(halves)]
+    fitted = [fit(taken(targets, other), taken(outputs, other)) for other in reversed(halves)]
     if all(column == output for column in fitted):
         return whole
     here = [column.statistics(targets, outputs) for column in fitted]
     apart = [
-        column.statistics(_taken(targets, own), _taken(outputs, own))
-        for column, own in zip(fitted, halves, strict=True)
+        column.statistics(taken(targets, own), taken(outputs, own)) for column, own in zip(fitted, halves, strict=True)
     ]
     ones = np.ones((len(numbers), 1))
 
@@ -114,11 +113,6 @@ def cross_fitted(
         return lambda weights: _mean(parts, [weights[own] for own in halves])
 
     return {name: partial(chosen, name) for name in whole}
-
-
-def _taken(values: Outputs, rows: np.ndarray) -> Outputs:
-    """The values of some rows."""
-    return ragged([values[row] for row in rows], values.values[:0]) if isinstance(values, Ragged) else values[rows]
 
 
 def _mean(parts: Sequence[Statistic], weights: Sequence[np.ndarray]) -> np.ndarray:

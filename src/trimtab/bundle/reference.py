@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from trimtab import files
-from trimtab.columns import Encoded, EncodedRows, Outputs, Ragged
+from trimtab.columns import Encoded, EncodedRows, Outputs, Ragged, flat
 
 _QUANTILES = np.linspace(0, 1, 101)
 _MOST_VALUES = 10_000  # of images, or frames of sound, that are looked at
@@ -45,10 +45,11 @@ def seen(path: Path) -> dict[str, np.ndarray]:
 
 
 def _answers(outputs: Outputs) -> dict[str, np.ndarray]:
-    flat = outputs.values if isinstance(outputs, Ragged) else outputs
-    if flat.shape[1] > _MOST_OUTPUTS:
-        return {}
-    return {"outputs.quantiles": np.quantile(flat, _QUANTILES, axis=0).astype(np.float32)}
+    return {
+        f"{name}.quantiles": np.quantile(part, _QUANTILES, axis=0).astype(np.float32)
+        for name, part in flat(outputs).items()
+        if part.shape[1] <= _MOST_OUTPUTS and len(part)
+    }
 
 
 def _save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

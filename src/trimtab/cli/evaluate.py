@@ -20,7 +20,7 @@ from trimtab.bundle.manifest import Measured
 from trimtab.cli._problems import MostUnread, Told, share
 from trimtab.cli._view import console, print_json, result
 from trimtab.cli.predict import beside
-from trimtab.columns import Outputs, Ragged, Targets, joined, ragged
+from trimtab.columns import Outputs, Targets, joined, taken
 from trimtab.errors import brief, nearest, problem
 from trimtab.rows import Rejected, Row
 from trimtab.runtime import histories
@@ -165,13 +165,7 @@ def _answer_chunk(model: runtime.Model, kept: Sequence[Row], folder: Path, aside
     read = [number for number in range(len(kept)) if number not in lost]
     users = None if model.output.user is None else [kept[number].values.get(model.output.user) for number in read]
     targets = model.output.targets([model.output.gathered(kept[number].values) for number in read])
-    return _Answered(targets, _picked(found.outputs, read), users)
-
-
-def _picked(outputs: Outputs, rows: Sequence[int]) -> Outputs:
-    if not isinstance(outputs, Ragged):
-        return outputs[np.array(rows, np.int64)]
-    return ragged([outputs[row] for row in rows], outputs.values[:0])
+    return _Answered(targets, taken(found.outputs, np.array(read, np.int64)), users)
 
 
 def _table(found: Mapping[str, Measured], released: Mapping[str, Measured], count: int) -> Table:

@@ -10,13 +10,12 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
 from trimtab import rows, runtime
 from trimtab.cli._problems import MostUnread, Told, share, telling
 from trimtab.cli._view import console
-from trimtab.columns import OutputColumn, Outputs, ragged
+from trimtab.columns import OutputColumn, no_outputs
 from trimtab.errors import brief, problem
 from trimtab.rows import Rejected, Row
 from trimtab.rows import folder as folders
@@ -169,18 +168,12 @@ def _format(output: str, of_input: str) -> str:
 def answer_names(output: OutputColumn, taken: Sequence[str], top: int = 1) -> dict[str, str]:
     """What each answer column is called beside columns that have the names in `taken`."""
     names: dict[str, str] = {}
-    for answer in output.decode(_nothing(output), top):
+    for answer in output.decode(no_outputs(output.tensors), top):
         name = answer
         while name in taken or name in names.values():
             name = f"predicted_{name}"
         names[answer] = name
     return names
-
-
-def _nothing(output: OutputColumn) -> Outputs:
-    """The outputs of no row."""
-    outputs = np.zeros((0, output.width), np.float32)
-    return ragged([], outputs) if output.per_place else outputs
 
 
 def _with_answers(

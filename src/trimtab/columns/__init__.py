@@ -10,63 +10,80 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
 from trimtab import files, metrics, registry
+from trimtab.columns._containers import (
+    OUTPUTS,
+    Encoded,
+    Named,
+    Outputs,
+    OutputTensor,
+    Ragged,
+    Targets,
+    Values,
+    as_arrays,
+    dense,
+    flat,
+    from_arrays,
+    in_order,
+    joined,
+    length_batches,
+    named,
+    no_outputs,
+    placed,
+    ragged,
+    taken,
+)
 from trimtab.errors import TrimtabError, nearest, problem
 from trimtab.metrics import Answers, Kind, Statistics
 from trimtab.values.problems import Problem
 
+__all__ = [
+    "IGNORED",
+    "NOT_TYPES",
+    "OUTPUTS",
+    "Column",
+    "Encoded",
+    "EncodedRows",
+    "InputColumn",
+    "InputPolicy",
+    "Named",
+    "OutputColumn",
+    "OutputTensor",
+    "Outputs",
+    "Ragged",
+    "Reading",
+    "Targets",
+    "Values",
+    "as_arrays",
+    "certain",
+    "dense",
+    "encode_rows",
+    "fit",
+    "flat",
+    "from_arrays",
+    "gathered",
+    "in_order",
+    "joined",
+    "keys",
+    "kind",
+    "length_batches",
+    "named",
+    "no_outputs",
+    "placed",
+    "ragged",
+    "read_rows",
+    "restore",
+    "taken",
+    "types",
+    "types_of",
+]  # fmt: skip
+
 # Modules of this folder that are rules for the types, not types.
 NOT_TYPES = frozenset({"parse"})
-
-
-@dataclass(frozen=True)
-class Ragged:
-    """Rows of different lengths, end to end: row i is `values[offsets[i]:offsets[i + 1]]`."""
-
-    values: np.ndarray  # (all steps, ...)
-    offsets: np.ndarray  # (rows + 1,), int64
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """Steps of each row, (rows,)."""
-        return np.diff(self.offsets)
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    def __getitem__(self, row: int) -> np.ndarray:
-        return np.asarray(self.values[self.offsets[row] : self.offsets[row + 1]])
-
-
-def ragged(rows: Sequence[np.ndarray], empty: np.ndarray) -> Ragged:
-    """Lay rows end to end; `empty` (0, ...) tells the shape and the type where there are no rows."""
-    offsets = np.cumsum([0, *map(len, rows)], dtype=np.int64)
-    return Ragged(np.concatenate([empty, *rows]), offsets)
-
-
-def joined(parts: Sequence[Ragged | np.ndarray]) -> Ragged | np.ndarray:
-    """Rows of several parts, at least one, one part after the other."""
-    arrays = [part for part in parts if not isinstance(part, Ragged)]
-    if len(arrays) == len(parts):
-        return np.concatenate(arrays)
-    lists = [part for part in parts if isinstance(part, Ragged)]
-    offsets = np.concatenate([[0], *(part.lengths for part in lists)]).cumsum(dtype=np.int64)
-    return Ragged(np.concatenate([part.values for part in lists]), offsets)
-
-
-Encoded = Ragged | np.ndarray  # a plain array has the rows in its first dimension
-Outputs = Ragged | np.ndarray  # (rows, width); `Ragged`, with values (all places, width), for an answer per place
-Targets = Ragged | np.ndarray  # (rows,) or (rows, width); `Ragged` for a target per place
-
-
-def dense(values: Ragged | np.ndarray) -> np.ndarray:
-    """Outputs or targets of a type that has one answer per row."""
-    assert isinstance(values, np.ndarray)
-    return values
 
 
 def certain(outputs: np.ndarray) -> np.ndarray:
@@ -84,7 +101,7 @@ _LARGEST = 1e30  # beyond any output, and far from overflow
 IGNORED = -100  # the target of a padded place
 
 _LONGEST_KEY = 60  # letters: names of files have an end, headers that are whole questions have none
-_NO_KEYS = frozenset({"outputs"})  # what the network answers is called so, in `reference.npz` too
+_NO_KEYS = frozenset({OUTPUTS})  # what the network answers is called so, in `reference.npz` too
 
 
 class Column(ABC):
@@ -333,6 +350,23 @@ class OutputColumn(Column):
     def width(self) -> int:
         """Numbers that the head gives for each answer: the classes of a label, 1 for a number."""
 
+    @property
+    def tensors(self) -> tuple[OutputTensor, ...]:
+        """The tensors that the head gives; by default one.
+
+        With one, `targets`, `decode` and `answered` take an array or a `Ragged`; with several, a `Named`.
+        """
+        return (OutputTensor(OUTPUTS, self.width, "place" if self.per_place else "row"),)
+
+    def follows(self, inputs: Sequence[InputColumn]) -> int:
+        """The position of the input whose places are answered, where there is an answer per place.
+
+        That of the type which the answers are told from (`reads`), else the first whose rows differ in length.
+        """
+        told_from = [place for place, column in enumerate(inputs) if column.type == self.reads]
+        of_lengths = [place for place, column in enumerate(inputs) if column.padded]
+        return next(iter([*told_from, *of_lengths]), 0)
+
 
 def gathered(name: str, sources: Sequence[str], row: Mapping[str, Any]) -> Any:
     """The cell called `name`, or a mapping of several cells."""
@@ -387,9 +421,25 @@ class EncodedRows:
         return np.asarray(reduce(np.add, costs), dtype=np.int64)
 
     @property
-    def places(self) -> np.ndarray:
-        """How many places of each row's first input are answered, (rows,), where there is an answer per place."""
-        return self.columns[0].places(self.encoded[0])
+    def nbytes(self) -> int:
+        """Bytes of all columns."""
+        return sum(encoded.nbytes for encoded in self.encoded)
+
+    def places(self, output: OutputColumn) -> np.ndarray | None:
+        """How many places of each row the output answers, (rows,); None for one that answers no places."""
+        if all(tensor.per != "place" for tensor in output.tensors):
+            return None
+        followed = output.follows(self.columns)
+        return self.columns[followed].places(self.encoded[followed])
+
+    def take(self, rows: np.ndarray) -> EncodedRows:
+        """The given rows, in that order."""
+        return EncodedRows(self.columns, tuple(taken(part, rows) for part in self.encoded), self.steps[rows])
+
+    def concat(self, other: EncodedRows) -> EncodedRows:
+        """These rows and, behind them, others of the same columns."""
+        encoded = tuple(joined([own, more]) for own, more in zip(self.encoded, other.encoded, strict=True))
+        return EncodedRows(self.columns, encoded, np.concatenate([self.steps, other.steps]))
 
     def batch(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """The tensors of the given rows, each input padded to its longest row among them."""
@@ -416,57 +466,6 @@ def read_rows(
 def _encoded(columns: Sequence[InputColumn], encoded: Sequence[Encoded]) -> EncodedRows:
     steps = reduce(np.add, (column.steps(part) for column, part in zip(columns, encoded, strict=True)))
     return EncodedRows(tuple(columns), tuple(encoded), np.asarray(steps, dtype=np.int64))
-
-
-def length_batches(
-    steps: np.ndarray, budget: int, most_rows: int = 512, most_padding: int | None = None
-) -> list[np.ndarray]:
-    """Cut rows, sorted by length, into batches whose padded size (rows x longest) stays within `budget` steps.
-
-    Of these steps at most `most_padding` are padding. A row longer than the budget gets a batch of its own. Equal
-    lengths keep their order, so the cut is repeatable.
-    """
-    order = np.argsort(steps, kind="stable")
-    lengths = steps[order].tolist()
-    batches: list[np.ndarray] = []
-    start, padding = 0, 0
-    for end in range(1, len(order) + 1):
-        last = end == len(order)
-        if not last:
-            padding += (end - start) * (lengths[end] - lengths[end - 1])
-        wasteful = most_padding is not None and padding > most_padding
-        if last or wasteful or (end + 1 - start) * lengths[end] > budget or end - start >= most_rows:
-            batches.append(order[start:end])
-            start, padding = end, 0
-    return batches
-
-
-class Placed(Protocol):
-    """Rows of which it is known how many places of each are answered."""
-
-    @property
-    def places(self) -> np.ndarray:
-        """(rows,)."""
-
-
-def in_order(
-    batches: Sequence[np.ndarray], parts: Sequence[np.ndarray], rows: Placed, picked: np.ndarray | None = None
-) -> Outputs:
-    """The outputs of all batches in the order of the rows, or of those `picked`: then batches count among these.
-
-    A part is (rows of the batch, width), or (rows of the batch, places, width), of which padded places are left out.
-    """
-    if not parts or parts[0].ndim == 2:
-        result = np.zeros((sum(map(len, batches)), parts[0].shape[1] if parts else 0), np.float32)
-        for batch, part in zip(batches, parts, strict=True):
-            result[batch] = part
-        return result
-    places = rows.places if picked is None else rows.places[picked]
-    found: list[np.ndarray] = [parts[0][0, :0]] * len(places)
-    for batch, part in zip(batches, parts, strict=True):
-        for row, values in zip(batch, part, strict=True):
-            found[row] = values[: places[row]]
-    return ragged(found, parts[0][0, :0])
 
 
 def restore(folder: Path, state: Mapping[str, Any]) -> Any:

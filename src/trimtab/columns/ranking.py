@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from trimtab import part_options
-from trimtab.columns import IGNORED, OutputColumn, Outputs, Ragged, Targets, certain, dense, ragged
+from trimtab.columns import IGNORED, OUTPUTS, OutputColumn, Outputs, Targets, certain, dense, flat, ragged
 from trimtab.columns._lookup import Lookup, lookup
 from trimtab.columns.history import by_count
 from trimtab.errors import problem
@@ -144,7 +144,7 @@ class RankingColumn(OutputColumn):
     def counts(self, values: Sequence[Any]) -> dict[str, float]:
         """Answers that are each item."""
         found = self.targets(values)
-        places = found.values if isinstance(found, Ragged) else found
+        places = flat(found)[OUTPUTS]
         counted = np.bincount(places[places != IGNORED], minlength=self.width)
         return dict(zip(self.classes, counted.tolist(), strict=True))
 

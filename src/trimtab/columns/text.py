@@ -66,6 +66,20 @@ class Worded(Ragged):
 
     words: Ragged
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all its arrays."""
+        return super().nbytes + self.words.nbytes
+
+    def take(self, rows: np.ndarray) -> Worded:
+        """The given rows, in that order."""
+        return replace(super().take(rows), words=self.words.take(rows))
+
+    @classmethod
+    def concat(cls, parts: Sequence[Any]) -> Worded:
+        """The rows of several, one part after the other."""
+        return replace(super().concat(parts), words=Ragged.concat([part.words for part in parts]))
+
 
 @dataclass(frozen=True)
 class TextColumn(InputColumn):

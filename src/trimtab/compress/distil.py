@@ -18,26 +18,30 @@ from torch.nn import functional
 
 from trimtab.columns import (
     IGNORED,
+    OUTPUTS,
     EncodedRows,
+    Named,
     OutputColumn,
     Outputs,
-    Ragged,
     Targets,
-    dense,
     in_order,
     length_batches,
 )
 from trimtab.compress import Skip, qat, sparsity
+from trimtab.nets.batch import Batch
 from trimtab.nets.network import Network
+from trimtab.nets.states import Answers, Padded
 from trimtab.nets.trained import Trained
 from trimtab.progress import Progress
 from trimtab.train import loop
+from trimtab.train.batches import Forward, tensors_of, to_numpy
 from trimtab.train.settings import Settings
-from trimtab.train.step import Forward, Lesson, tensors_of
+from trimtab.train.step import TrainingData
 
 _TEMPERATURE = 2.0
 _SPARSE_BY = 0.7  # part of the training by whose end all weights are zero that shall be
 _TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_READ = "vectors"  # what the vectors are called that the head reads, beside the answers
 _VECTORS = 1.0  # weight of the loss between the vectors that the heads read
 
 
@@ -55,30 +59,29 @@ class Taught:
 
 @dataclass(frozen=True)
 class Soft:
-    """The loss against the teacher's outputs and, behind them in the targets, its vectors (`train.step.Objective`)."""
+    """The loss against the teacher's answers and, beside them, its vectors (`train.step.Objective`)."""
 
-    loss: Callable[[Tensor, Tensor], Tensor]  # (rows, width) twice -> (rows,)
-    width: int  # of the outputs
-    vectors: bool
+    loss: Callable[[Tensor, Tensor], Tensor]  # (rows, ...) twice -> (rows,); the sum over all answers is learnt
     schedule: sparsity.Schedule | None = None  # of weights that are set to zero on the way
 
     def forward(self, network: Network) -> Forward:
-        """The outputs; behind them the vectors that the head reads."""
-        if not self.vectors:
+        """The answers; beside them the vectors that the head reads."""
+        if network.fusion is None:
             return network
 
-        def both(tensors: Mapping[str, Tensor]) -> Tensor:
+        def both(tensors: Mapping[str, Tensor]) -> Answers:
             found = network.vectors(tensors)
-            return torch.cat([network.head(found), found], dim=1)
+            return {**network.head(found), _READ: Padded(found)}
 
         return both
 
-    def losses(self, found: Tensor, targets: Tensor) -> Tensor:
+    def losses(self, found: Answers, batch: Batch) -> Tensor:
         """The loss of each row, (rows,)."""
-        own = self.loss(found[..., : self.width], targets[..., : self.width])
-        if not self.vectors:
+        taught = {name: padded.values for name, padded in batch.targets.items() if name != _READ}
+        own = torch.stack([self.loss(found[name].values, values) for name, values in taught.items()]).sum(0)
+        if _READ not in batch.targets:
             return own
-        apart = functional.mse_loss(found[:, self.width :], targets[:, self.width :], reduction="none")
+        apart = functional.mse_loss(found[_READ].values, batch.targets[_READ].values, reduction="none")
         return own + _VECTORS * apart.mean(1)
 
     def after(self, network: Network, share: float) -> None:
@@ -106,13 +109,15 @@ def _asked(teacher: Trained, rows: EncodedRows, budget: int, device: torch.devic
     for picked in batches:
         tensors = tensors_of(rows, picked, device)
         if network.fusion is None:
-            parts.append(network(tensors).float().cpu().numpy())
+            parts.append(to_numpy(network(tensors)))
             continue
         found = network.vectors(tensors)
         vectors.append(found.float().cpu().numpy())
-        parts.append(network.head(found).float().cpu().numpy())
+        parts.append(to_numpy(network.head(found)))
     network.cpu()
-    return in_order(batches, parts, rows), dense(in_order(batches, vectors, rows)) if vectors else None
+    outputs = in_order(batches, parts, teacher.output.tensors, rows.places(teacher.output))
+    order = np.argsort(np.concatenate(batches), kind="stable")
+    return outputs, np.concatenate(vectors)[order] if vectors else None
 
 
 def distil(
@@ -133,10 +138,10 @@ def distil(
     targets, objective = _targets(student, taught)
     if sparse:
         objective = replace(objective, schedule=sparsity.Schedule(sparse, _SPARSE_BY))
-    lesson = Lesson(taught.rows, targets, taught.valid, taught.valid_targets, taught.output, objective=objective)
+    data = TrainingData(taught.rows, targets, taught.valid, taught.valid_targets, taught.output, objective=objective)
     plain = replace(settings, class_weights="none", sampling="none", label_smoothing=0.0, frozen_blocks=0)
     with qat.fake_quantized(network) if aware else nullcontext():
-        trained = loop.train(network, student.architecture.head, lesson, plain, folder, progress)
+        trained = loop.train(network, data, plain, folder, progress)
     learnt = replace(student, network=network.cpu().eval()).noted(f"distilled, {trained.rows:,} rows")
     found = sparsity.sparse(learnt, sparse) if sparse else learnt
     return learnt if isinstance(found, Skip) else found
@@ -149,14 +154,13 @@ def _copy(student: Trained) -> Network:
 
 
 def _targets(student: Trained, taught: Taught) -> tuple[Targets, Soft]:
-    """What the student learns: the outputs and, where its head reads vectors, the teacher's own in its width."""
-    loss, width = _LOSSES.get(taught.output.type, _squares), taught.output.width
-    if taught.vectors is None or student.network.fusion is None or isinstance(taught.outputs, Ragged):
-        return taught.outputs, Soft(loss, width, vectors=False)
+    """What the student learns: the answers and, where its head reads vectors, the teacher's own in its width."""
+    soft = Soft(_LOSSES.get(taught.output.type, _squares))
+    outputs = taught.outputs.parts if isinstance(taught.outputs, Named) else {OUTPUTS: taught.outputs}
+    if taught.vectors is None or student.network.fusion is None:
+        return Named(outputs), soft
     mapped = _mapped(taught.vectors, int(student.network.fusion.width))  # type: ignore[arg-type]
-    if mapped is None:
-        return taught.outputs, Soft(loss, width, vectors=False)
-    return np.concatenate([dense(taught.outputs), mapped], axis=1), Soft(loss, width, vectors=True)
+    return Named(outputs if mapped is None else {**outputs, _READ: mapped}), soft
 
 
 def _mapped(vectors: np.ndarray, width: int) -> np.ndarray | None:

@@ -15,8 +15,18 @@ import numpy as np
 import torch
 
 from trimtab import files
-from trimtab.columns import EncodedRows, Outputs, Ragged, Targets, encode_rows, joined
-from trimtab.columns.text import TextColumn, Worded
+from trimtab.columns import (
+    EncodedRows,
+    Outputs,
+    Ragged,
+    Targets,
+    as_arrays,
+    encode_rows,
+    from_arrays,
+    no_outputs,
+    taken,
+)
+from trimtab.columns.text import TextColumn
 from trimtab.compress import Skip, distil, layers, prune, students, varied, vocabulary
 from trimtab.compress.distil import Taught
 from trimtab.compress.latency import Table
@@ -32,6 +42,7 @@ _MINUTES = 10.0  # of a search for which the costs below are meant
 _NEIGHBOURS = 12  # tokens that may stand in for one
 _NEIGHBOUR_TOKENS = 12_000  # whose neighbours are looked for at most
 _ASK_TOKENS = 4096
+_KEY, _VECTORS = "key", "vectors"  # of the file of the network's answers
 _LEAST_TOKENS = 20_000  # that stay where there are so many: on sst2, 16,000 of 30,522 cost half a point of accuracy
 
 
@@ -124,24 +135,10 @@ def _more(teacher: Trained, train: EncodedRows, unlabelled: Mapping[str, Sequenc
     """The training rows, those without an answer, and rows varied from both."""
     rows = train
     if unlabelled and all(len(values) for values in unlabelled.values()):
-        rows = _end_to_end(rows, encode_rows(teacher.inputs, unlabelled))
+        rows = rows.concat(encode_rows(teacher.inputs, unlabelled))
     count = min(_MOST_VARIED, _VARIED_SHARE * len(rows))
     extra = varied.vary(teacher.inputs, rows, count, seed, neighbours=_neighbours(teacher, rows))
-    return rows if extra is None else _end_to_end(rows, extra)
-
-
-def _end_to_end(one: EncodedRows, other: EncodedRows) -> EncodedRows:
-    encoded = tuple(_joined(a, b) for a, b in zip(one.encoded, other.encoded, strict=True))
-    return EncodedRows(one.columns, encoded, np.concatenate([one.steps, other.steps]))
-
-
-def _joined(one: Ragged | np.ndarray, other: Ragged | np.ndarray) -> Ragged | np.ndarray:
-    if not isinstance(one, Worded) or not isinstance(other, Worded):
-        return joined([one, other])
-    tokens, words = joined([one, other]), joined([one.words, other.words])
-    assert isinstance(tokens, Ragged)
-    assert isinstance(words, Ragged)
-    return Worded(tokens.values, tokens.offsets, words)
+    return rows if extra is None else rows.concat(extra)
 
 
 def _neighbours(teacher: Trained, rows: EncodedRows) -> dict[str, np.ndarray]:
@@ -179,7 +176,7 @@ def _asked(
 ) -> tuple[Outputs, np.ndarray | None]:
     """The teacher's answers to all rows; read from `folder` where they were computed before."""
     if not distillable(teacher):
-        return np.zeros((0, teacher.output.width), np.float32), None
+        return no_outputs(teacher.output.tensors), None
     path, key = folder / "teacher.npz", _key(teacher, rows)
     known = _kept(path, key)
     if known:
@@ -187,9 +184,9 @@ def _asked(
     progress.stage("compress", f"the network's answers to {len(rows):,} rows, which its students learn from")
     outputs, vectors = distil.ask(teacher, rows, _ASK_TOKENS, loop.device(), precision)
     folder.mkdir(parents=True, exist_ok=True)
-    arrays = {"values": outputs.values, "offsets": outputs.offsets} if isinstance(outputs, Ragged) else {"all": outputs}
+    arrays = as_arrays(outputs) | ({} if vectors is None else {_VECTORS: vectors})
     with files.aside(path) as place:
-        np.savez(place, key=np.array(key), **arrays, **({} if vectors is None else {"vectors": vectors}))  # type: ignore[arg-type]
+        np.savez(place, allow_pickle=False, **{_KEY: np.array(key)}, **arrays)
     return outputs, vectors
 
 
@@ -197,10 +194,10 @@ def _kept(path: Path, key: str) -> tuple[Outputs, np.ndarray | None] | None:
     """The answers of an earlier run under the same key; what cannot be read counts as not there."""
     try:
         with np.load(path, allow_pickle=False) as kept:
-            if str(kept["key"]) != key:
+            if str(kept[_KEY]) != key:
                 return None
-            outputs = kept["all"] if "all" in kept else Ragged(kept["values"], kept["offsets"])
-            return outputs, kept.get("vectors")
+            arrays = {name: kept[name] for name in kept.files if name not in (_KEY, _VECTORS)}
+            return from_arrays(arrays), kept.get(_VECTORS)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
 
@@ -212,7 +209,7 @@ def _key(teacher: Trained, rows: EncodedRows) -> str:
         digest.update(name.encode())
         digest.update(value.contiguous().numpy().tobytes())
     for encoded in rows.encoded:
-        for array in (encoded.values, encoded.offsets) if isinstance(encoded, Ragged) else (encoded,):
+        for array in as_arrays(encoded).values():
             digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
@@ -356,27 +353,14 @@ def _lesson(material: Material, plan: Course) -> tuple[Taught, int]:
         return taught, max(1, min(plan.most_epochs, round(budget / steps.sum())))
     within = int(np.searchsorted(np.cumsum(steps), budget / 2))  # twice seen is worth more than once more
     count = max(real, within)
-    part = Taught(
-        _first(taught.rows, count),
-        _first_outputs(taught.outputs, count),
-        None if taught.vectors is None else taught.vectors[:count],
-        taught.valid,
-        taught.valid_targets,
-        taught.output,
+    picked = np.arange(count)
+    part = replace(
+        taught,
+        rows=taught.rows.take(picked),
+        outputs=taken(taught.outputs, picked),
+        vectors=None if taught.vectors is None else taught.vectors[:count],
     )
     return part, max(1, min(plan.most_epochs, round(budget / part.rows.steps.sum())))
-
-
-def _first(rows: EncodedRows, count: int) -> EncodedRows:
-    picked = np.arange(count)
-    return EncodedRows(rows.columns, tuple(varied.taken(part, picked) for part in rows.encoded), rows.steps[:count])
-
-
-def _first_outputs(outputs: Outputs, count: int) -> Outputs:
-    if not isinstance(outputs, Ragged):
-        return outputs[:count]
-    ends = outputs.offsets[: count + 1]
-    return Ragged(outputs.values[: ends[-1]], ends)
 
 
 _NAMED = ("layers", "embedding", "heads", "neurons", "to_latency", "sparsity")  # named with their values

@@ -19,15 +19,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trimtab import registry
 from trimtab.columns import EncodedRows, Targets, length_batches
 from trimtab.compress import Skip
 from trimtab.compress.latency import Table, predicted
+from trimtab.nets.batch import Batch
 from trimtab.nets.network import EncoderEntry, encoder_kind
+from trimtab.nets.states import Answers
 from trimtab.nets.trained import Trained, built
 from trimtab.train.batches import targets_of
 
-Loss = Callable[[Tensor, np.ndarray], Tensor]  # outputs and the numbers of their rows -> the loss of each row, (rows,)
+Loss = Callable[[Answers, np.ndarray], Tensor]  # answers and the numbers of their rows -> the loss of each row, (rows,)
 Kept = dict[int, np.ndarray]  # the place of a layer in an importance -> its units that stay, ascending
 
 ROWS = 512  # enough to tell units apart
@@ -98,10 +99,10 @@ def to_latency(trained: Trained, rows: EncodedRows, targets: Targets, table: Tab
 
 def own_loss(trained: Trained, targets: Targets) -> Loss:
     """The loss that the network's head is trained with."""
-    loss = registry.load("trimtab.nets.heads", trained.architecture.head, "loss", "compress")
 
-    def of(outputs: Tensor, rows: np.ndarray) -> Tensor:
-        losses: Tensor = loss(outputs, torch.from_numpy(targets_of(targets, rows)), None, 0.0)
+    def of(answers: Answers, rows: np.ndarray) -> Tensor:
+        batch = Batch({}, targets_of(targets, rows, torch.device("cpu")))
+        losses: Tensor = trained.network.head.loss(answers, batch)
         return losses
 
     return of

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from trimtab import registry
 from trimtab.columns import InputColumn, OutputColumn
 from trimtab.nets.pretrained import PretrainedEncoder
-from trimtab.nets.states import States, lay_end_to_end
+from trimtab.nets.states import Answers, States, lay_end_to_end
 
 
 class EncoderEntry(BaseModel):
@@ -53,7 +53,7 @@ class Architecture(BaseModel):
 
 
 class Network(nn.Module):
-    """Tensors of the input columns -> outputs (rows, output.width), or (rows, places, output.width)."""
+    """Tensors of the input columns -> answers by name, as `output.tensors` declares them."""
 
     def __init__(
         self, architecture: Architecture, inputs: Sequence[InputColumn], output: OutputColumn, where: str = "network"
@@ -67,6 +67,7 @@ class Network(nn.Module):
                 for entry in entries
             }
         )
+        self.output = output
         self.former_names = {"_".join(entry.reads): entry.key for entry in entries}
         head = head_kind(architecture.head, where)
         self.fusion: nn.Module | None = None
@@ -76,6 +77,9 @@ class Network(nn.Module):
             self.fusion = kind(width, len(entries), architecture.fusion_config)
             width, fused = int(self.fusion.width), 1 if kind.deep else fused  # type: ignore[arg-type]
         self.head = head(width, fused, output, architecture.dropout, self.encoders)
+        if head.reads == "states" and inputs:
+            key = inputs[output.follows(inputs)].key
+            self.head.followed = next(place for place, entry in enumerate(entries) if key in entry.reads)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """As any module does; also weights from before encoders had the names that they have now."""
@@ -110,11 +114,11 @@ class Network(nn.Module):
         fused: Tensor = self.fusion(self.states(tensors))
         return fused
 
-    def forward(self, tensors: Mapping[str, Tensor]) -> Tensor:
-        """The outputs of each row: logits (rows, classes), a standardised number (rows, 1), tags for each place ..."""
+    def forward(self, tensors: Mapping[str, Tensor]) -> Answers:
+        """The answers of each row: logits (rows, classes), a standardised number (rows, 1), tags for each place ..."""
         read = (self.states(tensors), tensors) if self.fusion is None else (self.vectors(tensors),)
-        outputs: Tensor = self.head(*read)
-        return outputs
+        answers: Answers = self.head(*read)
+        return answers
 
 
 def encoder_kind(name: str, where: str) -> Any:

@@ -13,7 +13,7 @@ from trimtab.nets.pretrained import PretrainedEncoder
 from trimtab.progress import Progress
 from trimtab.request import Request, resume
 from trimtab.train import loop
-from trimtab.train.step import Lesson
+from trimtab.train.step import TrainingData
 
 
 def train(request: Request, folder: Path, progress: Progress) -> tuple[Network, loop.Trained, Stage]:
@@ -23,7 +23,7 @@ def train(request: Request, folder: Path, progress: Progress) -> tuple[Network, 
     if resume.begin(folder, resume.train_key(request)):
         progress.note("trained anew: the spec, the rows or the version are not those of the launch before")
     progress.stage("train", f"{len(request.train)} rows, {chosen.epochs} epochs, {chosen.method}")
-    lesson = Lesson(
+    data = TrainingData(
         request.train,
         request.output.targets(splits.train.values[request.output.name]),
         request.valid,
@@ -31,7 +31,7 @@ def train(request: Request, folder: Path, progress: Progress) -> tuple[Network, 
         request.output,
         request.augmentation,
     )
-    trained = loop.train(network, request.architecture.head, lesson, chosen, folder, progress)
+    trained = loop.train(network, data, chosen, folder, progress)
     for encoder in network.pretrained():
         encoder.merge()
     detail = {"steps": trained.steps, "rows_per_second": round(trained.rows_per_second, 1), "best": trained.best}

@@ -15,7 +15,7 @@ import torch
 from trimtab import __version__, files
 from trimtab.bundle import store
 from trimtab.bundle.manifest import Manifest
-from trimtab.columns import EncodedRows, Ragged
+from trimtab.columns import EncodedRows, as_arrays
 from trimtab.errors import TrimtabError
 from trimtab.request import Request, filled
 
@@ -80,8 +80,7 @@ def _numbers(rows: EncodedRows) -> str:
     """Of all that the network is given of some rows."""
     digest = hashlib.sha256()
     for encoded in rows.encoded:
-        parts = (encoded.values, encoded.offsets) if isinstance(encoded, Ragged) else (encoded,)
-        for array in parts:
+        for array in as_arrays(encoded).values():
             digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 

@@ -29,7 +29,7 @@ from trimtab.columns import (
     in_order,
     joined,
     length_batches,
-    ragged,
+    no_outputs,
     read_rows,
 )
 from trimtab.errors import nearest, problem
@@ -88,11 +88,6 @@ class Graph:
     session: onnxruntime.InferenceSession = field(repr=False, compare=False)
     entry: GraphEntry
 
-    def outputs(self, rows: EncodedRows, picked: np.ndarray) -> Outputs:
-        """Outputs of the picked rows, in batches of like length, within the entry's cost and rows of a batch."""
-        batches = self.batches(rows.costs[picked])
-        return in_order(batches, [self._run(rows.batch(picked[batch])) for batch in batches], rows, picked)
-
     def batches(self, costs: np.ndarray) -> list[np.ndarray]:
         """Which rows of such costs are computed together.
 
@@ -105,10 +100,24 @@ class Graph:
         """The same in batches of another size."""
         return replace(self, entry=self.entry.model_copy(update={"batch_cost": cost, "batch_rows": rows}))
 
-    def _run(self, tensors: Mapping[str, np.ndarray]) -> np.ndarray:
+    def run(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The tensors that the network gives for those of one batch, by their names."""
         given = {name: tensors[name] for name in self.entry.inputs}
-        outputs: np.ndarray = self.session.run(self.entry.outputs, given)[0]
-        return outputs
+        return dict(zip(self.entry.outputs, self.session.run(self.entry.outputs, given), strict=True))
+
+
+@dataclass(frozen=True)
+class Answering:
+    """A network whose tensors are the answers of an output column: what a program runs."""
+
+    graph: Graph
+    output: OutputColumn
+
+    def outputs(self, rows: EncodedRows, picked: np.ndarray) -> Outputs:
+        """Outputs of the picked rows, in batches of like length, within the entry's cost and rows of a batch."""
+        batches, places = self.graph.batches(rows.costs[picked]), rows.places(self.output)
+        parts = [self.graph.run(rows.batch(picked[batch])) for batch in batches]
+        return in_order(batches, parts, self.output.tensors, None if places is None else places[picked])
 
 
 @dataclass(frozen=True)
@@ -200,15 +209,16 @@ class Model:
         return Answered(found.outputs, problems, found.early)
 
     def _ran(self, rows: EncodedRows) -> Ran:
-        if len(rows):
-            return self.program.run(self.graphs, rows)
-        nothing = np.empty((0, self.output.width), np.float32)
-        return Ran(ragged([], nothing) if self.output.per_place else nothing)
+        return self.program.run(self._answering, rows) if len(rows) else Ran(no_outputs(self.output.tensors))
+
+    @property
+    def _answering(self) -> dict[str, Answering]:
+        return {name: Answering(graph, self.output) for name, graph in self.graphs.items()}
 
     def settled(self, row: Mapping[str, Any]) -> bool:
         """Whether the same networks answer the row where numbers are rounded a little differently."""
         rows = encode_rows(self.inputs, {column.name: [row.get(column.name)] for column in self.inputs})
-        return bool(self.program.settled(self.graphs, rows, _SETTLED * self.serving.tolerance)[0])
+        return bool(self.program.settled(self._answering, rows, _SETTLED * self.serving.tolerance)[0])
 
 
 # ------------------------------------------------------------------------------------------------------- loading
@@ -384,7 +394,7 @@ def record_golden(model: Model, rows: Iterable[Mapping[str, Any]]) -> list[dict[
     networks are left out.
     """
     kept = [{c.name: _plain(c.portable(row.get(c.name))) for c in model.inputs} for row in rows]
-    return [{"row": row, "outputs": _alone(model, row).tolist()} for row in kept if model.settled(row)]
+    return [{"row": row, "outputs": _listed(_alone(model, row))} for row in kept if model.settled(row)]
 
 
 def replay(model: Model, lines: Iterable[Mapping[str, Any]]) -> Replayed:
@@ -394,9 +404,7 @@ def replay(model: Model, lines: Iterable[Mapping[str, Any]]) -> Replayed:
     """
     count, largest = 0, 0.0
     for count, line in enumerate(lines, 1):
-        expected = np.array(line["outputs"], np.float64)
-        found = _alone(model, line["row"])
-        difference = float(np.abs(found - expected).max()) if found.shape == expected.shape else math.inf
+        difference = _apart(_alone(model, line["row"]), line["outputs"])
         if not difference <= model.serving.tolerance:  # NaN is no agreement
             said = f"golden row {count} is answered differently here, by {difference:.2g}"
             allowed = f"a difference up to {model.serving.tolerance:g}"
@@ -419,9 +427,24 @@ def write_golden(folder: Path, lines: Iterable[Mapping[str, Any]]) -> None:
     files.write(folder / store.GOLDEN, text)
 
 
-def _alone(model: Model, row: Mapping[str, Any]) -> np.ndarray:
-    """The outputs of one row, (width,) or (positions, width)."""
+def _alone(model: Model, row: Mapping[str, Any]) -> np.ndarray | dict[str, np.ndarray]:
+    """The outputs of one row, (width,) or (positions, width); by name, where there are several."""
     return model.outputs({column.name: [row.get(column.name)] for column in model.inputs})[0]
+
+
+def _listed(outputs: np.ndarray | dict[str, np.ndarray]) -> Any:
+    """The outputs of one row as JSON holds them."""
+    return {name: part.tolist() for name, part in outputs.items()} if isinstance(outputs, dict) else outputs.tolist()
+
+
+def _apart(found: np.ndarray | dict[str, np.ndarray], stored: Any) -> float:
+    """The largest difference between the outputs of one row and those that are stored; infinite for other shapes."""
+    if isinstance(found, dict):
+        return max(_apart(part, stored[name]) for name, part in found.items())
+    expected = np.array(stored, np.float64)
+    if not found.size and not expected.size:
+        return 0.0
+    return float(np.abs(found - expected).max()) if found.shape == expected.shape else math.inf
 
 
 def _plain(value: Any) -> Any:

@@ -18,7 +18,7 @@ from trimtab.audit import cost
 from trimtab.bundle import reference, store
 from trimtab.bundle.manifest import Manifest, Stage
 from trimtab.bundle.serving import ColumnEntry, GraphEntry, Serving
-from trimtab.columns import EncodedRows, InputColumn, OutputColumn, Outputs, Ragged, encode_rows, length_batches
+from trimtab.columns import EncodedRows, InputColumn, OutputColumn, Outputs, encode_rows, flat, length_batches, taken
 from trimtab.compress import quantize
 from trimtab.nets.trained import NETWORK, Trained
 from trimtab.programs.single import MODEL
@@ -141,7 +141,8 @@ def in_precision(splits: EncodedSplits, source: Candidate, precision: str, folde
     serving = source.model.serving.model_copy(update={"graphs": {MODEL: entry}})
     model = replace(source.model, serving=serving, graphs=runtime.open_graphs(folder, serving), folder=folder)
     outputs = model.outputs(splits.of(model.inputs)[1])
-    tolerance = tolerated(*(_first(part, _ROUNDED_ROWS) for part in (source.outputs, outputs)))
+    some = np.arange(min(_ROUNDED_ROWS, len(outputs)))
+    tolerance = tolerated(*(taken(part, some) for part in (source.outputs, outputs)))
     output = calibrated(splits.request, outputs)
     reference.answered(folder / store.REFERENCE, outputs)
     store.save_columns(folder / store.COLUMNS, model.inputs, output)
@@ -164,31 +165,26 @@ def calibration_batches(splits: EncodedSplits, model: runtime.Model) -> list[dic
     return [{name: tensors[name] for name in entry.inputs} for tensors in (rows.batch(picked[b]) for b in batches)]
 
 
-def _first(outputs: Outputs, count: int) -> Outputs:
-    if not isinstance(outputs, Ragged):
-        return outputs[:count]
-    ends = outputs.offsets[: count + 1]
-    return Ragged(outputs.values[: ends[-1]], ends)
-
-
 def tolerated(whole: Outputs, rounded: Outputs | None = None) -> float:
     """How far the outputs of a row may lie off on another machine, by outputs in fp32 and in fewer bits of some rows.
 
     A number that lies between two grid points may be rounded to the other one there: that moves an answer as far as
     rounding itself has (LOG, 2026-11-25), and never as far as answers of different rows lie apart.
     """
-    values = _numbers(whole)
+    others = {} if rounded is None else flat(rounded)
+    return max(_tolerated(values, others.get(name)) for name, values in flat(whole).items())
+
+
+def _tolerated(values: np.ndarray, rounded: np.ndarray | None) -> float:
     told = np.abs(values) < _NO_ANSWER
     scale = float(np.abs(values[told]).max(initial=1.0))
     if rounded is None:
         return _TOLERANCE * scale
-    moved = float(np.abs(values - _numbers(rounded))[told].max(initial=0.0))
+    moved = math.inf  # where rounding changed how many steps are answered
+    if values.shape == rounded.shape:
+        moved = float(np.abs(values - rounded)[told].max(initial=0.0))
     apart = float(np.ma.masked_where(~told, values).std(axis=0).max()) if told.any() else 0.0
     return max(_TOLERANCE * scale, min(2 * moved, apart))
-
-
-def _numbers(outputs: Outputs) -> np.ndarray:
-    return outputs.values if isinstance(outputs, Ragged) else outputs
 
 
 def _example(rows: EncodedRows) -> dict[str, np.ndarray]:
@@ -198,8 +194,10 @@ def _example(rows: EncodedRows) -> dict[str, np.ndarray]:
 
 def _difference(here: Outputs, there: Outputs) -> float:
     """The largest difference between the outputs of the same rows; infinite where one is no number."""
-    one, other = _numbers(here), _numbers(there)
-    found = float(np.abs(one - other).max(initial=0.0)) if one.shape == other.shape else math.inf
+    one, other = flat(here), flat(there)
+    if any(one[name].shape != other[name].shape for name in one):
+        return math.inf
+    found = max(float(np.abs(one[name] - other[name]).max(initial=0.0)) for name in one)
     return math.inf if math.isnan(found) else found
 
 
@@ -211,12 +209,13 @@ def calibrated(request: Request, outputs: Outputs) -> OutputColumn:
 
 def _manifest(request: Request, tensors: list[str], tolerance: float) -> Manifest:
     data = reported(request)
+    gives = [name for tensor in request.output.tensors for name in tensor.names]
     entries = [ColumnEntry(name=c.name, key=c.key, type=c.type) for c in (*request.inputs, request.output)]
     serving = Serving(
         trimtab=__version__,
         inputs=entries[:-1],
         output=entries[-1],
-        graphs={MODEL: GraphEntry(file=store.MODEL, inputs=tensors)},
+        graphs={MODEL: GraphEntry(file=store.MODEL, inputs=tensors, outputs=gives)},
         tolerance=tolerance,
         encoding=data.get("encoding") or request.spec.encoding,
     )

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
-from trimtab.columns import IGNORED, Ragged, Targets, length_batches
+import numpy as np
+import torch
+from torch import Tensor
+
+from trimtab.columns import IGNORED, Named, OutputColumn, Outputs, Ragged, Targets, in_order, length_batches
+from trimtab.nets.states import Answers, Padded
+
+Forward = Callable[[Mapping[str, Tensor]], Answers]
 
 
 def epoch_batches(
@@ -53,16 +61,49 @@ def halve(batch: np.ndarray) -> list[np.ndarray]:
     return [batch[:middle], batch[middle:]]
 
 
-def targets_of(targets: Targets, rows: np.ndarray) -> np.ndarray:
-    """The targets of the given rows; those of rows with several places are padded with `IGNORED`."""
-    if not isinstance(targets, Ragged):
-        return np.asarray(targets[rows])
-    lengths = targets.lengths[rows]
-    position = np.arange(int(lengths.max(initial=1)))
-    real = position < lengths[:, None]
-    source = np.where(real, targets.offsets[:-1][rows][:, None] + position, 0)
-    values = targets.values[source]  # (rows, places), or (rows, places, width)
-    found: np.ndarray = np.where(
-        real.reshape(*real.shape, *[1] * (values.ndim - 2)), values, values.dtype.type(IGNORED)
-    )
-    return found
+class Rows(Protocol):
+    """Rows as a network, or its head, takes them."""
+
+    @property
+    def steps(self) -> np.ndarray:
+        """(rows,): what batches are sorted and filled by."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """The padded tensors of the given rows."""
+
+    def places(self, output: OutputColumn) -> np.ndarray | None:
+        """How many places of each row the output answers, (rows,); None for one that answers no places."""
+
+
+def tensors_of(rows: Rows, picked: np.ndarray, device: torch.device) -> dict[str, Tensor]:
+    """The padded tensors of the given rows, on the device."""
+    return {key: torch.from_numpy(value).to(device, non_blocking=True) for key, value in rows.batch(picked).items()}
+
+
+def targets_of(targets: Targets, picked: np.ndarray, device: torch.device) -> Answers:
+    """The targets of the given rows by name; those of rows with several places are padded with `IGNORED`."""
+    parts = targets.parts if isinstance(targets, Named) else {"targets": targets}
+    return {name: _padded(part, picked, device) for name, part in parts.items()}
+
+
+def _padded(part: Ragged | np.ndarray, picked: np.ndarray, device: torch.device) -> Padded:
+    if not isinstance(part, Ragged):
+        return Padded(torch.from_numpy(np.asarray(part[picked])).to(device))
+    lengths = torch.from_numpy(part.lengths[picked])
+    return Padded(torch.from_numpy(part.padded(picked, IGNORED)).to(device), lengths.to(device))
+
+
+def computed(forward: Forward, rows: Rows, output: OutputColumn, budget: int, device: torch.device) -> Outputs:
+    """What `forward` answers to all rows, in their order, in fp32."""
+    batches = length_batches(rows.steps, budget)
+    parts = [to_numpy(forward(tensors_of(rows, picked, device))) for picked in batches]
+    return in_order(batches, parts, output.tensors, rows.places(output))
+
+
+def to_numpy(answers: Answers) -> dict[str, np.ndarray]:
+    """The tensors of a batch's answers by the names that they have in a network's file."""
+    values = {name: padded.values.float().cpu().numpy() for name, padded in answers.items()}
+    lengths = {f"{name}.lengths": p.lengths.cpu().numpy() for name, p in answers.items() if p.lengths is not None}
+    return values | lengths

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from trimtab.columns import EncodedRows, dense, in_order, length_batches
+from trimtab.columns import EncodedRows, OutputColumn, length_batches
 from trimtab.nets.encoders.text import TextEncoder
 from trimtab.nets.network import Network
+from trimtab.train.batches import tensors_of
 
 
 @dataclass(frozen=True)
@@ -19,10 +20,8 @@ class Vectors:
 
     values: np.ndarray
 
-    @property
-    def places(self) -> np.ndarray:
-        """One place a row."""
-        return self.steps
+    def places(self, output: OutputColumn) -> None:
+        """A head that reads one vector of each row answers no places."""
 
     @property
     def steps(self) -> np.ndarray:
@@ -64,8 +63,5 @@ def vectors(network: Network, rows: EncodedRows, budget: int, device: torch.devi
     """Run everything below the head over all rows, without dropout."""
     network.eval()
     batches = length_batches(rows.steps, budget)
-    parts = []
-    for picked in batches:
-        tensors = {key: torch.from_numpy(value).to(device) for key, value in rows.batch(picked).items()}
-        parts.append(network.vectors(tensors).float().cpu().numpy())
-    return Vectors(dense(in_order(batches, parts, rows)))
+    parts = [network.vectors(tensors_of(rows, picked, device)).float().cpu().numpy() for picked in batches]
+    return Vectors(np.concatenate(parts)[np.argsort(np.concatenate(batches), kind="stable")])

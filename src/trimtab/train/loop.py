@@ -16,18 +16,19 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import Tensor
 
-from trimtab import registry
-from trimtab.columns import EncodedRows, Outputs, dense, in_order, length_batches
+from trimtab.columns import EncodedRows, Outputs, dense
 from trimtab.errors import problem
+from trimtab.nets.batch import LossOptions
 from trimtab.nets.network import Network
+from trimtab.nets.states import Answers
 from trimtab.progress import Progress
 from trimtab.train import checkpoint, frozen
-from trimtab.train.batches import epoch_batches
+from trimtab.train.batches import Forward, computed, epoch_batches
 from trimtab.train.checkpoint import Position
 from trimtab.train.optimizer import Optimizers, make, use_sparse_gradients
 from trimtab.train.score import score
 from trimtab.train.settings import Settings
-from trimtab.train.step import Forward, Lesson, Rows, Run, step, tensors_of
+from trimtab.train.step import Run, TrainingData, step
 
 _LOSS_SHARE = 0.05  # of the newest step in the loss that is told
 _TELL_SECONDS = 0.2
@@ -55,7 +56,7 @@ def device() -> torch.device:
     return cast(torch.device, Accelerator(cpu=not torch.cuda.is_available()).device)
 
 
-def train(network: Network, head: str, lesson: Lesson, settings: Settings, folder: Path, progress: Progress) -> Trained:
+def train(network: Network, data: TrainingData, settings: Settings, folder: Path, progress: Progress) -> Trained:
     """Train `network` in place and leave it with its best weights.
 
     `folder` holds the checkpoints; a run that was killed goes on from there and ends with the same weights as one that
@@ -64,7 +65,7 @@ def train(network: Network, head: str, lesson: Lesson, settings: Settings, folde
     AcceleratorState._reset_state(reset_partial_state=True)
     accelerator = Accelerator(mixed_precision=_MIXED[settings.precision], cpu=not torch.cuda.is_available())
     torch.manual_seed(settings.seed)
-    run = _prepare(network, head, lesson, settings, accelerator, folder, progress)
+    run = _prepare(network, data, settings, accelerator, folder, progress)
     position = _resume(run)
     if not position.finished:
         position = _epochs(run, position)
@@ -75,16 +76,15 @@ def train(network: Network, head: str, lesson: Lesson, settings: Settings, folde
     return Trained(position.history, position.best, position.step, position.rows, position.seconds)
 
 
+@torch.no_grad()
 def predict(network: Network, rows: EncodedRows, budget: int, device: torch.device) -> Outputs:
     """The network's own outputs in fp32 without dropout, on `device`: what an exported model is compared with."""
-    network.to(device).eval()
-    return _outputs(network, rows, budget, device)
+    return computed(network.to(device).eval(), rows, network.output, budget, device)
 
 
 def _prepare(
     network: Network,
-    head: str,
-    lesson: Lesson,
+    data: TrainingData,
     settings: Settings,
     accelerator: Accelerator,
     folder: Path,
@@ -94,12 +94,12 @@ def _prepare(
     forward: Forward = network
     if settings.method == "frozen":
         frozen.freeze(network)
-        if lesson.augmentation is None and frozen.only_the_head_learns(network):
+        if data.augmentation is None and frozen.only_the_head_learns(network):
             budget = settings.batch_tokens * 4
-            lesson = replace(
-                lesson,
-                train=frozen.vectors(network, cast(EncodedRows, lesson.train), budget, accelerator.device),
-                valid=frozen.vectors(network, cast(EncodedRows, lesson.valid), budget, accelerator.device),
+            data = replace(
+                data,
+                train=frozen.vectors(network, cast(EncodedRows, data.train), budget, accelerator.device),
+                valid=frozen.vectors(network, cast(EncodedRows, data.valid), budget, accelerator.device),
             )
             forward = _head_only(network)
             settings = replace(settings, batch_tokens=max(1, settings.batch_rows // 4))
@@ -112,20 +112,18 @@ def _prepare(
         accelerator.prepare_optimizer(optimizers.dense),
         accelerator.prepare_optimizer(optimizers.sparse) if optimizers.sparse else None,
     )
-    loss = registry.load("trimtab.nets.heads", head, "loss", "train")
     balanced = settings.class_weights == "balanced"
-    weights = _balanced(dense(lesson.train_targets), lesson.output.width, accelerator.device) if balanced else None
+    weights = _balanced(dense(data.train_targets), data.output.width, accelerator.device) if balanced else None
+    options = LossOptions(settings.label_smoothing, weights)
     average = {key: value.clone() for key, value in network.state_dict().items()} if settings.average else {}
-    learnt = lesson.objective.forward(network) if lesson.objective else forward
-    return Run(
-        network, forward, learnt, loss, weights, optimizers, accelerator, settings, lesson, folder, progress, average
-    )
+    learnt = data.objective.forward(network) if data.objective else forward
+    return Run(network, forward, learnt, options, optimizers, accelerator, settings, data, folder, progress, average)
 
 
 def _head_only(network: Network) -> Forward:
-    def forward(tensors: Mapping[str, Tensor]) -> Tensor:
-        outputs: Tensor = network.head(tensors["vectors"])
-        return outputs
+    def forward(tensors: Mapping[str, Tensor]) -> Answers:
+        answers: Answers = network.head(tensors["vectors"])
+        return answers
 
     return forward
 
@@ -146,8 +144,8 @@ def _balanced(targets: np.ndarray, classes: int, device: torch.device) -> Tensor
 
 def _epochs(run: Run, position: Position) -> Position:
     """Train from `position` to the end."""
-    settings, steps = run.settings, run.lesson.train.steps
-    classes = dense(run.lesson.train_targets) if settings.sampling == "balanced" else None
+    settings, steps = run.settings, run.data.train.steps
+    classes = dense(run.data.train_targets) if settings.sampling == "balanced" else None
     groups = [_groups(steps, settings, epoch, classes) for epoch in range(settings.epochs)]
     total = sum(len(epoch) for epoch in groups)
     mean_rows = len(steps) * settings.epochs / max(1, sum(len(group) for epoch in groups for group in epoch))
@@ -254,12 +252,14 @@ def _figures(position: Position, settings: Settings) -> dict[str, float | str]:
 
 def _evaluate(run: Run, position: Position) -> Position:
     """Score the validation rows; the best weights so far are written at once."""
-    settings, lesson = run.settings, run.lesson
+    settings, data = run.settings, run.data
     with _averaged(run):
         run.network.eval()
-        outputs = _outputs(run.forward, lesson.valid, settings.batch_tokens * 2, run.accelerator.device)
+        with torch.no_grad():
+            budget = settings.batch_tokens * 2
+            outputs = computed(run.forward, data.valid, data.output, budget, run.accelerator.device)
         run.network.train()
-        value, ranked = score(settings.score, lesson.output, lesson.valid_targets, outputs)
+        value, ranked = score(settings.score, data.output, data.valid_targets, outputs)
         entry = {
             "epoch": position.epoch + 1.0,
             "step": float(position.step),
@@ -268,7 +268,7 @@ def _evaluate(run: Run, position: Position) -> Position:
             "score": value,
         }
         # A student is kept as it ends, at a rate of nothing: few validation rows would choose a lucky moment.
-        better = ranked > (-math.inf if lesson.objective else position.best)
+        better = ranked > (-math.inf if data.objective else position.best)
         stale = 0 if better else position.stale + 1
         position = replace(
             position,
@@ -297,13 +297,6 @@ class _averaged:
     def __exit__(self, *_: object) -> None:
         if self.own:
             self.run.network.load_state_dict(self.own)
-
-
-@torch.no_grad()
-def _outputs(forward: Forward, rows: Rows, budget: int, device: torch.device) -> Outputs:
-    batches = length_batches(rows.steps, budget)
-    parts = [forward(tensors_of(rows, picked, device)).float().cpu().numpy() for picked in batches]
-    return in_order(batches, parts, rows)
 
 
 # ----------------------------------------------------------------------------------------------------- checkpoints

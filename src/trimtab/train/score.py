@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from trimtab.columns import OutputColumn, Outputs, Ragged, Targets
+from trimtab.columns import OutputColumn, Outputs, Targets, flat
 from trimtab.metrics import named
 
 _TIE_SHARE = 1e-4  # of the metric that decides between equal scores
@@ -18,7 +18,7 @@ def score(name: str, output: OutputColumn, targets: Targets, outputs: Outputs) -
 
     `output.tie_break` decides between equal scores, and stands in where the validation rows do not define the metric.
     """
-    if not np.isfinite(outputs.values if isinstance(outputs, Ragged) else outputs).all():
+    if not all(np.isfinite(part).all() for part in flat(outputs).values()):
         return math.nan, -math.inf
     value = _measured(name, output, targets, outputs)
     tie = _measured(output.tie_break, output, targets, outputs) if output.tie_break else 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -12,19 +12,17 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from trimtab.columns import EncodedRows, OutputColumn, Targets
+from trimtab.columns import OutputColumn, Targets
 from trimtab.errors import problem
+from trimtab.nets.batch import Batch, LossOptions
 from trimtab.nets.network import Network
+from trimtab.nets.states import Answers
 from trimtab.progress import Progress
-from trimtab.train import frozen
 from trimtab.train.augment import Augmentation, Mix
-from trimtab.train.batches import halve, targets_of
+from trimtab.train.batches import Forward, Rows, halve, targets_of, tensors_of
 from trimtab.train.checkpoint import Position
 from trimtab.train.optimizer import Optimizers, clip, set_rates
 from trimtab.train.settings import Settings
-
-Rows = EncodedRows | frozen.Vectors
-Forward = Callable[[Mapping[str, Tensor]], Tensor]
 
 
 class Objective(Protocol):
@@ -33,23 +31,24 @@ class Objective(Protocol):
     def forward(self, network: Network) -> Forward:
         """What a step computes of the rows' tensors; evaluations ask for the network's own outputs."""
 
-    def losses(self, found: Tensor, targets: Tensor) -> Tensor:
-        """The loss of each row, (rows,), of what `forward` gave and the lesson's targets of the same rows."""
+    def losses(self, found: Answers, batch: Batch) -> Tensor:
+        """The loss of each row, (rows,), of what `forward` gave for the batch."""
 
     def after(self, network: Network, share: float) -> None:
         """Called when an optimizer step is done; `share` of all steps are."""
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """Encoded rows with their targets: those that teach, and those that choose the best weights."""
+class TrainingData:
+    """Encoded rows with their targets: those that are learnt from, and those that choose the best weights."""
 
     train: Rows
     train_targets: Targets
     valid: Rows
     valid_targets: Targets
     output: OutputColumn
-    augmentation: Augmentation | None = None  # of the rows that teach
+    augmentation: Augmentation | None = None  # of the rows that are learnt from
+    weights: np.ndarray | None = None  # (rows,) float32, their mean 1: how much each row counts that is learnt from
     objective: Objective | None = None  # in place of the loss of the head
 
 
@@ -60,12 +59,11 @@ class Run:
     network: Network
     forward: Forward  # the outputs, for evaluations
     learnt: Forward  # what the steps compute
-    loss: Callable[..., Tensor]
-    weights: Tensor | None
+    options: LossOptions
     optimizers: Optimizers
     accelerator: Accelerator
     settings: Settings
-    lesson: Lesson
+    data: TrainingData
     folder: Path
     progress: Progress
     average: dict[str, Tensor]
@@ -94,8 +92,8 @@ def step(
     for optimizer in run.optimizers.all:
         optimizer.step()
         optimizer.zero_grad()
-    if run.lesson.objective:
-        run.lesson.objective.after(run.network, (position.step + 1) / total)
+    if run.data.objective:
+        run.data.objective.after(run.network, (position.step + 1) / total)
     if run.average:
         _update_average(run, position.step)
     return replace(position, step=position.step + 1), loss
@@ -105,27 +103,29 @@ def _gradients(run: Run, group: list[np.ndarray], position: Position, mean_rows:
     """Add up the gradients of a group; every row weighs the same, however its batch was cut. Returns the mean loss."""
     total = torch.zeros((), device=run.accelerator.device)
     for number, part in enumerate(part for batch in group for part in _parts(batch, position.halvings)):
-        tensors = tensors_of(run.lesson.train, part, run.accelerator.device)
-        targets = torch.from_numpy(targets_of(run.lesson.train_targets, part)).to(run.accelerator.device)
+        tensors = tensors_of(run.data.train, part, run.accelerator.device)
+        targets = targets_of(run.data.train_targets, part, run.accelerator.device)
         mix = None
-        if run.lesson.augmentation:
-            tensors, mix = run.lesson.augmentation(tensors, part, position.step, number)
+        if run.data.augmentation:
+            tensors, mix = run.data.augmentation(tensors, part, position.step, number)
         with run.accelerator.autocast():
-            outputs = run.learnt(tensors)
-        losses = _losses(run, outputs.float(), targets, mix)
+            answers = run.learnt(tensors)
+        answers = {name: padded._replace(values=padded.values.float()) for name, padded in answers.items()}
+        losses = _losses(run, answers, Batch(tensors, targets, run.options), mix)
+        if run.data.weights is not None:
+            losses = losses * torch.from_numpy(run.data.weights[part]).to(losses)
         run.accelerator.backward(losses.sum() / (mean_rows * len(group)))
         total += losses.detach().sum()
     return total / sum(len(batch) for batch in group)
 
 
-def _losses(run: Run, outputs: Tensor, targets: Tensor, mix: Mix | None) -> Tensor:
+def _losses(run: Run, answers: Answers, batch: Batch, mix: Mix | None) -> Tensor:
     """The loss of each row, (rows,)."""
-    if run.lesson.objective:
-        return run.lesson.objective.losses(outputs, targets)
-    own = run.loss(outputs, targets, run.weights, run.settings.label_smoothing)
-    if mix is None:
-        return own
-    return mix.of(own, run.loss(outputs, targets[mix.partner], run.weights, run.settings.label_smoothing))
+    if run.data.objective:
+        return run.data.objective.losses(answers, batch)
+    loss: Callable[[Answers, Batch], Tensor] = run.network.head.loss
+    own = loss(answers, batch)
+    return own if mix is None else mix.of(own, loss(answers, batch.taught_by(mix.partner)))
 
 
 def _parts(batch: np.ndarray, halvings: int) -> list[np.ndarray]:
@@ -148,11 +148,6 @@ def _halve(run: Run, group: list[np.ndarray], position: Position) -> Position:
         torch.cuda.empty_cache()
     run.progress.note(f"out of memory: each batch is now worked on in {2 ** (position.halvings + 1)} parts")
     return replace(position, halvings=position.halvings + 1)
-
-
-def tensors_of(rows: Rows, picked: np.ndarray, device: torch.device) -> dict[str, Tensor]:
-    """The padded tensors of the given rows, on the device."""
-    return {key: torch.from_numpy(value).to(device, non_blocking=True) for key, value in rows.batch(picked).items()}
 
 
 @torch.no_grad()

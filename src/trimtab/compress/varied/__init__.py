@@ -13,9 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from trimtab import registry
-from trimtab.columns import Encoded, EncodedRows, InputColumn, Ragged
+from trimtab.columns import Encoded, EncodedRows, InputColumn, taken
 from trimtab.compress.varied import _partners
-from trimtab.compress.varied._pieces import laid
 
 
 @dataclass(frozen=True)
@@ -58,13 +57,6 @@ def vary(
         encoded.append(_kind(column)(column, own, draw) if changes else taken(own, picked))
     steps = np.sum([column.steps(part) for column, part in zip(inputs, encoded, strict=True)], axis=0)
     return EncodedRows(tuple(inputs), tuple(encoded), np.asarray(steps, np.int64))
-
-
-def taken(encoded: Encoded, rows: np.ndarray) -> Encoded:
-    """The given rows as they are."""
-    if not isinstance(encoded, Ragged):
-        return np.asarray(encoded[rows])
-    return laid(encoded.values, encoded.offsets[:-1][rows][:, None], encoded.lengths[rows][:, None])
 
 
 def _spread(rows: int, count: int, random: np.random.Generator) -> np.ndarray:

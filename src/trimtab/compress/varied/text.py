@@ -12,7 +12,7 @@ import numpy as np
 
 from trimtab.columns import Encoded, InputColumn, Ragged, ragged
 from trimtab.columns.text import TextColumn, Worded
-from trimtab.compress.varied import Draw, taken
+from trimtab.compress.varied import Draw
 from trimtab.compress.varied._pieces import between, laid
 
 _STRETCH, _JOINED = 0.45, 0.2  # shares of the rows; the rest stay whole
@@ -38,7 +38,7 @@ def vary(column: InputColumn, encoded: Encoded, draw: Draw) -> Ragged:
     assert isinstance(encoded, Ragged)
     around = column.surroundings()
     if around is None:
-        return _copied(encoded, draw.picked)
+        return encoded.take(draw.picked)
     bodies = _bodies(encoded, *map(len, around))
     if isinstance(encoded, Worded):
         found = _words(encoded, bodies, draw)
@@ -50,16 +50,6 @@ def vary(column: InputColumn, encoded: Encoded, draw: Draw) -> Ragged:
 def _bodies(encoded: Ragged, before: int, after: int) -> _Bodies:
     lengths = np.maximum(0, encoded.lengths - before - after)
     return _Bodies(before, after, encoded.offsets[:-1] + before, lengths)
-
-
-def _copied(encoded: Ragged, rows: np.ndarray) -> Ragged:
-    found = taken(encoded, rows)
-    assert isinstance(found, Ragged)
-    if not isinstance(encoded, Worded):
-        return found
-    words = taken(encoded.words, rows)
-    assert isinstance(words, Ragged)
-    return Worded(found.values, found.offsets, words)
 
 
 def _texts(encoded: Ragged, bodies: _Bodies, most: int, draw: Draw) -> Ragged:

@@ -7,6 +7,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from trimtab.columns import OutputColumn
+from trimtab.nets.states import Answers, answer
 
 
 def dense(width: int, inputs: int, outputs: int, dropout: float) -> nn.Sequential:
@@ -32,10 +33,9 @@ class DenseHead(nn.Module):
         super().__init__()
         self.layers = dense(width, inputs, output.width, dropout)
 
-    def forward(self, vectors: Tensor) -> Tensor:
+    def forward(self, vectors: Tensor) -> Answers:
         """(rows, width) -> (rows, output.width)."""
-        outputs: Tensor = self.layers(vectors)
-        return outputs
+        return answer(self.layers(vectors))
 
 
 def known_mean(losses: Tensor, known: Tensor) -> Tensor:

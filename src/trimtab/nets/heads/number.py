@@ -5,13 +5,16 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
+from trimtab.nets.batch import Batch
 from trimtab.nets.heads._dense import DenseHead
+from trimtab.nets.states import Answers, only
 
 
 class NumberHead(DenseHead):
     """One vector per row -> the standardised number (rows, 1)."""
 
-
-def loss(numbers: Tensor, targets: Tensor, weights: Tensor | None, smoothing: float) -> Tensor:
-    """Squared error of each row, (rows,)."""
-    return functional.mse_loss(numbers.squeeze(-1), targets.to(numbers.dtype), reduction="none")
+    @staticmethod
+    def loss(answers: Answers, batch: Batch) -> Tensor:
+        """Squared error of each row, (rows,)."""
+        numbers = only(answers).squeeze(-1)
+        return functional.mse_loss(numbers, batch.target.to(numbers.dtype), reduction="none")

@@ -12,7 +12,8 @@ from trimtab.columns import IGNORED
 from trimtab.columns.history import FIRST, START
 from trimtab.columns.ranking import LEFT_OUT, RankingColumn
 from trimtab.errors import problem
-from trimtab.nets.states import States
+from trimtab.nets.batch import Batch
+from trimtab.nets.states import Answers, States, answer, only
 from trimtab.nets.steps import StepEmbedding
 
 
@@ -44,8 +45,11 @@ class RankingHead(nn.Module):
         if found and self.each_step:
             _check_causal(list(encoders.values())[found[0][0]], found[0][1])
 
-    def forward(self, states: States, tensors: dict[str, Tensor]) -> Tensor:
+    def forward(self, states: States, tensors: dict[str, Tensor]) -> Answers:
         """-> (rows, items); while it learns from an answer for each step, (rows, steps of the history, items)."""
+        return answer(self._answered(states, tensors))
+
+    def _answered(self, states: States, tensors: dict[str, Tensor]) -> Tensor:
         if self.position is None:
             return self._scores(_mean(states, states.mask))
         own = states.source == self.position
@@ -57,6 +61,19 @@ class RankingHead(nn.Module):
         last = ((states.mask & own) * torch.arange(values.shape[1], device=values.device)).argmax(1)
         scores = self._scores(values.gather(1, last.reshape(-1, 1, 1).expand(-1, 1, values.shape[2])).squeeze(1))
         return scores if self.training else self._without_seen(scores, tensors)
+
+    @staticmethod
+    def loss(answers: Answers, batch: Batch) -> Tensor:
+        """Cross-entropy over all items, (rows,): of the answer, or the mean over those of each step that has one."""
+        scores, targets, smoothing = only(answers), batch.target, batch.options.label_smoothing
+        if scores.ndim == 2:
+            return functional.cross_entropy(scores, targets, label_smoothing=smoothing, reduction="none")
+        each = functional.cross_entropy(
+            scores.flatten(0, 1), targets.flatten(), label_smoothing=smoothing, reduction="none", ignore_index=IGNORED
+        )
+        answered = (targets != IGNORED).sum(1).clamp(min=1)
+        mean: Tensor = each.reshape(targets.shape).sum(1) / answered
+        return mean
 
     def _scores(self, values: Tensor) -> Tensor:
         values = self.dropout(values)
@@ -105,15 +122,3 @@ def _check_causal(encoder: nn.Module, embedding: StepEmbedding) -> None:
     if not torch.allclose(states.values[0, 0], states.values[1, 0], atol=1e-5):
         found = "an encoder whose states see later events, from which a ranking of events cannot learn"
         raise problem(f"the encoder of {key}", found, "transformer, lstm, gru")
-
-
-def loss(scores: Tensor, targets: Tensor, weights: Tensor | None, smoothing: float) -> Tensor:
-    """Cross-entropy over all items, (rows,): of the answer, or the mean over those of each step that has one."""
-    if scores.ndim == 2:
-        return functional.cross_entropy(scores, targets, label_smoothing=smoothing, reduction="none")
-    each = functional.cross_entropy(
-        scores.flatten(0, 1), targets.flatten(), label_smoothing=smoothing, reduction="none", ignore_index=IGNORED
-    )
-    answered = (targets != IGNORED).sum(1).clamp(min=1)
-    mean: Tensor = each.reshape(targets.shape).sum(1) / answered
-    return mean

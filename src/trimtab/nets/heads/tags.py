@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trimtab.columns import IGNORED, OutputColumn
-from trimtab.nets.states import States
+from trimtab.nets.batch import Batch
+from trimtab.nets.states import Answers, States, answer, only
 
 _SURE = 20.0  # logit of the first tag, O, for a word that the encoder has not read
 
@@ -20,6 +21,7 @@ class TagsHead(nn.Module):
 
     reads: ClassVar[str] = "states"
     unread: Tensor
+    followed: int = 0  # position of the encoder that reads the words; the network sets it
 
     def __init__(self, width: int, inputs: int, output: OutputColumn, dropout: float, encoders: nn.ModuleDict) -> None:
         super().__init__()
@@ -28,15 +30,21 @@ class TagsHead(nn.Module):
         unread[0] = _SURE
         self.register_buffer("unread", unread, persistent=False)
 
-    def forward(self, states: States, tensors: Mapping[str, Tensor]) -> Tensor:
-        """States (rows, words, width) -> (rows, words, tags)."""
-        logits: Tensor = self.layers(states.values)
-        return torch.where(states.mask.unsqueeze(-1), logits, self.unread.to(logits.dtype))
+    def forward(self, states: States, tensors: Mapping[str, Tensor]) -> Answers:
+        """States (rows, words, width) of the input whose words are tagged -> (rows, words, tags)."""
+        words = states.of(self.followed)
+        logits: Tensor = self.layers(words.values)
+        return answer(torch.where(words.mask.unsqueeze(-1), logits, self.unread.to(logits.dtype)))
 
-
-def loss(logits: Tensor, targets: Tensor, weights: Tensor | None, smoothing: float) -> Tensor:
-    """Cross-entropy of each row, (rows,): the mean over its words."""
-    losses = functional.cross_entropy(
-        logits.transpose(1, 2), targets, ignore_index=IGNORED, label_smoothing=smoothing, reduction="none"
-    )
-    return losses.sum(1) / (targets != IGNORED).sum(1).clamp(min=1)
+    @staticmethod
+    def loss(answers: Answers, batch: Batch) -> Tensor:
+        """Cross-entropy of each row, (rows,): the mean over its words."""
+        smoothing = batch.options.label_smoothing
+        losses = functional.cross_entropy(
+            only(answers).transpose(1, 2),
+            batch.target,
+            ignore_index=IGNORED,
+            label_smoothing=smoothing,
+            reduction="none",
+        )
+        return losses.sum(1) / (batch.target != IGNORED).sum(1).clamp(min=1)
