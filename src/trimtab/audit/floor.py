@@ -54,7 +54,7 @@ def _label_floor(inputs: Sequence[InputColumn], train: Table, test: Table, outpu
     if grid := grid_of(inputs, train, test):
         probabilities[grid.rival] = class_trees(grid, known, output.width, seed)
     return {
-        name: _measured(OneOf(output.classes, asked, given), output, len(test), seed)
+        name: _measured(OneOf(output.classes, asked, given), output, test, seed)
         for name, given in probabilities.items()
     }
 
@@ -71,7 +71,7 @@ def _number_floor(inputs: Sequence[InputColumn], train: Table, test: Table, outp
         predictions[grid.rival] = number_trees(grid, known, seed)
     truth = output.in_units(asked)
     return {
-        name: _measured(Amounts(truth, output.in_units(given)), output, len(test), seed)
+        name: _measured(Amounts(truth, output.in_units(given)), output, test, seed)
         for name, given in predictions.items()
     }
 
@@ -95,7 +95,7 @@ def _labels_floor(inputs: Sequence[InputColumn], train: Table, test: Table, outp
         ),
     }
     return {
-        name: _measured(AnyOf(output.classes, asked, given, given >= 0.5), output, len(test), seed)
+        name: _measured(AnyOf(output.classes, asked, given, given >= 0.5), output, test, seed)
         for name, given in shares.items()
     }
 
@@ -122,9 +122,7 @@ def _numbers_floor(inputs: Sequence[InputColumn], train: Table, test: Table, out
         predictions[grid.rival] = np.stack([_trees_of(grid, one, seed) for one in known.T], axis=1)
     truth = output.in_units(asked)
     return {
-        name: _measured(
-            SeveralAmounts(output.parts, truth, output.in_units(given), output.stds), output, len(test), seed
-        )
+        name: _measured(SeveralAmounts(output.parts, truth, output.in_units(given), output.stds), output, test, seed)
         for name, given in predictions.items()
     }
 
@@ -154,7 +152,7 @@ def _ordinal_floor(inputs: Sequence[InputColumn], train: Table, test: Table, out
     if grid := grid_of(inputs, train, test):
         probabilities[grid.rival] = class_trees(grid, known, len(levels), seed)
     return {
-        name: _measured(output.levels(asked, given, given.argmax(axis=1)), output, len(test), seed)
+        name: _measured(output.levels(asked, given, given.argmax(axis=1)), output, test, seed)
         for name, given in probabilities.items()
     }
 
@@ -171,11 +169,11 @@ def _tags_floor(inputs: Sequence[InputColumn], train: Table, test: Table, output
     words = (word for value in test.values[column.name] for word in list_cells.words(value))
     answers = np.array([best.get(word, 0) for word in words], np.int64)
     given = output.tagged(asked, output.valid(answers, asked.offsets))
-    return {"most frequent tag of each word": _measured(given, output, len(test), seed)}
+    return {"most frequent tag of each word": _measured(given, output, test, seed)}
 
 
-def _measured(answers: Answers, output: OutputColumn, rows: int, seed: int) -> dict[str, Measured]:
-    return of_answers(answers, rows, output.width, seed)
+def _measured(answers: Answers, output: OutputColumn, test: Table, seed: int) -> dict[str, Measured]:
+    return of_answers(answers, len(test), output.width, seed, weights=test.weights)
 
 
 _FLOORS: dict[str, Callable[[Sequence[InputColumn], Table, Table, Any, int], Floor]] = {

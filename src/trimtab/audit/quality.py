@@ -42,15 +42,16 @@ def measure(
     resamples: int = RESAMPLES,
     users: Sequence[Any] | None = None,
     asked: Sequence[str] = (),
+    weights: np.ndarray | None = None,
 ) -> dict[str, Measured]:
     """Measure the network's raw outputs against targets, as `output.targets` gives them.
 
     A metric that these rows do not define (the recall of a class that none of them has, the AUC of one class) is left
     out. Number metrics are in the user's units. `users` says whose each row is: see `intervals`. `asked` names metrics
-    that are measured beside those of the type: `ndcg@5`.
+    that are measured beside those of the type: `ndcg@5`; `weights` (rows,) how much each row counts.
     """
     found = metrics.asked(output.statistics(targets, outputs), asked)
-    return intervals(found, len(targets), output.width, seed, resamples, users)
+    return intervals(found, len(targets), output.width, seed, resamples, users, weights)
 
 
 def drop(
@@ -60,13 +61,16 @@ def drop(
     after: Outputs,
     seed: int,
     users: Sequence[Any] | None = None,
+    weights: np.ndarray | None = None,
 ) -> Measured | None:
     """What is lost of the headline metric from the outputs `before` to those `after`, on the same rows.
 
     The interval is that of the difference: both are resampled together. None where the metric is not defined.
     """
     metric, rows = metrics.named(output.headline), len(targets)
-    one, other = (output.statistics(targets, outputs)[output.headline]() for outputs in (before, after))
+    one, other = (
+        _weighed(output.statistics(targets, outputs)[output.headline](), weights) for outputs in (before, after)
+    )
 
     def lost(weights: np.ndarray) -> np.ndarray:
         return np.array([metric.lost(*pair) for pair in zip(one(weights), other(weights), strict=True)])
@@ -125,10 +129,16 @@ def _mean(parts: Sequence[Statistic], weights: Sequence[np.ndarray]) -> np.ndarr
 
 
 def of_answers(
-    answers: Answers, rows: int, width: int, seed: int, resamples: int = RESAMPLES, users: Sequence[Any] | None = None
+    answers: Answers,
+    rows: int,
+    width: int,
+    seed: int,
+    resamples: int = RESAMPLES,
+    users: Sequence[Any] | None = None,
+    weights: np.ndarray | None = None,
 ) -> dict[str, Measured]:
     """Measure answers that no network gave; `rows` and `width` as for `intervals`."""
-    return intervals(metrics.statistics(answers), rows, width, seed, resamples, users)
+    return intervals(metrics.statistics(answers), rows, width, seed, resamples, users, weights)
 
 
 # ------------------------------------------------------------------------------------------------------ intervals
@@ -141,12 +151,13 @@ def intervals(
     seed: int,
     resamples: int,
     users: Sequence[Any] | None = None,
+    weights: np.ndarray | None = None,
 ) -> dict[str, Measured]:
     """Each statistic's value and interval; no interval where resampling says nothing right: see `Metric.resamples`.
 
     With `users`, one for each row, all rows of a user are drawn together: they are no independent observations.
     """
-    made = {name: make() for name, make in statistics.items()}
+    made = {name: _weighed(make(), weights) for name, make in statistics.items()}
     sample = _Sample(rows, _numbered(users), seed, _affordable(resamples, rows * width))
     values = {name: float(statistic(np.ones((rows, 1)))[0]) for name, statistic in made.items()}
     defined = {name: value for name, value in values.items() if np.isfinite(value)}
@@ -160,6 +171,11 @@ def intervals(
         if ends:
             found[name] = Measured(value=defined[name], low=ends[0], high=ends[1])
     return found
+
+
+def _weighed(statistic: Statistic, weights: np.ndarray | None) -> Statistic:
+    """The statistic of rows of which each counts so much, (rows,), as often as it is drawn."""
+    return statistic if weights is None else lambda drawn: statistic(drawn * weights[:, None])
 
 
 def _numbered(users: Sequence[Any] | None) -> np.ndarray | None:

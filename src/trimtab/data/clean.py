@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from trimtab.columns.number import fence
-from trimtab.data.dedup import each, lacking
+from trimtab.data.dedup import Numbered, each, lacking
 from trimtab.data.table import Cells, Origin, Table
 from trimtab.spec import Clean, Typed
 from trimtab.values import parse
@@ -146,7 +146,7 @@ def _losers(conflict: Conflict) -> list[tuple[int, str]]:
     return [(row, f"equal rows disagree: {told}") for row in conflict.rows]
 
 
-def deduplicate(rows: np.ndarray, keys: np.ndarray, answers: Sequence[str], origins: Sequence[Origin]) -> Deduplicated:
+def deduplicate(rows: np.ndarray, keys: np.ndarray, answers: Numbered, origins: Sequence[Origin]) -> Deduplicated:
     """Keep one of each set of equal rows: the first of those with the most frequent answer, none on a tie.
 
     The first is the one with the smallest file and line, so that the order of files does not matter.
@@ -155,21 +155,21 @@ def deduplicate(rows: np.ndarray, keys: np.ndarray, answers: Sequence[str], orig
     groups, alone = _equal(keys[rows])
     keep, repeated, conflicts = rows[alone].tolist(), 0, []
     for group in (rows[members].tolist() for members in groups):
-        winner = _winner(group, answers)
-        winners = [row for row in group if answers[row] == winner]
+        winner = _winner(given := {row: answers[row] for row in group})
+        winners = [row for row in group if given[row] == winner]
         if winners:
             keep.append(min(winners, key=lambda row: (origins[row].file, origins[row].line)))
             repeated += len(winners) - 1
         if len(winners) < len(group):
-            losers = tuple(row for row in group if answers[row] != winner)
-            conflicts.append(Conflict(losers, dict(Counter(answers[row] for row in group)), winner))
+            losers = tuple(row for row in group if given[row] != winner)
+            conflicts.append(Conflict(losers, dict(Counter(given.values())), winner))
     return Deduplicated(sorted(keep), repeated, conflicts)
 
 
-def conflicts(keys: np.ndarray, answers: Sequence[str]) -> int:
+def conflicts(keys: np.ndarray, answers: Numbered) -> int:
     """How many sets of equal rows disagree on the answer."""
     groups, _ = _equal(keys)
-    return sum(len({answers[row] for row in group.tolist()}) > 1 for group in groups)
+    return sum(len(np.unique(answers.numbers[group])) > 1 for group in groups)
 
 
 def _equal(keys: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
@@ -183,6 +183,6 @@ def _equal(keys: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
     return [order[start : start + count] for start, count in several], order[starts[counts == 1]]
 
 
-def _winner(group: Sequence[int], answers: Sequence[str]) -> str | None:
-    ranked = Counter(answers[row] for row in group).most_common(2)
+def _winner(given: Mapping[int, str]) -> str | None:
+    ranked = Counter(given.values()).most_common(2)
     return None if len(ranked) == 2 and ranked[0][1] == ranked[1][1] else ranked[0][0]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -55,7 +56,7 @@ def located(table: Table, inputs: Mapping[str, str], folder: Path) -> Table:
         if kind.from_files:
             beside = ((folder / origin.file).parent for origin in table.origins)
             values[name] = Cells.of(kind.located(*pair) for pair in zip(values[name], beside, strict=True))
-    return Table(values, table.origins)
+    return Table(values, table.origins, table.weight)
 
 
 def keys(table: Table, inputs: Mapping[str, str]) -> np.ndarray:
@@ -84,6 +85,40 @@ def fingerprint(keys: np.ndarray) -> np.ndarray:
 def distinct_keys(rows: int) -> np.ndarray:
     """A key for each of some rows, none of which counts as equal to another, (rows,) uint64."""
     return np.fromiter((hashed(str(row)) for row in range(rows)), np.uint64, rows)
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """Texts that repeat, by their numbers: those of the sorted names."""
+
+    names: np.ndarray  # (different texts,) object, sorted
+    numbers: np.ndarray  # (rows,) int32
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> Numbered:
+        """The texts, numbered."""
+        found: dict[str, int] = {}
+        numbers = np.fromiter((found.setdefault(text, len(found)) for text in texts), np.int32)
+        order = sorted(found)
+        places = np.empty(len(order), np.int32)
+        places[[found[text] for text in order]] = np.arange(len(order))
+        return cls(np.array(order, object), places[numbers])
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, row: int) -> str:
+        return str(self.names[self.numbers[row]])
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many rows have each text, of those that some have."""
+        counts = np.bincount(self.numbers, minlength=len(self.names)).tolist()
+        return {name: count for name, count in zip(self.names, counts, strict=True) if count}
+
+    def take(self, rows: np.ndarray) -> Numbered:
+        """Those of the given rows, in the given order."""
+        return Numbered(self.names, self.numbers[rows])
 
 
 def hashed(text: str) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -12,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from trimtab import columns
-from trimtab.columns import OutputColumn
+from trimtab.columns import InputColumn, OutputColumn
 from trimtab.data import clean, dedup, events, read, report, split
 from trimtab.data.roles import Automatic, Roles, check_test, settle
 from trimtab.data.splits import NONE, PARTS, SMALLEST, TEST, TRAIN, VALID, Part
 from trimtab.data.table import Cells, Origins, Splits, Table
-from trimtab.data.working import Working, place, rejected_row, short
+from trimtab.data.working import Working, answers, place, rejected_row, short
 from trimtab.errors import problem
 from trimtab.progress import Progress
 from trimtab.rows import FOLDER, Rejected
@@ -25,6 +27,8 @@ from trimtab.spec import Spec, Typed
 from trimtab.values import parse
 
 LEAST_ROWS = 10
+_THREADS = min(8, os.cpu_count() or 1)
+_FILES_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,7 @@ def _gather(data: read.Loaded, test: read.Loaded | None, roles: Roles, folder: P
     keys = dedup.distinct_keys(len(table)) if roles.user else dedup.keys(table, kinds)
     unusable = roles.strategy.unusable({name: table.values[name] for name in roles.strategy.columns})
     rejected |= {row: reason for row, reason in unusable.items() if given[row] == NONE and not roles.split_name}
-    working = Working(table, given, keys, before, {"rows_read": len(table)})
+    working = Working(table, given, keys, answers(table, roles), before, {"rows_read": len(table)})
     return working.set_aside(rejected)
 
 
@@ -134,14 +138,16 @@ def _needed(tables: Sequence[Table], roles: Roles, folder: Path) -> Table:
     for table in more:
         origins = origins.followed_by(Origins.of(table.origins))
     kinds = {name: rule.column.type for name, rule in roles.inputs.items()}
-    values = dict(dedup.located(Table(values, origins), kinds, folder).values)
+    whole = Table(values, origins, roles.weight)
+    whole.check_weights()
+    values = dict(dedup.located(whole, kinds, folder).values)
     if roles.sources:
         cells = zip(*(values.pop(name) for name in roles.sources), strict=True)
         answers = (dict(zip(roles.sources, row, strict=True)) for row in cells)
         values[roles.output_name] = Cells.of(
             row if any(not parse.is_missing(v) for v in row.values()) else None for row in answers
         )
-    return Table(values, origins)
+    return Table(values, origins, roles.weight)
 
 
 def _of(table: Table, name: str) -> Sequence[Any]:
@@ -180,11 +186,23 @@ def _refused(table: Table, roles: Roles) -> dict[int, str]:
     """Row -> why an input of it cannot be read."""
     found: dict[int, str] = {}
     for name, rule in roles.inputs.items():
-        refuses = columns.kind(rule.column.type, f"inputs.{name}").refuses
-        for row, value in enumerate(table.values[name]):
-            if reason := refuses(value):
+        kind = columns.kind(rule.column.type, f"inputs.{name}")
+        if kind.refuses.__func__ is InputColumn.refuses.__func__:  # type: ignore[attr-defined]
+            continue  # the type takes whatever stands there
+        reasons = (
+            _in_threads(kind.refuses, table.values[name]) if kind.from_files else map(kind.refuses, table.values[name])
+        )
+        for row, reason in enumerate(reasons):
+            if reason:
                 found.setdefault(row, f"{name}: {reason}")
     return found
+
+
+def _in_threads(refuses: Callable[[Any], str | None], values: Sequence[Any]) -> Iterator[str | None]:
+    """Ask of each value, in order, by a few threads: decoders of files work outside of Python's lock."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for start in range(0, len(values), _FILES_AT_ONCE):
+            yield from pool.map(refuses, values[start : start + _FILES_AT_ONCE])
 
 
 def _misfits(column: OutputColumn, table: Table, roles: Roles) -> dict[int, str]:
@@ -241,14 +259,14 @@ def _by_part(parts: np.ndarray) -> dict[str, int]:
 
 def _with_duplicates(rows: Working, roles: Roles) -> Working:
     equal = len(rows.keys) - len(np.unique(rows.keys))
-    disagree = clean.conflicts(rows.keys, rows.answers(roles))
+    disagree = clean.conflicts(rows.keys, rows.answers)
     told = {"duplicates": {"dropped": 0, "kept": equal}, "conflicts": {"groups": disagree, "set_aside": 0}}
     return replace(rows, found=rows.found | told)
 
 
 def _without_duplicates(rows: Working, roles: Roles) -> Working:
     """Within the rows that are cut here, and within given train and valid rows; given test rows stay as they are."""
-    answers = rows.answers(roles)
+    answers = rows.answers
     keep: list[int] = np.flatnonzero(rows.given == TEST).tolist()
     repeated = 0
     conflicts: list[clean.Conflict] = []
@@ -283,15 +301,14 @@ def _conflict(table: Table, roles: Roles, conflict: clean.Conflict) -> dict[str,
 
 
 def _without_single_rows(rows: Working, roles: Roles) -> Working:
-    classes = rows.answers(roles)
-    counts = Counter(classes)
-    alone = {row: name for row, name in enumerate(classes) if counts[name] == 1}
-    return rows.set_aside({row: f"the only row of class {name!r}" for row, name in alone.items()})
+    own = rows.answers.numbers
+    alone = np.flatnonzero(np.bincount(own, minlength=len(rows.answers.names))[own] == 1).tolist()
+    return rows.set_aside({row: f"the only row of class {rows.answers[row]!r}" for row in alone})
 
 
 def _check_enough(rows: Working, roles: Roles) -> None:
     """Raises TrimtabError when what is left cannot be learned from and measured on."""
-    count, answers = len(rows.table), set(rows.answers(roles))
+    count, answers = len(rows.table), rows.answers.counts
     needed = f"at least {LEAST_ROWS} rows that differ, of each class at least 2 (from {SMALLEST} it is cut)"
     listed = ", ".join(f"{reason} {rows:,}" for reason, rows in report.reasons(rows.rejected, roles).items())
     aside = f"; set aside: {listed}" if listed else ""
@@ -338,6 +355,11 @@ def _finish(parts: Parts, roles: Roles) -> report.Final:
     output: OutputColumn = columns.fit(roles.output.type, roles.output_name, "output", answers, roles.output.options)
     _check_answers(output, answers)
     known = {part: _known(parts.tables[part], output) for part in PARTS[1:]}
+    for part, table in [("train", train), *((part, table) for part, (table, _) in known.items())]:
+        if len(table) and table.weights is not None and not np.isfinite(table.weights).all():
+            raise problem(
+                f"weight: {roles.weight}", f"every {part} row weighs 0", "some rows that count, in each split"
+            )
     for part, (table, _) in known.items():
         if not len(table):
             lacking = Counter(row.reason for row in known[part][1]).most_common(3)

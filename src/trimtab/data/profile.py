@@ -122,8 +122,8 @@ def profile(patterns: Sequence[str], folder: Path, output: str | None = None, en
     if not answered:
         raise problem(f"output: {guess.value}", "no row has a value", "a column with the answers to learn")
     rows = dedup.located(table.take(answered), {name: looks[name].type for name in inputs}, folder)
-    keys = dedup.keys(rows, {name: looks[name].type for name in inputs}) if inputs else np.zeros(0, np.uint64)
-    given = dedup.each(parse.label, rows.values[guess.value])
+    keys = dedup.keys(rows, {name: looks[name].type for name in inputs}) if inputs else dedup.distinct_keys(len(rows))
+    given = dedup.Numbered.of(dedup.each(parse.label, rows.values[guess.value]))
     return Profile(
         files=[file.file for file in found.files],
         rows=len(table),
@@ -138,7 +138,7 @@ def profile(patterns: Sequence[str], folder: Path, output: str | None = None, en
         answers=_answers(rows.values[guess.value], answer.type),
         unanswered=len(table) - len(rows),
         repeated=len(keys) - len(np.unique(keys)),
-        conflicts=clean.conflicts(keys, given[: len(keys)]),
+        conflicts=clean.conflicts(keys, given),
         doubts=_doubts(rows, looks, inputs, guess.value),
         notes=found.notes,
     )

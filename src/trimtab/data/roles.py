@@ -41,6 +41,7 @@ class Roles:
     sources: tuple[str, ...]  # the columns that make up the output; none: the one that is called like it
     user: str | None  # where rows come from events: the column that says whose they are
     kept: tuple[str, ...]  # columns that travel with the rows and that the network never reads, unless they are inputs
+    weight: str | None  # the column that says how much a row counts, one of those that are kept
     split_name: str | None
     shares: Split
     strategy: Strategy  # for rows that no file and no column marks
@@ -75,7 +76,7 @@ def settle(spec: Spec, table: Table) -> Roles:
     shares = spec.split if isinstance(spec.split, Split) else Split()
     strategy = splits.strategy(shares)
     _check_names(spec, table, split_name, strategy)
-    kept = tuple(dict.fromkeys((*spec.keep, *strategy.columns)))
+    kept = tuple(dict.fromkeys((*spec.keep, *strategy.columns, *([spec.weight] if spec.weight else []))))
     inputs, automatic = _inputs(spec, table, split_name, kept)
     output, chosen = _output(spec, table)
     _check_cells(table, {**inputs, **({} if _sources(spec) else {spec.output_name: output})})
@@ -98,6 +99,7 @@ def settle(spec: Spec, table: Table) -> Roles:
         sources=_sources(spec),
         user=_user(spec),
         kept=kept,
+        weight=spec.weight,
         split_name=split_name,
         shares=shares,
         strategy=strategy,
@@ -128,6 +130,7 @@ def _check_names(spec: Spec, table: Table, split_name: str | None, strategy: Str
     places = [*(("output", name) for name in answers), *((f"inputs.{name}", name) for name in spec.inputs or ())]
     places += [("split", split_name)] if split_name else []
     beside = [*(("keep", name) for name in spec.keep), *(("split", name) for name in strategy.columns)]
+    beside += [("weight", spec.weight)] if spec.weight else []
     places += beside
     missing = [
         problem(place, f"the data has no column named {name!r}", nearest(name, table.values))
@@ -148,6 +151,9 @@ def _check_names(spec: Spec, table: Table, split_name: str | None, strategy: Str
         for place, name in beside
         if name in taken
     ]
+    if spec.weight in named:
+        do = f"take {spec.weight!r} out of the inputs"
+        twice.append(problem("weight", f"{spec.weight!r} is also an input", do=do))
     if split_name in taken:
         twice.append(problem("split", f"{split_name!r} is also the output", "a column that names train and test rows"))
     if missing or twice:
@@ -267,7 +273,7 @@ def _duplicates(wanted: Clean, has_text: bool) -> tuple[bool, list[Automatic]]:
 
 def check_test(spec: Spec, test: Table, roles: Roles) -> None:
     """Raises TrimtabError when the test file lacks a column that is needed."""
-    of_the_cut = set(roles.strategy.columns) - {*spec.keep}
+    of_the_cut = set(roles.strategy.columns) - {*spec.keep, spec.weight}
     missing = [name for name in roles.needed if name not in test.values and name not in of_the_cut]
     if missing:
         listed = ", ".join(repr(name) for name in missing)

@@ -13,6 +13,8 @@ from typing import Any, Protocol, TypeVar, cast, overload
 import numpy as np
 import polars as pl
 
+from trimtab.errors import problem
+from trimtab.values import parse
 from trimtab.values.parse import Name
 
 _CHUNK = 65_536  # rows that are Python objects at a time
@@ -293,6 +295,7 @@ class Table:
 
     values: Mapping[str, Sequence[Any]]
     origins: Sequence[Origin]
+    weight: str | None = None  # the column that says how much each row counts
 
     def __len__(self) -> int:
         return len(self.origins)
@@ -305,12 +308,44 @@ class Table:
         """A view of the given rows, in the given order."""
         picked = np.asarray(rows, np.int64)
         views = {name: Cells.of(column).take(picked) for name, column in self.values.items()}
-        return Table(views, Origins.of(self.origins).take(picked))
+        return Table(views, Origins.of(self.origins).take(picked), self.weight)
+
+    @property
+    def weights(self) -> np.ndarray | None:
+        """How much each row counts, (rows,), 1 on average; None where all count alike. See `check_weights`."""
+        if self.weight is None:
+            return None
+        found = np.array([parse.number(value) for value in self.values[self.weight]], np.float64)
+        with np.errstate(invalid="ignore"):  # nothing but zeros
+            return np.asarray(found / found.mean())
+
+    def check_weights(self) -> None:
+        """Raises TrimtabError for a weight that is missing, no number or below zero."""
+        wrong = [
+            (row, reason)
+            for row, value in enumerate(self.values[self.weight] if self.weight else ())
+            if (reason := _no_weight(value))
+        ]
+        if wrong:
+            row, reason = wrong[0]
+            origin = self.origins[row]
+            more = f", and {len(wrong) - 1:,} more" if len(wrong) > 1 else ""
+            found = f"{origin.file}:{origin.line}: {reason}{more}"
+            raise problem(f"weight: {self.weight}", found, "a number, 0 and above, in every row")
 
     def rows(self) -> list[dict[str, Any]]:
         """One mapping per row, as a server would receive them."""
         names = list(self.values)
         return [dict(zip(names, row, strict=True)) for row in zip(*self.values.values(), strict=True)]
+
+
+def _no_weight(value: Any) -> str | None:
+    """Why a cell says no weight; None where it does."""
+    try:
+        found = parse.number(value)
+    except ValueError as error:
+        return str(error)
+    return "no value" if found is None else f"{value!r} is below zero" if found < 0 else None
 
 
 @dataclass(frozen=True)

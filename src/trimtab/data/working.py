@@ -10,7 +10,7 @@ import numpy as np
 
 from trimtab import columns
 from trimtab.data.clean import numbers
-from trimtab.data.dedup import each, normalised
+from trimtab.data.dedup import Numbered, each, normalised
 from trimtab.data.roles import Roles
 from trimtab.data.splits import Unsplit
 from trimtab.data.table import Origin, Table
@@ -29,6 +29,7 @@ class Working:
     table: Table
     given: np.ndarray  # (rows,) int8, NONE where neither a file nor a column says it
     keys: np.ndarray  # (rows,) uint64, see `dedup.keys`
+    answers: Numbered  # as texts, to compare
     rejected: list[Rejected]
     found: dict[str, Any]
 
@@ -45,25 +46,20 @@ class Working:
             self.table if everything else self.table.take(picked),
             self.given[picked],
             self.keys[picked],
+            self.answers.take(picked),
             [*self.rejected, *rejected],
             self.found | dict(found or {}),
         )
 
-    def strata(self, roles: Roles) -> list[str]:
+    def strata(self, roles: Roles) -> np.ndarray:
         """What a cut keeps in proportion: the label of each row; of a number, the tenth of the rows that it is in."""
         kept = columns.kind(roles.output.type, "output").strata
         if kept != "quantiles":
-            return self.answers(roles) if kept == "classes" else [""] * len(self.table)
+            return self.answers.numbers if kept == "classes" else np.zeros(len(self.table), np.int32)
         found = numbers(self.table.values[roles.output_name])
         bins = max(1, min(10, len(found) // 10))
         edges = np.quantile(found, np.linspace(0, 1, bins + 1)[1:-1])
-        return [str(bin) for bin in np.searchsorted(edges, found, "right")]
-
-    def answers(self, roles: Roles) -> list[str]:
-        """The answer of each row as text, to compare."""
-        return each(
-            normalised if roles.output.type not in _PLAIN else parse.label, self.table.values[roles.output_name]
-        )
+        return np.searchsorted(edges, found, "right")
 
     def set_aside(self, reasons: Mapping[int, str], found: Mapping[str, Any] | None = None) -> Working:
         """The rows without those that have a reason to go."""
@@ -75,7 +71,13 @@ class Working:
     def unsplit(self, roles: Roles) -> Unsplit:
         """The rows as a strategy of splits sees them."""
         columns = {name: self.table.values[name] for name in roles.strategy.columns}
-        return Unsplit(self.keys, np.array(self.strata(roles)), roles.has_classes, columns)
+        return Unsplit(self.keys, self.strata(roles), roles.has_classes, columns)
+
+
+def answers(table: Table, roles: Roles) -> Numbered:
+    """The answer of each row as text, to compare."""
+    compared = parse.label if roles.output.type in _PLAIN else normalised
+    return Numbered.of(each(compared, table.values[roles.output_name]))
 
 
 def rejected_row(table: Table, row: int, reason: str) -> Rejected:

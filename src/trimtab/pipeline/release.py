@@ -100,7 +100,13 @@ def _quality(request: Request, model: runtime.Model) -> tuple[Outputs, dict[str,
     targets = model.output.targets(test.values[model.output.name])
     users = test.of(model.output.user)
     return outputs, quality.measure(
-        model.output, targets, outputs, request.spec.seed, users=users, asked=list(request.spec.gates)
+        model.output,
+        targets,
+        outputs,
+        request.spec.seed,
+        users=users,
+        asked=list(request.spec.gates),
+        weights=test.weights,
     )
 
 
@@ -127,7 +133,8 @@ def _lost(
         return {"drop": Measured(value=0.0)} if asked else {}
     test = request.prepared.splits.test
     before = uncompressed.model.outputs(test.values)
-    found = quality.drop(request.output, targets, before, outputs, request.spec.seed, test.of(request.output.user))
+    users = test.of(request.output.user)
+    found = quality.drop(request.output, targets, before, outputs, request.spec.seed, users, test.weights)
     return {"drop": found} if found else {}
 
 

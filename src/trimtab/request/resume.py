@@ -56,6 +56,7 @@ def train_key(request: Request) -> str:
     splits = request.prepared.splits
     rows = [_numbers(request.train), _numbers(request.valid)]
     answers = [_values(table.values[request.output.name]) for table in (splits.train, splits.valid)]
+    answers += [_values(table.values[table.weight]) for table in (splits.train, splits.valid) if table.weight]
     source = [reader.base.fingerprint for reader in request.chosen.readers if reader.base]
     return _digest([__version__, torch.__version__, said, rows, answers, source, request.settings.score])
 
@@ -64,7 +65,8 @@ def key(request: Request) -> str:
     """Changes when anything does that decides the bundle; a file of the test rows by its content."""
     test = request.prepared.splits.test.values
     contents = [_values([c.digest(v) for v in test[c.name]] if c.from_files else test[c.name]) for c in request.inputs]
-    rows = [contents, _values(test[request.output.name]), request.unlabelled]
+    weights = [_values(test[name]) for name in [request.prepared.splits.test.weight] if name]
+    rows = [contents, _values(test[request.output.name]), weights, request.unlabelled]
     return _digest([train_key(request), rows, request.spec.model_dump(mode="json")])
 
 

@@ -78,8 +78,9 @@ def measured(on: Bench, candidate: Candidate, point: Point) -> Point:
     statistics = quality.cross_fitted(
         output, on.request.output.calibrated, on.targets, outputs, list(on.request.spec.gates)
     )
-    found = quality.intervals(statistics, len(on.targets), output.width, seed, _RESAMPLES, users)
-    lost = quality.drop(output, on.targets, on.before, outputs, seed, users)
+    weights = valid.weights
+    found = quality.intervals(statistics, len(on.targets), output.width, seed, _RESAMPLES, users, weights)
+    lost = quality.drop(output, on.targets, on.before, outputs, seed, users, weights)
     return point.model_copy(
         update={
             "quality": found.get(metric, point.quality),

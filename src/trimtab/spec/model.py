@@ -275,6 +275,11 @@ class Spec(_Part):
         description="Columns that stay beside the rows (ids, groups, times) for what is measured of them; the network "
         "never reads one that is not named in `inputs` too.",
     )
+    weight: str | None = Field(
+        None,
+        min_length=1,
+        description="A column of numbers, 0 and above: how much each row counts, in the training loss and in metrics.",
+    )
     base: str | None = Field(
         None,
         description="The pretrained encoder: `minilm` (English text), `e5-small` (text in 100 languages), "

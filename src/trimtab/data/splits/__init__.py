@@ -37,7 +37,7 @@ class Unsplit:
     """The rows that a strategy shares out.
 
     `keys` (rows,) uint64 are equal for equal rows, and evenly spread over all numbers; `strata` is what a cut keeps in
-    proportion, one text a row, `classes` whether these are classes; `columns` holds the raw values that are asked for.
+    proportion, a number for each row, `classes` whether these are classes; `columns` holds the columns that it names.
     """
 
     keys: np.ndarray
