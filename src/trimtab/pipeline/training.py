@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from trimtab import pretrained
@@ -30,6 +31,8 @@ def train(request: Request, folder: Path, progress: Progress) -> tuple[Network, 
         request.output.targets(splits.valid.values[request.output.name]),
         request.output,
         request.augmentation,
+        None if splits.train.weights is None else splits.train.weights.astype(np.float32),
+        splits.valid.weights,
     )
     trained = loop.train(network, data, chosen, folder, progress)
     for encoder in network.pretrained():

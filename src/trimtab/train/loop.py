@@ -259,7 +259,7 @@ def _evaluate(run: Run, position: Position) -> Position:
             budget = settings.batch_tokens * 2
             outputs = computed(run.forward, data.valid, data.output, budget, run.accelerator.device)
         run.network.train()
-        value, ranked = score(settings.score, data.output, data.valid_targets, outputs)
+        value, ranked = score(settings.score, data.output, data.valid_targets, outputs, data.valid_weights)
         entry = {
             "epoch": position.epoch + 1.0,
             "step": float(position.step),

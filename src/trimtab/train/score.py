@@ -13,15 +13,19 @@ _TIE_SHARE = 1e-4  # of the metric that decides between equal scores
 _MOST_TIE = 10.0
 
 
-def score(name: str, output: OutputColumn, targets: Targets, outputs: Outputs) -> tuple[float, float]:
+def score(
+    name: str, output: OutputColumn, targets: Targets, outputs: Outputs, weights: np.ndarray | None = None
+) -> tuple[float, float]:
     """The named metric, and a value that is higher for the better checkpoint: -inf where an output is no number.
 
-    `output.tie_break` decides between equal scores, and stands in where the validation rows do not define the metric.
+    `weights` (rows,) say how much each row counts. `output.tie_break` decides between equal scores, and stands in where
+    the validation rows do not define the metric.
     """
     if not all(np.isfinite(part).all() for part in flat(outputs).values()):
         return math.nan, -math.inf
-    value = _measured(name, output, targets, outputs)
-    tie = _measured(output.tie_break, output, targets, outputs) if output.tie_break else 0.0
+    weights = np.ones(len(targets)) if weights is None else weights
+    value = _measured(name, output, targets, outputs, weights)
+    tie = _measured(output.tie_break, output, targets, outputs, weights) if output.tie_break else 0.0
     if math.isnan(value):
         value = -tie
         return value, value
@@ -29,6 +33,6 @@ def score(name: str, output: OutputColumn, targets: Targets, outputs: Outputs) -
     return value, direction * value - _TIE_SHARE * min(tie, _MOST_TIE)
 
 
-def _measured(name: str, output: OutputColumn, targets: Targets, outputs: Outputs) -> float:
+def _measured(name: str, output: OutputColumn, targets: Targets, outputs: Outputs, weights: np.ndarray) -> float:
     statistic = output.statistics(targets, outputs)[name]()
-    return float(statistic(np.ones((len(targets), 1)))[0])
+    return float(statistic(weights[:, None])[0])

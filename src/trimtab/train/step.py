@@ -49,6 +49,7 @@ class TrainingData:
     output: OutputColumn
     augmentation: Augmentation | None = None  # of the rows that are learnt from
     weights: np.ndarray | None = None  # (rows,) float32, their mean 1: how much each row counts that is learnt from
+    valid_weights: np.ndarray | None = None  # (rows,) how much each row counts that the best weights are chosen by
     objective: Objective | None = None  # in place of the loss of the head
 
 
