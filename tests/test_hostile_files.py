@@ -232,6 +232,40 @@ def test_a_loaded_model_holds_its_rows_to_the_policy(tmp_path: Path, picture: by
     assert not np.array_equal(without[0], without[1])
 
 
+def test_a_request_for_many_is_answered_whatever_one_of_them_is(tmp_path: Path, picture: bytes) -> None:
+    there = tmp_path / "some.png"
+    there.write_bytes(picture)
+    model = runtime.load(picture_bundle(tmp_path, picture), policy=INLINE)
+    found = model.answer([{"shot": picture}, {"shot": str(there)}, {"shot": 3.5}, {}])
+    assert [[one.kind for one in found.problems_of(row)] for row in range(4)] == [
+        [],
+        ["unreadable"],
+        ["unreadable"],
+        [],
+    ]
+    outputs = np.asarray(found.outputs)
+    assert [np.array_equal(outputs[row], outputs[3]) for row in range(3)] == [False, True, True]
+    with pytest.raises(TrimtabError, match="row 2: shot"):
+        model.predict([{"shot": picture}, {"shot": None}, {"shot": 3.5}])
+
+
+@pytest.mark.parametrize("words", [False, True])
+def test_a_text_that_is_longer_than_a_policy_lets_in_is_not_read(words: bool) -> None:
+    texts = ["red green blue", "red " * 50, None, 7]
+    values = [text.split() if isinstance(text, str) else text for text in texts] if words else texts
+    column = columns.fit("text", "note", "note", values, {"words": words})
+    held = column.accepting(InputPolicy(characters=20))
+    assert column.accepting(InputPolicy()) is column
+    reading = held.read(values)
+    told = [one for one in reading.problems if one.kind == "unreadable"]
+    assert [one.row for one in told] == [1]
+    assert "characters: more than 20" in told[0].reason
+    whole = column.encode(values)
+    for row, value in enumerate([values[0], None, values[2], values[3]]):
+        assert held.encode(values)[row].tolist() == column.encode([value])[0].tolist() == reading.encoded[row].tolist()
+    assert len(whole[1]) > len(reading.encoded[1])
+
+
 def test_a_type_of_ones_own_that_reads_files_must_know_of_policies(picture: bytes) -> None:
     column = columns.fit("image", "shot", "shot", [picture], {})
     with pytest.raises(TrimtabError, match="know of no policy"):

@@ -15,6 +15,7 @@ import pytest
 from tiny_bundle import ROWS, build, expected
 
 from trimtab import columns, runtime
+from trimtab.__main__ import main
 from trimtab.bundle import store
 from trimtab.columns import InputPolicy, OutputTensor, in_order, length_batches
 from trimtab.errors import TrimtabError
@@ -107,6 +108,35 @@ def test_batches_hold_as_little_padding_as_is_asked_for() -> None:
         assert max(int((steps[rows].max() - steps[rows]).sum()) for rows in batches) <= most
         assert max(len(rows) * int(steps[rows].max()) for rows in batches) <= 512
     assert len(length_batches(steps, 512)) < len(length_batches(steps, 512, most_padding=16))
+
+
+def test_a_model_in_memory_answers_as_its_bundle_does(folder: Path, model: runtime.Model) -> None:
+    session = runtime.open_session((folder / "model.onnx").read_bytes(), 1)
+    graph = runtime.Graph(session, model.serving.graphs["model"])
+    inputs, output = store.load_columns(folder / "columns", model.serving)
+    held = runtime.put_together(model.serving, inputs, output, {"model": graph})
+    assert held.predict(ROWS).rows() == model.predict(ROWS).rows()
+    encoded = columns.encode_rows(inputs, {column.name: [row[column.name] for row in ROWS] for column in inputs})
+    assert np.array_equal(held.outputs(encoded), model.predict(ROWS).outputs)
+    sized = held.replace("model", graph.in_batches(7, 2))
+    assert (sized.serving.graphs["model"].batch_cost, sized.serving.graphs["model"].batch_rows) == (7, 2)
+    assert max(map(len, sized.graphs["model"].batches(encoded.costs))) <= 2
+    for use in (pickle.dumps, lambda one: one.manifest):
+        with pytest.raises(TrimtabError, match="in memory alone"):
+            use(held)
+    with pytest.raises(TrimtabError, match="network: ONNX Runtime"):
+        runtime.open_session(b"no network", 1)
+
+
+def test_a_copy_for_serving_has_no_manifest_and_says_so(folder: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(folder, tmp_path / "copy", ignore=shutil.ignore_patterns("manifest.json", "card.md")))
+    served = runtime.load(copy)
+    assert served.serving == runtime.load(folder).serving
+    with pytest.raises(TrimtabError, match="is a copy for serving"):
+        _ = served.manifest
+    assert main(["verify", str(copy)]) == 0
+    (copy / "model.onnx").write_bytes(b"another")
+    assert main(["verify", str(copy)]) == 2
 
 
 def test_a_csv_cell_and_a_json_value_get_the_same_answer(model: runtime.Model) -> None:

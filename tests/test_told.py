@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from typer.testing import CliRunner, Result
 from trimtab import columns, request, runtime
 from trimtab import spec as specs
 from trimtab.cli import evaluate, predict
+from trimtab.columns import image
 from trimtab.errors import TrimtabError
 from trimtab.values.problems import Tally
 
@@ -194,6 +196,28 @@ def test_evaluate_does_not_measure_pictures_that_cannot_be_read(pictures: Path, 
     table.write_text("image,label\ngone.png,red\n")
     with pytest.raises(TrimtabError, match="no row can be measured: 1 rows set aside: image: no such file"):
         run(evaluate.command, pictures, table)
+
+
+@pytest.mark.parametrize("command", [predict.command, evaluate.command])
+def test_each_picture_is_decoded_once_readable_or_not(
+    pictures: Path, tmp_path: Path, command: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: Counter[str] = Counter()
+    picture = image._picture
+
+    def counting(value: Any, *others: Any) -> Any:
+        decoded[Path(value).name] += 1
+        return picture(value, *others)
+
+    tiny_pictures.paint(tmp_path, "red-1.png", "blue-1.png")
+    (tmp_path / "damaged.png").write_bytes((tmp_path / "red-1.png").read_bytes()[:40])
+    table = tmp_path / "rows.csv"
+    table.write_text("image,label\nred-1.png,red\ndamaged.png,red\nblue-1.png,blue\n")
+    monkeypatch.setattr(image, "_picture", counting)
+    done = run(command, pictures, table)
+    assert done.exit_code == 0
+    assert decoded == {"red-1.png": 1, "damaged.png": 1, "blue-1.png": 1}
+    assert done.stderr.count("image: 1 of 3 values could not be read") == 1
 
 
 def test_launch_tells_what_training_rows_lose(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ class Column(ABC):
 
 @dataclass(frozen=True)
 class InputPolicy:
-    """What a value of a column that reads files may be, and how large: what goes beyond it cannot be read.
+    """What a value of a picture, a sound or a text may be, and how large: what goes beyond it cannot be read.
 
     A program that answers the requests of others sets `files=False`: then a string is content (base64 or a data: URI)
     and never the name of a file of this machine.
@@ -151,6 +151,7 @@ class InputPolicy:
     megabytes: float = math.inf  # of a picture or a sound as it comes (10^6 bytes)
     megapixels: float = 50.0  # of a picture, by its header, before anything is decoded
     seconds: float = math.inf  # of a sound, by its header
+    characters: float = math.inf  # of a text, before anything of it is read
 
 
 @dataclass(frozen=True)

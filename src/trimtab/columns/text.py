@@ -6,6 +6,7 @@ Without one, a tokenizer is learnt from the training rows.
 from __future__ import annotations
 
 import json
+import math
 import string
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,7 +20,7 @@ from pydantic import Field
 from tokenizers import Encoding, Tokenizer
 
 from trimtab import files, part_options
-from trimtab.columns import Encoded, InputColumn, Ragged, Reading, _wordpieces, ragged
+from trimtab.columns import Encoded, InputColumn, InputPolicy, Ragged, Reading, _wordpieces, ragged
 from trimtab.columns._wordwise import Wordwise
 from trimtab.errors import problem
 from trimtab.values import list_cells, parse
@@ -101,6 +102,7 @@ class TextColumn(InputColumn):
     words: bool = False  # whether a value is a list of words, each of which becomes one state
     dropped: int = 0  # special tokens at the beginning that a text read behind another one does not have
     opening: tuple[int, ...] = ()  # and those that it has in their place
+    most_characters: float = math.inf  # of a value that is read: see `InputPolicy`
 
     @classmethod
     def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:
@@ -150,8 +152,27 @@ class TextColumn(InputColumn):
         tokens = [self.tokenizer.id_to_token(int(token)) for token in random.integers(0, self.vocabulary, 12)]
         return tokens if self.words else " ".join(filter(None, tokens))
 
+    def accepting(self, policy: InputPolicy) -> Self:
+        """The column, reading no text that is longer than a policy lets in."""
+        # The column itself where nothing changes: it keeps its tokenizer.
+        same = policy.characters == self.most_characters
+        return self if same else replace(self, most_characters=policy.characters)
+
     def encode(self, values: Sequence[Any]) -> Ragged:
         """Token ids of each row; a row always has at least one. `Worded` for lists of words."""
+        return self._encode(self._let_in(values)[0])
+
+    def _let_in(self, values: Sequence[Any]) -> tuple[Sequence[Any], list[Problem]]:
+        """The values, those that are too long left out, and which these were."""
+        if math.isinf(self.most_characters):
+            return values, []
+        lengths = list(map(_characters, values))
+        kept = [v if length <= self.most_characters else None for v, length in zip(values, lengths, strict=True)]
+        said = [f"{length:,} characters: more than {self.most_characters:,.0f}" for length in lengths]
+        too_long = [row for row, length in enumerate(lengths) if length > self.most_characters]
+        return kept, [Problem(self.name, row, "unreadable", said[row]) for row in too_long]
+
+    def _encode(self, values: Sequence[Any]) -> Ragged:
         if self.words:
             return self._encode_words([list_cells.words(value) for value in values])
         most = self.max_tokens * _MOST_CHARACTERS_PER_TOKEN
@@ -163,10 +184,11 @@ class TextColumn(InputColumn):
 
     def read(self, values: Sequence[Any]) -> Reading:
         """See `InputColumn.read`; also texts that are cut, and those of mostly unknown tokens."""
-        encoded = self.encode(values)
+        values, problems = self._let_in(values)
+        encoded = self._encode(values)
         lengths = encoded.lengths
         strange = [row for row, value in enumerate(values) if type(value) is not str and value is not None]
-        problems = [*self._no_texts(values, strange)] if strange else []
+        problems += self._no_texts(values, strange)
         if lengths.max(initial=0) >= self.max_tokens:
             problems += self._cut(values, lengths)
         if self._unknown_id is not None and (encoded.values == self._unknown_id).any():
@@ -299,6 +321,13 @@ def _learnt(chosen: Options, values: Sequence[Any]) -> str:
     sample = values[:: -(-len(values) // _LEARN_ROWS) or 1]
     whole = (" ".join(list_cells.words(value)) if chosen.words else parse.text(value) for value in sample)
     return _wordpieces.train([_writable(text[:most]) for text in whole], chosen.vocabulary or _VOCABULARY)
+
+
+def _characters(value: Any) -> int:
+    """Of a text, or of all words of a list; anything else is short."""
+    if isinstance(value, (list, tuple)):
+        return sum(map(_characters, value))
+    return len(value) if isinstance(value, (str, bytes, bytearray)) else 0
 
 
 def _read_tokenizer(path: Path, column: str) -> str:

@@ -282,8 +282,8 @@ def most_rows(inputs: Sequence[InputColumn]) -> int:
     return _LARGEST if not numbers else min(_LARGEST, max(1, _NUMBERS // numbers))
 
 
-def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    """A network's file, opened as it is served."""
+def open_session(network: Path | bytes, threads: int) -> onnxruntime.InferenceSession:
+    """A network's file, or its content, opened as it is served. Raises TrimtabError for what is no network."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -292,13 +292,14 @@ def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = 3  # errors only: what it warns of is nothing that a user could change
     try:
-        weights = _linked_weights(path)
-        if weights:
-            options.add_external_initializers_from_files_in_memory([f"{path.name}.data"], [weights], [len(weights)])
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        if isinstance(network, Path) and (weights := _linked_weights(network)):
+            options.add_external_initializers_from_files_in_memory([f"{network.name}.data"], [weights], [len(weights)])
+        given = str(network) if isinstance(network, Path) else network
+        return onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the library's errors have no common base
         said = " ".join(str(error).split())[:300]
-        raise problem(str(path), f"ONNX Runtime {onnxruntime.__version__} cannot load it ({said})") from error
+        where = str(network) if isinstance(network, Path) else "network"
+        raise problem(where, f"ONNX Runtime {onnxruntime.__version__} cannot load it ({said})") from error
 
 
 def _linked_weights(path: Path) -> bytes:
