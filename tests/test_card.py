@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from trimtab.audit import gates, quality
-from trimtab.bundle.manifest import Automatic, ColumnEntry, Manifest, Measured, Stage
+from trimtab.bundle.manifest import Automatic, Manifest, Measured, Stage
+from trimtab.bundle.serving import ColumnEntry, GraphEntry, Serving
 from trimtab.compress.frontier import Frontier, Point, Skipped
 from trimtab.metrics import Amounts, OneOf
 from trimtab.report import card, facts, figures, page, plots
@@ -85,9 +86,12 @@ def manifest(task: str, asked: dict[str, str], **changes: Any) -> Manifest:
         "task": task,
         "spec": {},
         "automatic": [Automatic(key="base", value="minilm", reason="bundled, small, English")],
-        "inputs": [ColumnEntry(name="review", key="review", type="text")],
-        "output": ColumnEntry(name="mood", key="mood", type=task),
-        "tensors": ["review_ids"],
+        "serving": Serving(
+            trimtab="0.1.0",
+            inputs=[ColumnEntry(name="review", key="review", type="text")],
+            output=ColumnEntry(name="mood", key="mood", type=task),
+            graphs={"model": GraphEntry(file="model.onnx", inputs=["review_ids"])},
+        ),
         "data": {
             "rows": {"train": 800, "valid": 100, "test": 90},
             "rejected": {"no value": 3},

@@ -16,12 +16,14 @@ from sklearn.linear_model import LogisticRegression
 from tiny_bundle import ROWS, build
 
 from trimtab import runtime
+from trimtab.__main__ import main
 from trimtab.bundle import store
 from trimtab.bundle.manifest import Measured
 from trimtab.columns.label import LabelColumn
 from trimtab.compress import Skip, cascade
 from trimtab.errors import TrimtabError
 from trimtab.programs.cascade import confidence
+from trimtab.report import card
 
 MANY = [ROWS[place] for place in np.random.default_rng(1).integers(0, len(ROWS), 200)]
 
@@ -163,6 +165,18 @@ def test_what_was_measured_on_one_network_is_not_told_of_two(small: Path, large:
     assert not isinstance(found, Skip)
     assert (found.released, found.measured) == (False, {})
     assert not (tmp_path / "both" / "card.md").exists()
+
+
+def test_the_card_and_inspect_say_how_the_networks_work_together(
+    both: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = store.read_manifest(both)
+    card.write(both, manifest, [])
+    assert "a small network answers the rows of which it is at least" in (both / "card.md").read_text()
+    assert main(["inspect", str(both)]) == 0
+    told = capsys.readouterr().out
+    assert "program: cascade" in told
+    assert "first.onnx" in told
 
 
 # -------------------------------------------------------------------------------------------------------- skipped

@@ -424,7 +424,8 @@ def test_case_08_what_the_rows_of_training_were_is_kept_for_new_rows(tmp_path: P
     report = prepare(specs.parse({"data": "data.csv", "output": "label"}), tmp_path, Quiet()).report
     bundle = tiny_bundle.build(tmp_path / "tiny")
     manifest = store.read_manifest(bundle)
-    store.write_manifest(bundle, manifest.model_copy(update={"data": report}))
+    serving = manifest.serving.model_copy(update={"encoding": report["encoding"]})
+    store.write_manifest(bundle, manifest.model_copy(update={"data": report, "serving": serving}))
     new, out = tmp_path / "new.csv", tmp_path / "out.jsonl"
     new.write_bytes("review,stars,shop\nщи,1,north\n".encode("cp1251"))
     assert main(["predict", str(bundle), str(new), "--output", str(out)]) == 0

@@ -10,17 +10,19 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tiny_bundle
 from places import Place, place
 
 import trimtab
 from trimtab import files, runtime
 from trimtab.__main__ import main
+from trimtab.audit import cost as audit_cost
 from trimtab.bundle import store
 from trimtab.bundle.manifest import Measured
 from trimtab.compress import cascade
 from trimtab.compress.frontier import Point
 from trimtab.errors import TrimtabError
-from trimtab.search import assembly, compression
+from trimtab.search import assembly, candidates, compression
 from trimtab.spec import parse_gates
 
 POINTS = Path(__file__).parent / "fixtures" / "format-1" / "points.csv"
@@ -265,3 +267,20 @@ def test_a_quantized_candidate_is_hashed_once_and_rows_are_encoded_once(
     assert own["model.onnx"] == own["weights.safetensors"] == 1
     assert max(own.values()) == 1
     assert not encoded  # by the search: the columns are those of training
+
+
+@pytest.mark.parametrize(("held", "cost", "sealed"), [(90.0, 8192, 1), (110.0, 512, 2)])
+def test_batches_are_the_smallest_where_the_quickest_miss_a_gate_on_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: float, cost: int, sealed: int
+) -> None:
+    model = runtime.load(tiny_bundle.build(tmp_path))
+    quick = model.replace("model", model.graphs["model"].in_batches(8192))
+    made = assembly.Candidate(tmp_path, model.manifest, quick, 0.0, np.zeros((1, 3)))
+    request = SimpleNamespace(gates=parse_gates({"memory": "<= 100 MB"}))
+    written = []
+    monkeypatch.setattr(candidates, "_tuned", lambda _, candidate: candidate)
+    monkeypatch.setattr(assembly, "sealed", lambda _, candidate: written.append(candidate) or candidate)
+    monkeypatch.setattr(audit_cost, "memory", lambda *_: {"memory": Measured(value=held, unit="MB")})
+    found = candidates._sealed(SimpleNamespace(request=request, rows=[]), made)
+    assert found.model.serving.graphs["model"].batch_cost == cost
+    assert len(written) == sealed

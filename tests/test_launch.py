@@ -145,7 +145,7 @@ def test_a_bundle_with_a_changed_byte_does_not_answer(bundle: Path, tmp_path: Pa
 
 def test_a_bundle_of_a_newer_format_asks_for_a_newer_trimtab(bundle: Path, tmp_path: Path, capsys) -> None:
     newer = copy_of(bundle, tmp_path)
-    values = json.loads((newer / "manifest.json").read_text())
-    (newer / "manifest.json").write_text(json.dumps({**values, "format_version": 99}))
+    values = json.loads((newer / "serving.json").read_text())
+    (newer / "serving.json").write_text(json.dumps({**values, "format_version": 99}))
     assert main(["inspect", str(newer)]) == 2
     assert "newer" in capsys.readouterr().err

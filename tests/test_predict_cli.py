@@ -161,17 +161,19 @@ def test_inspect_shows_what_is_inside(bundle: Path) -> None:
     for said in ("tiny: not released", "review", "text", "category", "mood", "label", "model.onnx"):
         assert said in done.stdout
     manifest = json.loads(run(inspect.command, bundle, "--json").stdout)
+    serving = manifest.pop("serving")
     assert manifest == json.loads((bundle / "manifest.json").read_text())
+    assert serving == json.loads((bundle / "serving.json").read_text())
 
 
 def test_verify_checks_files_and_all_golden_rows(bundle: Path) -> None:
     done = run(verify.command, bundle)
     assert done.exit_code == 0
-    assert "8 with the sha256" in done.stdout
+    assert "9 with the sha256" in done.stdout
     assert "golden rows: 6 answered" in done.stdout
     said = json.loads(run(verify.command, bundle, "--json").stdout)
     assert said["verified"] is True
-    assert (said["files"], said["golden_rows"], said["largest_difference"]) == (8, 6, 0.0)
+    assert (said["files"], said["golden_rows"], said["largest_difference"]) == (9, 6, 0.0)
 
 
 def test_verify_names_a_file_that_was_added(bundle: Path, tmp_path: Path) -> None:

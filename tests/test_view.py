@@ -9,7 +9,8 @@ import pytest
 
 from trimtab import registry, rows
 from trimtab.__main__ import ORDER, main
-from trimtab.bundle.manifest import Automatic, ColumnEntry, GateResult, Manifest, Measured
+from trimtab.bundle.manifest import Automatic, GateResult, Manifest, Measured
+from trimtab.bundle.serving import ColumnEntry, GraphEntry, Serving
 from trimtab.cli import _frontier, _view, evaluate, inspect, launch
 from trimtab.compress.frontier import Frontier, Point, Skipped
 from trimtab.errors import TrimtabError, brief, nearest, problem
@@ -38,8 +39,12 @@ def named(**changes: Any) -> Manifest:
     """A manifest in which every name is a strange one."""
     return Manifest(
         trimtab="0.1.0", name=NAMES[0], created="2026", task="label", spec={"data": [f"{NAMES[1]}.csv"]},
-        inputs=[ColumnEntry(name=name, key=f"c{place}", type="text") for place, name in enumerate(NAMES)],
-        output=ColumnEntry(name=NAMES[2], key="out", type="label"), tensors=[],
+        serving=Serving(
+            trimtab="0.1.0",
+            inputs=[ColumnEntry(name=name, key=f"c{place}", type="text") for place, name in enumerate(NAMES)],
+            output=ColumnEntry(name=NAMES[2], key="out", type="label"),
+            graphs={"model": GraphEntry(file="model.onnx", inputs=[])},
+        ),
         automatic=[Automatic(key=name, value=name, reason=name) for name in NAMES],
         measured=dict.fromkeys(NAMES, HALF), evidence={"floor": {}}, why=NAMES,
         gates=[GateResult(name=name, asked=name, measured=None, met=False) for name in NAMES], **changes,

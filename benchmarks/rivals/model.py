@@ -34,11 +34,10 @@ class MeanPooledClassifier(BertPreTrainedModel):
 
 def convert(bundle: Path, base: str, target: Path) -> None:
     """Write the bundle's network as a folder that `from_pretrained` reads, with the base's tokenizer."""
-    manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
-    classes = json.loads((bundle / "columns" / f"{manifest['output']['key']}.json").read_text(encoding="utf-8"))[
-        "classes"
-    ]
-    key = manifest["inputs"][0]["key"]
+    serving = json.loads((bundle / "serving.json").read_text(encoding="utf-8"))
+    column = bundle / "columns" / f"{serving['output']['key']}.json"
+    classes = json.loads(column.read_text(encoding="utf-8"))["classes"]
+    key = serving["inputs"][0]["key"]
     weights = load_file(bundle / "weights.safetensors")
     config = BertConfig.from_pretrained(base, id2label=dict(enumerate(classes)))
     model = MeanPooledClassifier(config)

@@ -64,6 +64,11 @@ def quick(model: runtime.Model, rows: Rows, memory: bool = False, seed: int = 0)
     return found | (_memory(bundle, rows, rate) if memory else {})
 
 
+def memory(model: runtime.Model, rows: Rows) -> dict[str, Measured]:
+    """What `cost` says of memory, alone."""
+    return _memory(_bundle(model), rows, _throughput(model, _thinned(rows, _QUICK_BATCH), runs=1))
+
+
 def _bundle(model: runtime.Model) -> Path:
     """The folder whose bytes count, and from which a process loads whose memory counts."""
     if model.folder is None:

@@ -325,9 +325,10 @@ def quoted(manifest: Manifest) -> list[tuple[str, str]]:
     return found + ([(REFERENCE, "quantiles, counts of categories and tokens")] if REFERENCE in manifest.files else [])
 
 
-def serving_bytes(folder: Path) -> int:
-    """Bytes on disk of the serving files of a bundle."""
-    return sum((folder / name).stat().st_size for name in serving_files(read_serving(folder)))
+def serving_bytes(folder: Path, known: Serving | None = None) -> int:
+    """Bytes on disk of the serving files of a bundle, as far as they are there; `known` is what it says of serving."""
+    paths = [folder / name for name in serving_files(known or read_serving(folder))]
+    return sum(path.stat().st_size for path in paths if path.is_file())
 
 
 def graph_bytes(folder: Path, serving: Serving) -> int:

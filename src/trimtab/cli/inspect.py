@@ -41,7 +41,7 @@ def show(manifest: Manifest, folder: Path, console: Console) -> None:
     for reason in manifest.why:
         console.print(f"  {reason}")
     made = f"made {manifest.created} by Trimtab {manifest.trimtab}, bundle format {manifest.format_version}"
-    size = f"serving files {store.serving_bytes(folder) / 1e6:.1f} MB, {manifest.precision}, hash {manifest.hash[:12]}"
+    size = f"serving files {store.serving_bytes(folder, manifest.serving) / 1e6:.1f} MB, {manifest.precision}, hash {manifest.hash[:12]}"
     console.print(f"{made}; {size}")
     for title, header, lines in _made(manifest):
         if lines:
@@ -61,6 +61,10 @@ def _made(manifest: Manifest) -> Iterable[tuple[str, Sequence[str], Lines]]:
     """Title, header and lines of each table."""
     inputs: Lines = [("input", column.name, column.type) for column in manifest.inputs]
     yield "columns", ("role", "name", "type"), [*inputs, ("output", manifest.output.name, manifest.output.type)]
+    networks: Lines = [
+        (name, entry.file, entry.precision, str(entry.batch_cost)) for name, entry in manifest.serving.graphs.items()
+    ]
+    yield f"program: {manifest.serving.program.name}", ("network", "file", "precision", "cost of a batch"), networks
     automatic = manifest.automatic
     yield (
         "chosen",

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trimtab import metrics
+from trimtab import metrics, programs
 from trimtab.bundle.manifest import GateResult, Manifest, Measured
 from trimtab.report import compression, figures, making
 from trimtab.report.page import (
@@ -86,11 +86,13 @@ def _test_rows(manifest: Manifest) -> str:
 
 
 def _small_print(manifest: Manifest) -> tuple[tuple[str, str], ...]:
-    machine = manifest.machine
+    machine, serving = manifest.machine, manifest.serving
+    program = programs.opened(serving.program.name, serving.program.options, serving.graphs, manifest.name)
     facts = (
         ("made", manifest.created[:16].replace("T", " ")),
         ("by", f"Trimtab {manifest.trimtab}"),
         ("measured on", f"{machine['cpu']}, {machine.get('cores')} cores" if machine.get("cpu") else ""),
+        ("networks", program.words),
         ("precision", manifest.precision),
         ("bundle hash", manifest.hash[:16]),
     )

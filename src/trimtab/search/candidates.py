@@ -101,7 +101,7 @@ def costs(on: Bench, candidate: Candidate) -> dict[str, Measured]:
 
 def packed(on: Bench, trained: Trained, folder: Path) -> Candidate:
     """A network as a bundle in fp32, with the size of batches that it answers quickest in."""
-    return assembly.sealed(on.request, _tuned(on, assembly.exported(on.splits, trained, folder)))
+    return _sealed(on, assembly.exported(on.splits, trained, folder))
 
 
 def in_precision(
@@ -127,9 +127,8 @@ def in_precision(
     found = sensitivity.sensitive(whole, make, batches[:_SENSITIVE_BATCHES])
     if found.keep:
         make(whole, folder / store.MODEL, found.keep)
-    smaller = _tuned(on, assembly.in_precision(on.splits, candidate, precision, folder))
     note = f"{precision}, {len(found.keep)} of its parts in fp32" if found.keep else precision
-    return assembly.sealed(on.request, smaller), (note,)
+    return _sealed(on, assembly.in_precision(on.splits, candidate, precision, folder)), (note,)
 
 
 def _no_gain(on: Bench, candidate: Candidate, folder: Path, precision: str, must_fit: bool) -> str:
@@ -140,6 +139,19 @@ def _no_gain(on: Bench, candidate: Candidate, folder: Path, precision: str, must
     size = cost.size(candidate.folder).value - (before - after) / 1e6
     missed = [gate for gate in on.request.gates if gate.name == "size" and not gate.met(size)]
     return f"{size:.3g} MB, asked {missed[0]}" if missed and must_fit else ""
+
+
+def _sealed(on: Bench, candidate: Candidate) -> Candidate:
+    """The candidate in its quickest batches, or in the smallest where those miss a gate on memory; then `sealed`."""
+    made = assembly.sealed(on.request, _tuned(on, candidate))
+    smallest = made.model.graphs[MODEL].in_batches(_BATCH_COSTS[0])
+    gates = [gate for gate in on.request.gates if gate.name == "memory"]
+    if not gates or made.model.graphs[MODEL].entry == smallest.entry:
+        return made
+    held = cost.memory(made.model, on.rows)["memory"].value
+    if all(gate.met(held) for gate in gates):
+        return made
+    return assembly.sealed(on.request, replace(made, model=made.model.replace(MODEL, smallest)))
 
 
 def _tuned(on: Bench, candidate: Candidate) -> Candidate:
