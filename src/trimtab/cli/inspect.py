@@ -41,7 +41,8 @@ def show(manifest: Manifest, folder: Path, console: Console) -> None:
     for reason in manifest.why:
         console.print(f"  {reason}")
     made = f"made {manifest.created} by Trimtab {manifest.trimtab}, bundle format {manifest.format_version}"
-    size = f"serving files {store.serving_bytes(folder, manifest.serving) / 1e6:.1f} MB, {manifest.precision}, hash {manifest.hash[:12]}"
+    megabytes = store.serving_bytes(folder, manifest.serving) / 1e6
+    size = f"serving files {megabytes:.1f} MB, {manifest.precision}, hash {manifest.hash[:12]}"
     console.print(f"{made}; {size}")
     for title, header, lines in _made(manifest):
         if lines:
