@@ -6,9 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from sklearn.datasets import load_diabetes, load_digits
 
 from trimtab import columns, launch, runtime
+from trimtab.compress import distil
+from trimtab.nets.network import head_kind
+from trimtab.nets.states import answer
 
 PARTS = Path(__file__).parent.parent / "examples" / "own-parts"
 
@@ -59,6 +63,12 @@ def test_a_new_kind_of_answer_goes_the_whole_way_with_two_files(tmp_path: Path) 
     }
     release = launch(spec, runs=tmp_path / "runs")
     assert release.released, release.manifest.why
+    assert set(release.manifest.evidence["floor"]) == {"mean", "ridge regression", "gradient-boosted trees"}
+    assert {"scatter", "residuals", "hardest"} <= set(release.manifest.evidence)
+    card = (release.folder / "card.md").read_text()
+    assert "ridge regression" in card
+    assert "Residuals" in card
+    assert "The test rows with the largest errors." in card
     assert all(count >= 0 for count in runtime.load(release.folder).predict([{"bmi": 30.0}]).answers["progression"])
 
 
@@ -85,6 +95,19 @@ def test_an_answer_whose_first_metric_is_an_error_goes_the_whole_way(
     history = release.manifest.evidence["history"]
     chosen = next(stage.detail["best"] for stage in release.manifest.stages if stage.name == "train")
     assert -chosen == pytest.approx(min(entry["score"] for entry in history))  # the least error is the best
+
+
+def test_a_head_without_a_loss_against_a_teacher_is_not_distilled_and_it_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    output = columns.fit("count", "visits", "visits", ["1", "4"], {})
+    loss = distil.against_a_teacher(output)
+    assert loss is not None
+    rates = torch.tensor([[0.3], [-1.0]])
+    assert loss(answer(rates), answer(rates)).abs().max() < 1e-6
+    assert loss(answer(rates), answer(rates + 0.5)).min() > 0.01
+    monkeypatch.delattr(head_kind("count", "head"), "distillation_loss")
+    assert distil.against_a_teacher(output) is None
 
 
 def test_a_part_may_be_called_like_a_function_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

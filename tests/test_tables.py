@@ -15,7 +15,7 @@ from tiny_bundle import write_tokenizer
 
 import trimtab
 from trimtab import columns, spec
-from trimtab.audit.floor import floor
+from trimtab.audit.baselines import baselines
 from trimtab.data.table import Origin, Table
 from trimtab.metrics import OneOf, statistics
 from trimtab.train.settings import Settings, choose
@@ -126,7 +126,7 @@ def test_trees_learn_a_product_of_categories_that_a_linear_model_cannot() -> Non
         "day": [f"day {i}" for i in second],
         "sold": ["yes" if (a % 2) == (b % 2) else "no" for a, b in zip(first, second, strict=True)],
     }
-    found = floor(*fitted(values, {"shop": "category", "day": "category"}, "sold", "label"), seed=7)
+    found = baselines(*fitted(values, {"shop": "category", "day": "category"}, "sold", "label"), seed=7)
     assert found["gradient-boosted trees"]["auc"].value > 0.95
     assert found["logistic regression"]["auc"].value < 0.6
 
@@ -134,7 +134,7 @@ def test_trees_learn_a_product_of_categories_that_a_linear_model_cannot() -> Non
 def test_trees_split_on_what_is_missing_too() -> None:
     age = [None if row % 2 else 30 + row % 7 for row in range(400)]
     values = {"age": age, "kind": ["a" if value is None else "b" for value in age]}
-    found = floor(*fitted(values, {"age": "number"}, "kind", "label", tests=3), seed=7)
+    found = baselines(*fitted(values, {"age": "number"}, "kind", "label", tests=3), seed=7)
     assert found["gradient-boosted trees"]["accuracy"].value == 1.0
 
 
@@ -145,10 +145,10 @@ def test_trees_are_called_after_what_they_can_read(tmp_path: Path) -> None:
     tokenizer = write_tokenizer(tmp_path / "tokenizer.json", values["note"][:2])
     inputs, train, test, output = fitted(values, {"alcohol": "number", "colour": "number"}, "grape", "label")
     text = columns.fit("text", "note", "note", train.values["note"], {"tokenizer": str(tokenizer)})
-    found = floor([text, *inputs], train, test, output, seed=7)
+    found = baselines([text, *inputs], train, test, output, seed=7)
     assert list(found)[-1] == "gradient-boosted trees (numbers and categories only)"
-    assert list(found)[-1] not in floor([text], train, test, output, seed=7)
-    assert list(floor(inputs, train, test, output, seed=7))[-1] == "gradient-boosted trees"
+    assert list(found)[-1] not in baselines([text], train, test, output, seed=7)
+    assert list(baselines(inputs, train, test, output, seed=7))[-1] == "gradient-boosted trees"
 
 
 def test_trees_answer_a_number_and_give_the_same_answers_twice() -> None:
@@ -156,9 +156,9 @@ def test_trees_answer_a_number_and_give_the_same_answers_twice() -> None:
     values: dict[str, list[Any]] = {name: data.data[:, i].tolist() for i, name in enumerate(data.feature_names)}
     values["progression"] = data.target.tolist()
     given = fitted(values, dict.fromkeys(data.feature_names, "number"), "progression", "number")
-    found = floor(*given, seed=7)
+    found = baselines(*given, seed=7)
     assert found["gradient-boosted trees"]["r2"].value > 0.25
-    assert found == floor(*given, seed=7)
+    assert found == baselines(*given, seed=7)
 
 
 # ------------------------------------------------------------------------------------------------ average precision

@@ -24,6 +24,9 @@ class CountColumn(OutputColumn):
     """A whole number, 0 or more."""
 
     type: ClassVar[str] = "count"
+    baselines: ClassVar[str | None] = "amounts"
+    constant: ClassVar[str] = "mean"
+    single: ClassVar[bool] = True
     headline: ClassVar[str] = "r2"
     strata: ClassVar[Literal["classes", "quantiles", "none"]] = "quantiles"
     answers: ClassVar[Kind] = Amounts
@@ -62,6 +65,10 @@ class CountColumn(OutputColumn):
     def answered(self, targets: Targets, outputs: Outputs) -> Amounts:
         """The expected counts beside the true ones: measured and shown like any amounts."""
         return Amounts(dense(targets) * self.mean, self._counts(outputs))
+
+    def answered_simply(self, targets: Targets, predicted: np.ndarray) -> Amounts:
+        """What the baselines predict are shares of the mean count, as the targets are."""
+        return Amounts(dense(targets) * self.mean, predicted * self.mean)
 
     def _counts(self, outputs: Outputs) -> np.ndarray:
         found: np.ndarray = np.exp(np.clip(dense(outputs)[:, 0].astype(np.float64), -20, 20)) * self.mean

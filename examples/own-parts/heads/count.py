@@ -30,3 +30,9 @@ class CountHead(nn.Module):
         """Poisson negative log-likelihood of each row, (rows,)."""
         rates = only(answers).squeeze(-1)
         return functional.poisson_nll_loss(rates, batch.target.to(rates.dtype), reduction="none")
+
+    @staticmethod
+    def distillation_loss(answers: Answers, taught: Answers) -> Tensor:
+        """Poisson deviance of each row, (rows,), from the teacher's rate; both are logarithms of rates, (rows, 1)."""
+        found, wanted = only(answers).squeeze(-1), only(taught).squeeze(-1)
+        return functional.poisson_nll_loss(found, wanted.exp(), reduction="none") - wanted.exp() * (1 - wanted)

@@ -43,8 +43,7 @@ def _unfit(gate: Gate, task: str, parts: Sequence[str]) -> TrimtabError | None:
     if name and family not in kind.metrics_of_parts:
         return problem(f"gates.{gate.name}", f"a {task} output has no parts that it is measured of", family)
     if name and name not in parts:
-        called = "column" if task == "numbers" else "class"
-        return problem(f"gates.{gate.name}", f"the output has no {called} {name!r}", nearest(name, parts))
+        return problem(f"gates.{gate.name}", f"the output has no {kind.part_word} {name!r}", nearest(name, parts))
     return None
 
 

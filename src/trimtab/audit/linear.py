@@ -55,8 +55,13 @@ def features(inputs: Sequence[InputColumn], train: Table, test: Table) -> tuple[
     return side_by_side([seen for seen, _ in pairs]), side_by_side([unseen for _, unseen in pairs])
 
 
+def prefix(inputs: Sequence[InputColumn]) -> str:
+    """What a linear model on these inputs is called before its own name."""
+    return "tf-idf + " if any(column.simply == "tf-idf" for column in inputs) else ""
+
+
 def _features_of(column: InputColumn) -> Callable[[InputColumn, Table, Table], tuple[Any, Any]]:
-    return _FEATURES.get(column.type) or (_over_time if column.padded else _own_numbers)
+    return _FEATURES.get(column.simply or "") or (_over_time if column.padded else _own_numbers)
 
 
 def side_by_side(parts: Sequence[Any]) -> sparse.csr_array:
@@ -148,5 +153,5 @@ def _spread(rows: Ragged) -> sparse.csr_array:
     return sparse.csr_array(np.stack([np.concatenate([part.mean(axis=0), part.std(axis=0)]) for part in steps]))
 
 
-# Input type -> its features for the linear rival; any other type gives its own numbers, over time where it has steps.
-_FEATURES = {"text": _tf_idf, "image": _pixels}
+# What a type calls its simple features; one that names none gives its own numbers, over time where it has steps.
+_FEATURES = {"tf-idf": _tf_idf, "pixels": _pixels}

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 from trimtab.columns import InputColumn
-from trimtab.columns.category import CategoryColumn
-from trimtab.columns.number import NumberColumn
 from trimtab.data.table import Table
 
 _TREES = "gradient-boosted trees"
@@ -33,24 +30,15 @@ class Grid:
 
 def grid_of(inputs: Sequence[InputColumn], train: Table, test: Table) -> Grid | None:
     """The numbers and categories of all inputs; None where there are none."""
-    read = [column for column in inputs if isinstance(column, NumberColumn | CategoryColumn)]
+    read = [column for column in inputs if column.in_grid]
     if not read:
         return None
     rival = _TREES if len(read) == len(inputs) else f"{_TREES} (numbers and categories only)"
     seen, unseen = (
-        np.stack([_feature(column, table.values[column.name]) for column in read], axis=1) for table in (train, test)
+        np.stack([column.cell(table.values[column.name]) for column in read], axis=1) for table in (train, test)
     )
-    sets = [isinstance(column, CategoryColumn) and column.size <= _MOST_CATEGORIES for column in read]
+    sets = [0 < column.cell_ids <= _MOST_CATEGORIES for column in read]
     return Grid(rival, seen, unseen, np.array(sets))
-
-
-def _feature(column: NumberColumn | CategoryColumn, values: Sequence[Any]) -> np.ndarray:
-    """One number per row, (rows,) float64."""
-    encoded = column.encode(values)
-    if isinstance(column, CategoryColumn):
-        return encoded.astype(np.float64)
-    absent = encoded[:, 1] > 0 if column.flagged else np.zeros(len(encoded), bool)
-    return np.where(absent, np.nan, encoded[:, 0]).astype(np.float64)
 
 
 def class_trees(grid: Grid, known: np.ndarray, classes: int, seed: int) -> np.ndarray:

@@ -13,7 +13,7 @@ import typer
 import yaml
 from rich.table import Table
 
-from trimtab import files, rows
+from trimtab import columns, files, rows
 from trimtab.cli._view import console, print_json, result, styled
 from trimtab.data.profile import ColumnProfile, Profile, profile
 from trimtab.errors import problem, visible
@@ -78,7 +78,7 @@ def spec_text(found: Profile, files: Sequence[str], given: Sequence[str], encodi
         f"output: {{{_scalar(found.output.value)}: {found.output_type}}}  # {found.output.reason}; {_about(found)}",
         *([f"split: {_scalar(found.split)}  # its cells say train, valid or test"] if found.split else []),
         "gates:  # all must hold, on unseen rows and for the files that are served, or nothing is released",
-        f"  {_quality_gate(found)}",
+        f"  {columns.kind(found.output_type, 'output').first_gate(found.answers)}",
         '  # size: "<= 100 MB"    # what serving needs on disk',
         '  # latency: "<= 20 ms"  # one row, tokenising included, median',
     ]
@@ -117,7 +117,7 @@ def _list(texts: Sequence[str]) -> str:
 
 
 def _about(found: Profile) -> str:
-    if found.output_type == "number":
+    if columns.kind(found.output_type, "output").holds_numbers:
         return f"from {found.answers['min']:g} to {found.answers['max']:g}"
     return _comment(f"{len(found.answers)} classes: {_shares(found)}") if found.answers else "lists of numbers"
 
@@ -130,26 +130,6 @@ def _shares(found: Profile) -> str:
 
 def _cut(name: str) -> str:
     return name if len(name) <= _WIDTH else name[: _WIDTH - 3] + "..."
-
-
-_MEAN = 'r2: ">= 0.3"  # share of the variance that is explained; always answering the mean gets 0'
-_FIRST_GATES = {
-    "number": _MEAN,
-    "numbers": _MEAN,
-    "labels": 'average_precision: ">= 0.5"  # area under the precision-recall curve, the mean over the classes',
-    "tags": 'span_f1: ">= 0.5"  # of whole spans: type and borders must be right',
-}
-
-
-def _quality_gate(found: Profile) -> str:
-    """A first bound, a little more than half of the way from guessing to perfect; the user knows better."""
-    if found.output_type in _FIRST_GATES:
-        return _FIRST_GATES[found.output_type]
-    name, count = next(iter(found.answers.items()))
-    share = count / sum(found.answers.values())
-    if share > 0.75:
-        return f'macro_f1: ">= 0.8"  # not accuracy: always answering {_cut(name)!r} would get {share:.2f} of that'
-    return f'accuracy: ">= {share + 0.6 * (1 - share):.2f}"  # always answering {_cut(name)!r} would get {share:.2f}'
 
 
 # ------------------------------------------------------------------------------------------------------- people

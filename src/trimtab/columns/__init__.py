@@ -112,6 +112,7 @@ class Column(ABC):
     """
 
     type: ClassVar[str]
+    holds_numbers: ClassVar[bool] = False  # whether a cell is one plain number, whose unit and range are looked at
     name: str
     key: str
 
@@ -166,6 +167,9 @@ class InputColumn(Column):
     """A column that the network reads."""
 
     allowed: ClassVar[str] = ""  # what a value may be, as a message says it
+    simply: ClassVar[str | None] = None  # what a linear model reads of it (`audit.linear`); None: its own numbers
+    in_grid: ClassVar[bool] = False  # whether trees read it: `cell` says what
+    holds_items: ClassVar[bool] = False  # whether a value is a list of items, as a history is
     imputes: ClassVar[bool] = True  # whether rows can be answered that lack the column altogether
     from_files: ClassVar[bool] = False  # whether a value may be the path of a file
     # Groups of parts of `batch` whose second dimension is the row's own length, the same within a group.
@@ -204,6 +208,15 @@ class InputColumn(Column):
     def invented(self, random: np.random.Generator) -> Any:
         """A raw value that quotes no row, made of what the column holds anyway; None, a missing one, by default."""
         return None
+
+    @property
+    def cell_ids(self) -> int:
+        """How many different categories `cell` gives the ids of; 0 where it gives numbers."""
+        return 0
+
+    def cell(self, values: Sequence[Any]) -> np.ndarray:
+        """One number of each row for a table, (rows,) float64, NaN where it is missing. Only where `in_grid`."""
+        raise NotImplementedError(f"{self.type}: not one number")
 
     @abstractmethod
     def encode(self, values: Sequence[Any]) -> Encoded:
@@ -268,6 +281,15 @@ class OutputColumn(Column):
     strata: ClassVar[Literal["classes", "quantiles", "none"]] = "none"  # what a cut keeps in proportion
     reads: ClassVar[str | None] = None  # the type of the one input that it is told from; None: any inputs
     has_names: ClassVar[bool] = False  # whether a word for "no value" may be an answer: see `words_kept`
+    baselines: ClassVar[str | None] = None  # how simple models learn it (`audit/baselines/`); None: no baseline
+    constant: ClassVar[str] = "majority"  # what the simplest of these is called, which answers all rows alike
+    one_class: ClassVar[bool] = False  # each row is of one class: classes can be weighed, balanced, smoothed
+    part_word: ClassVar[str] = "class"  # what one of `parts` is called
+    single: ClassVar[bool] = False  # an answer is a single cell, compared by what it says
+    several: ClassVar[bool] = False  # an answer holds several: classes, numbers, tags
+    mixes: ClassVar[bool] = False  # the loss of a mixture of two rows is the mixture of their losses
+    recipe: ClassVar[str | None] = None  # how long it learns (`train.settings`), whatever the inputs; None: by these
+    given_away: ClassVar[Literal["classes", "amounts"] | None] = None  # how a column that tells it is looked for
     classes: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()  # the columns of the data that make it up; none: the one that is called like it
     user: str | None = None  # the column of the data that says whose a row is, where one user may have several
@@ -334,6 +356,22 @@ class OutputColumn(Column):
     @abstractmethod
     def answered(self, targets: Targets, outputs: Outputs) -> Answers:
         """The answers of the network beside what is right, in the user's units, of the kind `answers`."""
+
+    def answered_simply(self, targets: Targets, predicted: np.ndarray) -> Answers:
+        """What a model of `baselines` predicts, chances of classes or numbers like targets, as `answered`."""
+        raise NotImplementedError(f"{self.type}: what its baselines predict is not known to be an answer")
+
+    def balance(self, values: Sequence[Any]) -> dict[str, float]:
+        """What is told of the answers of a split: how often each occurs; of numbers, their range."""
+        return self.counts(values)
+
+    @classmethod
+    def first_gate(cls, counts: Mapping[str, float]) -> str:
+        """The gate that `trimtab init` writes, a line of YAML; `counts` are the rows of each class where there are any.
+
+        A type that knows no bound to begin with has a comment.
+        """
+        return f"# {cls.headline}: set a bound"
 
     def statistics(self, targets: Targets, outputs: Outputs) -> Statistics:
         """Every metric of these answers."""

@@ -48,6 +48,7 @@ class CategoryColumn(InputColumn):
     """One id per row; tensor `<key>_ids`, (rows,) int64: 0 other, 1 missing, then the known categories."""
 
     type: ClassVar[str] = "category"
+    in_grid: ClassVar[bool] = True
     allowed: ClassVar[str] = "a text or a number"
     name: str
     key: str
@@ -93,6 +94,15 @@ class CategoryColumn(InputColumn):
     def invented(self, random: np.random.Generator) -> str:
         """One of its categories."""
         return str(random.choice(self.categories))
+
+    @property
+    def cell_ids(self) -> int:
+        """All ids."""
+        return self.size
+
+    def cell(self, values: Sequence[Any]) -> np.ndarray:
+        """The id of each value."""
+        return self.encode(values).astype(np.float64)
 
     def encode(self, values: Sequence[Any]) -> np.ndarray:
         """Ids, (rows,) int64."""

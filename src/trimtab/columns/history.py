@@ -55,6 +55,7 @@ class HistoryColumn(InputColumn):
     """
 
     type: ClassVar[str] = "history"
+    holds_items: ClassVar[bool] = True
     allowed: ClassVar[str] = "a list of items, or a text of them"
     padded: ClassVar[tuple[tuple[str, ...], ...]] = (("ids", "mask"), ("seen",))
     name: str

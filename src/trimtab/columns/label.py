@@ -20,6 +20,8 @@ from trimtab.metrics import Kind, OneOf
 from trimtab.values import list_cells, name_words, parse
 
 _DECIMALS = 4  # of a confidence
+_SHOWN = 20  # letters of a class's name that a gate's comment shows
+_UNEVEN = 0.75  # share of one class from which accuracy says little
 
 
 class Options(part_options.Options):
@@ -36,6 +38,11 @@ class LabelColumn(OutputColumn):
     """One of several classes; the network gives a logit for each."""
 
     type: ClassVar[str] = "label"
+    baselines: ClassVar[str | None] = "classes"
+    one_class: ClassVar[bool] = True
+    single: ClassVar[bool] = True
+    mixes: ClassVar[bool] = True
+    given_away: ClassVar[Literal["classes", "amounts"] | None] = "classes"
     answers: ClassVar[Kind] = OneOf
     headline: ClassVar[str] = "accuracy"
     has_names: ClassVar[bool] = True
@@ -138,6 +145,20 @@ class LabelColumn(OutputColumn):
     def answered(self, targets: Targets, outputs: Outputs) -> OneOf:
         """The probability of each class beside the right one."""
         return OneOf(self.classes, dense(targets), self.probabilities(dense(outputs)), self.temperature)
+
+    def answered_simply(self, targets: Targets, predicted: np.ndarray) -> OneOf:
+        """Chances of the classes, (rows, classes), beside the right one."""
+        return OneOf(self.classes, dense(targets), predicted)
+
+    @classmethod
+    def first_gate(cls, counts: Mapping[str, float]) -> str:
+        """A little more than half of the way from guessing to perfect; the user knows better."""
+        name, count = next(iter(counts.items()))
+        share = count / sum(counts.values())
+        said = f"always answering {name if len(name) <= _SHOWN else name[: _SHOWN - 3] + '...'!r} would get {share:.2f}"
+        if share > _UNEVEN:
+            return f'macro_f1: ">= 0.8"  # not accuracy: {said} of that'
+        return f'accuracy: ">= {share + 0.6 * (1 - share):.2f}"  # {said}'
 
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""

@@ -58,6 +58,9 @@ class LabelsColumn(OutputColumn):
     """Any number of classes; the network gives a logit for each. A class may be unknown in a row."""
 
     type: ClassVar[str] = "labels"
+    baselines: ClassVar[str | None] = "flags"
+    several: ClassVar[bool] = True
+    mixes: ClassVar[bool] = True
     answers: ClassVar[Kind] = AnyOf
     headline: ClassVar[str] = "average_precision"
     has_names: ClassVar[bool] = True
@@ -226,6 +229,15 @@ class LabelsColumn(OutputColumn):
         """The probability of each class, and which are answered, beside those that are there."""
         shares = self.probabilities(dense(outputs))
         return AnyOf(self.classes, dense(targets), shares, self.chosen(shares), self.thresholds)
+
+    def answered_simply(self, targets: Targets, predicted: np.ndarray) -> AnyOf:
+        """The chance of each class, (rows, classes), answered from a half on."""
+        return AnyOf(self.classes, dense(targets), predicted, predicted >= _EVEN)
+
+    @classmethod
+    def first_gate(cls, counts: Mapping[str, float]) -> str:
+        """Half of the area."""
+        return 'average_precision: ">= 0.5"  # area under the precision-recall curve, the mean over the classes'
 
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""

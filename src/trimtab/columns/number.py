@@ -21,6 +21,7 @@ from trimtab.values.problems import Problem, written
 
 Scale = Literal["standard", "log", "quantile", "none"]
 Outliers = Literal["keep", "clip", "iqr", "drop"]
+FIRST_GATE = 'r2: ">= 0.3"  # share of the variance that is explained; always answering the mean gets 0'
 
 SKEWED = 2.0  # skewness beyond which `scale: auto` takes logarithms
 _LANDMARKS = 256  # quantiles that `scale: quantile` interpolates between
@@ -58,6 +59,13 @@ class NumberColumn(InputColumn, OutputColumn):
     """
 
     type: ClassVar[str] = "number"
+    in_grid: ClassVar[bool] = True
+    holds_numbers: ClassVar[bool] = True
+    baselines: ClassVar[str | None] = "amounts"
+    constant: ClassVar[str] = "mean"
+    single: ClassVar[bool] = True
+    mixes: ClassVar[bool] = True
+    given_away: ClassVar[Literal["classes", "amounts"] | None] = "amounts"
     allowed: ClassVar[str] = "a number, or text that is one"
     answers: ClassVar[Kind] = Amounts
     headline: ClassVar[str] = "r2"
@@ -137,6 +145,12 @@ class NumberColumn(InputColumn, OutputColumn):
         """See `InputColumn.read`; also numbers that lie further outside of training's range than that is wide."""
         numbers, problems = self._read(values)
         return Reading(self.featured(numbers), (*problems, *self._outside(numbers)))
+
+    def cell(self, values: Sequence[Any]) -> np.ndarray:
+        """The scaled number, NaN where it is missing."""
+        encoded = self.encode(values)
+        absent = encoded[:, 1] > 0 if self.flagged else np.zeros(len(encoded), bool)
+        return np.where(absent, np.nan, encoded[:, 0]).astype(np.float64)
 
     def _read(self, values: Sequence[Any]) -> tuple[np.ndarray, list[Problem]]:
         """Parsed values, (rows,) float64, NaN for what is missing or no number; and what is wrong with them."""
@@ -226,6 +240,21 @@ class NumberColumn(InputColumn, OutputColumn):
     def answered(self, targets: Targets, outputs: Outputs) -> Amounts:
         """The numbers of the network beside the true ones."""
         return Amounts(self.in_units(dense(targets)), self.in_units(dense(outputs)))
+
+    def answered_simply(self, targets: Targets, predicted: np.ndarray) -> Amounts:
+        """Standardised numbers, (rows,), beside the true ones."""
+        return Amounts(self.in_units(dense(targets)), self.in_units(predicted))
+
+    def balance(self, values: Sequence[Any]) -> dict[str, float]:
+        """Mean, spread and range."""
+        known = _numbers(values, self.decimal)
+        figures = {"mean": known.mean(), "std": known.std(), "min": known.min(), "max": known.max()}
+        return {name: float(f"{figure:.6g}") for name, figure in figures.items()}
+
+    @classmethod
+    def first_gate(cls, counts: Mapping[str, float]) -> str:
+        """A third of the variance."""
+        return FIRST_GATE
 
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""

@@ -37,6 +37,11 @@ class NumbersColumn(OutputColumn):
     """The same several numbers in each row; the network gives all of them, standardised."""
 
     type: ClassVar[str] = "numbers"
+    baselines: ClassVar[str | None] = "amounts"
+    constant: ClassVar[str] = "mean"
+    several: ClassVar[bool] = True
+    part_word: ClassVar[str] = "column"
+    mixes: ClassVar[bool] = True
     answers: ClassVar[Kind] = SeveralAmounts
     headline: ClassVar[str] = "r2"
     tie_break: ClassVar[str | None] = "rmse"
@@ -113,6 +118,15 @@ class NumbersColumn(OutputColumn):
     def answered(self, targets: Targets, outputs: Outputs) -> SeveralAmounts:
         """The numbers of the network beside the true ones."""
         return SeveralAmounts(self.parts, self.in_units(dense(targets)), self.in_units(dense(outputs)), self.stds)
+
+    def answered_simply(self, targets: Targets, predicted: np.ndarray) -> SeveralAmounts:
+        """Standardised numbers, (rows, numbers), beside the true ones."""
+        return self.answered(targets, predicted)
+
+    @classmethod
+    def first_gate(cls, counts: Mapping[str, float]) -> str:
+        """A third of the variance, on average."""
+        return number.FIRST_GATE
 
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""

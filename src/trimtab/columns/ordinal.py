@@ -41,6 +41,10 @@ class OrdinalColumn(OutputColumn):
     """
 
     type: ClassVar[str] = "ordinal"
+    baselines: ClassVar[str | None] = "classes"
+    constant: ClassVar[str] = "most frequent level"
+    single: ClassVar[bool] = True
+    mixes: ClassVar[bool] = True
     answers: ClassVar[Kind] = Levels
     headline: ClassVar[str] = "quadratic_kappa"
     has_names: ClassVar[bool] = True
@@ -147,6 +151,10 @@ class OrdinalColumn(OutputColumn):
         Distances are counted in the levels' own units where they are numbers, else in levels.
         """
         return Levels(self.classes, targets, chances, answered=chosen, units=_units(self.classes))
+
+    def answered_simply(self, targets: Targets, predicted: np.ndarray) -> Levels:
+        """The chance of each level, (rows, levels); the likeliest one is answered."""
+        return self.levels(dense(targets), predicted, predicted.argmax(axis=1))
 
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""

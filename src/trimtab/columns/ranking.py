@@ -59,6 +59,8 @@ class RankingColumn(OutputColumn):
     """
 
     type: ClassVar[str] = "ranking"
+    baselines: ClassVar[str | None] = "items"
+    recipe: ClassVar[str | None] = "histories"
     answers: ClassVar[Kind] = Ranked
     headline: ClassVar[str] = "ndcg@10"
     has_names: ClassVar[bool] = True
@@ -172,6 +174,11 @@ class RankingColumn(OutputColumn):
     def answered(self, targets: Targets, outputs: Outputs) -> Ranked:
         """The score of every item beside the right one."""
         return Ranked(self.classes, dense(targets), dense(outputs))
+
+    def balance(self, values: Sequence[Any]) -> dict[str, float]:
+        """How many items there are, and answers."""
+        items = [item for value in values for item in (value if isinstance(value, list) else [value]) if item]
+        return {"items": len({parse.label(item) for item in items}), "answers": len(items)}
 
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""

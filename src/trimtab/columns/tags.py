@@ -52,6 +52,8 @@ class TagsColumn(OutputColumn):
     """
 
     type: ClassVar[str] = "tags"
+    baselines: ClassVar[str | None] = "words"
+    several: ClassVar[bool] = True
     answers: ClassVar[Kind] = Tagged
     headline: ClassVar[str] = "span_f1"
     tie_break: ClassVar[str | None] = "log_loss"
@@ -304,6 +306,11 @@ class TagsColumn(OutputColumn):
         counted = [np.bincount(types, minlength=len(self.types)) for types in (true.type, found.type, right)]
         rows = zip(self.types, *(counts.tolist() for counts in counted), strict=True)
         return [{"type": name, "true": a, "answered": b, "right": c} for name, a, b, c in rows if name != OUTSIDE]
+
+    @classmethod
+    def first_gate(cls, counts: Mapping[str, float]) -> str:
+        """Half of the spans."""
+        return 'span_f1: ">= 0.5"  # of whole spans: type and borders must be right'
 
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""

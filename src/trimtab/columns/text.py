@@ -91,6 +91,7 @@ class TextColumn(InputColumn):
     """
 
     type: ClassVar[str] = "text"
+    simply: ClassVar[str | None] = "tf-idf"
     allowed: ClassVar[str] = "a text"
     imputes: ClassVar[bool] = False
     padded: ClassVar[tuple[tuple[str, ...], ...]] = (("ids", "mask"), ("words", "word_mask"))

@@ -17,7 +17,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from trimtab.columns import (
-    IGNORED,
     OUTPUTS,
     EncodedRows,
     Named,
@@ -29,7 +28,7 @@ from trimtab.columns import (
 )
 from trimtab.compress import Skip, qat, sparsity
 from trimtab.nets.batch import Batch
-from trimtab.nets.network import Network
+from trimtab.nets.network import Network, head_kind
 from trimtab.nets.states import Answers, Padded
 from trimtab.nets.trained import Trained
 from trimtab.progress import Progress
@@ -38,11 +37,12 @@ from trimtab.train.batches import Forward, tensors_of, to_numpy
 from trimtab.train.settings import Settings
 from trimtab.train.step import TrainingData
 
-_TEMPERATURE = 2.0
 _SPARSE_BY = 0.7  # part of the training by whose end all weights are zero that shall be
 _TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _READ = "vectors"  # what the vectors are called that the head reads, beside the answers
 _VECTORS = 1.0  # weight of the loss between the vectors that the heads read
+
+Loss = Callable[[Answers, Answers], Tensor]  # of a student's answers and a teacher's -> (rows,)
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Taught:
 class Soft:
     """The loss against the teacher's answers and, beside them, its vectors (`train.step.Objective`)."""
 
-    loss: Callable[[Tensor, Tensor], Tensor]  # (rows, ...) twice -> (rows,); the sum over all answers is learnt
+    loss: Loss
     schedule: sparsity.Schedule | None = None  # of weights that are set to zero on the way
 
     def forward(self, network: Network) -> Forward:
@@ -77,8 +77,8 @@ class Soft:
 
     def losses(self, found: Answers, batch: Batch) -> Tensor:
         """The loss of each row, (rows,)."""
-        taught = {name: padded.values for name, padded in batch.targets.items() if name != _READ}
-        own = torch.stack([self.loss(found[name].values, values) for name, values in taught.items()]).sum(0)
+        answers = {name: padded for name, padded in found.items() if name != _READ}
+        own = self.loss(answers, {name: padded for name, padded in batch.targets.items() if name != _READ})
         if _READ not in batch.targets:
             return own
         apart = functional.mse_loss(found[_READ].values, batch.targets[_READ].values, reduction="none")
@@ -155,7 +155,9 @@ def _copy(student: Trained) -> Network:
 
 def _targets(student: Trained, taught: Taught) -> tuple[Targets, Soft]:
     """What the student learns: the answers and, where its head reads vectors, the teacher's own in its width."""
-    soft = Soft(_LOSSES.get(taught.output.type, _squares))
+    loss = against_a_teacher(taught.output)
+    assert loss, f"{taught.output.type} is not distillable"  # `making.distillable` was asked before
+    soft = Soft(loss)
     outputs = taught.outputs.parts if isinstance(taught.outputs, Named) else {OUTPUTS: taught.outputs}
     if taught.vectors is None or student.network.fusion is None:
         return Named(outputs), soft
@@ -168,43 +170,7 @@ def _mapped(vectors: np.ndarray, width: int) -> np.ndarray | None:
     return vectors if vectors.shape[1] == width else None
 
 
-# --------------------------------------------------------------------------------------------------------- losses
-
-
-def _divergence(found: Tensor, targets: Tensor) -> Tensor:
-    """Kullback-Leibler divergence of softened probabilities; of each place, where there are several."""
-    places = functional.kl_div(
-        functional.log_softmax(found / _TEMPERATURE, -1),
-        functional.log_softmax(targets / _TEMPERATURE, -1),
-        reduction="none",
-        log_target=True,
-    ).sum(-1)
-    return _row_mean(places * _TEMPERATURE**2, targets)
-
-
-def _binary(found: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy of each yes or no against the teacher's probability, without what the teacher is unsure of."""
-    wanted = torch.sigmoid(targets)
-    own = functional.binary_cross_entropy(wanted, wanted, reduction="none")
-    return (functional.binary_cross_entropy_with_logits(found, wanted, reduction="none") - own).mean(-1)
-
-
-def _squares(found: Tensor, targets: Tensor) -> Tensor:
-    return _row_mean((found - targets).square().mean(-1), targets)
-
-
-def _row_mean(losses: Tensor, targets: Tensor) -> Tensor:
-    """(rows,) as it is; (rows, places): the mean over the places that a row has."""
-    if losses.ndim == 1:
-        return losses
-    real = (targets != IGNORED).any(-1).to(losses.dtype)
-    return (losses * real).sum(1) / real.sum(1).clamp(min=1.0)
-
-
-_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "label": _divergence,
-    "tags": _divergence,
-    "ranking": _divergence,
-    "labels": _binary,
-    "ordinal": _binary,
-}
+def against_a_teacher(output: OutputColumn) -> Loss | None:
+    """The loss of each row against a teacher's answers, as the head of this type has it; None where it has none."""
+    loss: Loss | None = getattr(head_kind(output.type, f"the head of {output.type}"), "distillation_loss", None)
+    return loss

@@ -215,8 +215,8 @@ def _key(teacher: Trained, rows: EncodedRows) -> str:
 
 
 def distillable(teacher: Trained) -> bool:
-    """Whether a student can learn the teacher's outputs; a ranking learns from every event of a history itself."""
-    return teacher.output.type != "ranking"
+    """Whether a student can learn the teacher's outputs: whether the head has a loss against them."""
+    return distil.against_a_teacher(teacher.output) is not None
 
 
 # --------------------------------------------------------------------------------------------------------- recipes
@@ -225,6 +225,8 @@ def distillable(teacher: Trained) -> bool:
 def shape(recipe: Recipe, material: Material) -> Trained | Skip:
     """The network of a recipe before it learns; `Skip` where the recipe does not apply."""
     network: Trained | Skip = material.teacher
+    if learns(recipe) and not distillable(material.teacher):
+        return Skip(f"the head of {material.teacher.output.type} has no loss against a teacher's outputs")
     for wanted, step in _STEPS:
         if wanted(recipe) and isinstance(network, Trained):
             network = step(network, recipe, material)
@@ -233,8 +235,6 @@ def shape(recipe: Recipe, material: Material) -> Trained | Skip:
 
 def _student(teacher: Trained, recipe: Recipe, material: Material) -> Trained | Skip:
     assert recipe.student
-    if not distillable(teacher):
-        return Skip("a ranking learns from every event of a history: its answers alone teach too little")
     if recipe.student != "smaller":
         return students.student(recipe.student, teacher, material.settings.seed, recipe.layers, recipe.embedding)
     found = smaller(teacher, material.settings.seed)

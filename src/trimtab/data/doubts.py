@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from trimtab import columns as types
 from trimtab.data.clean import numbers
 from trimtab.data.dedup import each, normalised
 from trimtab.values import parse
@@ -37,19 +38,22 @@ def giveaways(columns: Mapping[str, tuple[str, Sequence[Any]]], answers: Sequenc
     Half of the rows tell what each value stands for; the other half says how often that is right.
     """
     step = max(1, len(answers) // LOOKED_AT)
-    judge = _JUDGES.get(task)
-    if judge is None:
+    told = types.kind(task, "output").given_away
+    if told is None:
         return []
+    judge = _JUDGES[told]
     found = []
     for name, (type_name, values) in columns.items():
-        text = judge(type_name, values[::step], answers[::step]) if type_name in ("number", "category") else None
+        text = judge(type_name, values[::step], answers[::step]) if types.kind(type_name, name).in_grid else None
         if text:
             found.append(Doubt(name, "giveaway", text))
     return found
 
 
 def _gives_label(type_name: str, values: Sequence[Any], answers: Sequence[Any]) -> str | None:
-    cells: Sequence[Any] = _binned(numbers(values)) if type_name == "number" else each(normalised, values)
+    cells: Sequence[Any] = (
+        _binned(numbers(values)) if types.kind(type_name, "column").holds_numbers else each(normalised, values)
+    )
     labels = each(parse.label, answers)
     mixed = np.random.default_rng(0).permutation(len(labels)).tolist()
     right, asked = _one_rule([(cells[row], labels[row]) for row in mixed])
@@ -81,7 +85,7 @@ def _binned(values: np.ndarray) -> list[int]:
 
 
 def _gives_number(type_name: str, values: Sequence[Any], answers: Sequence[Any]) -> str | None:
-    if type_name != "number":
+    if not types.kind(type_name, "column").holds_numbers:
         return None
     inputs, outputs = numbers(values), numbers(answers)
     known = ~(np.isnan(inputs) | np.isnan(outputs))
@@ -94,8 +98,8 @@ def _gives_number(type_name: str, values: Sequence[Any], answers: Sequence[Any])
 
 
 _JUDGES: dict[str, Callable[[str, Sequence[Any], Sequence[Any]], str | None]] = {
-    "label": _gives_label,
-    "number": _gives_number,
+    "classes": _gives_label,
+    "amounts": _gives_number,
 }
 
 

@@ -52,9 +52,6 @@ OUTPUT_NAMES = (
 )
 
 
-_SEVERAL = ("labels", "numbers", "tags")  # outputs of several answers in a row
-
-
 @dataclass(frozen=True)
 class Guess:
     """A column or value that was chosen, and why."""
@@ -180,9 +177,9 @@ _FIGURES = {"text": _words, "number": _range}
 
 
 def _answers(values: Sequence[Any], type_name: str) -> dict[str, float]:
-    if type_name == "number":
+    if columns.kind(type_name, "output").holds_numbers:
         return _range(values)
-    if type_name in _SEVERAL:
+    if columns.kind(type_name, "output").several:
         column: OutputColumn = columns.fit(type_name, "output", "output", values, {})
         return column.counts([value for value in values if column.usable(value) is None])
     return dict(Counter(dedup.each(parse.label, values)).most_common())
@@ -246,7 +243,8 @@ def _can_be_output(name: str, look: infer.Inferred, values: Sequence[Any]) -> bo
     if look.type == "number":
         return True
     answers = infer.output_type(name, values).type
-    if answers == "tags" or (answers in _SEVERAL and _rank(name) is not None):
+    kind = columns.kind(answers, "output")
+    if kind.per_place or (kind.several and _rank(name) is not None):
         return True
     seen = infer.answers(name, values)
     return look.type == "category" and 2 <= seen.distinct <= MOST_CLASSES and seen.distinct_share <= 0.5

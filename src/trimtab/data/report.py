@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from trimtab import columns
 from trimtab.columns import OutputColumn
-from trimtab.columns.label import LabelColumn
 from trimtab.data import clean, doubts, leaks
-from trimtab.data.dedup import each, lacking
+from trimtab.data.dedup import lacking
 from trimtab.data.read import Loaded
 from trimtab.data.roles import Automatic, Roles
 from trimtab.data.split import Cut
@@ -47,7 +47,7 @@ def build(data: Loaded, test: Loaded | None, rows: Working, cut: Cut, final: Fin
         "rows_read": rows.found["rows_read"],
         "rows": {part: len(table) for part, table in splits.items()},
         "split": cut.how,
-        "balance": {part: _balance(table, roles, final.output) for part, table in splits.items()},
+        "balance": {part: final.output.balance(table.values[roles.output_name]) for part, table in splits.items()},
         "missing": {name: _missing(final.splits.train, name, rule) for name, rule in roles.inputs.items()},
         "rejected": reasons(final.rejected, roles),
         "duplicates": rows.found["duplicates"],
@@ -66,19 +66,6 @@ def build(data: Loaded, test: Loaded | None, rows: Working, cut: Cut, final: Fin
             *final.output.remarks(final.splits.train.values[roles.output_name]),
         ],
     }
-
-
-def _balance(table: Table, roles: Roles, output: OutputColumn) -> dict[str, float]:
-    """Rows of each class; for a number, its mean, spread and range; of a ranking, how many items and answers."""
-    values = table.values[roles.output_name]
-    if roles.output.type == "ranking":
-        items = [item for value in values for item in (value if isinstance(value, list) else [value]) if item]
-        return {"items": len(set(each(parse.label, items))), "answers": len(items)}
-    if roles.output.type != "number":
-        return output.counts(values)
-    numbers = clean.numbers(values)
-    figures = {"mean": numbers.mean(), "std": numbers.std(), "min": numbers.min(), "max": numbers.max()}
-    return {name: float(f"{figure:.6g}") for name, figure in figures.items()}
 
 
 def _missing(train: Table, name: str, rule: clean.Rules) -> int:
@@ -119,12 +106,12 @@ def _suspicious(final: Final, roles: Roles) -> list[doubts.Doubt]:
     train = final.splits.train
     inputs = {name: (rule.column.type, train.values[name]) for name, rule in roles.inputs.items()}
     found = doubts.giveaways(inputs, train.values[roles.output_name], roles.output.type)
-    numbers = {name: values for name, (kind, values) in inputs.items() if kind == "number"}
+    numbers = {name: values for name, (kind, values) in inputs.items() if columns.kind(kind, name).holds_numbers}
     for name, values in numbers.items():
         lost = np.isnan(clean.numbers(values))
         cells = [value for value, gone in zip(values, lost, strict=True) if gone and not parse.is_missing(value)]
         found += doubts.unreadable(name, cells, len(values), "count as missing")
-    if roles.output.type == "number":
+    if final.output.holds_numbers:
         numbers[roles.output_name] = train.values[roles.output_name]
         begins, ends = f"{roles.output_name}: ", " is not a number"
         said = [row.reason for row in final.rejected if row.reason.startswith(begins) and row.reason.endswith(ends)]
@@ -172,7 +159,7 @@ def _read_as_nothing(final: Final, roles: Roles) -> list[str]:
 
 def _small_classes(final: Final, roles: Roles) -> list[str]:
     """Classes that are not measured, and names that differ only in case."""
-    if not isinstance(final.output, LabelColumn):
+    if not final.output.one_class:
         return []
     tested = {parse.label(value) for value in final.splits.test.values[roles.output_name]}
     untested = [name for name in final.output.classes if name not in tested]

@@ -18,7 +18,6 @@ from trimtab.errors import brief
 from trimtab.rows import Rejected
 from trimtab.values import parse
 
-_PLAIN = ("label", "number", "ordinal")  # outputs whose answers are single cells
 SHORT = 200  # characters of a cell that messages and reports show
 
 
@@ -76,7 +75,7 @@ class Working:
 
 def answers(table: Table, roles: Roles) -> Numbered:
     """The answer of each row as text, to compare."""
-    compared = parse.label if roles.output.type in _PLAIN else normalised
+    compared = parse.label if columns.kind(roles.output.type, "output").single else normalised
     return Numbered.of(each(compared, table.values[roles.output_name]))
 
 

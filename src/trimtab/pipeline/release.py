@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from trimtab import runtime
-from trimtab.audit import cost, floor, gates, quality
+from trimtab.audit import cost, gates, quality
+from trimtab.audit.baselines import baselines
 from trimtab.bundle import store
 from trimtab.bundle.manifest import GateResult, Manifest, Measured, Stage
 from trimtab.columns import OutputColumn, Outputs, Targets
@@ -113,7 +114,7 @@ def _quality(request: Request, model: runtime.Model) -> tuple[Outputs, dict[str,
 def _floor(request: Request, output: OutputColumn) -> dict[str, Any]:
     """Metrics of what costs nothing on the same rows: a constant answer, linear models, trees, neighbours."""
     splits = request.prepared.splits
-    found = floor.floor(request.inputs, splits.train, splits.test, output, request.spec.seed)
+    found = baselines(request.inputs, splits.train, splits.test, output, request.spec.seed)
     return {name: {key: value.model_dump() for key, value in part.items()} for name, part in found.items()}
 
 

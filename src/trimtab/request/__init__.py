@@ -110,7 +110,7 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
     train, told, cut = _read(inputs, prepared.splits.train, progress)
     prepared = replace(prepared, report={**prepared.report, "problems": told, **({"cut": cut} if cut else {})})
     targets = output.targets(prepared.splits.train.values[output.name])
-    counts = np.bincount(dense(targets), minlength=output.width) if output.type == "label" else None
+    counts = np.bincount(dense(targets), minlength=output.width) if output.one_class else None
     settled, reasons = settings.choose(
         spec,
         output,

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from trimtab import metrics
-from trimtab.audit import cost, floor
+from trimtab.audit import cost
+from trimtab.audit.baselines import baselines
 from trimtab.bundle.manifest import Measured, Stage
 from trimtab.compress import Skip, layers, making, plan
 from trimtab.compress.frontier import LIKELY, Frontier, Point, choose, closest, likely, surely
@@ -366,7 +367,7 @@ def _networks(search: Search) -> list[Point]:
 def _floor(search: Search) -> list[Point]:
     """The best of the simple rivals on the validation rows: what a network has to be better than."""
     splits, output = search.request.prepared.splits, search.request.output
-    rivals = floor.floor(search.request.inputs, splits.train, splits.valid, output, search.request.spec.seed)
+    rivals = baselines(search.request.inputs, splits.train, splits.valid, output, search.request.spec.seed)
     found = [
         Point(name=name, kind="floor", quality=measured[search.metric])
         for name, measured in rivals.items()

@@ -32,7 +32,7 @@ class _Recipe:
 
 _RECIPES = {
     # 20 epochs of MovieLens-100k, of which the last ones, at low rates, are best
-    "ranking": _Recipe(3000, 3, 60, 8, "histories to learn from"),
+    "histories": _Recipe(3000, 3, 60, 8, "histories to learn from"),
     # adult was best after 700 steps, mammography after 1100
     "table": _Recipe(1000, 6, 20, 5, "rows of a table"),
     # 53 epochs of 4,500 digits: the last, small steps are worth most
@@ -190,12 +190,12 @@ def native_bf16() -> bool:
 
 
 def _check_sampling(spec: Spec, output: OutputColumn) -> None:
-    if spec.train.class_weights == "balanced" and output.type != "label":
+    if spec.train.class_weights == "balanced" and not output.one_class:
         found = f"balanced, but the output {output.name!r} has no classes to weigh (type {output.type})"
         raise problem("train.class_weights", found, "none; or a label as output")
     if spec.train.sampling != "balanced":
         return
-    if output.type != "label":
+    if not output.one_class:
         found = f"balanced, but the output {output.name!r} has no classes to balance (type {output.type})"
         raise problem("train.sampling", found, "none; or a label as output")
     if spec.train.class_weights == "balanced":
@@ -217,8 +217,8 @@ def _class_weights(counts: np.ndarray | None, sampling: str) -> Choice:
 
 def _recipe(output: OutputColumn, kind: Kind, method: str) -> _Recipe | None:
     """How long a network from scratch learns; None for one that starts from pretrained weights, or from their shape."""
-    if output.type in _RECIPES:
-        return _RECIPES[output.type]
+    if output.recipe:
+        return _RECIPES[output.recipe]
     return _RECIPES.get(kind) if method == "scratch" else None
 
 
@@ -283,7 +283,7 @@ def _average(recipe: _Recipe | None) -> Choice:
 
 
 def _smoothing(recipe: _Recipe | None, output: OutputColumn) -> Choice:
-    if recipe and recipe.label_smoothing and output.type == "label":
+    if recipe and recipe.label_smoothing and output.one_class:
         return Choice(recipe.label_smoothing, "pictures from scratch: a network that is less sure generalises better")
     return Choice(0.0, "off: it gained nothing for a network of this kind")
 

@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from trimtab.nets.batch import Batch
 from trimtab.nets.heads._dense import DenseHead
+from trimtab.nets.heads._teacher import divergence
 from trimtab.nets.states import Answers, only
 
 
@@ -23,3 +24,8 @@ class LabelHead(DenseHead):
         smoothing, weights = batch.options.label_smoothing, batch.options.class_weights
         losses = functional.cross_entropy(only(answers), batch.target, label_smoothing=smoothing, reduction="none")
         return losses if weights is None else losses * weights[batch.target]
+
+    @staticmethod
+    def distillation_loss(answers: Answers, taught: Answers) -> Tensor:
+        """The loss of each row, (rows,), against a teacher's answers."""
+        return divergence(only(answers), only(taught))

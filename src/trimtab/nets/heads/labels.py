@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from trimtab.nets.batch import Batch
 from trimtab.nets.heads._dense import DenseHead, known_mean
+from trimtab.nets.heads._teacher import binary
 from trimtab.nets.states import Answers, only
 
 
@@ -20,3 +21,8 @@ class LabelsHead(DenseHead):
         truth = batch.target.nan_to_num(0.0) * (1 - smoothing) + smoothing / 2
         losses = functional.binary_cross_entropy_with_logits(only(answers), truth, reduction="none")
         return known_mean(losses, ~batch.target.isnan())
+
+    @staticmethod
+    def distillation_loss(answers: Answers, taught: Answers) -> Tensor:
+        """The loss of each row, (rows,), against a teacher's answers."""
+        return binary(only(answers), only(taught))

@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from trimtab.nets.batch import Batch
 from trimtab.nets.heads._dense import DenseHead
+from trimtab.nets.heads._teacher import squares
 from trimtab.nets.states import Answers, only
 
 
@@ -18,3 +19,8 @@ class NumberHead(DenseHead):
         """Squared error of each row, (rows,)."""
         numbers = only(answers).squeeze(-1)
         return functional.mse_loss(numbers, batch.target.to(numbers.dtype), reduction="none")
+
+    @staticmethod
+    def distillation_loss(answers: Answers, taught: Answers) -> Tensor:
+        """The loss of each row, (rows,), against a teacher's answers."""
+        return squares(only(answers), only(taught))

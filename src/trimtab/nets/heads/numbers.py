@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from trimtab.nets.batch import Batch
 from trimtab.nets.heads._dense import DenseHead, known_mean
+from trimtab.nets.heads._teacher import squares
 from trimtab.nets.states import Answers, only
 
 
@@ -19,3 +20,8 @@ class NumbersHead(DenseHead):
         numbers = only(answers)
         losses = functional.mse_loss(numbers, batch.target.nan_to_num(0.0).to(numbers.dtype), reduction="none")
         return known_mean(losses, ~batch.target.isnan())
+
+    @staticmethod
+    def distillation_loss(answers: Answers, taught: Answers) -> Tensor:
+        """The loss of each row, (rows,), against a teacher's answers."""
+        return squares(only(answers), only(taught))

@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from trimtab.nets.batch import Batch
 from trimtab.nets.heads._dense import DenseHead
+from trimtab.nets.heads._teacher import binary
 from trimtab.nets.states import Answers, only
 
 
@@ -27,3 +28,8 @@ class OrdinalHead(DenseHead):
         climbs = (level > steps).to(logits.dtype) * (1 - smoothing) + smoothing / 2
         losses = functional.binary_cross_entropy_with_logits(logits, climbs, reduction="none")
         return (losses * (level >= steps).to(logits.dtype)).sum(1)
+
+    @staticmethod
+    def distillation_loss(answers: Answers, taught: Answers) -> Tensor:
+        """The loss of each row, (rows,), against a teacher's answers."""
+        return binary(only(answers), only(taught))

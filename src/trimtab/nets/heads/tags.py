@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from trimtab.columns import IGNORED, OutputColumn
 from trimtab.nets.batch import Batch
+from trimtab.nets.heads._teacher import divergence
 from trimtab.nets.states import Answers, States, answer, only
 
 _SURE = 20.0  # logit of the first tag, O, for a word that the encoder has not read
@@ -48,3 +49,8 @@ class TagsHead(nn.Module):
             reduction="none",
         )
         return losses.sum(1) / (batch.target != IGNORED).sum(1).clamp(min=1)
+
+    @staticmethod
+    def distillation_loss(answers: Answers, taught: Answers) -> Tensor:
+        """The loss of each row, (rows,), against a teacher's answers."""
+        return divergence(only(answers), only(taught))

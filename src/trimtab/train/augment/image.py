@@ -27,7 +27,6 @@ _SMALL = 64  # pixels: up to here there is nothing to crop
 _CROP_ASPECTS = (math.log(3 / 4), math.log(4 / 3))  # logarithms of width / height (arXiv:1409.4842)
 _ERASED = (0.02, 0.2)  # share of the picture
 _ERASED_ASPECTS = (math.log(0.3), math.log(3.3))
-_MIXED_OUTPUTS = ("label", "labels", "number", "numbers", "ordinal")  # one answer a row, with a loss of its own
 
 # To luminance and two colour differences, and back (NTSC, 1953): a turn of the differences is a change of hue.
 _YIQ = np.array([LUMA, (0.596, -0.274, -0.322), (0.211, -0.523, 0.312)])
@@ -115,7 +114,7 @@ class ImageAugment(InputAugment):
         """Mixed rows need targets that can be mixed, and no other input that would not be."""
         if not (self.chosen.mixup or self.chosen.cutmix):
             return None
-        if output.type not in _MIXED_OUTPUTS or output.per_place:
+        if not output.mixes:
             return f"mixup and cutmix mix answers, and those of type {output.type!r} cannot be mixed"
         return None if inputs == 1 else "mixup and cutmix would mix the answers, but not the rows' other inputs"
 

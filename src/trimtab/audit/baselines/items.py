@@ -8,21 +8,19 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from trimtab.audit.quality import measure
-from trimtab.bundle.manifest import Measured
 from trimtab.columns import InputColumn
-from trimtab.columns.history import HistoryColumn
 from trimtab.columns.ranking import LEFT_OUT, RankingColumn
 from trimtab.data.table import Table
+from trimtab.metrics import Answers
 
 _NEIGHBOURS = 100  # of each item; the better one of 20, 100 and all on MovieLens-100k
 _NEIGHBOUR_BLOCK = 1000  # items whose neighbours are looked for at a time
 _LAST = 5  # items of a history; the best one of 1, 5, 10, 20 and all on MovieLens-100k
 
 
-def ranking_floor(
+def answers(
     inputs: Sequence[InputColumn], train: Table, test: Table, output: RankingColumn, seed: int
-) -> dict[str, dict[str, Measured]]:
+) -> dict[str, Answers]:
     """The most popular items, and those that the same users had as the items of the history (Sarwar et al. 2001)."""
     baskets = _baskets(inputs, train, output)
     histories = _histories(inputs, test, output)
@@ -35,7 +33,7 @@ def ranking_floor(
     for row, history in enumerate(histories if not output.repeat else ()):
         for given in scores.values():
             given[row, history] = LEFT_OUT
-    return {name: measure(output, asked, given, seed, users=test.of(output.user)) for name, given in scores.items()}
+    return {name: output.answered(asked, given) for name, given in scores.items()}
 
 
 def _baskets(inputs: Sequence[InputColumn], train: Table, output: RankingColumn) -> sparse.csr_array:
@@ -56,7 +54,7 @@ def _histories(inputs: Sequence[InputColumn], table: Table, output: RankingColum
     """The items that stand in the histories of each row, the oldest first."""
     found: list[list[int]] = [[] for _ in range(len(table))]
     for column in inputs:
-        if isinstance(column, HistoryColumn):
+        if column.holds_items:
             for row, value in enumerate(table.values[column.name]):
                 places = map(output.index, column.portable(value))
                 found[row] += [place for place in places if place is not None]

@@ -13,7 +13,7 @@ from sklearn.datasets import load_diabetes, load_wine
 from tiny_bundle import write_tokenizer
 
 from trimtab import columns
-from trimtab.audit.floor import floor
+from trimtab.audit.baselines import baselines
 from trimtab.audit.linear import side_by_side
 from trimtab.data.table import Origin, Table
 
@@ -52,13 +52,13 @@ def test_tf_idf_beats_the_majority_on_reviews(reviews_csv: Path, tmp_path: Path)
     tokenizer = write_tokenizer(tmp_path / "tokenizer.json", train.values["review"][:50])
     text = columns.fit("text", "review", "review", train.values["review"], {"tokenizer": str(tokenizer)})
     label = columns.fit("label", "sentiment", "sentiment", train.values["sentiment"], {})
-    found = floor([text], train, test, label, seed=7)
+    found = baselines([text], train, test, label, seed=7)
     assert list(found) == ["majority", "tf-idf + logistic regression"]
     most = max(set(train.values["sentiment"]), key=train.values["sentiment"].count)
     assert found["majority"]["accuracy"].value == pytest.approx(np.mean([a == most for a in test.values["sentiment"]]))
     assert found["majority"]["auc"].value == 0.5
     assert found["tf-idf + logistic regression"]["accuracy"].value > found["majority"]["accuracy"].value + 0.05
-    assert found == floor([text], train, test, label, seed=7)
+    assert found == baselines([text], train, test, label, seed=7)
 
 
 def test_chinese_is_told_apart_by_its_characters(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_chinese_is_told_apart_by_its_characters(tmp_path: Path) -> None:
     tokenizer = write_tokenizer(tmp_path / "tokenizer.json", values["title"])
     text = columns.fit("text", "title", "title", train.values["title"], {"tokenizer": str(tokenizer)})
     label = columns.fit("label", "topic", "topic", train.values["topic"], {})
-    found = floor([text], train, table(asked), label, seed=7)
+    found = baselines([text], train, table(asked), label, seed=7)
     assert found["tf-idf + logistic regression"]["accuracy"].value == 1.0
 
 
@@ -77,18 +77,18 @@ def test_texts_without_a_single_word_leave_the_prior(tmp_path: Path) -> None:
     tokenizer = write_tokenizer(tmp_path / "tokenizer.json", ["word"])
     text = columns.fit("text", "text", "text", values["text"], {"tokenizer": str(tokenizer)})
     label = columns.fit("label", "topic", "topic", values["topic"], {})
-    found = floor([text], table(values), table(values), label, seed=7)
+    found = baselines([text], table(values), table(values), label, seed=7)
     assert found["tf-idf + logistic regression"]["accuracy"].value == 0.75
 
 
 def test_numbers_alone_are_answered_by_logistic_regression() -> None:
-    found = floor(*from_numbers(*load_wine(return_X_y=True), "label"), seed=7)
+    found = baselines(*from_numbers(*load_wine(return_X_y=True), "label"), seed=7)
     assert list(found) == ["majority", "logistic regression", "gradient-boosted trees"]
     assert found["logistic regression"]["accuracy"].value > 0.93
 
 
 def test_a_number_has_the_mean_and_ridge_as_rivals() -> None:
-    found = floor(*from_numbers(*load_diabetes(return_X_y=True), "number"), seed=7)
+    found = baselines(*from_numbers(*load_diabetes(return_X_y=True), "number"), seed=7)
     assert list(found) == ["mean", "ridge regression", "gradient-boosted trees"]
     assert found["mean"]["r2"].value == pytest.approx(0.0, abs=0.06)
     assert found["ridge regression"]["r2"].value > 0.4
@@ -101,7 +101,7 @@ def test_a_category_never_seen_in_training_is_no_error() -> None:
     train = table(values)
     shop = columns.fit("category", "shop", "shop", train.values["shop"], {"min_count": 1})
     label = columns.fit("label", "mood", "mood", train.values["mood"], {})
-    found = floor([shop], train, asked, label, seed=7)
+    found = baselines([shop], train, asked, label, seed=7)
     assert found["logistic regression"]["recall.good"].value == 1.0
 
 
