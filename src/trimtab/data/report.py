@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -83,7 +83,7 @@ def _near(splits: Mapping[str, Table], roles: Roles) -> dict[str, Any]:
     texts = [name for name, rule in roles.inputs.items() if rule.column.type == "text"]
     if not texts:
         return {}
-    joined = {part: _joined(table, texts) for part, table in splits.items()}
+    joined = {part: _Joined(table, texts) for part, table in splits.items()}
     found = {part: leaks.near(joined["train"], joined[part]) for part in ("valid", "test")}
     examples = [
         {
@@ -98,8 +98,24 @@ def _near(splits: Mapping[str, Table], roles: Roles) -> dict[str, Any]:
     return {"near": {part: len(pairs) for part, pairs in found.items()}, "examples": examples[:EXAMPLES]}
 
 
-def _joined(table: Table, names: Sequence[str]) -> list[str]:
-    return [" \n ".join(map(parse.text, row)) for row in zip(*(table.values[name] for name in names), strict=True)]
+class _Joined(Sequence[str]):
+    """The texts of each row as one, made when they are asked for."""
+
+    def __init__(self, table: Table, names: Sequence[str]) -> None:
+        self.columns = [table.values[name] for name in names]
+
+    def __len__(self) -> int:
+        return len(self.columns[0])
+
+    @overload
+    def __getitem__(self, row: int) -> str: ...
+    @overload
+    def __getitem__(self, row: slice) -> list[str]: ...
+    def __getitem__(self, row: int | slice) -> str | list[str]:
+        if isinstance(row, slice):
+            texts = zip(*(column[row] for column in self.columns), strict=True)
+            return [" \n ".join(map(parse.text, own)) for own in texts]
+        return " \n ".join(parse.text(column[row]) for column in self.columns)
 
 
 def _suspicious(final: Final, roles: Roles) -> list[doubts.Doubt]:

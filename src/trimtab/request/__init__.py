@@ -13,19 +13,18 @@ from trimtab import columns
 from trimtab import spec as specs
 from trimtab.audit import gates
 from trimtab.bundle.manifest import Automatic
-from trimtab.columns import EncodedRows, InputColumn, OutputColumn, dense, encode_rows, read_rows
-from trimtab.data import dedup, working
+from trimtab.columns import EncodedRows, InputColumn, OutputColumn, dense
+from trimtab.data import dedup
 from trimtab.data.prepare import Prepared, prepare
 from trimtab.data.table import Table
 from trimtab.errors import problem
 from trimtab.nets.network import Architecture, EncoderEntry, head_kind, part
 from trimtab.progress import Progress
-from trimtab.request import readers, unlabelled
+from trimtab.request import encoding, readers, unlabelled
 from trimtab.request.readers import Chosen
 from trimtab.rows import rejected
 from trimtab.spec import Choice, Gate, Part, Spec
 from trimtab.train import augment, loop, settings
-from trimtab.values.problems import Problem, Tally
 
 # Parts of the report whose keys are no words of the rows; lists in them are left out, for they quote rows.
 _COUNTED = (
@@ -84,7 +83,7 @@ def thinned(request: Request, count: int) -> Request:
     """The same request with at most so many rows to learn from, and to choose by, evenly from all."""
     splits = request.prepared.splits
     splits = replace(splits, train=_some(splits.train, count), valid=_some(splits.valid, count))
-    train, valid = (encode_rows(request.inputs, table.values) for table in (splits.train, splits.valid))
+    train, valid = (encoding.encode(request.inputs, table) for table in (splits.train, splits.valid))
     return replace(request, prepared=replace(request.prepared, splits=splits), train=train, valid=valid)
 
 
@@ -106,9 +105,12 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
         progress.note(f"rows that were set aside: {home / 'rejected.jsonl'}")
     inputs, output = _fit(prepared, spec.output_name, chosen)
     gates.check_meaning(parsed, output)
-    valid = encode_rows(inputs, prepared.splits.valid.values)
-    train, told, cut = _read(inputs, prepared.splits.train, progress)
-    prepared = replace(prepared, report={**prepared.report, "problems": told, **({"cut": cut} if cut else {})})
+    valid = encoding.encode(inputs, prepared.splits.valid)
+    train, found = encoding.read(inputs, prepared.splits.train)
+    _tell(found, len(train), progress)
+    cut = {name: one.shares(len(train)) for name, one in found.cuts.items()}
+    told = {"problems": found.tally.as_json(), **({"cut": cut} if cut else {})}
+    prepared = replace(prepared, report={**prepared.report, **told})
     targets = output.targets(prepared.splits.train.values[output.name])
     counts = np.bincount(dense(targets), minlength=output.width) if output.one_class else None
     settled, reasons = settings.choose(
@@ -163,39 +165,18 @@ _ADVICE = {
 _FEW_CUT = 0.01  # share of texts that may be cut without a word: by default up to 0.5% are
 
 
-def _read(
-    inputs: Sequence[InputColumn], table: Table, progress: Progress
-) -> tuple[EncodedRows, list[dict[str, Any]], dict[str, dict[str, float]]]:
-    """The training rows as numbers; for the report what is wrong with their values, and what is cut. Both are told."""
-    rows, problems = read_rows(inputs, table.values)
-    tally = Tally()
-    tally.add(len(table), problems, lambda row: working.place(table.origins[row]))
-    cut = _cut(rows, problems)
+def _tell(found: encoding.Found, rows: int, progress: Progress) -> None:
+    """What is wrong with the values of the training rows, and what can be done about it."""
+    tally = found.tally
     for (column, kind), line in zip(tally.counts, tally.lines(), strict=True):
-        if kind != "cut" or tally.counts[column, kind].values > _FEW_CUT * len(table):
+        if kind != "cut" or tally.counts[column, kind].values > _FEW_CUT * rows:
             progress.note(line)
             if kind == "cut":
-                rows_cut, lost = cut[column]["rows_cut"], cut[column]["tokens_lost"]
-                progress.note(f"  {rows_cut:.0%} of the rows are cut, {lost:.0%} of all tokens are lost")
+                shares = found.cuts[column].shares(rows)
+                cut, lost = shares["rows_cut"], shares["tokens_lost"]
+                progress.note(f"  {cut:.0%} of the rows are cut, {lost:.0%} of all tokens are lost")
             if kind in _ADVICE:
                 progress.note(f"  do: {_ADVICE[kind].format(column=column)}")
-    return rows, tally.as_json(), cut
-
-
-def _cut(rows: EncodedRows, problems: Sequence[Problem]) -> dict[str, dict[str, float]]:
-    """Of each text of which some rows are cut: the share of rows, and the share of all its tokens that nobody reads."""
-    found: dict[str, dict[str, float]] = {}
-    for column, encoded in zip(rows.columns, rows.encoded, strict=True):
-        own = [problem for problem in problems if problem.kind == "cut" and problem.column == column.name]
-        if own:
-            read = column.steps(encoded)
-            share = np.array([problem.lost for problem in own])
-            lost = float((read[[problem.row for problem in own]] * share / (1 - share)).sum())
-            found[column.name] = {
-                "rows_cut": round(len(own) / len(rows), 4),
-                "tokens_lost": round(lost / (lost + float(read.sum())), 4),
-            }
-    return found
 
 
 def _seen(prepared: Prepared) -> dict[str, np.ndarray]:
