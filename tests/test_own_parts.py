@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 import torch
 from sklearn.datasets import load_diabetes, load_digits
 
-from trimtab import columns, launch, runtime
+from trimtab import checks, columns, launch, metrics, runtime
 from trimtab.compress import distil
 from trimtab.nets.network import head_kind
 from trimtab.nets.states import answer
@@ -72,10 +73,34 @@ def test_a_new_kind_of_answer_goes_the_whole_way_with_two_files(tmp_path: Path) 
     assert all(count >= 0 for count in runtime.load(release.folder).predict([{"bmi": 30.0}]).answers["progression"])
 
 
+def own_check(folder: Path) -> None:
+    """A check of one's own, and the metric that a gate may ask of it."""
+    (folder / "checks").mkdir()
+    (folder / "checks" / "answers.py").write_text(
+        "from trimtab.bundle.manifest import Measured\n"
+        "from trimtab.checks import Finding, Said\n"
+        "def check(context):\n"
+        "    given = context.output.decode(context.outputs)[context.output.name]\n"
+        "    mean = sum(given) / len(given)\n"
+        "    said = Said('Answers as they are', ['To the test rows.'], ['rows'], [[str(len(given))]])\n"
+        "    return Finding({'mean_answer': Measured(value=mean)}, {'answers': {'least': min(given)}}, [said])\n"
+    )
+    (folder / "metrics").mkdir()
+    (folder / "metrics" / "means.py").write_text(
+        "from trimtab.metrics import Metric\n"
+        "METRICS = (Metric('mean_answer', 'Mean answer', 'mean of all answers', 'higher', checked=True),)\n"
+    )
+
+
 def test_an_answer_whose_first_metric_is_an_error_goes_the_whole_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(columns.kind("count", "output"), "headline", "rmse")
+    monkeypatch.setattr(columns.kind("count", "output"), "baselines", None)
+    for room in (checks, metrics):
+        monkeypatch.setattr(room, "__path__", list(room.__path__))  # other tests do not find what is added
+    own_check(tmp_path)
+    monkeypatch.setenv("TRIMTAB_PARTS", f"{PARTS}{os.pathsep}{tmp_path}")
     found = load_diabetes(scaled=False)
     lines = [[*map(float, cells[:3]), int(answer)] for cells, answer in zip(found.data, found.target, strict=True)]
     (tmp_path / "patients.csv").write_text(
@@ -86,11 +111,17 @@ def test_an_answer_whose_first_metric_is_an_error_goes_the_whole_way(
         "output": {"progression": "count"},
         "train": {"epochs": 4},
         "compress": {"quantize": "int8"},
-        "gates": {"drop": "<= 20 %", "rmse": "<= 1000"},
+        "gates": {"drop": "<= 20 %", "rmse": "<= 1000", "mean_answer": ">= 1"},
     }
     release = launch(spec, runs=tmp_path / "runs")
     assert release.released, release.manifest.why
     assert release.manifest.headline == "rmse"
+    card = (release.folder / "card.md").read_text()
+    assert release.manifest.evidence["floor"] == {}
+    assert "Outputs of the type count have no baseline" in card
+    assert release.manifest.evidence["answers"]["least"] <= release.manifest.measured["mean_answer"].value
+    assert "Answers as they are" in card
+    assert "Mean answer" in card
     assert release.manifest.measured["drop"].value <= 0.2
     history = release.manifest.evidence["history"]
     chosen = next(stage.detail["best"] for stage in release.manifest.stages if stage.name == "train")

@@ -2,7 +2,7 @@
 
 This is the only place that imports a module by a name that a user wrote. Parts of one's own need not lie here: the
 environment variable TRIMTAB_PARTS names folders (separated like those of PATH) that hold folders called `columns`,
-`encoders`, `fusions`, `heads`, `metrics` or `programs`.
+`encoders`, `fusions`, `heads`, `metrics`, `baselines`, `checks` or `programs`.
 """
 
 from __future__ import annotations
@@ -49,6 +49,13 @@ def load(package: str, name: str, attribute_name: str, where: str) -> Any:
     if name not in names(package):
         raise problem(where, f"no {package.rpartition('.')[2]} named {name!r}", nearest(name, names(package)))
     return attribute(f"{package}.{name}", attribute_name, where)
+
+
+def module(package: str, name: str, where: str) -> ModuleType:
+    """Import `package.name`. Raises TrimtabError as `load` does."""
+    if name not in names(package):
+        raise problem(where, f"no {package.rpartition('.')[2]} named {name!r}", nearest(name, names(package)))
+    return _imported(f"{package}.{name}")
 
 
 def attribute(module: str, name: str, where: str = "") -> Any:

@@ -70,6 +70,7 @@ class Metric:
     selects: bool = False  # fit to choose a checkpoint: no answers but good ones are best by it
     resamples: bool = True  # what rows drawn again say of it is right: not of what is biased by drawing rows twice
     of_rows: bool = False  # a mean over rows, to which a wrong answer adds nothing
+    checked: bool = False  # measured by a check of its own, whatever the output
     compared: bool = False  # with the uncompressed network on the same rows
     gain: str = ""  # what the card says where the network is better than the best baseline: {gone}, {name}
 
@@ -81,7 +82,7 @@ class Metric:
     @property
     def of_every_output(self) -> bool:
         """Whether it can be measured whatever the output is."""
-        return bool(self.unit) or self.compared
+        return bool(self.unit) or self.compared or self.checked
 
     @property
     def parts(self) -> bool:

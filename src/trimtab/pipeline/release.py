@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from trimtab import runtime
-from trimtab.audit import cost, gates, quality
-from trimtab.audit.baselines import baselines
+from trimtab import checks, runtime
+from trimtab.audit import gates, quality
 from trimtab.bundle import store
 from trimtab.bundle.manifest import GateResult, Manifest, Measured, Stage
-from trimtab.columns import OutputColumn, Outputs, Targets
+from trimtab.columns import Outputs, Targets
 from trimtab.compress.frontier import Frontier
 from trimtab.progress import Laps, Progress
 from trimtab.report import card, plots
@@ -47,24 +46,26 @@ def audit(
 ) -> Release:
     """Measure the very files that will be served, hold the gates against them, write the card and the bundle."""
     laps = Laps()
-    progress.stage("audit", "quality, cost, floor")
+    progress.stage("audit", "quality, cost, baselines")
     splits = request.prepared.splits
     candidate = _staged(compressed.candidate, home / "work" / "release")
     model = runtime.load(candidate.folder)
-    outputs, measured = _quality(request, model)
-    laps.lap("quality")
-    measured |= cost.cost(model, _input_rows(request), seed=request.spec.seed)
-    laps.lap("cost")
-    targets = candidate.output.targets(splits.test.values[candidate.output.name])
-    measured |= _lost(request, uncompressed, compressed, targets, outputs)
-    rows = _input_rows(request)
-    simple = _floor(request, candidate.output)
-    laps.lap("floor")
+    context = checks.Context(
+        model,
+        request.inputs,
+        splits.train,
+        splits.test,
+        [gate.name for gate in request.gates],
+        request.spec.seed,
+        request.spec.quote_rows,
+    )
+    found = checks.every(context, laps)
+    measured = {**found.measured, **_lost(request, uncompressed, compressed, context.targets, context.outputs)}
     quotes = request.spec.quote_rows
     sheet = request.augmentation.sheet(request.train) if request.augmentation and quotes else None
     shown: dict[str, Any] = {
-        **candidate.output.evidence(targets, outputs, rows),
-        "floor": simple,
+        **found.evidence,
+        **({"sections": [asdict(said) for said in found.said]} if found.said else {}),
         "history": history,
         "differs": candidate.differs,
         **({"augmentation": sheet.evidence} if sheet else {}),
@@ -92,30 +93,6 @@ def _judged(
     why = _why_not(results, candidate, frontier)
     verdict = {"measured": measured, "gates": results, "released": not why, "why": why}
     return store.write_manifest(candidate.folder, candidate.manifest.model_copy(update=verdict))
-
-
-def _quality(request: Request, model: runtime.Model) -> tuple[Outputs, dict[str, Measured]]:
-    """Outputs of the test rows through the runtime, and how good they are."""
-    test = request.prepared.splits.test
-    outputs = model.outputs(test.values)
-    targets = model.output.targets(test.values[model.output.name])
-    users = test.of(model.output.user)
-    return outputs, quality.measure(
-        model.output,
-        targets,
-        outputs,
-        request.spec.seed,
-        users=users,
-        asked=list(request.spec.gates),
-        weights=test.weights,
-    )
-
-
-def _floor(request: Request, output: OutputColumn) -> dict[str, Any]:
-    """Metrics of what costs nothing on the same rows: a constant answer, linear models, trees, neighbours."""
-    splits = request.prepared.splits
-    found = baselines(request.inputs, splits.train, splits.test, output, request.spec.seed)
-    return {name: {key: value.model_dump() for key, value in part.items()} for name, part in found.items()}
 
 
 def _staged(candidate: Candidate, folder: Path) -> Candidate:
@@ -152,9 +129,3 @@ def _why_not(results: list[GateResult], candidate: Candidate, frontier: Frontier
 
 def _told(result: GateResult) -> str:
     return "nothing" if result.measured is None else f"{result.measured:.4g} {result.unit}".rstrip()
-
-
-def _input_rows(request: Request) -> list[dict[str, Any]]:
-    """The test rows as a server would receive them: inputs only."""
-    names = [column.name for column in request.inputs]
-    return [{name: row[name] for name in names} for row in request.prepared.splits.test.rows()]

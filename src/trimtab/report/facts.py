@@ -52,6 +52,7 @@ def page(folder: Path, manifest: Manifest) -> Page:
             Section("Quality", _quality(manifest)),
             Section("Hardest mistakes", _mistakes(manifest), "Mistakes"),
             Section("Cost", _cost(manifest)),
+            *_said(manifest),
             Section("Compression", compression.compression(manifest)),
             Section("Data", making.data(manifest)),
             Section("Augmentation", making.augmentation(manifest)),
@@ -223,6 +224,13 @@ def _quality(manifest: Manifest) -> tuple[Block, ...]:
         *_reliability(manifest.evidence.get("reliability")),
         *_residuals(manifest.evidence.get("residuals")),
     )
+
+
+def _said(manifest: Manifest) -> Iterator[Section]:
+    """The sections that checks wrote themselves."""
+    for said in manifest.evidence.get("sections", []):
+        table = Table(tuple(said["head"]), tuple(map(tuple, said["rows"]))) if said["head"] else None
+        yield Section(said["title"], (*map(Text, said["texts"]), *((table,) if table else ())))
 
 
 def _cost(manifest: Manifest) -> tuple[Block, ...]:
