@@ -531,13 +531,13 @@ def test_case_12_no_rows_give_a_header(tmp_path: Path) -> None:
 
 
 def test_case_12_what_casts_doubt_on_the_figures_stands_beside_them() -> None:
-    doubt = {"column": "index", "kind": "giveaway", "text": "alone it tells the answer in 98.8% of the rows"}
+    doubt = {"column": "index", "kind": "target leakage", "text": "alone it tells the answer in 98.8% of the rows"}
     data = {"unanswerable": {"test": 18}, "rows": {"test": 60}, "suspicious": [doubt]}
     manifest = tiny_bundle.make_manifest([], columns.fit("label", "mood", "mood", ["a", "b"], {}), [])
     told = launch.to_look_at(manifest.model_copy(update={"data": data}))
     assert told == [
         "18 of 78 test rows have an answer that training lacks: they are not measured",
-        "doubt: index: alone it tells the answer in 98.8% of the rows",
+        "data warning: index: alone it tells the answer in 98.8% of the rows",
     ]
 
 
@@ -559,11 +559,12 @@ def test_case_13_a_loss_that_is_not_random_is_loud(tmp_path: Path) -> None:
     ]
     notes = Notes()
     looked_at(table(tmp_path / "a.csv", lines), {"price": "number"}, notes, inputs={"size": "number"})
-    doubts = [note for note in notes.told if note.startswith("doubt: ")]
+    warnings = [note for note in notes.told if note.startswith("data warning: ")]
     assert any(
-        note.startswith("doubt: price: 10 of 100 values (10%) are no numbers and are set aside") for note in doubts
+        note.startswith("data warning: price: 10 of 100 values (10%) are no numbers and are set aside")
+        for note in warnings
     )
-    assert any("size: " in note and "count as missing, such as '" in note for note in doubts)
+    assert any("size: " in note and "count as missing, such as '" in note for note in warnings)
 
 
 def test_case_13_percentages_beside_plain_numbers_and_mixed_currencies_are_told(tmp_path: Path) -> None:
@@ -571,8 +572,8 @@ def test_case_13_percentages_beside_plain_numbers_and_mixed_currencies_are_told(
     notes = Notes()
     inputs = {"share": "number", "cost": "number"}
     looked_at(table(tmp_path / "a.csv", lines), {"price": "number"}, notes, inputs=inputs)
-    assert any(note.startswith("doubt: share: ") and "45% is 45 and not 0.45" in note for note in notes.told)
-    assert any(note.startswith("doubt: cost: amounts in several currencies") for note in notes.told)
+    assert any(note.startswith("data warning: share: ") and "45% is 45 and not 0.45" in note for note in notes.told)
+    assert any(note.startswith("data warning: cost: amounts in several currencies") for note in notes.told)
 
 
 # ------------------------------------------------------------------------------- 15: texts that the base cannot read

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sklearn import datasets
 
-from trimtab.data import doubts, infer, leaks
+from trimtab.data import data_warnings, infer, leaks
 from trimtab.data.dedup import normalised
 from trimtab.data.profile import profile
 from trimtab.errors import TrimtabError
@@ -87,27 +87,27 @@ def test_rows_are_equal_but_for_case_and_white_space() -> None:
     assert normalised("007") != normalised("7")
 
 
-# ------------------------------------------------------------------------------------------------------ doubts
+# -------------------------------------------------------------------------------------------------- data warnings
 
 
 def test_a_column_of_real_measurements_gives_nothing_away() -> None:
     found = datasets.load_breast_cancer()
     columns = {str(n): ("number", v.tolist()) for n, v in zip(found.feature_names, found.data.T, strict=True)}
     answers = found.target.tolist()
-    assert doubts.giveaways(columns, answers, "label") == []
+    assert data_warnings.target_leakage(columns, answers, "label") == []
     leaky = columns | {"treated": ("category", [str(answer * 3) for answer in answers])}
-    assert [doubt.column for doubt in doubts.giveaways(leaky, answers, "label")] == ["treated"]
+    assert [warning.column for warning in data_warnings.target_leakage(leaky, answers, "label")] == ["treated"]
 
 
 def test_the_output_in_other_units_gives_a_number_away() -> None:
     found = datasets.load_diabetes()
     columns = {"bmi": ("number", found.data[:, 2].tolist()), "in_feet": ("number", (found.target * 3.28).tolist())}
-    assert [d.column for d in doubts.giveaways(columns, found.target.tolist(), "number")] == ["in_feet"]
+    assert [d.column for d in data_warnings.target_leakage(columns, found.target.tolist(), "number")] == ["in_feet"]
 
 
 def test_a_category_of_many_values_is_no_giveaway_for_being_rare() -> None:
     values = [f"shop {n}" for n in range(400)]
-    assert doubts.giveaways({"shop": ("category", values)}, ["a", "b"] * 200, "label") == []
+    assert data_warnings.target_leakage({"shop": ("category", values)}, ["a", "b"] * 200, "label") == []
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_a_category_of_many_values_is_no_giveaway_for_being_rare() -> None:
     ],
 )
 def test_personal_data_is_told_from_other_digits(text: str, kind: str | None) -> None:
-    found = {doubt.text for doubt in doubts.personal({"c": [text]})}
+    found = {warning.text for warning in data_warnings.personal({"c": [text]})}
     assert found == ({f"looks like {kind} in 1 of 1 rows looked at"} if kind else set())
 
 
@@ -203,7 +203,7 @@ def test_no_likely_output_is_an_error_that_says_what_to_do(tmp_path: Path) -> No
 def test_a_file_without_header_is_doubted(tmp_path: Path) -> None:
     write(tmp_path / "a.csv", [f"some text about {n},{n % 2}" for n in range(60)])
     found = profile(["a.csv"], tmp_path, output="0")
-    assert [doubt.column for doubt in found.doubts if doubt.kind == "header"] == ["0"]
+    assert [warning.column for warning in found.warnings if warning.kind == "header"] == ["0"]
 
 
 def test_a_profile_counts_what_is_there(reviews_csv: Path) -> None:

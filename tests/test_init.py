@@ -75,7 +75,7 @@ def test_what_gives_the_answer_away_is_left_out_of_the_inputs(tmp_path: Path) ->
     spec = read(tmp_path / "a.yaml")
     assert spec.inputs == {"id": "ignore", "text": "text", "verdict": "ignore"}
     assert spec.split == "part"
-    assert [doubt["kind"] for doubt in told["doubts"]] == ["giveaway"]
+    assert [warning["kind"] for warning in told["warnings"]] == ["target leakage"]
     assert told["spec"].endswith("a.yaml")
 
 

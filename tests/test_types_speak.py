@@ -22,7 +22,7 @@ REGISTRIES = (
 # File -> how often at most, and why. Less is always right: lower the number with the code.
 ALLOWED = {
     "cli/init.py": (2, "figures of a column for people"),
-    "cli/launch.py": (1, "the text of a doubt, no type"),
+    "cli/launch.py": (1, "the text of a data warning, no type"),
     "compress/smaller.py": (1, "an encoder's name"),
     "data/clean.py": (12, "words of the key `clean`, which are those of two types"),
     "data/events.py": (7, "events become a history and a ranking"),

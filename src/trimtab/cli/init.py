@@ -36,7 +36,7 @@ def command(
     force: Annotated[bool, typer.Option("--force", help="Overwrite a spec that is there already.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The profile as one JSON object on stdout.")] = False,
 ) -> None:
-    """Look at your data, say what was found and what is doubtful, and write a spec for it.
+    """Look at your data, say what was found and what to look at, and write a spec for it.
 
     Example: trimtab init reviews.csv --output sentiment
     """
@@ -86,7 +86,9 @@ def spec_text(found: Profile, files: Sequence[str], given: Sequence[str], encodi
 
 
 def _input_line(found: Profile, column: ColumnProfile) -> str:
-    given_away = [doubt.text for doubt in found.doubts if doubt.column == column.name and doubt.kind == "giveaway"]
+    given_away = [
+        warning.text for warning in found.warnings if warning.column == column.name and warning.kind == "target leakage"
+    ]
     name = _scalar(column.name)
     if given_away:
         return f"  {name}: ignore  # {column.type}, but {_comment(given_away[0])}"
@@ -171,5 +173,5 @@ def _remarks(found: Profile) -> list[str]:
     )
     lines += [f"{count:,} {text}" for count, text in counted if count]
     lines += [f"column {found.split!r} says which rows are train, valid and test"] if found.split else []
-    lines += [f"{doubt.column}: {doubt.text} ({doubt.kind})" for doubt in found.doubts]
+    lines += [f"{warning.column}: {warning.text} ({warning.kind})" for warning in found.warnings]
     return lines + found.notes

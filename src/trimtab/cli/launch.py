@@ -124,7 +124,7 @@ def to_look_at(manifest: Manifest) -> list[str]:
     lines = [f"{gate.name}: {gate.reason}" for gate in manifest.gates if gate.met and gate.reason]
     if lost and not lines:
         lines.append(f"{lost:,} of {lost + rows:,} test rows have an answer that training lacks: they are not measured")
-    return lines + [f"doubt: {doubt['column']}: {doubt['text']}" for doubt in found.get("suspicious", ())]
+    return lines + [f"data warning: {warning['column']}: {warning['text']}" for warning in found.get("suspicious", ())]
 
 
 def _example_file(manifest: Manifest) -> str:

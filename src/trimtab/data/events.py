@@ -35,7 +35,7 @@ _OFTEN = 0.1  # share of events from which it is said that items repeat
 
 
 @dataclass(frozen=True)
-class Unfolded:
+class GroupedEvents:
     """The spec and the data as rows with histories; unchanged where the data are no events."""
 
     spec: Spec
@@ -44,13 +44,13 @@ class Unfolded:
     how: str | None = None  # how the events were cut
 
 
-def unfold(spec: Spec, data: Loaded) -> Unfolded:
+def grouped(spec: Spec, data: Loaded) -> GroupedEvents:
     """Rows for a ranking output. Raises TrimtabError for columns that are not there, and when no event is left."""
     if spec.output_type is None or spec.output_type.type != "ranking":
-        return Unfolded(spec, data)
+        return GroupedEvents(spec, data)
     asked = part_options.check(Options, f"column {spec.output_name!r} (ranking)", spec.output_type.options)
     if asked.user is None:
-        return Unfolded(_told_seen(spec, asked), data)
+        return GroupedEvents(_told_seen(spec, asked), data)
     _check(spec, asked, data.table)
     spec, automatic = _named(spec, data.table)
     spec, asked, told = _timed(spec, asked, data.table)
@@ -62,7 +62,7 @@ def unfold(spec: Spec, data: Loaded) -> Unfolded:
     rows = [*_taught(events, parts, chosen.options["max_steps"]), *_held(events, parts)]
     others = [name for name, kind in (spec.inputs or {}).items() if name != history and typed(kind).type != "ignore"]
     table = _table(rows, data.table, spec.output_name, history, [*others, str(asked.user)])
-    return Unfolded(
+    return GroupedEvents(
         _told_seen(_of_rows(spec, history, chosen, others), asked),
         replace(data, table=table, rejected=[*data.rejected, *rejected], notes=notes),
         (

@@ -56,7 +56,7 @@ def prepare(spec: Spec, folder: Path, progress: Progress) -> Prepared:
 
     Raises TrimtabError for files, columns and values with which no training can begin.
     """
-    rows_of = events.unfold(spec, read.load(spec.data, folder, spec.encoding))
+    rows_of = events.grouped(spec, read.load(spec.data, folder, spec.encoding))
     spec, data = rows_of.spec, rows_of.data
     test = read.load((spec.test,), folder, spec.encoding, data.encoding) if spec.test else None
     spec, by_folder = _split_by_folder(spec, data)

@@ -1,4 +1,4 @@
-"""A first look at a file: what its columns hold, which one is probably the answer, and what is doubtful."""
+"""A first look at a file: what its columns hold, which one is probably the answer, and data warnings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import numpy as np
 from trimtab import columns
 from trimtab.columns import OutputColumn
 from trimtab.columns.number import fence
-from trimtab.data import clean, dedup, doubts, infer, read
+from trimtab.data import clean, data_warnings, dedup, infer, read
+from trimtab.data.data_warnings import DataWarning
 from trimtab.data.table import Table
 from trimtab.errors import problem
 from trimtab.values import parse
@@ -92,7 +93,7 @@ class Profile:
     unanswered: int
     repeated: int
     conflicts: int
-    doubts: list[doubts.Doubt]
+    warnings: list[DataWarning]
     notes: list[str]
 
     def column(self, name: str) -> ColumnProfile:
@@ -136,7 +137,7 @@ def profile(patterns: Sequence[str], folder: Path, output: str | None = None, en
         unanswered=len(table) - len(rows),
         repeated=len(keys) - len(np.unique(keys)),
         conflicts=clean.conflicts(keys, given),
-        doubts=_doubts(rows, looks, inputs, guess.value),
+        warnings=_warnings(rows, looks, inputs, guess.value),
         notes=found.notes,
     )
 
@@ -199,14 +200,16 @@ def _told_from(
     return {name: infer.Inferred(wanted if name in fitting else "ignore", why) for name in others}
 
 
-def _doubts(rows: Table, looks: Mapping[str, infer.Inferred], inputs: Sequence[str], output: str) -> list[doubts.Doubt]:
+def _warnings(
+    rows: Table, looks: Mapping[str, infer.Inferred], inputs: Sequence[str], output: str
+) -> list[DataWarning]:
     columns = {name: (looks[name].type, rows.values[name]) for name in inputs}
     texts = {name: rows.values[name] for name, look in looks.items() if look.type not in ("number", "label")}
     headers = [name for name in looks if parse.is_missing(name) or _is_cell(name)]
-    no_header = [doubts.Doubt(name, "header", "looks like a value: is the first line a header?") for name in headers]
-    giveaways = doubts.giveaways(columns, rows.values[output], looks[output].type)
+    no_header = [DataWarning(name, "header", "looks like a value: is the first line a header?") for name in headers]
+    leakage = data_warnings.target_leakage(columns, rows.values[output], looks[output].type)
     numbers = {name: rows.values[name] for name, look in looks.items() if look.type == "number"}
-    return no_header + giveaways + doubts.units(numbers) + doubts.personal(texts)
+    return no_header + leakage + data_warnings.units(numbers) + data_warnings.personal(texts)
 
 
 def _is_cell(name: str) -> bool:

@@ -12,7 +12,8 @@ import numpy as np
 
 from trimtab import columns
 from trimtab.columns import OutputColumn
-from trimtab.data import clean, doubts, leaks
+from trimtab.data import clean, data_warnings, leaks
+from trimtab.data.data_warnings import DataWarning
 from trimtab.data.dedup import lacking
 from trimtab.data.read import Loaded
 from trimtab.data.roles import Automatic, Roles
@@ -55,7 +56,7 @@ def build(data: Loaded, test: Loaded | None, rows: Working, cut: Cut, final: Fin
         "dropped": final.dropped,
         "unanswerable": dict(final.unanswerable),
         "leaks": rows.found["leaks"] | _near(splits, roles),
-        "suspicious": [asdict(doubt) for doubt in _suspicious(final, roles)],
+        "suspicious": [asdict(warning) for warning in _suspicious(final, roles)],
         "notes": [
             *data.notes,
             *(test.notes if test else []),
@@ -118,23 +119,23 @@ class _Joined(Sequence[str]):
         return " \n ".join(parse.text(column[row]) for column in self.columns)
 
 
-def _suspicious(final: Final, roles: Roles) -> list[doubts.Doubt]:
+def _suspicious(final: Final, roles: Roles) -> list[DataWarning]:
     train = final.splits.train
     inputs = {name: (rule.column.type, train.values[name]) for name, rule in roles.inputs.items()}
-    found = doubts.giveaways(inputs, train.values[roles.output_name], roles.output.type)
+    found = data_warnings.target_leakage(inputs, train.values[roles.output_name], roles.output.type)
     numbers = {name: values for name, (kind, values) in inputs.items() if columns.kind(kind, name).holds_numbers}
     for name, values in numbers.items():
         lost = np.isnan(clean.numbers(values))
         cells = [value for value, gone in zip(values, lost, strict=True) if gone and not parse.is_missing(value)]
-        found += doubts.unreadable(name, cells, len(values), "count as missing")
+        found += data_warnings.unreadable(name, cells, len(values), "count as missing")
     if final.output.holds_numbers:
         numbers[roles.output_name] = train.values[roles.output_name]
         begins, ends = f"{roles.output_name}: ", " is not a number"
         said = [row.reason for row in final.rejected if row.reason.startswith(begins) and row.reason.endswith(ends)]
         lost_rows = [reason.removeprefix(begins).removesuffix(ends).strip("'") for reason in said]
         kept = sum(map(len, (train, final.splits.valid, final.splits.test)))
-        found += doubts.unreadable(roles.output_name, lost_rows, kept + len(said), "are set aside")
-    return found + doubts.units(numbers)
+        found += data_warnings.unreadable(roles.output_name, lost_rows, kept + len(said), "are set aside")
+    return found + data_warnings.units(numbers)
 
 
 def _unlearnt(final: Final) -> list[str]:
@@ -220,7 +221,7 @@ def tell(progress: Progress, automatic: Sequence[Automatic], report: Mapping[str
     for happened, text in lines:
         if happened:
             progress.note(text)
-    for doubt in report["suspicious"]:
-        progress.note(f"doubt: {doubt['column']}: {doubt['text']}")
+    for warning in report["suspicious"]:
+        progress.note(f"data warning: {warning['column']}: {warning['text']}")
     for note in report["notes"]:
         progress.note(note)

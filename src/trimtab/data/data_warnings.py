@@ -21,7 +21,7 @@ _BINS = 64
 
 
 @dataclass(frozen=True)
-class Doubt:
+class DataWarning:
     """A remark about a column."""
 
     column: str
@@ -29,10 +29,12 @@ class Doubt:
     text: str
 
 
-# ---------------------------------------------------------------------------------------------------- giveaways
+# ---------------------------------------------------------------------------------------------------- leakage
 
 
-def giveaways(columns: Mapping[str, tuple[str, Sequence[Any]]], answers: Sequence[Any], task: str) -> list[Doubt]:
+def target_leakage(
+    columns: Mapping[str, tuple[str, Sequence[Any]]], answers: Sequence[Any], task: str
+) -> list[DataWarning]:
     """Columns (name -> type and values) that alone predict the output almost perfectly.
 
     Half of the rows tell what each value stands for; the other half says how often that is right.
@@ -46,7 +48,7 @@ def giveaways(columns: Mapping[str, tuple[str, Sequence[Any]]], answers: Sequenc
     for name, (type_name, values) in columns.items():
         text = judge(type_name, values[::step], answers[::step]) if types.kind(type_name, name).in_grid else None
         if text:
-            found.append(Doubt(name, "giveaway", text))
+            found.append(DataWarning(name, "target leakage", text))
     return found
 
 
@@ -105,12 +107,12 @@ _JUDGES: dict[str, Callable[[str, Sequence[Any], Sequence[Any]], str | None]] = 
 
 # ------------------------------------------------------------------------------------------------------ numbers
 
-_LOUD = 0.02  # share of cells that are no numbers from which it is a doubt
+_LOUD = 0.02  # share of cells that are no numbers from which it is a warning
 _SHOWN = 3  # examples
 
 
-def unreadable(name: str, cells: Sequence[Any], of: int, happens: str) -> list[Doubt]:
-    """A doubt where many cells, out of so many, are no numbers: those that are lost are seldom any ones.
+def unreadable(name: str, cells: Sequence[Any], of: int, happens: str) -> list[DataWarning]:
+    """A warning where many cells, out of so many, are no numbers: those that are lost are seldom any ones.
 
     `happens` says what becomes of them.
     """
@@ -118,10 +120,12 @@ def unreadable(name: str, cells: Sequence[Any], of: int, happens: str) -> list[D
         return []
     examples = ", ".join(f"{str(cell)[:40]!r}" for cell in list(dict.fromkeys(map(str, cells)))[:_SHOWN])
     said = f"{len(cells):,} of {of:,} values ({len(cells) / of:.0%}) are no numbers and {happens}, such as {examples}"
-    return [Doubt(name, "unreadable", f"{said}: are they the large ones, or those below zero? Write plain numbers")]
+    return [
+        DataWarning(name, "unreadable", f"{said}: are they the large ones, or those below zero? Write plain numbers")
+    ]
 
 
-def units(columns: Mapping[str, Sequence[Any]]) -> list[Doubt]:
+def units(columns: Mapping[str, Sequence[Any]]) -> list[DataWarning]:
     """Columns of numbers in which some are percentages and others plain, or amounts of several currencies."""
     found = []
     for name, values in columns.items():
@@ -136,10 +140,10 @@ def units(columns: Mapping[str, Sequence[Any]]) -> list[Doubt]:
             said = (
                 f"{percent:,} of {len(cells):,} values have a %, such as {examples[0]!r}, others none: {examples[1]!r}"
             )
-            found.append(Doubt(name, "unit", f"{said}; the sign is left out, so that 45% is 45 and not 0.45"))
+            found.append(DataWarning(name, "unit", f"{said}; the sign is left out, so that 45% is 45 and not 0.45"))
         if len(counts) > 1:
             listed = ", ".join(f"{sign} {count:,}" for sign, count in counts.most_common(5))
-            found.append(Doubt(name, "unit", f"amounts in several currencies, which are left out: {listed}"))
+            found.append(DataWarning(name, "unit", f"amounts in several currencies, which are left out: {listed}"))
     return found
 
 
@@ -185,7 +189,7 @@ KINDS: dict[str, Callable[[str], bool]] = {
 _DIGIT = re.compile(r"\d.*\d.*\d|@", re.DOTALL)
 
 
-def personal(columns: Mapping[str, Sequence[Any]]) -> list[Doubt]:
+def personal(columns: Mapping[str, Sequence[Any]]) -> list[DataWarning]:
     """Columns whose cells hold what looks like personal data; counted over at most LOOKED_AT rows of each."""
     found = []
     for name, values in columns.items():
@@ -195,5 +199,5 @@ def personal(columns: Mapping[str, Sequence[Any]]) -> list[Doubt]:
             count = sum(map(test, texts))
             if count:
                 share = f"{count:,} of {len(values[::step]):,} rows looked at"
-                found.append(Doubt(name, "personal data", f"looks like {kind} in {share}"))
+                found.append(DataWarning(name, "personal data", f"looks like {kind} in {share}"))
     return found
