@@ -37,8 +37,8 @@ from trimtab.nets.network import Architecture, Network, one_each
 from trimtab.progress import Quiet
 from trimtab.spec import parse
 from trimtab.train.loop import device, train
+from trimtab.train.method import TrainingData
 from trimtab.train.settings import choose
-from trimtab.train.step import TrainingData
 
 ROOT = Path(__file__).resolve().parent.parent
 LENGTHS = {"median": 40.0, "spread": 0.7, "most": 256}  # log-normal: like reviews, many short rows and a few long ones

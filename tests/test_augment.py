@@ -30,8 +30,8 @@ from trimtab.spec import Choice, Typed, parse
 from trimtab.train import augment, loop
 from trimtab.train.augment import Augmentation, Mix
 from trimtab.train.batches import epoch_batches
+from trimtab.train.method import TrainingData
 from trimtab.train.settings import Settings, choose
-from trimtab.train.step import TrainingData
 
 DIGITS = load_digits()
 PICTURES = [(image * 15.9).astype(np.uint8) for image in DIGITS.images]  # 8 x 8, grey

@@ -28,7 +28,7 @@ from trimtab.pretrained import Base
 from trimtab.pretrained import image as image_bases
 from trimtab.spec import Spec
 from trimtab.train import frozen, loop, settings
-from trimtab.train.step import TrainingData
+from trimtab.train.method import TrainingData
 
 HERE = Path()
 SMALL_VIT = {"width": 32, "layers": 2, "heads": 2}

@@ -24,9 +24,9 @@ from trimtab.progress import Quiet
 from trimtab.spec import parse
 from trimtab.train import checkpoint, frozen, loop
 from trimtab.train.batches import epoch_batches
+from trimtab.train.method import TrainingData
 from trimtab.train.optimizer import make, set_rates, use_sparse_gradients
 from trimtab.train.settings import Settings, choose
-from trimtab.train.step import TrainingData
 
 CANCER = load_breast_cancer()
 COLUMNS = [0, 1, 7, 20, 27]

@@ -17,8 +17,8 @@ from trimtab.nets.pretrained import PretrainedEncoder
 from trimtab.progress import Quiet
 from trimtab.spec import parse
 from trimtab.train.loop import device, train
+from trimtab.train.method import TrainingData
 from trimtab.train.settings import choose
-from trimtab.train.step import TrainingData
 
 NEVER = 1_000_000  # evaluations without a better score: every epoch is run to its end, as by the rivals
 

@@ -6,7 +6,7 @@ those that have none, and rows that are varied from them. Every student then lea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from trimtab.columns import (
     OUTPUTS,
@@ -27,20 +26,18 @@ from trimtab.columns import (
     length_batches,
 )
 from trimtab.compress import Skip, qat, sparsity
-from trimtab.nets.batch import Batch
 from trimtab.nets.network import Network, head_kind
-from trimtab.nets.states import Answers, Padded
+from trimtab.nets.states import Answers
 from trimtab.nets.trained import Trained
 from trimtab.progress import Progress
 from trimtab.train import loop
-from trimtab.train.batches import Forward, tensors_of, to_numpy
+from trimtab.train.batches import tensors_of, to_numpy
+from trimtab.train.method import TrainingData
+from trimtab.train.methods.distil import VECTORS, DistilMethod
 from trimtab.train.settings import Settings
-from trimtab.train.step import TrainingData
 
 _SPARSE_BY = 0.7  # part of the training by whose end all weights are zero that shall be
 _TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
-_READ = "vectors"  # what the vectors are called that the head reads, beside the answers
-_VECTORS = 1.0  # weight of the loss between the vectors that the heads read
 
 Loss = Callable[[Answers, Answers], Tensor]  # of a student's answers and a teacher's -> (rows,)
 
@@ -55,39 +52,6 @@ class Taught:
     valid: EncodedRows
     valid_targets: Targets
     output: OutputColumn
-
-
-@dataclass(frozen=True)
-class Soft:
-    """The loss against the teacher's answers and, beside them, its vectors (`train.step.Objective`)."""
-
-    loss: Loss
-    schedule: sparsity.Schedule | None = None  # of weights that are set to zero on the way
-
-    def forward(self, network: Network) -> Forward:
-        """The answers; beside them the vectors that the head reads."""
-        if network.fusion is None:
-            return network
-
-        def both(tensors: Mapping[str, Tensor]) -> Answers:
-            found = network.vectors(tensors)
-            return {**network.head(found), _READ: Padded(found)}
-
-        return both
-
-    def losses(self, found: Answers, batch: Batch) -> Tensor:
-        """The loss of each row, (rows,)."""
-        answers = {name: padded for name, padded in found.items() if name != _READ}
-        own = self.loss(answers, {name: padded for name, padded in batch.targets.items() if name != _READ})
-        if _READ not in batch.targets:
-            return own
-        apart = functional.mse_loss(found[_READ].values, batch.targets[_READ].values, reduction="none")
-        return own + _VECTORS * apart.mean(1)
-
-    def after(self, network: Network, share: float) -> None:
-        """Set weights to zero, as far as the schedule has come."""
-        if self.schedule:
-            sparsity.apply(network, self.schedule.share(share))
 
 
 @torch.no_grad()
@@ -135,13 +99,13 @@ def distil(
     `folder` holds checkpoints: a run that was killed goes on from there. The student itself is left as it was.
     """
     network = _copy(student)
-    targets, objective = _targets(student, taught)
-    if sparse:
-        objective = replace(objective, schedule=sparsity.Schedule(sparse, _SPARSE_BY))
-    data = TrainingData(taught.rows, targets, taught.valid, taught.valid_targets, taught.output, objective=objective)
+    loss = against_a_teacher(taught.output)
+    assert loss, f"{taught.output.type} is not distillable"  # `making.distillable` was asked before
+    method = DistilMethod(loss, _zeroing(sparse) if sparse else None)
+    data = TrainingData(taught.rows, _targets(student, taught), taught.valid, taught.valid_targets, taught.output)
     plain = replace(settings, class_weights="none", sampling="none", label_smoothing=0.0, frozen_blocks=0)
     with qat.fake_quantized(network) if aware else nullcontext():
-        trained = loop.train(network, data, plain, folder, progress)
+        trained = loop.train(network, data, plain, folder, progress, method)
     learnt = replace(student, network=network.cpu().eval()).noted(f"distilled, {trained.rows:,} rows")
     found = sparsity.sparse(learnt, sparse) if sparse else learnt
     return learnt if isinstance(found, Skip) else found
@@ -153,16 +117,19 @@ def _copy(student: Trained) -> Network:
     return network
 
 
-def _targets(student: Trained, taught: Taught) -> tuple[Targets, Soft]:
+def _zeroing(sparse: float) -> Callable[[Network, float], None]:
+    """Sets weights to zero, as far as the schedule has come."""
+    schedule = sparsity.Schedule(sparse, _SPARSE_BY)
+    return lambda network, share: sparsity.apply(network, schedule.share(share))
+
+
+def _targets(student: Trained, taught: Taught) -> Named:
     """What the student learns: the answers and, where its head reads vectors, the teacher's own in its width."""
-    loss = against_a_teacher(taught.output)
-    assert loss, f"{taught.output.type} is not distillable"  # `making.distillable` was asked before
-    soft = Soft(loss)
     outputs = taught.outputs.parts if isinstance(taught.outputs, Named) else {OUTPUTS: taught.outputs}
     if taught.vectors is None or student.network.fusion is None:
-        return Named(outputs), soft
+        return Named(outputs)
     mapped = _mapped(taught.vectors, int(student.network.fusion.width))  # type: ignore[arg-type]
-    return Named(outputs if mapped is None else {**outputs, _READ: mapped}), soft
+    return Named(outputs if mapped is None else {**outputs, VECTORS: mapped})
 
 
 def _mapped(vectors: np.ndarray, width: int) -> np.ndarray | None:

@@ -34,7 +34,7 @@ from trimtab.compress.smaller import SIZES, smaller
 from trimtab.nets.trained import Trained
 from trimtab.progress import Progress
 from trimtab.spec import Recipe
-from trimtab.train import loop
+from trimtab.train import devices
 from trimtab.train.settings import Settings
 
 _VARIED_SHARE, _MOST_VARIED = 8, 40_000  # rows made of each training row, and of all
@@ -182,7 +182,7 @@ def _asked(
     if known:
         return known
     progress.stage("compress", f"the network's answers to {len(rows):,} rows, which its students learn from")
-    outputs, vectors = distil.ask(teacher, rows, _ASK_TOKENS, loop.device(), precision)
+    outputs, vectors = distil.ask(teacher, rows, _ASK_TOKENS, devices.device(), precision)
     folder.mkdir(parents=True, exist_ok=True)
     arrays = as_arrays(outputs) | ({} if vectors is None else {_VECTORS: vectors})
     with files.aside(path) as place:

@@ -14,7 +14,7 @@ from trimtab.nets.pretrained import PretrainedEncoder
 from trimtab.progress import Progress
 from trimtab.request import Request, resume
 from trimtab.train import loop
-from trimtab.train.step import TrainingData
+from trimtab.train.method import TrainingData
 
 
 def train(request: Request, folder: Path, progress: Progress) -> tuple[Network, loop.Trained, Stage]:

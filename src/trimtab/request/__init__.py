@@ -24,7 +24,7 @@ from trimtab.request import encoding, readers, unlabelled
 from trimtab.request.readers import Chosen
 from trimtab.rows import rejected
 from trimtab.spec import Choice, Gate, Part, Spec
-from trimtab.train import augment, loop, settings
+from trimtab.train import augment, devices, settings
 
 # Parts of the report whose keys are no words of the rows; lists in them are left out, for they quote rows.
 _COUNTED = (
@@ -120,7 +120,7 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
         len(train),
         train.steps,
         counts,
-        loop.device(),
+        devices.device(),
         chosen.kind,
     )
     augmentation, varied = _augmentation(prepared, chosen, inputs, output, settled)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from trimtab.columns import IGNORED, Named, OutputColumn, Outputs, Ragged, Targets, in_order, length_batches
 from trimtab.nets.states import Answers, Padded
+from trimtab.train.devices import Devices
 
 Forward = Callable[[Mapping[str, Tensor]], Answers]
 
@@ -55,10 +56,12 @@ def _consecutive(steps: np.ndarray, budget: int, most_rows: int) -> list[np.ndar
     return length_batches(longest, budget, most_rows)
 
 
-def halve(batch: np.ndarray) -> list[np.ndarray]:
-    """A batch in two parts, for a device whose memory it did not fit."""
-    middle = len(batch) // 2
-    return [batch[:middle], batch[middle:]]
+def parts_of(batch: np.ndarray, split_depth: int) -> list[np.ndarray]:
+    """A batch in up to `2 ** split_depth` parts, for a device whose memory it did not fit; none of an empty one."""
+    parts = [batch]
+    for _ in range(split_depth):
+        parts = [half for part in parts for half in (part[: len(part) // 2], part[len(part) // 2 :])]
+    return [part for part in parts if len(part)]
 
 
 class Rows(Protocol):
@@ -95,11 +98,13 @@ def _padded(part: Ragged | np.ndarray, picked: np.ndarray, device: torch.device)
     return Padded(torch.from_numpy(part.padded(picked, IGNORED)).to(device), lengths.to(device))
 
 
-def computed(forward: Forward, rows: Rows, output: OutputColumn, budget: int, device: torch.device) -> Outputs:
-    """What `forward` answers to all rows, in their order, in fp32."""
-    batches = length_batches(rows.steps, budget)
-    parts = [to_numpy(forward(tensors_of(rows, picked, device))) for picked in batches]
-    return in_order(batches, parts, output.tensors, rows.places(output))
+def computed(forward: Forward, rows: Rows, output: OutputColumn, budget: int, devices: Devices) -> Outputs:
+    """What `forward` answers to all rows, in their order, in fp32; each process computes some of the batches."""
+    batches, count = length_batches(rows.steps, budget), devices.processes
+    own = batches[devices.rank :: count]
+    parts = devices.gathered([to_numpy(forward(tensors_of(rows, picked, devices.device))) for picked in own])
+    in_turn = [batch for rank in range(count) for batch in batches[rank::count]]
+    return in_order(in_turn, [part for found in parts for part in found], output.tensors, rows.places(output))
 
 
 def to_numpy(answers: Answers) -> dict[str, np.ndarray]:

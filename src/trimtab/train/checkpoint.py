@@ -19,6 +19,7 @@ from torch import Tensor
 from trimtab import files
 
 _MARGIN_BYTES = 1_000_000
+_FORMER_NAMES = {"stale": "wait_count", "halvings": "split_depth"}  # in checkpoints of earlier versions
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class Position:
     batch: int = 0  # batches of this epoch that are done
     step: int = 0  # optimizer steps that are done
     best: float = float("-inf")
-    stale: int = 0  # evaluations since the best one
-    halvings: int = 0  # times that a batch did not fit into memory
+    wait_count: int = 0  # evaluations since the best one: patience ends a run
+    split_depth: int = 0  # times that a batch did not fit into memory: it is worked on in 2 ** split_depth parts
     loss: float = float("nan")
     rows: int = 0  # learnt from so far
     seconds: float = 0.0
@@ -71,11 +72,20 @@ def read(folder: Path, name: str) -> tuple[dict[str, Tensor], Any, Position] | N
     return None
 
 
+def _present(states: Any) -> Any:
+    """The states as they are written now; once there was one process, whose generators were not in lists."""
+    if not isinstance(states, dict) or not isinstance(states.get("random"), Tensor):
+        return states
+    each = {name: [states[name]] for name in ("random", "random_cuda")}
+    return {**states, **each, "scaler": {}}
+
+
 def _read(folder: Path) -> tuple[dict[str, Tensor], Any, Position]:
-    position = Position(**json.loads((folder / "position.json").read_text(encoding="utf-8")))
+    said = json.loads((folder / "position.json").read_text(encoding="utf-8"))
+    position = Position(**{_FORMER_NAMES.get(name, name): value for name, value in said.items()})
     states = folder / "states.pt"
     return (
         load_file(folder / "weights.safetensors"),
-        torch.load(states, map_location="cpu", weights_only=True) if states.is_file() else None,
+        _present(torch.load(states, map_location="cpu", weights_only=True)) if states.is_file() else None,
         position,
     )

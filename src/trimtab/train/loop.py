@@ -12,8 +12,6 @@ from typing import cast
 
 import numpy as np
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from torch import Tensor
 
 from trimtab.columns import EncodedRows, Outputs, dense
@@ -21,18 +19,19 @@ from trimtab.errors import problem
 from trimtab.nets.batch import LossOptions
 from trimtab.nets.network import Network
 from trimtab.nets.states import Answers
-from trimtab.progress import Progress
-from trimtab.train import checkpoint, frozen
-from trimtab.train.batches import Forward, computed, epoch_batches
+from trimtab.progress import Progress, Quiet
+from trimtab.train import checkpoint, devices, frozen, methods
+from trimtab.train.batches import Forward, computed
 from trimtab.train.checkpoint import Position
-from trimtab.train.optimizer import Optimizers, make, use_sparse_gradients
+from trimtab.train.devices import Devices
+from trimtab.train.method import Method, Run, TrainingData
+from trimtab.train.optimizer import use_sparse_gradients
 from trimtab.train.score import score
 from trimtab.train.settings import Settings
-from trimtab.train.step import Run, TrainingData, step
+from trimtab.train.step import step
 
 _LOSS_SHARE = 0.05  # of the newest step in the loss that is told
 _TELL_SECONDS = 0.2
-_MIXED = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
 
 @dataclass(frozen=True)
@@ -51,24 +50,28 @@ class Trained:
         return self.rows / max(self.seconds, 1e-9)
 
 
-def device() -> torch.device:
-    """The device that training will run on."""
-    return cast(torch.device, Accelerator(cpu=not torch.cuda.is_available()).device)
+def train(
+    network: Network,
+    data: TrainingData,
+    settings: Settings,
+    folder: Path,
+    progress: Progress,
+    method: Method | None = None,
+) -> Trained:
+    """Train `network` in place, by default from the answers of the rows, and leave it with its best weights.
 
-
-def train(network: Network, data: TrainingData, settings: Settings, folder: Path, progress: Progress) -> Trained:
-    """Train `network` in place and leave it with its best weights.
-
-    `folder` holds the checkpoints; a run that was killed goes on from there and ends with the same weights as one that
-    was not. Raises TrimtabError when one row does not fit into memory, or when the loss is no longer a number.
+    Each of the processes that `torchrun` started is to call it with the same arguments; the first one writes. `folder`
+    holds the checkpoints; a run that was killed goes on from there and ends with the same weights as one that was not.
+    Raises TrimtabError when one row does not fit into memory, or when the loss is no longer a number.
     """
-    AcceleratorState._reset_state(reset_partial_state=True)
-    accelerator = Accelerator(mixed_precision=_MIXED[settings.precision], cpu=not torch.cuda.is_available())
-    torch.manual_seed(settings.seed)
-    run = _prepare(network, data, settings, accelerator, folder, progress)
+    found = devices.prepare(settings.precision)
+    torch.manual_seed(settings.seed + found.rank)
+    own_progress = progress if found.writes else Quiet()
+    run = _prepare(network, data, settings, found, folder, own_progress, method or methods.kind("supervised")())
     position = _resume(run)
     if not position.finished:
         position = _epochs(run, position)
+    run.devices.wait()  # the first process has written
     best = checkpoint.read(folder, "best")
     if best is None:
         raise problem("train", "the loss was not a number from the first evaluation on", do="lower train.learning_rate")
@@ -79,18 +82,20 @@ def train(network: Network, data: TrainingData, settings: Settings, folder: Path
 @torch.no_grad()
 def predict(network: Network, rows: EncodedRows, budget: int, device: torch.device) -> Outputs:
     """The network's own outputs in fp32 without dropout, on `device`: what an exported model is compared with."""
-    return computed(network.to(device).eval(), rows, network.output, budget, device)
+    return computed(network.to(device).eval(), rows, network.output, budget, devices.alone(device))
 
 
 def _prepare(
     network: Network,
     data: TrainingData,
     settings: Settings,
-    accelerator: Accelerator,
+    found: Devices,
     folder: Path,
     progress: Progress,
+    method: Method,
 ) -> Run:
-    network.to(accelerator.device)
+    network.to(found.device)
+    found.same(network.state_dict().values())
     forward: Forward = network
     if settings.method == "frozen":
         frozen.freeze(network)
@@ -98,26 +103,22 @@ def _prepare(
             budget = settings.batch_tokens * 4
             data = replace(
                 data,
-                train=frozen.vectors(network, cast(EncodedRows, data.train), budget, accelerator.device),
-                valid=frozen.vectors(network, cast(EncodedRows, data.valid), budget, accelerator.device),
+                train=frozen.vectors(network, cast(EncodedRows, data.train), budget, found.device),
+                valid=frozen.vectors(network, cast(EncodedRows, data.valid), budget, found.device),
             )
             forward = _head_only(network)
             settings = replace(settings, batch_tokens=max(1, settings.batch_rows // 4))
     elif settings.method == "full" and settings.frozen_blocks:
         frozen.freeze_below(network, settings.frozen_blocks)
-    if accelerator.device.type == "cpu" and settings.optimizer in ("adamw", "adam"):
+    if found.device.type == "cpu" and settings.optimizer in ("adamw", "adam"):
         use_sparse_gradients(network)
-    optimizers = make(network, settings)
-    optimizers = Optimizers(
-        accelerator.prepare_optimizer(optimizers.dense),
-        accelerator.prepare_optimizer(optimizers.sparse) if optimizers.sparse else None,
-    )
+    optimizers = method.optimizers(network, settings)
     balanced = settings.class_weights == "balanced"
-    weights = _balanced(dense(data.train_targets), data.output.width, accelerator.device) if balanced else None
+    weights = _balanced(dense(data.train_targets), data.output.width, found.device) if balanced else None
     options = LossOptions(settings.label_smoothing, weights)
     average = {key: value.clone() for key, value in network.state_dict().items()} if settings.average else {}
-    learnt = data.objective.forward(network) if data.objective else forward
-    return Run(network, forward, learnt, options, optimizers, accelerator, settings, data, folder, progress, average)
+    learnt = method.forward(network, forward)
+    return Run(network, forward, learnt, method, options, optimizers, found, settings, data, folder, progress, average)
 
 
 def _head_only(network: Network) -> Forward:
@@ -146,7 +147,7 @@ def _epochs(run: Run, position: Position) -> Position:
     """Train from `position` to the end."""
     settings, steps = run.settings, run.data.train.steps
     classes = dense(run.data.train_targets) if settings.sampling == "balanced" else None
-    groups = [_groups(steps, settings, epoch, classes) for epoch in range(settings.epochs)]
+    groups = [run.method.batches(steps, settings, epoch, classes) for epoch in range(settings.epochs)]
     total = sum(len(epoch) for epoch in groups)
     mean_rows = len(steps) * settings.epochs / max(1, sum(len(group) for epoch in groups for group in epoch))
     clock = _Clock(position)
@@ -158,7 +159,8 @@ def _epochs(run: Run, position: Position) -> Position:
         with clock.stopped():
             _save(run, position)
     position = replace(position, finished=True)
-    checkpoint.write(run.folder, "last", run.network.state_dict(), None, position)  # nothing will go on from here
+    if run.devices.writes:
+        checkpoint.write(run.folder, "last", run.network.state_dict(), None, position)  # nothing will go on from here
     return position
 
 
@@ -170,13 +172,13 @@ def _epoch(
     evaluate_after = _evaluation_points(len(groups), settings.evaluations)
     run.network.train()
     resumed = position.batch > 0 and not math.isnan(position.loss)
-    smooth = torch.tensor(position.loss, device=run.accelerator.device) if resumed else None
+    smooth = torch.tensor(position.loss, device=run.devices.device) if resumed else None
     for number in range(position.batch, len(groups)):
         position, loss = step(run, groups[number], position, total, mean_rows)
         smooth = loss if smooth is None else torch.lerp(smooth, loss, _LOSS_SHARE)
         clock.rows += sum(len(batch) for batch in groups[number])
         position = replace(position, batch=number + 1)
-        evaluate, save = number + 1 in evaluate_after, clock.due(settings.checkpoint_seconds)
+        evaluate, save = number + 1 in evaluate_after, run.devices.agreed(clock.due(settings.checkpoint_seconds))
         if evaluate or save or clock.tell():  # only then is the device waited for
             position = clock.read(replace(position, loss=float(smooth)))
             run.progress.tick(position.step, total, _figures(position, settings))
@@ -226,12 +228,6 @@ class _Clock:
         return True
 
 
-def _groups(steps: np.ndarray, settings: Settings, epoch: int, classes: np.ndarray | None) -> list[list[np.ndarray]]:
-    """The batches of an epoch, `accumulate` of them to each optimizer step; balanced where there are `classes`."""
-    batches = epoch_batches(steps, settings.batch_tokens, settings.batch_rows, settings.seed, epoch, classes)
-    return [batches[i : i + settings.accumulate] for i in range(0, len(batches), settings.accumulate)]
-
-
 def _evaluation_points(groups: int, evaluations: int) -> set[int]:
     return {round(groups * (part + 1) / evaluations) for part in range(evaluations)} - {0}
 
@@ -254,10 +250,11 @@ def _evaluate(run: Run, position: Position) -> Position:
     """Score the validation rows; the best weights so far are written at once."""
     settings, data = run.settings, run.data
     with _averaged(run):
+        run.devices.same(run.network.buffers())  # means of batch norms are those of each process's own rows
         run.network.eval()
         with torch.no_grad():
             budget = settings.batch_tokens * 2
-            outputs = computed(run.forward, data.valid, data.output, budget, run.accelerator.device)
+            outputs = computed(run.forward, data.valid, data.output, budget, run.devices)
         run.network.train()
         value, ranked = score(settings.score, data.output, data.valid_targets, outputs, data.valid_weights)
         entry = {
@@ -267,17 +264,16 @@ def _evaluate(run: Run, position: Position) -> Position:
             "loss": position.loss,
             "score": value,
         }
-        # A student is kept as it ends, at a rate of nothing: few validation rows would choose a lucky moment.
-        better = ranked > (-math.inf if data.objective else position.best)
-        stale = 0 if better else position.stale + 1
+        better = ranked > (-math.inf if run.method.keeps_last else position.best)
+        wait_count = 0 if better else position.wait_count + 1
         position = replace(
             position,
             history=[*position.history, entry],
             best=ranked if better else position.best,
-            stale=stale,
-            finished=stale >= settings.patience,
+            wait_count=wait_count,
+            finished=wait_count >= settings.patience,
         )
-        if better:
+        if better and run.devices.writes:
             checkpoint.write(run.folder, "best", run.network.state_dict(), None, position)
     return position
 
@@ -303,13 +299,16 @@ class _averaged:
 
 
 def _save(run: Run, position: Position) -> None:
+    on_card = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     states = {
         "optimizers": [optimizer.state_dict() for optimizer in run.optimizers.all],
-        "random": torch.get_rng_state(),
-        "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "random": run.devices.gathered(torch.get_rng_state()),  # of each process
+        "random_cuda": run.devices.gathered(on_card),
+        "scaler": run.devices.scaler.state_dict(),
         "average": run.average,
     }
-    checkpoint.write(run.folder, "last", run.network.state_dict(), states, position)
+    if run.devices.writes:
+        checkpoint.write(run.folder, "last", run.network.state_dict(), states, position)
 
 
 def _resume(run: Run) -> Position:
@@ -323,9 +322,12 @@ def _resume(run: Run) -> Position:
     run.network.load_state_dict(weights)
     for optimizer, state in zip(run.optimizers.all, states["optimizers"], strict=True):
         optimizer.load_state_dict(state)
-    torch.set_rng_state(states["random"])
-    if states["random_cuda"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(states["random_cuda"])
+    if states["scaler"]:  # of fp16 only
+        run.devices.scaler.load_state_dict(states["scaler"])
+    own = run.devices.rank % len(states["random"])  # as many processes as before, or others
+    torch.set_rng_state(states["random"][own])
+    if states["random_cuda"][own] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(states["random_cuda"][own])
     for key, value in run.network.with_present_names(states["average"]).items():
         run.average[key].copy_(value)
     run.progress.note(f"going on from epoch {position.epoch + 1}, step {position.step}")

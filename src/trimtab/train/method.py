@@ -1,0 +1,118 @@
+"""What a training method decides (optimizers, batches, the gradients of a step), and what it works on.
+
+One file per method in `methods/`; the folder is the registry: `methods/supervised.py` holds `SupervisedMethod`. What a
+method leaves open is done as here: every row counts the same, in batches of rows of like length.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trimtab.columns import OutputColumn, Targets
+from trimtab.nets.batch import Batch, LossOptions
+from trimtab.nets.network import Network
+from trimtab.nets.states import Answers
+from trimtab.progress import Progress
+from trimtab.train import optimizer
+from trimtab.train.augment import Augmentation, Mix
+from trimtab.train.batches import Forward, Rows, epoch_batches, parts_of, targets_of, tensors_of
+from trimtab.train.checkpoint import Position
+from trimtab.train.devices import Devices
+from trimtab.train.optimizer import Optimizers
+from trimtab.train.settings import Settings
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Encoded rows with their targets: those that are learnt from, and those that choose the best weights."""
+
+    train: Rows
+    train_targets: Targets
+    valid: Rows
+    valid_targets: Targets
+    output: OutputColumn
+    augmentation: Augmentation | None = None  # of the rows that are learnt from
+    weights: np.ndarray | None = None  # (rows,) float32, their mean 1: how much each row counts that is learnt from
+    valid_weights: np.ndarray | None = None  # (rows,) how much each row counts that the best weights are chosen by
+
+
+@dataclass(frozen=True)
+class Run:
+    """The moving parts of one run; each of them is changed in place by the steps."""
+
+    network: Network
+    forward: Forward  # the outputs, for evaluations
+    learnt: Forward  # what the steps compute
+    method: Method
+    options: LossOptions
+    optimizers: Optimizers
+    devices: Devices
+    settings: Settings
+    data: TrainingData
+    folder: Path
+    progress: Progress
+    average: dict[str, Tensor]  # the running average of the weights, where one is kept
+
+
+class Method(ABC):
+    """How a network learns from rows."""
+
+    keeps_last: ClassVar[bool] = False  # whether the last weights are taken, whatever the validation rows say
+
+    def forward(self, network: Network, answers: Forward) -> Forward:
+        """What a step computes of a batch's tensors; `answers` gives what evaluations ask for."""
+        return answers
+
+    def optimizers(self, network: Network, settings: Settings) -> Optimizers:
+        """What changes the weights."""
+        return optimizer.make(network, settings)
+
+    def batches(
+        self, steps: np.ndarray, settings: Settings, epoch: int, classes: np.ndarray | None
+    ) -> list[list[np.ndarray]]:
+        """The batches of an epoch in groups, one for each optimizer step; balanced where there are `classes`.
+
+        They depend on nothing but these arguments: a run that was stopped goes on with the same ones, and so do the
+        processes that share it.
+        """
+        found = epoch_batches(steps, settings.batch_tokens, settings.batch_rows, settings.seed, epoch, classes)
+        return [found[i : i + settings.accumulate] for i in range(0, len(found), settings.accumulate)]
+
+    @abstractmethod
+    def losses(self, run: Run, answers: Answers, batch: Batch, mix: Mix | None) -> Tensor:
+        """The loss of each row, (rows,), of what `forward` gave in fp32; `mix` says how rows were mixed."""
+
+    def gradients(self, run: Run, group: list[np.ndarray], position: Position, mean_rows: float) -> Tensor:
+        """Add up the gradients of this process's rows of a group; every row counts the same, however it was cut.
+
+        `mean_rows` is what a batch holds on average, by which the loss is divided. Returns the sum of the losses.
+        """
+        total, devices = torch.zeros((), device=run.devices.device), run.devices
+        own = (part for batch in group for part in parts_of(devices.share(batch), position.split_depth))
+        for number, part in enumerate(own):
+            losses = self._of_rows(run, part, position.step, number * devices.processes + devices.rank)
+            devices.scaler.scale(losses.sum() / (mean_rows * len(group))).backward()
+            total += losses.detach().sum()
+        return total
+
+    def _of_rows(self, run: Run, rows: np.ndarray, step: int, number: int) -> Tensor:
+        data, mix = run.data, None
+        tensors = tensors_of(data.train, rows, run.devices.device)
+        targets = targets_of(data.train_targets, rows, run.devices.device)
+        if data.augmentation:
+            tensors, mix = data.augmentation(tensors, rows, step, number)
+        with run.devices.autocast():
+            answers = run.learnt(tensors)
+        answers = {name: padded._replace(values=padded.values.float()) for name, padded in answers.items()}
+        losses = self.losses(run, answers, Batch(tensors, targets, run.options), mix)
+        return losses if data.weights is None else losses * torch.from_numpy(data.weights[rows]).to(losses)
+
+    def after(self, network: Network, share: float) -> None:  # noqa: B027 - most methods do nothing here
+        """Called when an optimizer step is done; `share` of all steps are."""
