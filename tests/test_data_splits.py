@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -219,3 +220,15 @@ def test_a_kept_column_may_be_an_input_too(tmp_path: Path) -> None:
 def test_a_column_that_cannot_be_kept_is_an_error(tmp_path: Path, keep: str, message: str) -> None:
     with pytest.raises(TrimtabError, match=message):
         prepared(write(tmp_path / "a.csv", sentences(60)), "label", keep=keep)
+
+
+def test_five_hundred_classes_are_prepared_and_cut(tmp_path: Path) -> None:
+    drawn = random.Random(4)
+    table = [row | {"label": f"class {int(500 * drawn.random() ** 2)}"} for row in sentences(8000)]
+    found = prepared(write(tmp_path / "a.csv", table), "label")
+    counts = Counter(row["label"] for row in table)
+    assert set(found.classes) == {name for name, count in counts.items() if count > 1}
+    assert len(found.classes) > 490
+    for part, own in found.report["balance"].items():
+        assert all(own[name] > 0 for name in found.classes if part == "train" or counts[name] >= 5)
+    assert found.report["unanswerable"] == {"valid": 0, "test": 0}

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from trimtab.data.dedup import Numbered
 from trimtab.data.table import Cells, Origin, Origins, Table
+from trimtab.data.working import Working
 from trimtab.values.parse import Name
 
 LONG = 70_000  # values: more than are looked at at a time
@@ -81,3 +83,15 @@ def test_short_texts_take_a_third_of_what_python_s_own_take() -> None:
     tracemalloc.stop()
     assert len(cells) == 300_000
     assert held + 16 * len(cells) < 300_000 * 65 / 3
+
+
+def test_a_permutation_of_all_rows_permutes_everything_of_them() -> None:
+    table = Table({"x": ["p", "q", "r"]}, Origins.of([Origin("a.csv", line) for line in (2, 3, 4)]))
+    keys = np.array([7, 8, 9], np.uint64)
+    rows = Working(table, np.array([-1, 0, 2], np.int8), keys, Numbered.of(["no", "yes", "no"]), [], {})
+    turned = rows.take([2, 0, 1])
+    assert list(turned.table.values["x"]) == ["r", "p", "q"]
+    assert [origin.line for origin in turned.table.origins] == [4, 2, 3]
+    assert turned.keys.tolist() == [9, 7, 8]
+    assert turned.given.tolist() == [2, -1, 0]
+    assert [turned.answers[row] for row in range(3)] == ["no", "no", "yes"]
