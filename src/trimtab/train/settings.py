@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from trimtab.errors import problem
 from trimtab.pretrained import Base
 from trimtab.spec import Choice, Lora, Spec
 
+T = TypeVar("T")
 Kind = Literal["pretrained", "table", "pictures", "sequences"]
 
 
@@ -103,13 +104,14 @@ def choose(
     _check_sampling(spec, output)
     made: dict[str, Choice] = {}
 
-    def take(key: str, given: object, choice: Choice) -> object:
+    def take(key: str, given: T | None, choice: Choice) -> T:
         if given is not None:
             return given
         made[f"train.{key}"] = choice
-        return choice.value
+        chosen: T = choice.value
+        return chosen
 
-    method = str(take("method", train.method, _method(base, rows, device)))
+    method = take("method", train.method, _method(base, rows, device))
     precision = train.precision
     if chosen := _precision(train.precision, device, method, kind):
         made["train.precision"] = chosen
@@ -121,26 +123,26 @@ def choose(
     made["checkpoint"] = _score(spec, output, base, method, "balanced" in (weights, train.sampling))
     recipe = _recipe(output, kind, method)
     batch_rows = _batch_rows(rows, device, kind)
-    learning_rate = float(str(take("learning_rate", train.learning_rate, _learning_rate(base, method))))
-    frozen_blocks = int(str(take("frozen_blocks", train.frozen_blocks, _frozen_blocks(base, method, device))))
+    learning_rate = take("learning_rate", train.learning_rate, _learning_rate(base, method))
+    frozen_blocks = take("frozen_blocks", train.frozen_blocks, _frozen_blocks(base, method, device))
     epochs = _recipe_epochs(recipe, rows, batch_rows) if recipe else _epochs(rows, base, method)
     if frozen_blocks and not recipe:
         epochs = _fewer_epochs(epochs, steps)
     settings = Settings(
         method=method,
         frozen_blocks=frozen_blocks,
-        epochs=int(str(take("epochs", train.epochs, epochs))),
+        epochs=take("epochs", train.epochs, epochs),
         learning_rate=learning_rate,
         head_rate=max(learning_rate, 1e-3) if method != "full" else max(learning_rate, min(1e-3, 10 * learning_rate)),
-        batch_tokens=int(str(take("batch_tokens", train.batch_tokens, _batch_tokens(batch_rows, steps)))),
+        batch_tokens=take("batch_tokens", train.batch_tokens, _batch_tokens(batch_rows, steps)),
         batch_rows=4 * batch_rows,
         precision=precision,
         class_weights=weights,
         seed=spec.seed,
         score=made["checkpoint"].value,
-        average=float(str(take("average", train.average, _average(recipe)))),
-        label_smoothing=float(str(take("label_smoothing", train.label_smoothing, _smoothing(recipe, output)))),
-        patience=int(str(take("patience", train.patience, _patience(recipe, base, method)))),
+        average=take("average", train.average, _average(recipe)),
+        label_smoothing=take("label_smoothing", train.label_smoothing, _smoothing(recipe, output)),
+        patience=take("patience", train.patience, _patience(recipe, base, method)),
         **train.model_dump(
             include={
                 "optimizer", "momentum", "weight_decay", "warmup", "schedule", "layer_decay", "accumulate", "clip_norm",
