@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from trimtab import spec as specs
+from trimtab.bundle import store
 from trimtab.errors import TrimtabError
 from trimtab.pipeline import run_folder
 from trimtab.progress import Quiet
@@ -126,6 +129,22 @@ def test_a_kill_lets_the_folder_go(tmp_path: Path, two: tuple[Path, Path]) -> No
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
     worked(home, two[0])
+
+
+@pytest.mark.slow
+def test_of_two_launches_at_once_one_works_and_the_other_says_so(tmp_path: Path) -> None:
+    spec = tmp_path / "trimtab.yaml"
+    rows = "".join(f"{number % 9},{number % 7},{'high' if number % 9 > 4 else 'low'}\n" for number in range(300))
+    (tmp_path / "rows.csv").write_text("a,b,level\n" + rows)
+    spec.write_text("data: rows.csv\noutput: level\ninputs: {a: number, b: number}\ntrain: {epochs: 2}\n")
+    command = [sys.executable, "-m", "trimtab", "launch", str(spec), "--runs", str(tmp_path / "runs"), "--quiet"]
+    both = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=300)[1] for process in both]
+    assert sorted(process.returncode for process in both) == [0, 2]
+    (refused,) = [text for process, text in zip(both, said, strict=True) if process.returncode == 2]
+    assert "another launch works here (pid" in refused
+    assert "Traceback" not in refused
+    assert store.read_manifest(tmp_path / "runs" / "rows" / "bundle").released
 
 
 def test_a_file_system_without_locks_is_worked_on_all_the_same(
