@@ -190,7 +190,7 @@ def test_onnx_runtime_gives_the_same_vectors_for_any_rows_and_steps(
 @pytest.mark.parametrize(
     ("kind", "config", "said"),
     [
-        (DeepfmFusion, {"hiden": [8]}, "fusion: hiden.*no such option.*'hidden'"),
+        (DeepfmFusion, {"hiden": [8]}, "fusion: no option named 'hiden'(.|\n)*'hidden'"),
         (DcnFusion, {"layers": 0}, "fusion: layers.*greater than or equal to 1"),
         (WideDeepFusion, {"hidden": []}, "fusion: hidden.*at least 1 item"),
         (FtTransformerFusion, {"dropout": 1}, "fusion: dropout.*less than 1"),

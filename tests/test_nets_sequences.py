@@ -214,14 +214,22 @@ WRONG = [
     (
         "lstm",
         {"layer": 2},
-        "inputs.Steps.encoder: layer: no such option\n  allowed: dropout, embedding, hidden, layers",
+        "inputs.Steps.encoder: no option named 'layer'\n  allowed: dropout, embedding, hidden, layers (did you mean 'layers'?)",
     ),
-    ("gru", {"layers": 0}, "inputs.Steps.encoder: layers: input should be greater than or equal to 1 (found 0)"),
+    (
+        "gru",
+        {"layers": 0},
+        "inputs.Steps.encoder: layers: found 0 (Input should be greater than or equal to 1)\n  allowed: Recurrent layers",
+    ),
     ("transformer", {"heads": 3}, "inputs.Steps.encoder: heads: 3 heads do not divide a width of 16"),
-    ("textcnn", {"kernels": [0]}, "inputs.Steps.encoder: kernels.0: input should be greater than or equal to 1"),
+    (
+        "textcnn",
+        {"kernels": [0]},
+        "inputs.Steps.encoder: kernels.0: found 0 (Input should be greater than or equal to 1)",
+    ),
     ("conformer", {"kernel": 4}, "inputs.Steps.encoder: kernel: found 4\n  allowed: an odd number"),
     ("conformer", {"heads": 16}, "inputs.Steps.encoder: heads: 16 heads do not cut a width of 16 into even numbers"),
-    ("audio_cnn", {"stages": 9}, "inputs.Steps.encoder: stages: input should be less than or equal to 6 (found 9)"),
+    ("audio_cnn", {"stages": 9}, "inputs.Steps.encoder: stages: found 9 (Input should be less than or equal to 6)"),
 ]
 
 

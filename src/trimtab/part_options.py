@@ -25,7 +25,8 @@ def check(model: type[Chosen], where: str, given: Mapping[str, Any]) -> Chosen:
         return model.model_validate(dict(given))
     except ValidationError as invalid:
         found = {".".join(map(str, detail["loc"])): detail for detail in reversed(invalid.errors())}
-        raise several(_explain(model, where, *item) for item in found.items()) from None
+        whole = {name for name in found if any(other.startswith(f"{name}.") for other in found)}  # its item is told
+        raise several(_explain(model, where, *item) for item in found.items() if item[0] not in whole) from None
 
 
 def _explain(model: type[Options], where: str, option: str, detail: Any) -> TrimtabError:
