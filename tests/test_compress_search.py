@@ -109,6 +109,7 @@ def test_every_way_was_tried_or_left_out_for_a_reason(searched: Place) -> None:
         assert point["fits"] is False
 
 
+@pytest.mark.slow
 def test_the_same_search_again_takes_its_candidates_from_the_first(searched: Place, capsys) -> None:
     kept = {path: path.stat().st_mtime_ns for path in searched.runs.rglob("point.json")}
     assert kept
@@ -116,6 +117,7 @@ def test_the_same_search_again_takes_its_candidates_from_the_first(searched: Pla
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
 
 
+@pytest.mark.slow
 def test_kept_candidates_are_measured_for_gates_that_are_asked_later(searched: Place) -> None:
     kept = {path: path.stat().st_mtime_ns for path in searched.runs.rglob("work/compress/*/bundle/model.onnx")}
     gates = "gates={size: '<= 2 kB', accuracy: '>= 0.1', macro_f1: '>= 0.1', memory: '< 10 GB'}"
@@ -145,7 +147,7 @@ def test_a_pick_that_is_no_candidate_is_refused_with_the_nearest_name(searched: 
 @pytest.mark.parametrize(
     "recipe",
     [
-        {"student": "static", "embedding": 64, "quantize": "int8"},
+        pytest.param({"student": "static", "embedding": 64, "quantize": "int8"}, marks=pytest.mark.slow),
         {"layers": 1, "neurons": 0.5, "embedding": 16, "aware": True, "quantize": "int8"},
         {"student": "conv", "layers": 1, "embedding": 32, "sparsity": 0.5},
     ],

@@ -109,7 +109,7 @@ NO_SPACE = {
 
 
 @pytest.mark.parametrize("teller", list(NO_SPACE))
-@pytest.mark.parametrize("place", ["trimtab.train.checkpoint._write", "trimtab.pipeline.assembly.save_file"])
+@pytest.mark.parametrize("place", ["trimtab.train.checkpoint._write", "trimtab.search.assembly.save_file"])
 def test_a_full_disk_is_told_and_leaves_no_bundle(
     tmp_path: Path, reviews, tiny_base, monkeypatch, capsys, teller: str, place: str
 ) -> None:

@@ -24,9 +24,14 @@ def check(model: type[Chosen], where: str, given: Mapping[str, Any]) -> Chosen:
     try:
         return model.model_validate(dict(given))
     except ValidationError as invalid:
-        found = {".".join(map(str, detail["loc"])): detail for detail in reversed(invalid.errors())}
+        found = {_place(detail["loc"]): detail for detail in reversed(invalid.errors())}
         whole = {name for name in found if any(other.startswith(f"{name}.") for other in found)}  # its item is told
         raise several(_explain(model, where, *item) for item in found.items() if item[0] not in whole) from None
+
+
+def _place(location: tuple[str | int, ...]) -> str:
+    """`kernels.0`; what pydantic adds to tell the kinds of a value apart is left out."""
+    return ".".join(str(part) for number, part in enumerate(location) if not number or isinstance(part, int))
 
 
 def _explain(model: type[Options], where: str, option: str, detail: Any) -> TrimtabError:
