@@ -1,12 +1,15 @@
 """The comparison of compressed networks: what is asked of the rivals, and how the figures are judged and shown."""
 
+import importlib
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 from benchmarks import environments, measure, table
 from benchmarks.rivals import compression_olive
 
+ROOT = Path(__file__).resolve().parent.parent
 GATES = {"megabytes": 8.0, "drop": 0.01, "milliseconds": 1.2}
 WHOLE = {"megabytes": 90.9, "accuracy": 0.886, "rows_per_second": 117.0, "p50": 14.7}
 WARNED = """\
@@ -105,3 +108,11 @@ def test_rows_are_answered_thirty_two_at_a_time_in_their_order() -> None:
     texts = [f"row {number}" for number in range(70)]
     assert measure.in_batches(answer, 32)(texts) == [text.upper() for text in texts]
     assert sizes == [32, 32, 6]
+
+
+OURS = [f"benchmarks.ours.{path.stem}" for path in (ROOT / "benchmarks" / "ours").glob("[a-z]*.py")]
+
+
+@pytest.mark.parametrize("module", ["benchmarks.run", "benchmarks.gpu", "benchmarks.scale", *sorted(OURS)])
+def test_what_a_benchmark_takes_from_trimtab_is_there(module: str) -> None:
+    importlib.import_module(module)

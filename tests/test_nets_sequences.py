@@ -214,12 +214,12 @@ WRONG = [
     (
         "lstm",
         {"layer": 2},
-        "inputs.Steps.encoder: no option named 'layer'\n  allowed: dropout, embedding, hidden, layers (did you mean 'layers'?)",
+        "inputs.Steps.encoder: no option named 'layer'\n  allowed: dropout, embedding, hidden, layers",
     ),
     (
         "gru",
         {"layers": 0},
-        "inputs.Steps.encoder: layers: found 0 (Input should be greater than or equal to 1)\n  allowed: Recurrent layers",
+        "inputs.Steps.encoder: layers: found 0 (Input should be greater than or equal to 1)\n  allowed: Recurrent",
     ),
     ("transformer", {"heads": 3}, "inputs.Steps.encoder: heads: 3 heads do not divide a width of 16"),
     (

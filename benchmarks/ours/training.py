@@ -16,7 +16,8 @@ from trimtab.nets.network import Architecture, Network, one_each
 from trimtab.nets.pretrained import PretrainedEncoder
 from trimtab.progress import Quiet
 from trimtab.spec import parse
-from trimtab.train.loop import device, train
+from trimtab.train.devices import device
+from trimtab.train.loop import train
 from trimtab.train.method import TrainingData
 from trimtab.train.settings import choose
 

@@ -39,6 +39,6 @@ def _explain(model: type[Options], where: str, option: str, detail: Any) -> Trim
         return problem(where, f"no option named {option!r}", nearest(option, model.model_fields) or "no options")
     field = model.model_fields.get(str(detail["loc"][0])) if detail["loc"] else None
     allowed = (field.description if field else None) or ""
-    if detail["type"] == "missing":
+    if detail["type"] == "missing" and len(detail["loc"]) == 1:
         return problem(where, f"the option {option!r} is needed", allowed)
     return problem(f"{where}: {option}" if option else where, f"found {detail['input']!r} ({detail['msg']})", allowed)

@@ -81,10 +81,10 @@ def _present(states: Any) -> Any:
 
 
 def _read(folder: Path) -> tuple[dict[str, Tensor], Any, Position]:
-    said = json.loads((folder / "position.json").read_text(encoding="utf-8"))
+    said: Any = json.loads((folder / "position.json").read_text(encoding="utf-8"))
     if not isinstance(said, dict):
         raise TypeError(f"{folder}: no position")
-    position = Position(**{_FORMER_NAMES.get(name, name): value for name, value in said.items()})
+    position = Position(**{_FORMER_NAMES.get(str(name), str(name)): value for name, value in said.items()})
     states = folder / "states.pt"
     return (
         load_file(folder / "weights.safetensors"),
