@@ -95,7 +95,7 @@ def ours(lengths: np.ndarray, seed: int) -> float:
     settings, _ = choose(spec, label, base, len(taught), taught.steps, np.array([1, 1]), device())
     data = TrainingData(taught, targets(len(taught), seed), valid, targets(VALID_ROWS, seed + 1), label)
     with tempfile.TemporaryDirectory() as folder:
-        trained = train(network, "label", data, settings, Path(folder), Quiet())
+        trained = train(network, data, settings, Path(folder), Quiet())
     return trained.seconds
 
 

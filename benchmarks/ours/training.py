@@ -57,7 +57,7 @@ def _train(
     assert isinstance(encoder, PretrainedEncoder)
     pretrained.load_weights(base, encoder.model)
     data = TrainingData(encoded[0], targets[0], encoded[1], targets[1], label)
-    trained = train(network, "label", data, settings, folder / "checkpoints", Quiet())
+    trained = train(network, data, settings, folder / "checkpoints", Quiet())
     return {
         "rows_per_second": trained.rows_per_second,
         "seconds": trained.seconds,
