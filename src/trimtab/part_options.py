@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -24,14 +24,24 @@ def check(model: type[Chosen], where: str, given: Mapping[str, Any]) -> Chosen:
     try:
         return model.model_validate(dict(given))
     except ValidationError as invalid:
-        found = {_place(detail["loc"]): detail for detail in reversed(invalid.errors())}
+        found = {_place(model, detail): detail for detail in reversed(invalid.errors())}
         whole = {name for name in found if any(other.startswith(f"{name}.") for other in found)}  # its item is told
         raise several(_explain(model, where, *item) for item in found.items() if item[0] not in whole) from None
 
 
-def _place(location: tuple[str | int, ...]) -> str:
-    """`kernels.0`; what pydantic adds to tell the kinds of a value apart is left out."""
-    return ".".join(str(part) for number, part in enumerate(location) if not number or isinstance(part, int))
+def _place(model: type[BaseModel], detail: Any) -> str:
+    """`kernels.0`, `randaugment.n`; what pydantic adds to tell the kinds of a value apart is left out."""
+    names, location = _names(model), detail["loc"]
+    if detail["type"] == "extra_forbidden":
+        names |= {location[-1]}
+    return ".".join(str(part) for part in location if isinstance(part, int) or part in names)
+
+
+def _names(model: type[BaseModel]) -> set[Any]:
+    """The fields of a model, and of those that stand in it."""
+    inside = [kind for field in model.model_fields.values() for kind in (field.annotation, *get_args(field.annotation))]
+    nested = [kind for kind in inside if isinstance(kind, type) and issubclass(kind, BaseModel)]
+    return set(model.model_fields).union(*map(_names, nested))
 
 
 def _explain(model: type[Options], where: str, option: str, detail: Any) -> TrimtabError:
