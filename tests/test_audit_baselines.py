@@ -1,4 +1,4 @@
-"""The floor: simple rivals on the same rows, measured by the same functions."""
+"""The baseline: simple rivals on the same rows, measured by the same functions."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def manifest(task: str, asked: dict[str, str], **changes: Any) -> Manifest:
         rivals = {"mean": quality.of_answers(Amounts(truth, np.full(90, truth.mean())), 90, 1, seed=7, resamples=50)}
         shown = Amounts(truth, truth * 0.8).evidence(inputs)
     measured |= COSTS
-    floor = {name: {key: one.model_dump() for key, one in found.items()} for name, found in rivals.items()}
+    baseline = {name: {key: one.model_dump() for key, one in found.items()} for name, found in rivals.items()}
     judged = gates.judge([parse_gate(name, bound) for name, bound in asked.items()], measured)
     filled: dict[str, Any] = {
         "trimtab": "0.1.0",
@@ -101,7 +101,7 @@ def manifest(task: str, asked: dict[str, str], **changes: Any) -> Manifest:
         },
         "stages": [Stage(name="train", seconds=61.5, detail={"steps": 312, "rows": {"not": "shown"}})],
         "measured": measured,
-        "evidence": {**shown, "floor": floor, "history": [{"epoch": 1, "step": 9, "loss": 0.5, "score": 0.8}]},
+        "evidence": {**shown, "baselines": baseline, "history": [{"epoch": 1, "step": 9, "loss": 0.5, "score": 0.8}]},
         "gates": judged,
         "released": all(gate.met for gate in judged),
         "why": [f"{gate.name}: asked {gate.asked}" for gate in judged if not gate.met],
@@ -209,7 +209,7 @@ def test_the_worth_of_the_network_is_said_plainly(tmp_path: Path) -> None:
     _, reader, _ = write(tmp_path / "good", good)
     assert re.search(r"The network makes \d+% fewer mistakes than majority", reader.text)
     best = {"tf-idf + logistic regression": {"accuracy": {"value": 0.999, "low": 0.99, "high": 1.0}}}
-    _, reader, _ = write(tmp_path / "poor", good.model_copy(update={"evidence": {**good.evidence, "floor": best}}))
+    _, reader, _ = write(tmp_path / "poor", good.model_copy(update={"evidence": {**good.evidence, "baselines": best}}))
     assert "not better than tf-idf + logistic regression" in reader.text
 
 
@@ -242,9 +242,11 @@ def test_the_worth_is_right_for_errors_and_for_intervals_that_end_at_nothing(
     said: str,
 ) -> None:
     ends = ("value", "low", "high")
-    floor = {name: {headline: dict(zip(ends, found, strict=True))} if found else {} for name, found in rivals.items()}
+    baseline = {
+        name: {headline: dict(zip(ends, found, strict=True))} if found else {} for name, found in rivals.items()
+    }
     measured = {headline: Measured(**dict(zip(ends, own, strict=True)))}
-    made = manifest("number", {}, headline=headline, measured=measured, evidence={"floor": floor})
+    made = manifest("number", {}, headline=headline, measured=measured, evidence={"baselines": baseline})
     (section,) = [section for section in facts.page(Path(), made).sections if section.short == "Worth"]
     texts = [block.text for block in section.blocks if isinstance(block, page.Text)]
     (bars,) = [block.bars for block in section.blocks if isinstance(block, page.Bars)]
@@ -258,8 +260,8 @@ def test_the_worth_is_right_for_errors_and_for_intervals_that_end_at_nothing(
 
 def test_a_card_without_a_baseline_of_the_main_metric_says_nothing_of_its_worth() -> None:
     made = manifest("number", {}, headline="rmse", measured={"rmse": Measured(value=1.0)})
-    for floor in ({}, {"mean": {}}, {"mean": {"mae": {"value": 1.0}}}):
-        shown = facts.page(Path(), made.model_copy(update={"evidence": {"floor": floor}}))
+    for baseline in ({}, {"mean": {}}, {"mean": {"mae": {"value": 1.0}}}):
+        shown = facts.page(Path(), made.model_copy(update={"evidence": {"baselines": baseline}}))
         blocks = [block for section in shown.sections if section.short == "Worth" for block in section.blocks]
         assert not [block for block in blocks if isinstance(block, page.Text | page.Bars)]
 
@@ -302,7 +304,7 @@ def searched(asked: dict[str, str]) -> Frontier:
         point("uncompressed", 0.886, 90.0, 6.0, kind="uncompressed"),
         point("layers-3+int8", 0.882, 7.9, 1.5, made=("layers 0, 2, 4", "int8"), predicted_latency=1.44, seconds=61.0),
         point("static", 0.824, 1.9, 0.08, made=(NASTY,)),
-        Point(name="tf-idf", kind="floor", quality=Measured(value=0.803)),
+        Point(name="tf-idf", kind="baseline", quality=Measured(value=0.803)),
     ]
     gates_asked = [parse_gate(name, bound) for name, bound in asked.items()]
     skipped = [Skipped("smaller", f"no image is read {NASTY}")]
@@ -345,7 +347,7 @@ def test_the_frontier_is_drawn_into_the_card(tmp_path: Path) -> None:
     bundle = tmp_path / "bundle"
     bundle.mkdir()
     html = card.write(bundle, facts, drawn)[0].read_text(encoding="utf-8")
-    for name in ("layers-3+int8 (chosen)", "uncompressed", "static", "floor: tf-idf"):
+    for name in ("layers-3+int8 (chosen)", "uncompressed", "static", "baseline: tf-idf"):
         assert f">{name}</text>" in html, name
 
 

@@ -52,7 +52,7 @@ from trimtab.data import infer, read
 from trimtab.data.prepare import prepare
 from trimtab.data.profile import profile
 from trimtab.errors import TrimtabError
-from trimtab.nets import trained
+from trimtab.nets import fitted
 from trimtab.nets.network import Architecture, EncoderEntry
 from trimtab.pipeline import run_folder
 from trimtab.progress import Quiet
@@ -1083,7 +1083,7 @@ def test_case_x14_int8_answers_are_the_same_beside_odd_rows(tmp_path: Path) -> N
     answer = columns.fit("label", "answer", "answer", ["yes", "no"] * 20, {})
     entry = EncoderEntry(name="transformer", reads=("text",), config={"layers": 2, "heads": 2})
     architecture = Architecture(width=64, encoders=(entry,), fusion="mean", dropout=0.0, head="label")
-    network = trained.built(architecture, [column], answer, seed=1).network
+    network = fitted.built(architecture, [column], answer, seed=1).network
     rows = encode_rows([column], {"text": texts})
     export.export(network, [column], rows.batch(np.arange(3)), tmp_path / "whole.onnx")
     quantize.int8(tmp_path / "whole.onnx", tmp_path / "int8.onnx")

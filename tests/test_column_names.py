@@ -17,7 +17,7 @@ import trimtab
 from trimtab import runtime
 from trimtab.bundle import store
 from trimtab.columns import OUTPUTS, encode_rows, fit, keys
-from trimtab.nets import trained
+from trimtab.nets import fitted
 from trimtab.nets.network import Architecture, EncoderEntry, Network, one_each
 
 ATTRIBUTES = sorted({*dir(nn.ModuleDict()), *dir(nn.Module()), "outputs", "rows", "encoders", "head", "fusion"})
@@ -108,7 +108,7 @@ def release(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> trimta
 
 
 def test_columns_of_any_name_go_the_whole_way(release: trimtab.Release) -> None:
-    restored = trained.read(release.folder)
+    restored = fitted.read(release.folder)
     assert list(restored.network.encoders) == [
         "in_type", "in_first-name", "in_first_name",
         "in_how_satisfied_are_you_with_the_service_that_you_were_given", "in_outputs_5",

@@ -15,8 +15,8 @@ from transformers import ModernBertConfig
 from trimtab.columns import OUTPUTS, encode_rows, fit
 from trimtab.compress import Skip, layers
 from trimtab.export import export
+from trimtab.nets.fitted import FittedNetwork, built
 from trimtab.nets.network import Architecture, EncoderEntry
-from trimtab.nets.trained import Trained, built
 
 TITLES = ["so good", "bad", "a long and winding road", "", "I would buy it again", "never again, and I mean it"] * 2
 BODIES = ["The plot is thin.", "Well made and well played by all of them", "", "too long", "房间很大", "fine"] * 2
@@ -24,7 +24,7 @@ LABELS = ["good", "bad", "good", "bad", "good", "bad"] * 2
 BERT_KINDS = ["bert", "roberta", "xlm-roberta", "distilbert"]
 
 
-def trained(folder: Path, shape: str, texts: int = 1, encoder: EncoderEntry | None = None) -> Trained:
+def trained(folder: Path, shape: str, texts: int = 1, encoder: EncoderEntry | None = None) -> FittedNetwork:
     """A network with random weights that reads a price beside one text or two."""
     tokenizer = tiny_models.word_pieces(TITLES + BODIES, size=200)
     tokenizer.save_pretrained(folder)
@@ -47,7 +47,7 @@ def trained(folder: Path, shape: str, texts: int = 1, encoder: EncoderEntry | No
     return shaken(built(architecture, [*columns, price], output, seed=3))
 
 
-def shaken(given: Trained) -> Trained:
+def shaken(given: FittedNetwork) -> FittedNetwork:
     """Biases and norms as training leaves them: fresh ones of 0 and 1 would hide a mistake."""
     generator = torch.Generator().manual_seed(5)
     weights = {
@@ -57,20 +57,20 @@ def shaken(given: Trained) -> Trained:
     return built(given.architecture, given.inputs, given.output, weights)
 
 
-def batch(given: Trained) -> dict[str, np.ndarray]:
+def batch(given: FittedNetwork) -> dict[str, np.ndarray]:
     values = {"title": TITLES, "body": BODIES, "price": [str(number) for number in range(12)]}
     rows = encode_rows(given.inputs, {column.name: values[column.name] for column in given.inputs})
     return rows.batch(np.arange(12))
 
 
 @torch.no_grad()
-def outputs(given: Trained) -> Tensor:
+def outputs(given: FittedNetwork) -> Tensor:
     found: Tensor = given.network({key: torch.from_numpy(value) for key, value in batch(given).items()})[OUTPUTS].values
     return found
 
 
-def made(found: Trained | Skip) -> Trained:
-    assert isinstance(found, Trained), found
+def made(found: FittedNetwork | Skip) -> FittedNetwork:
+    assert isinstance(found, FittedNetwork), found
     return found
 
 

@@ -23,9 +23,9 @@ from trimtab.columns.label import LabelColumn
 from trimtab.compress import Skip, latency, prune, sparsity
 from trimtab.export import export
 from trimtab.nets.encoders.compact import Block, Layer, Options
+from trimtab.nets.fitted import FittedNetwork, built
 from trimtab.nets.network import Architecture, EncoderEntry
 from trimtab.nets.states import answer
-from trimtab.nets.trained import Trained, built
 from trimtab.train.batches import tensors_of
 
 LAYER = {"heads": 4, "neurons": 128}
@@ -36,7 +36,7 @@ CPU = torch.device("cpu")
 class Task:
     """A trained network, the rows that it learnt, and rows that it did not."""
 
-    def __init__(self, trained: Trained, values: list[Any], answers: list[str], epochs: int, rate: float) -> None:
+    def __init__(self, trained: FittedNetwork, values: list[Any], answers: list[str], epochs: int, rate: float) -> None:
         self.name = trained.inputs[0].name
         half = 2 * len(values) // 3
         self.values = {self.name: values[half:]}
@@ -45,7 +45,7 @@ class Task:
         self.trained = replace(trained, network=self.learn(trained, epochs, rate))
         self.measured = prune.importance(self.trained, self.rows, prune.own_loss(self.trained, self.targets))
 
-    def learn(self, trained: Trained, epochs: int, rate: float) -> Any:
+    def learn(self, trained: FittedNetwork, epochs: int, rate: float) -> Any:
         network, loss = trained.network.train(), prune.own_loss(trained, self.targets)
         optimizer = torch.optim.AdamW(network.parameters(), rate)
         for epoch in range(epochs):
@@ -57,19 +57,19 @@ class Task:
         return network.eval()
 
     @torch.no_grad()
-    def outputs(self, trained: Trained, rows: EncodedRows | None = None) -> np.ndarray:
+    def outputs(self, trained: FittedNetwork, rows: EncodedRows | None = None) -> np.ndarray:
         rows = rows or self.test
         return trained.network(tensors_of(rows, np.arange(len(rows)), CPU))[OUTPUTS].values.numpy()
 
-    def accuracy(self, trained: Trained) -> float:
+    def accuracy(self, trained: FittedNetwork) -> float:
         return float((self.outputs(trained).argmax(1) == self.wanted).mean())
 
-    def by_share(self, **shares: float) -> Trained:
+    def by_share(self, **shares: float) -> FittedNetwork:
         found = prune.by_share(self.trained, self.measured, **shares)
-        assert isinstance(found, Trained), found
+        assert isinstance(found, FittedNetwork), found
         return found
 
-    def loss(self, trained: Trained) -> float:
+    def loss(self, trained: FittedNetwork) -> float:
         outputs = answer(torch.from_numpy(self.outputs(trained, self.rows)))
         return float(prune.own_loss(trained, self.targets)(outputs, np.arange(len(self.rows))).mean())
 
@@ -101,13 +101,13 @@ def digits() -> Task:
     return Task(trained, values, answers, 6, 3e-3)
 
 
-def network(name: str, column: Any, output: Any, config: dict[str, Any], width: int) -> Trained:
+def network(name: str, column: Any, output: Any, config: dict[str, Any], width: int) -> FittedNetwork:
     entry = EncoderEntry(name=name, reads=(column.key,), config=config)
     shape = Architecture(width=width, encoders=(entry,), fusion="mean", dropout=0.0, head="label")
     return built(shape, (column,), output, seed=1)
 
 
-def config(trained: Trained) -> dict[str, Any]:
+def config(trained: FittedNetwork) -> dict[str, Any]:
     return trained.architecture.encoders[0].config
 
 
@@ -117,7 +117,7 @@ def config(trained: Trained) -> dict[str, Any]:
 @pytest.mark.parametrize("shares", [{"heads": 0.5}, {"neurons": 0.25}, {"heads": 0.5, "neurons": 0.5}])
 def test_what_matters_least_is_missed_less_than_what_matters_most(texts: Task, shares: dict[str, float]) -> None:
     worst = prune.by_share(texts.trained, texts.upside_down(), **shares)
-    assert isinstance(worst, Trained)
+    assert isinstance(worst, FittedNetwork)
     assert texts.loss(texts.by_share(**shares)) < texts.loss(worst)
 
 
@@ -145,7 +145,7 @@ def test_a_unit_that_gives_nothing_goes_first_and_leaves_the_answers_as_they_wer
     weights["encoders.in_review.blocks.0.outer.weight"][:, ::4] = 0
     idle = built(texts.trained.architecture, texts.trained.inputs, texts.trained.output, weights)
     found = prune.prune(idle, texts.rows, texts.targets, heads=7 / 8, neurons=1 - 32 / 256)
-    assert isinstance(found, Trained)
+    assert isinstance(found, FittedNetwork)
     assert [layer["heads"] for layer in config(found)["layers"]] == [4, 3]
     assert [layer["neurons"] for layer in config(found)["layers"]] == [96, 128]
     np.testing.assert_allclose(texts.outputs(found), texts.outputs(idle), atol=1e-4)
@@ -154,7 +154,7 @@ def test_a_unit_that_gives_nothing_goes_first_and_leaves_the_answers_as_they_wer
 def test_a_pruned_network_can_be_built_and_pruned_again(texts: Task) -> None:
     once = texts.by_share(heads=0.5)
     again = prune.prune(once, texts.rows, texts.targets, neurons=0.5)
-    assert isinstance(again, Trained)
+    assert isinstance(again, FittedNetwork)
     assert again.made == ("4 of 8 heads", "128 of 256 neurons")
     rebuilt = built(again.architecture, again.inputs, again.output, again.network.state_dict())
     np.testing.assert_array_equal(texts.outputs(rebuilt), texts.outputs(again))
@@ -163,7 +163,7 @@ def test_a_pruned_network_can_be_built_and_pruned_again(texts: Task) -> None:
 def test_channels_are_pruned_by_what_they_matter(digits: Task) -> None:
     found = digits.by_share(neurons=0.5)
     worst = prune.by_share(digits.trained, digits.upside_down(), neurons=0.5)
-    assert isinstance(worst, Trained)
+    assert isinstance(worst, FittedNetwork)
     assert config(found)["channels"] == 16
     assert found.parameters < 0.5 * digits.trained.parameters
     assert digits.accuracy(digits.trained) > 0.9
@@ -173,7 +173,7 @@ def test_channels_are_pruned_by_what_they_matter(digits: Task) -> None:
 def test_a_trunk_that_becomes_as_wide_as_the_states_keeps_its_map_to_them(digits: Task) -> None:
     trained = network("cnn", *digits_columns(digits), {"channels": 64, "stages": 2}, 32)
     found = prune.prune(trained, digits.rows, digits.targets, neurons=0.5)
-    assert isinstance(found, Trained)
+    assert isinstance(found, FittedNetwork)
     assert config(found)["channels"] == 24
 
 
@@ -185,7 +185,7 @@ def test_all_blocks_of_our_transformer_stay_alike(texts: Task) -> None:
     text, mood = texts.trained.inputs[0], texts.trained.output
     trained = network("transformer", text, mood, {"layers": 2, "heads": 2}, 32)
     found = prune.prune(trained, texts.rows, texts.targets, neurons=0.5)
-    assert isinstance(found, Trained)
+    assert isinstance(found, FittedNetwork)
     assert config(found)["feed_forward"] == 64
     whole = prune.prune(trained, texts.rows, texts.targets, heads=0.5)
     assert isinstance(whole, Skip)
@@ -263,7 +263,7 @@ def test_pruning_to_a_latency_ends_at_it(texts: Task, table: latency.Table) -> N
     assert whole is not None
     wanted = table.fixed + 0.6 * (whole - table.fixed)
     found = prune.by_latency(texts.trained, texts.measured, table, wanted)
-    assert isinstance(found, Trained), found
+    assert isinstance(found, FittedNetwork), found
     reached = latency.predicted(found, table)
     assert reached is not None
     assert reached <= wanted + 1e-9
@@ -277,7 +277,7 @@ def test_per_saved_millisecond_the_dear_part_goes_first(texts: Task) -> None:
     for kind, by_heads, by_neurons in (("heads", (1.0, 9.0), (8.9, 9.0)), ("neurons", (8.9, 9.0), (1.0, 9.0))):
         table = latency.Table((0, 4), by_heads, (0, 128), by_neurons, 1, 10, None)
         pruned = prune.to_latency(texts.trained, texts.rows, texts.targets, table, 12.0)
-        assert isinstance(pruned, Trained)
+        assert isinstance(pruned, FittedNetwork)
         found[kind] = sum(layer[kind] / LAYER[kind] for layer in config(pruned)["layers"])
         other = "neurons" if kind == "heads" else "heads"
         assert found[kind] < sum(layer[other] / LAYER[other] for layer in config(pruned)["layers"])
@@ -291,7 +291,7 @@ def test_a_part_that_goes_whole_leaves_what_it_gave_on_average(texts: Task) -> N
     idle = built(texts.trained.architecture, texts.trained.inputs, texts.trained.output, weights)
     table = latency.Table((0, 4), (3.0, 4.0), (0, 128), (3.0, 4.0), 1, 10, None)  # a part is 1 ms
     found = prune.to_latency(idle, texts.rows, texts.targets, table, 5.0)
-    assert isinstance(found, Trained)
+    assert isinstance(found, FittedNetwork)
     assert config(found)["layers"] == [{"heads": 0, "neurons": 128}, {"heads": 0, "neurons": 0}]
     np.testing.assert_allclose(texts.outputs(found), texts.outputs(idle), atol=1e-4)
 
@@ -302,7 +302,7 @@ def test_a_part_that_goes_whole_leaves_what_it_gave_on_average(texts: Task) -> N
 @pytest.mark.parametrize("share", [0.5, 0.9])
 def test_exactly_the_asked_share_of_each_matrix_is_zero(texts: Task, share: float) -> None:
     found = sparsity.sparse(texts.trained, share)
-    assert isinstance(found, Trained)
+    assert isinstance(found, FittedNetwork)
     matrices = {name: value for name, value in found.network.state_dict().items() if value.ndim > 1}
     assert len(matrices) > 5
     for name, value in matrices.items():
@@ -322,7 +322,7 @@ def test_equal_weights_do_not_make_the_share_larger() -> None:
 
 def test_zeros_make_the_file_smaller_only_when_it_is_compressed(texts: Task) -> None:
     found = sparsity.sparse(texts.trained, 0.8)
-    assert isinstance(found, Trained)
+    assert isinstance(found, FittedNetwork)
     plain, thin = (save(trained.network.state_dict()) for trained in (texts.trained, found))
     assert len(thin) == len(plain)
     assert len(gzip.compress(thin)) < 0.5 * len(gzip.compress(plain))

@@ -20,9 +20,9 @@ from trimtab.columns import OUTPUTS, EncodedRows, encode_rows
 from trimtab.compress import qat, quantize, sensitivity
 from trimtab.compress.rewrite import large_weights, weighted
 from trimtab.errors import TrimtabError
-from trimtab.nets import trained
+from trimtab.nets import fitted
+from trimtab.nets.fitted import FittedNetwork
 from trimtab.nets.network import Architecture, EncoderEntry, Network
-from trimtab.nets.trained import Trained
 from trimtab.search import assembly
 
 Batch = dict[str, np.ndarray]
@@ -34,7 +34,7 @@ SMALLER = {"fp16": 0.6, "int8": 0.35, "int8_blocks": 0.4, "int8_static": 0.4, "i
 class Case:
     """A small network that has learnt something, its file, and batches of rows that it has not seen."""
 
-    model: Trained
+    model: FittedNetwork
     source: Path
     rows: EncodedRows
     targets: torch.Tensor
@@ -63,7 +63,7 @@ def case(folder: Path, kind: str, values: list[Any], answers: list[str], encoder
     column = columns.kind(kind, "test").fit(kind, kind, values, options)
     output = columns.kind("label", "test").fit("answer", "answer", answers, {})
     architecture = Architecture(width=64, encoders=(encoder,), fusion="mean", dropout=0.0, head="label")
-    model = trained.built(architecture, [column], output, seed=1)
+    model = fitted.built(architecture, [column], output, seed=1)
     rows = encode_rows([column], {kind: values})
     targets = torch.from_numpy(np.asarray(output.targets(answers)))
     with torch.random.fork_rng(devices=[]):
@@ -249,7 +249,7 @@ def test_a_layer_with_outliers_is_left_in_fp32(texts: Case, tmp_path: Path) -> N
     for name in (norm, norm.replace("weight", "bias")):
         weights[name][0] /= 3000
     weights[queries][:, 0] *= 3000
-    model = trained.built(texts.model.architecture, texts.model.inputs, texts.model.output, weights)
+    model = fitted.built(texts.model.architecture, texts.model.inputs, texts.model.output, weights)
     source = tmp_path / "model.onnx"
     export.export(model.network, model.inputs, texts.rows.batch(np.arange(3)), source)
     same = sensitivity.answers(source, texts.unseen) - sensitivity.answers(texts.source, texts.unseen)
@@ -313,11 +313,11 @@ def test_a_network_is_as_before_behind_the_rounding(texts: Case) -> None:
     assert float((outside - inside).detach().abs().max()) < 0.25
 
 
-def _copy(model: Trained) -> Trained:
-    return trained.built(model.architecture, model.inputs, model.output, model.network.state_dict())
+def _copy(model: FittedNetwork) -> FittedNetwork:
+    return fitted.built(model.architecture, model.inputs, model.output, model.network.state_dict())
 
 
-def _trained_further(texts: Case, aware: bool) -> Trained:
+def _trained_further(texts: Case, aware: bool) -> FittedNetwork:
     """Forty more steps, with the weights on a grid of 4 bits or as they are."""
     model = _copy(texts.model)
     if not aware:

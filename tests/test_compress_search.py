@@ -99,11 +99,11 @@ def test_every_way_was_tried_or_left_out_for_a_reason(searched: Place) -> None:
     names = {point["name"] for point in frontier["points"]}
     assert {"uncompressed", "trimmed"} <= names
     assert all(reason for _, reason in frontier["skipped"])
-    assert [point["name"] for point in frontier["points"] if point["kind"] == "floor"] == [
+    assert [point["name"] for point in frontier["points"] if point["kind"] == "baseline"] == [
         "tf-idf + logistic regression"
     ]
     for point in frontier["points"]:
-        if point["kind"] == "floor":
+        if point["kind"] == "baseline":
             continue
         assert {"size", "latency", "throughput"} <= set(point["measured"])
         assert point["fits"] is False

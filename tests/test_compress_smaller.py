@@ -16,8 +16,8 @@ from trimtab.columns import OUTPUTS, InputColumn, OutputColumn, fit
 from trimtab.columns.image import ImageColumn
 from trimtab.compress import Skip
 from trimtab.compress.smaller import SIZES, smaller
+from trimtab.nets.fitted import FittedNetwork, built
 from trimtab.nets.network import Architecture, EncoderEntry
-from trimtab.nets.trained import Trained, built
 from trimtab.registry import names
 
 ITEMS = [f"item {number}" for number in range(40)]
@@ -56,20 +56,20 @@ def column(kind: str) -> tuple[InputColumn, list[Any]]:
 
 def teacher(
     inputs: Mapping[str, InputColumn], width: int, fusion: str = "mean", output: OutputColumn = LABEL, **config: Any
-) -> Trained:
+) -> FittedNetwork:
     """A network whose inputs are read by the encoders that they are named after; a number may be added to a name."""
     entries = tuple(EncoderEntry(name=name, reads=(one.key,), config=config) for name, one in inputs.items())
     shape = Architecture(width=width, encoders=entries, fusion=fusion, dropout=0.1, head=output.type)
     return built(shape, tuple(inputs.values()), output)
 
 
-def students(of: Trained) -> tuple[Trained, ...]:
+def students(of: FittedNetwork) -> tuple[FittedNetwork, ...]:
     found = smaller(of)
     assert not isinstance(found, Skip), found.reason
     return found
 
 
-def exported(student: Trained, tensors: dict[str, np.ndarray], folder: Path) -> float:
+def exported(student: FittedNetwork, tensors: dict[str, np.ndarray], folder: Path) -> float:
     """How far ONNX Runtime's outputs differ from the network's."""
     export.export(student.network, student.inputs, tensors, folder / "model.onnx")
     session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
@@ -166,7 +166,7 @@ FUSIONS = ["attention", "cls", "concat", "dcn", "deepfm", "ft_transformer", "mea
 TINY_FUSIONS = {"attention"}  # with them a network of two columns is so small that nothing is left to take away
 
 
-def of_a_table(fusion: str) -> Trained:
+def of_a_table(fusion: str) -> FittedNetwork:
     return teacher({kind: column(kind)[0] for kind in ("number", "category")}, 32, fusion)
 
 

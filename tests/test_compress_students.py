@@ -15,8 +15,8 @@ from trimtab.columns.tags import TagsColumn
 from trimtab.columns.text import TextColumn
 from trimtab.compress import Skip, students
 from trimtab.export import export
+from trimtab.nets.fitted import FittedNetwork, built
 from trimtab.nets.network import Architecture, EncoderEntry
-from trimtab.nets.trained import Trained, built
 
 TEXTS = [
     "a warm , funny and finally moving film", "not good at all", "dull", "the plot is thin but the cast is not",
@@ -29,7 +29,7 @@ def text(key: str, **options: object) -> TextColumn:
     return TextColumn.fit(key, key, TEXTS, {"vocabulary": 300, "max_tokens": 24, **options})
 
 
-def teacher(*keys: str, words: bool = False) -> Trained:
+def teacher(*keys: str, words: bool = False) -> FittedNetwork:
     columns = tuple(text(key) for key in keys)
     entries = tuple(EncoderEntry(name="transformer", reads=(key,), config={"hidden": 32}) for key in keys)
     output = LabelColumn.fit("label", "label", LABELS, {"classes": ("bad", "good")})
@@ -37,7 +37,7 @@ def teacher(*keys: str, words: bool = False) -> Trained:
     return built(shape, columns, output, seed=3)
 
 
-def tensors(network: Trained, rows: list[str]) -> dict[str, np.ndarray]:
+def tensors(network: FittedNetwork, rows: list[str]) -> dict[str, np.ndarray]:
     encoded = encode_rows(network.inputs, {column.name: rows for column in network.inputs})
     return encoded.batch(np.arange(len(rows)))
 
@@ -47,7 +47,7 @@ def tensors(network: Trained, rows: list[str]) -> dict[str, np.ndarray]:
 )
 def test_a_student_answers_the_same_in_onnx_alone_and_in_any_batch(tmp_path: Path, name: str, keys) -> None:
     student = students.student(name, teacher(*keys), seed=1)
-    assert isinstance(student, Trained)
+    assert isinstance(student, FittedNetwork)
     export(student.network, student.inputs, tensors(student, TEXTS[:3]), tmp_path / "model.onnx")
     session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
     together = session.run(None, tensors(student, TEXTS))[0]
@@ -62,7 +62,7 @@ def test_a_student_answers_the_same_in_onnx_alone_and_in_any_batch(tmp_path: Pat
 def test_a_student_keeps_the_head_of_its_teacher_and_begins_with_its_token_vectors() -> None:
     whole = teacher("review")
     student = students.student("conv", whole, seed=1)
-    assert isinstance(student, Trained)
+    assert isinstance(student, FittedNetwork)
     assert torch.equal(student.network.head.layers[-1].weight, whole.network.head.layers[-1].weight)
     table = students.token_table(whole.network.encoders["in_review"], whole.inputs[0].vocabulary)  # type: ignore[attr-defined]
     assert table is not None
@@ -97,4 +97,4 @@ def test_what_answers_each_word_has_no_student_that_pools() -> None:
     for name in ("static", "conv"):
         found = students.student(name, whole)
         assert isinstance(found, Skip)
-    assert isinstance(students.student("tiny", whole), Trained)
+    assert isinstance(students.student("tiny", whole), FittedNetwork)

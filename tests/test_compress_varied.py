@@ -261,7 +261,7 @@ def test_lists_of_words_are_cut_between_words_and_keep_their_places(monkeypatch:
         )
         cut += count < len(sentence)
     assert 40 < cut < 160
-    np.testing.assert_array_equal(column.places(found), found.words.lengths)
+    np.testing.assert_array_equal(column.positions(found), found.words.lengths)
 
 
 def test_histories_are_stretches_with_events_left_out_and_none_becomes_empty(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,8 +22,8 @@ from trimtab.columns import OUTPUTS, encode_rows, fit, restore
 from trimtab.columns.text import TextColumn
 from trimtab.compress import Skip
 from trimtab.compress.vocabulary import trim
+from trimtab.nets.fitted import FittedNetwork, built
 from trimtab.nets.network import Architecture, EncoderEntry
-from trimtab.nets.trained import Trained, built
 
 Texts = tuple[str, ...]
 
@@ -107,33 +107,35 @@ def column(definition: dict[str, Any], name: str = "review", **parts: Any) -> Te
     return TextColumn(name, name, parts.pop("max_tokens", 128), 1, json.dumps(definition), **parts)
 
 
-def network(encoder: str, inputs: Sequence[Any], config: dict[str, Any] | None = None, output: Any = LABELS) -> Trained:
+def network(
+    encoder: str, inputs: Sequence[Any], config: dict[str, Any] | None = None, output: Any = LABELS
+) -> FittedNetwork:
     """One encoder for all inputs, weights drawn."""
     entry = EncoderEntry(name=encoder, reads=tuple(column.key for column in inputs), config=config or {})
     shape = Architecture(width=32, encoders=(entry,), fusion="mean", dropout=0.1, head=output.type)
     return built(shape, inputs, output, seed=7)
 
 
-def outputs(trained: Trained, values: dict[str, Sequence[Any]]) -> np.ndarray:
+def outputs(trained: FittedNetwork, values: dict[str, Sequence[Any]]) -> np.ndarray:
     rows = encode_rows(trained.inputs, values)
     tensors = {name: torch.from_numpy(part) for name, part in rows.batch(np.arange(len(rows))).items()}
     with torch.no_grad():
         return trained.network(tensors)[OUTPUTS].values.numpy()
 
 
-def pieces(trained: Trained, texts: Sequence[Any], place: int = 0) -> list[list[str]]:
+def pieces(trained: FittedNetwork, texts: Sequence[Any], place: int = 0) -> list[list[str]]:
     column = trained.inputs[place]
     assert isinstance(column, TextColumn)
     return [[str(column.tokenizer.id_to_token(token)) for token in row] for row in column.encode(texts)]
 
 
-def trimmed(trained: Trained, values: dict[str, Sequence[Any]], tokens: int | None = None) -> Trained:
+def trimmed(trained: FittedNetwork, values: dict[str, Sequence[Any]], tokens: int | None = None) -> FittedNetwork:
     found = trim(trained, values, tokens)
-    assert isinstance(found, Trained), found
+    assert isinstance(found, FittedNetwork), found
     return found
 
 
-def size(trained: Trained, place: int = 0) -> int:
+def size(trained: FittedNetwork, place: int = 0) -> int:
     return trained.inputs[place].vocabulary  # type: ignore[attr-defined, no-any-return]
 
 

@@ -34,7 +34,7 @@ def test_twenty_kills_at_random_moments_change_nothing(tmp_path: Path, reviews_c
         writer.writeheader()
         writer.writerows(rows)
     base = tiny_models.save(tmp_path / "bert", "bert", [row["review"] for row in rows])
-    train = {"epochs": 10, "checkpoint_seconds": 0.2, "patience": 20, "average": 0.9}
+    train = {"epochs": 10, "checkpoint_seconds": 0.2, "patience": 20, "ema_decay": 0.9}
     spec = tmp_path / "trimtab.yaml"
     spec.write_text(yaml.safe_dump({"data": "rows.csv", "output": "sentiment", "base": str(base), "train": train}))
 

@@ -20,7 +20,7 @@ from trimtab.errors import TrimtabError
 from trimtab.pipeline import training
 from trimtab.pretrained import _languages, _packed, _source, text
 from trimtab.progress import Quiet
-from trimtab.request import readers
+from trimtab.request import encoder_plan
 
 CHINESE = ("酒店很干净，服务员很友好。", "股市今天大幅下跌。")
 ENGLISH = ("The hotel was clean and the staff friendly.", "The stock market fell sharply today.")
@@ -117,7 +117,7 @@ def test_chinese_rows_get_the_base_of_100_languages_with_the_tokens_they_need(tm
 
 
 def test_any_base_with_a_large_table_keeps_what_the_rows_need(tmp_path: Path, tiny_base: Path, monkeypatch) -> None:
-    monkeypatch.setattr(readers, "_LARGE_VOCABULARY", 50)
+    monkeypatch.setattr(encoder_plan, "_LARGE_VOCABULARY", 50)
     told = [{"said": f"good {'room' if n % 2 else 'phone'} {n}", "topic": "ab"[n % 2]} for n in range(48)]
     made = place(tmp_path, told, output="topic", inputs={"said": "text"}, base=str(tiny_base))
     asked = request.check(specs.read(made.spec), tmp_path, tmp_path / "runs" / "a", Quiet())

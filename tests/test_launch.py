@@ -50,7 +50,7 @@ def test_a_launch_releases_a_bundle_with_all_its_evidence(bundle: Path) -> None:
     assert accuracy.low <= accuracy.value <= accuracy.high
     assert round(manifest.measured["size"].value * 1e6) == store.serving_bytes(bundle)
     assert manifest.evidence["differs"] <= 1e-4
-    assert {"confusion", "curves", "reliability", "hardest", "floor", "history"} <= set(manifest.evidence)
+    assert {"confusion", "curves", "reliability", "hardest", "baselines", "history"} <= set(manifest.evidence)
     assert "<html" in (bundle / "card.html").read_text(encoding="utf-8")
     assert len((bundle / "golden.jsonl").read_text(encoding="utf-8").splitlines()) == 8
     assert not list(bundle.rglob("*.pkl")) + list(bundle.rglob("*.pt")) + list(bundle.rglob("*.bin"))
@@ -58,8 +58,8 @@ def test_a_launch_releases_a_bundle_with_all_its_evidence(bundle: Path) -> None:
 
 def test_the_network_is_worth_more_than_the_majority(bundle: Path) -> None:
     manifest = store.read_manifest(bundle)
-    floor = manifest.evidence["floor"]
-    assert manifest.measured["accuracy"].value > floor["majority"]["accuracy"]["value"]
+    baseline = manifest.evidence["baselines"]
+    assert manifest.measured["accuracy"].value > baseline["majority"]["accuracy"]["value"]
 
 
 def test_the_manifest_holds_the_whole_spec_and_the_reason_of_each_choice(bundle: Path) -> None:

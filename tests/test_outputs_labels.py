@@ -190,8 +190,8 @@ def test_a_launch_learns_several_labels_from_columns_with_gaps(tmp_path: Path) -
     assert sum(manifest.data["rejected"].values()) == 1
     assert "even is 'perhaps', not 0 or 1" in (made.runs / "rows" / "rejected.jsonl").read_text()
     assert [line["class"] for line in manifest.evidence["parts"]] == ["even", "small", "round"]
-    floor = manifest.evidence["floor"]["logistic regressions"]["average_precision"]["value"]
-    assert 0.5 < floor < 1
+    baseline = manifest.evidence["baselines"]["logistic regressions"]["average_precision"]["value"]
+    assert 0.5 < baseline < 1
     model = trimtab.load(release.folder)
     assert model.output.sources == ("even", "small", "round")
     asked = [{name: row[name] for name in row if name not in CLASSES} for row in rows[:5]]

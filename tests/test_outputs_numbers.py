@@ -100,7 +100,7 @@ def test_a_launch_learns_several_numbers(tmp_path: Path) -> None:
     manifest = release.manifest
     assert release.released, manifest.why
     assert {gate.name for gate in manifest.gates} == {"r2", "mae.Waist"}
-    assert list(manifest.evidence["floor"]) == ["mean", "ridge regression", "gradient-boosted trees"]
+    assert list(manifest.evidence["baselines"]) == ["mean", "ridge regression", "gradient-boosted trees"]
     assert [line["number"] for line in manifest.evidence["parts"]] == ["Weight", "Waist"]
     found = trimtab.load(release.folder).predict(rows[:5]).answers
     assert set(found) == {"Weight", "Waist"}

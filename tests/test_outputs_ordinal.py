@@ -119,8 +119,12 @@ def test_a_launch_learns_levels_in_their_order(tmp_path: Path) -> None:
     assert release.released, manifest.why
     assert manifest.headline == "quadratic_kappa"
     assert sum(manifest.data["rejected"].values()) == 2
-    assert list(manifest.evidence["floor"]) == ["most frequent level", "logistic regression", "gradient-boosted trees"]
-    assert manifest.evidence["floor"]["most frequent level"]["quadratic_kappa"]["value"] == 0
+    assert list(manifest.evidence["baselines"]) == [
+        "most frequent level",
+        "logistic regression",
+        "gradient-boosted trees",
+    ]
+    assert manifest.evidence["baselines"]["most frequent level"]["quadratic_kappa"]["value"] == 0
     counts = manifest.evidence["confusion"]["counts"]
     assert sum(itertools.chain.from_iterable(counts)) == manifest.data["rows"]["test"]
     found = trimtab.load(release.folder).predict(rows[:4]).answers

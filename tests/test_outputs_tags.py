@@ -159,7 +159,7 @@ def words_column(folder: Path, **options: object) -> TextColumn:
 def test_a_word_stands_at_its_first_token_and_one_that_is_cut_off_nowhere(tmp_path: Path) -> None:
     column = words_column(tmp_path, max_tokens=8)
     rows = encode_rows([column], {"words": SENTENCES})
-    assert column.places(rows.encoded[0]).tolist() == [4, 4, 12, 0]
+    assert column.positions(rows.encoded[0]).tolist() == [4, 4, 12, 0]
     tensors = rows.batch(np.arange(4))
     ids, words, real = (tensors[f"words_{part}"] for part in ("ids", "words", "word_mask"))
     assert words.shape == real.shape == (4, 12)
@@ -219,7 +219,7 @@ def test_a_launch_learns_tags_and_answers_every_word(tmp_path: Path, capsys: pyt
     assert release.released, manifest.why
     assert "2 words, 1 tags" in (tmp_path / "runs" / "rows" / "rejected.jsonl").read_text()
     assert [line["type"] for line in manifest.evidence["parts"]] == ["person", "place"]
-    assert manifest.evidence["floor"]["most frequent tag of each word"]["span_f1"]["value"] == 1
+    assert manifest.evidence["baselines"]["most frequent tag of each word"]["span_f1"]["value"] == 1
     model = trimtab.load(release.folder)
     long = [*["Grace", "Smith", "went", "to", "Oslo"], *["again"] * 100]
     answers = model.predict([{"words": long}, {"words": "Ada Smith went to Rome"}, {"words": []}]).answers

@@ -64,7 +64,7 @@ def test_a_new_kind_of_answer_goes_the_whole_way_with_two_files(tmp_path: Path) 
     }
     release = launch(spec, runs=tmp_path / "runs")
     assert release.released, release.manifest.why
-    assert set(release.manifest.evidence["floor"]) == {"mean", "ridge regression", "gradient-boosted trees"}
+    assert set(release.manifest.evidence["baselines"]) == {"mean", "ridge regression", "gradient-boosted trees"}
     assert {"scatter", "residuals", "hardest"} <= set(release.manifest.evidence)
     card = (release.folder / "card.md").read_text()
     assert "ridge regression" in card
@@ -117,7 +117,7 @@ def test_an_answer_whose_first_metric_is_an_error_goes_the_whole_way(
     assert release.released, release.manifest.why
     assert release.manifest.headline == "rmse"
     card = (release.folder / "card.md").read_text()
-    assert release.manifest.evidence["floor"] == {}
+    assert release.manifest.evidence["baselines"] == {}
     assert "Outputs of the type count have no baseline" in card
     assert release.manifest.evidence["answers"]["least"] <= release.manifest.measured["mean_answer"].value
     assert "Answers as they are" in card

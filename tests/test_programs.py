@@ -26,7 +26,7 @@ SOURCE = Path(programs.__file__).resolve().parents[1]
 KNOWN_TO = {
     "programs/cascade.py",
     "compress/cascade.py",
-    "compress/making.py",
+    "compress/build.py",
     "search/candidates.py",
     "search/compression.py",
     "search/trials.py",

@@ -290,9 +290,9 @@ def launched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, trimtab.R
 def test_the_network_finds_the_rule_and_beats_the_floor(launched: tuple[Place, trimtab.Release]) -> None:
     manifest = launched[1].manifest
     assert launched[1].released, manifest.why
-    floors = {name: found["ndcg@10"]["value"] for name, found in manifest.evidence["floor"].items()}
-    assert set(floors) == {"popularity", "item-kNN", "item-kNN of the last 5"}
-    assert manifest.measured["ndcg@10"].value > 1.2 * max(floors.values())
+    baselines = {name: found["ndcg@10"]["value"] for name, found in manifest.evidence["baselines"].items()}
+    assert set(baselines) == {"popularity", "item-kNN", "item-kNN of the last 5"}
+    assert manifest.measured["ndcg@10"].value > 1.2 * max(baselines.values())
     assert manifest.evidence["differs"] <= 1e-4
 
 

@@ -96,7 +96,7 @@ def test_answers_for_each_place_are_those_of_the_picked_rows() -> None:
 
     places = np.array([3, 1, 2])[np.array([2, 0])]
     parts = [{"outputs": np.array([[[20.0], [21], [-1]], [[0], [1], [2]]], np.float32)}]
-    found = in_order([np.array([0, 1])], parts, [OutputTensor("outputs", 1, "place")], places)
+    found = in_order([np.array([0, 1])], parts, [OutputTensor("outputs", 1, "position")], places)
     assert [row.ravel().tolist() for row in found] == [[20, 21], [0, 1, 2]]
 
 

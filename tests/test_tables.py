@@ -41,8 +41,8 @@ def test_a_table_gets_choices_of_its_own_and_trees_as_a_rival(tmp_path: Path) ->
     chosen = {entry.key: entry.value for entry in manifest.automatic}
     assert chosen["fusion"] == "deepfm"
     assert manifest.evidence["differs"] <= 1e-4
-    assert set(manifest.evidence["floor"]) == {"majority", "logistic regression", "gradient-boosted trees"}
-    assert manifest.evidence["floor"]["gradient-boosted trees"]["auc"]["value"] > 0.9
+    assert set(manifest.evidence["baselines"]) == {"majority", "logistic regression", "gradient-boosted trees"}
+    assert manifest.evidence["baselines"]["gradient-boosted trees"]["auc"]["value"] > 0.9
     assert "gradient-boosted trees" in (tmp_path / "runs" / "rows" / "bundle" / "card.md").read_text(encoding="utf-8")
 
 
@@ -105,7 +105,7 @@ def test_few_distinct_numbers_have_a_bin_between_each_two() -> None:
     assert column.edges == (1.0, 2.0, 4.0)
 
 
-# ----------------------------------------------------------------------------------------------------------- floor
+# ----------------------------------------------------------------------------------------------------------- baseline
 
 
 def fitted(values: dict[str, list[Any]], kinds: dict[str, str], output: str, kind: str, tests: int = 2) -> Any:

@@ -148,12 +148,12 @@ def test_a_class_without_rows_makes_no_even_classes_skewed() -> None:
 
 
 @pytest.mark.parametrize("stop_at", [1, 7, 25, 26, 30])
-@pytest.mark.parametrize("average", [0.0, 0.9])
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
 def test_a_stopped_run_goes_on_and_ends_with_the_same_weights(
-    table, tmp_path: Path, stop_at: int, average: float
+    table, tmp_path: Path, stop_at: int, ema_decay: float
 ) -> None:
     inputs, output, data = table
-    chosen = settings_for(data, epochs=3, checkpoint_seconds=0, average=average, evaluations=2)
+    chosen = settings_for(data, epochs=3, checkpoint_seconds=0, ema_decay=ema_decay, evaluations=2)
     undisturbed = network_for(inputs, output)
     whole = loop.train(undisturbed, data, chosen, tmp_path / "whole", Quiet())
     with pytest.raises(KeyboardInterrupt):

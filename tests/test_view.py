@@ -46,7 +46,7 @@ def named(**changes: Any) -> Manifest:
             graphs={"model": GraphEntry(file="model.onnx", inputs=[])},
         ),
         automatic=[Automatic(key=name, value=name, reason=name) for name in NAMES],
-        measured=dict.fromkeys(NAMES, HALF), evidence={"floor": {}}, why=NAMES,
+        measured=dict.fromkeys(NAMES, HALF), evidence={"baselines": {}}, why=NAMES,
         gates=[GateResult(name=name, asked=name, measured=None, met=False) for name in NAMES], **changes,
     )  # fmt: skip
 

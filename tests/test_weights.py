@@ -47,8 +47,8 @@ def test_rows_that_weigh_nothing_teach_nothing(release: Any) -> None:
 def test_metrics_and_baselines_count_rows_by_their_weight(release: Any) -> None:
     assert release.released
     assert release.manifest.measured["accuracy"].value > 0.95  # of all rows alike it were 0.4
-    floor = release.manifest.evidence["floor"]
-    assert all(metrics["accuracy"]["value"] < 0.75 for metrics in floor.values())
+    baseline = release.manifest.evidence["baselines"]
+    assert all(metrics["accuracy"]["value"] < 0.75 for metrics in baseline.values())
 
 
 def test_weights_are_no_input(release: Any) -> None:

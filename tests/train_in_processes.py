@@ -46,7 +46,7 @@ def main(folder: Path) -> None:
     train, valid = (encode_rows(inputs, {name: each[part] for name, each in values.items()}) for part in parts)
     targets = output.targets(answers)
     data = TrainingData(train, targets[:cut], valid, targets[cut:], output)
-    spec = parse({"data": "x", "output": "y", "train": {"epochs": 3, "evaluations": 2, "average": 0.9}})
+    spec = parse({"data": "x", "output": "y", "train": {"epochs": 3, "evaluations": 2, "ema_decay": 0.9}})
     chosen = choose(spec, output, None, cut, train.steps, np.bincount(targets[:cut]), torch.device("cpu"))[0]
     chosen = replace(chosen, batch_rows=15, batch_tokens=150, accumulate=2, checkpoint_seconds=0.0, optimizer="adamw")
     use_sparse_gradients(network)

@@ -48,7 +48,7 @@ def _figures(manifest: trimtab.Manifest, users: int) -> dict[str, Any]:
     best = max(history, key=lambda entry: entry["score"])
     return {
         **{f"unseen_{name}": manifest.measured[f"{name}@10"].value * share for name in ("ndcg", "hit", "mrr")},
-        "floor": {name: found["ndcg@10"]["value"] * share for name, found in manifest.evidence["floor"].items()},
+        "floor": {name: found["ndcg@10"]["value"] * share for name, found in manifest.evidence["baselines"].items()},
         "users": users,
         "epoch": best["epoch"],
         "epochs": history[-1]["epoch"],

@@ -1,1 +1,1 @@
-"""Evidence: quality, floor, cost, and the gates that are held against it."""
+"""Evidence: quality, baselines, cost, and the gates that are held against it."""

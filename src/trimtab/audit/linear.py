@@ -142,10 +142,10 @@ def _over_time(column: InputColumn, train: Table, test: Table) -> tuple[Any, Any
 
 
 def _counts(rows: Ragged, size: int) -> sparse.csr_array:
-    place = np.repeat(np.arange(len(rows)), rows.lengths)
+    position = np.repeat(np.arange(len(rows)), rows.lengths)
     known = rows.values < size
     ones = np.ones(int(known.sum()))
-    return sparse.csr_array((ones, (place[known], rows.values[known])), shape=(len(rows), size))
+    return sparse.csr_array((ones, (position[known], rows.values[known])), shape=(len(rows), size))
 
 
 def _spread(rows: Ragged) -> sparse.csr_array:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from trimtab.bundle.serving import FORMAT_VERSION, ColumnEntry, Serving
+
+_FORMER_EVIDENCE = {"floor": "baselines"}
 
 
 class _Part(BaseModel):
@@ -64,13 +66,22 @@ class Manifest(_Part):
     data: dict[str, Any] = Field(default_factory=dict)  # rows per split, rejected, duplicates, leaks
     stages: list[Stage] = []
     measured: dict[str, Measured] = Field(default_factory=dict)
-    evidence: dict[str, Any] = Field(default_factory=dict)  # confusion, curves, calibration, floor, hardest mistakes
+    evidence: dict[str, Any] = Field(default_factory=dict)  # confusion, baselines, hardest mistakes, ...
     gates: list[GateResult] = []
     released: bool = False
     why: list[str] = []  # why it was not released
     machine: dict[str, Any] = Field(default_factory=dict)
     files: dict[str, str] = Field(default_factory=dict)  # every file but this one: its path in the bundle -> sha256
     checksum: str = ""  # sha256 over the rest of this manifest, written by bundle.store
+
+    @field_validator("evidence")
+    @classmethod
+    def _present_keys(cls, value: dict[str, Any]) -> dict[str, Any]:
+        """Baselines were once called "floor"."""
+        found = {_FORMER_EVIDENCE.get(key, key): part for key, part in value.items()}
+        points = found.get("frontier", {}).get("points", [])
+        named = [{**point, "kind": "baseline"} if point.get("kind") == "floor" else point for point in points]
+        return {**found, "frontier": {**found["frontier"], "points": named}} if points else found
 
     @property
     def inputs(self) -> list[ColumnEntry]:

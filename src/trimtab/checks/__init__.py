@@ -15,8 +15,8 @@ from trimtab import metrics, registry, runtime
 from trimtab.bundle.manifest import Measured
 from trimtab.columns import InputColumn, OutputColumn, Outputs, Targets
 from trimtab.data.table import Table
-from trimtab.nets import trained
-from trimtab.nets.trained import Trained
+from trimtab.nets import fitted
+from trimtab.nets.fitted import FittedNetwork
 from trimtab.progress import Laps
 
 
@@ -76,11 +76,11 @@ class Context:
         return self.output.targets(self.test.values[self.output.name])
 
     @cached_property
-    def network(self) -> Trained:
+    def network(self) -> FittedNetwork:
         """The network in PyTorch, for checks that need gradients or hidden states."""
         if self.model.folder is None:
             raise ValueError("a model without a folder has no network in PyTorch")
-        return trained.read(self.model.folder)
+        return fitted.read(self.model.folder)
 
 
 def every(context: Context, laps: Laps) -> Finding:

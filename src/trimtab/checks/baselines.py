@@ -12,8 +12,8 @@ _NONE = (
 
 
 def check(context: Context) -> Finding:
-    """Each baseline's metrics under "floor", the name that bundles have had for it since format 1."""
+    """Each baseline's metrics under "baselines"."""
     found = baselines(context.inputs, context.train, context.test, context.output, context.seed)
     plain = {name: {key: value.model_dump() for key, value in part.items()} for name, part in found.items()}
     said = () if plain else (Said("Baselines", [_NONE.format(type=context.output.type)]),)
-    return Finding(evidence={"floor": plain}, said=said)
+    return Finding(evidence={"baselines": plain}, said=said)

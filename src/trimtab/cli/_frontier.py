@@ -9,7 +9,7 @@ from rich.table import Table
 from trimtab.compress.frontier import Frontier, Point
 from trimtab.report import figures
 
-_STYLES = {"chosen": "bold green", "uncompressed": "bold", "floor": "dim"}
+_STYLES = {"chosen": "bold green", "uncompressed": "bold", "baseline": "dim"}
 
 
 def show(frontier: Frontier, out: Console) -> None:

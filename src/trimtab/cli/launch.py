@@ -75,9 +75,9 @@ def show(release: Release) -> None:
     if "frontier" in manifest.evidence:
         _frontier.show(Frontier.model_validate(manifest.evidence["frontier"]), out)
     out.print(_tables.gates(manifest) if manifest.gates else _tables.measured(manifest))
-    floor = _floor_line(manifest)
-    if floor:
-        out.print(floor, soft_wrap=True)
+    baseline = _baseline_line(manifest)
+    if baseline:
+        out.print(baseline, soft_wrap=True)
     for line in to_look_at(manifest):
         out.print(f"  {line}", soft_wrap=True)
     out.print()
@@ -103,12 +103,12 @@ def _took(manifest: Manifest) -> str:
     return ", ".join(told)
 
 
-def _floor_line(manifest: Manifest) -> str:
+def _baseline_line(manifest: Manifest) -> str:
     """The network's main metric beside those of the simple rivals on the same rows."""
     metric = manifest.headline
     rivals = [
         f"{name} {figures.number(part[metric]['value'], '')}"
-        for name, part in manifest.evidence["floor"].items()
+        for name, part in manifest.evidence["baselines"].items()
         if metric in part
     ]
     own = manifest.measured.get(metric)

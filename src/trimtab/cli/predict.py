@@ -186,7 +186,9 @@ def _with_answers(
         if clash := row.values.keys() & answers.keys():
             said = f"the row has {sorted(clash)[0]!r}, which names an answer; the first rows had no such column"
             raise problem(f"line {row.line}", said, do="rename the column, or give every row the same columns")
-    made = [row.values | {name: values[place] for name, values in answers.items()} for place, row in enumerate(chunk)]
+    made = [
+        row.values | {name: values[position] for name, values in answers.items()} for position, row in enumerate(chunk)
+    ]
     return [{_inert(name): _inert(value) for name, value in row.items()} for row in made] if asked.spreadsheet else made
 
 

@@ -242,8 +242,8 @@ class InputColumn(Column):
         numbers = math.prod(parts.shape[1:]) * lengths
         return np.asarray(np.maximum(self.steps(encoded), numbers // _NUMBERS_OF_A_STEP))
 
-    def places(self, encoded: Encoded) -> np.ndarray:
-        """How many places of each row are answered, (rows,), where the output has an answer per place."""
+    def positions(self, encoded: Encoded) -> np.ndarray:
+        """How many places of each row are answered, (rows,), where the output has an answer per position."""
         return self.steps(encoded)
 
     @abstractmethod
@@ -278,7 +278,9 @@ class OutputColumn(Column):
     metrics_of_parts = _MeasuredOfParts()
     headline: ClassVar[str]  # the metric that chooses the checkpoint, and that the card shows first
     tie_break: ClassVar[str | None] = None  # a metric, less is better, that decides between equal headlines
-    per_place: ClassVar[bool] = False  # whether there is an answer for each place of the input, not one for each row
+    per_position: ClassVar[bool] = (
+        False  # whether there is an answer for each position of the input, not one for each row
+    )
     strata: ClassVar[Literal["classes", "quantiles", "none"]] = "none"  # what a cut keeps in proportion
     reads: ClassVar[str | None] = None  # the type of the one input that it is told from; None: any inputs
     has_names: ClassVar[bool] = False  # whether a word for "no value" may be an answer: see `words_kept`
@@ -396,15 +398,15 @@ class OutputColumn(Column):
 
         With one, `targets`, `decode` and `answered` take an array or a `Ragged`; with several, a `Named`.
         """
-        return (OutputTensor(OUTPUTS, self.width, "place" if self.per_place else "row"),)
+        return (OutputTensor(OUTPUTS, self.width, "position" if self.per_position else "row"),)
 
     def follows(self, inputs: Sequence[InputColumn]) -> int:
-        """The position of the input whose places are answered, where there is an answer per place.
+        """The position of the input whose places are answered, where there is an answer per position.
 
         That of the type which the answers are told from (`reads`), else the first whose rows differ in length.
         """
-        told_from = [place for place, column in enumerate(inputs) if column.type == self.reads]
-        of_lengths = [place for place, column in enumerate(inputs) if column.padded]
+        told_from = [position for position, column in enumerate(inputs) if column.type == self.reads]
+        of_lengths = [position for position, column in enumerate(inputs) if column.padded]
         return next(iter([*told_from, *of_lengths]), 0)
 
 
@@ -465,12 +467,12 @@ class EncodedRows:
         """Bytes of all columns."""
         return sum(encoded.nbytes for encoded in self.encoded)
 
-    def places(self, output: OutputColumn) -> np.ndarray | None:
-        """How many places of each row the output answers, (rows,); None for one that answers no places."""
-        if all(tensor.per != "place" for tensor in output.tensors):
+    def positions(self, output: OutputColumn) -> np.ndarray | None:
+        """How many positions of each row the output answers, (rows,); None for one that answers none."""
+        if all(tensor.per != "position" for tensor in output.tensors):
             return None
         followed = output.follows(self.columns)
-        return self.columns[followed].places(self.encoded[followed])
+        return self.columns[followed].positions(self.encoded[followed])
 
     def take(self, rows: np.ndarray) -> EncodedRows:
         """The given rows, in that order."""

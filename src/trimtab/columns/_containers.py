@@ -99,7 +99,7 @@ class Named:
 
 Encoded = Ragged | np.ndarray  # a plain array has the rows in its first dimension
 Values = np.ndarray | Ragged | Named
-# (rows, width); `Ragged`, with values (all places, width), for an answer per place; `Named` where there are several
+# (rows, width); `Ragged`, with values (all places, width), for an answer per position; `Named` where there are several
 Outputs = Values
 Targets = Values  # (rows,) or (rows, width); `Ragged` for a target per place; `Named` where there are several
 
@@ -162,7 +162,7 @@ def dense(values: Values) -> np.ndarray:
 
 
 def placed(values: Values) -> Ragged:
-    """Outputs or targets of a type that has one answer for each place of a row."""
+    """Outputs or targets of a type that has one answer for each position of a row."""
     assert isinstance(values, Ragged)
     return values
 
@@ -180,13 +180,13 @@ def named(values: Values) -> Mapping[str, Ragged | np.ndarray]:
 class OutputTensor:
     """One tensor that a network gives: its name, also in the ONNX file, and how many numbers each answer has.
 
-    `per`: one answer for a "row"; for each "place" of the input that is answered (`OutputColumn.follows`); or for
+    `per`: one answer for a "row"; for each "position" of the input that is answered (`OutputColumn.follows`); or for
     each "step" of which the head itself says how many a row has, in a tensor of its own (`lengths`).
     """
 
     name: str
     width: int
-    per: Literal["row", "place", "step"] = "row"
+    per: Literal["row", "position", "step"] = "row"
 
     @property
     def lengths(self) -> str:
@@ -211,16 +211,16 @@ def in_order(
     batches: Sequence[np.ndarray],
     parts: Sequence[Mapping[str, np.ndarray]],
     tensors: Sequence[OutputTensor],
-    places: np.ndarray | None = None,
+    positions: np.ndarray | None = None,
 ) -> Outputs:
     """The outputs of all batches, which count rows from 0, in the order of the rows.
 
     Of each batch the tensors by name: (rows of the batch, width), or (rows of the batch, places, width), of which
-    padding is left out. `places` (rows,) says how many places of each row are answered.
+    padding is left out. `positions` (rows,) says how many places of each row are answered.
     """
     if not parts:
         return no_outputs(tensors)
-    return _one_or_named({one.name: _ordered(batches, parts, one, places) for one in tensors})
+    return _one_or_named({one.name: _ordered(batches, parts, one, positions) for one in tensors})
 
 
 def _one_or_named(parts: Mapping[str, Ragged | np.ndarray]) -> Outputs:
@@ -231,7 +231,7 @@ def _ordered(
     batches: Sequence[np.ndarray],
     parts: Sequence[Mapping[str, np.ndarray]],
     tensor: OutputTensor,
-    places: np.ndarray | None,
+    positions: np.ndarray | None,
 ) -> Ragged | np.ndarray:
     first, count = parts[0][tensor.name], sum(map(len, batches))
     if tensor.per == "row":
@@ -241,15 +241,15 @@ def _ordered(
         return result
     found: list[np.ndarray] = [first[0, :0]] * count
     for batch, part in zip(batches, parts, strict=True):
-        lengths = part[tensor.lengths] if tensor.per == "step" else _given(places)[batch]
+        lengths = part[tensor.lengths] if tensor.per == "step" else _given(positions)[batch]
         for row, values, length in zip(batch, part[tensor.name], lengths, strict=True):
             found[row] = values[:length]
     return ragged(found, first[0, :0])
 
 
-def _given(places: np.ndarray | None) -> np.ndarray:
-    assert places is not None, "an answer for each place of an input needs an input"
-    return places
+def _given(positions: np.ndarray | None) -> np.ndarray:
+    assert positions is not None, "an answer for each position of an input needs an input"
+    return positions
 
 
 # -------------------------------------------------------------------------------------------------------- batches

@@ -16,12 +16,12 @@ class Lookup:
 
     def find(self, name: str) -> int | None:
         """The place of a name; None when it is not known, or known in several cases but not in this one."""
-        place = self.exact.get(name)
-        return self.folded.get(name.casefold()) if place is None else place
+        position = self.exact.get(name)
+        return self.folded.get(name.casefold()) if position is None else position
 
 
 def lookup(names: Sequence[str]) -> Lookup:
     """Prepare to find `names` by their place."""
     times = Counter(name.casefold() for name in names)
-    exact = {name: place for place, name in enumerate(names)}
-    return Lookup(exact, {name.casefold(): place for name, place in exact.items() if times[name.casefold()] == 1})
+    exact = {name: position for position, name in enumerate(names)}
+    return Lookup(exact, {name.casefold(): position for name, position in exact.items() if times[name.casefold()] == 1})

@@ -102,4 +102,6 @@ def spellings(categories: Sequence[str]) -> dict[str, int]:
     found = [spelling(name) for name in categories]
     truth = sorted(found) == ["\0no", "\0yes"]
     times = Counter(found)
-    return {one: place for place, one in enumerate(found) if times[one] == 1 and (truth or not one.startswith("\0"))}
+    return {
+        one: position for position, one in enumerate(found) if times[one] == 1 and (truth or not one.startswith("\0"))
+    }

@@ -58,7 +58,7 @@ class Wordwise:
             return None
         tokenizer = Tokenizer.from_str(definition)
         framed = tokenizer.encode("a")
-        own = [place for place, part in enumerate(framed.sequence_ids) if part is not None]
+        own = [position for position, part in enumerate(framed.sequence_ids) if part is not None]
         if not own or dropped > own[0]:
             return None
         begin, end = framed.ids[: own[0]], framed.ids[own[-1] + 1 :]

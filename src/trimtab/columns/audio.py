@@ -236,8 +236,8 @@ class AudioColumn(InputColumn):
         lengths = found.lengths[rows]
         mask = np.arange(int(lengths.max(initial=1))) < lengths[:, None]
         frames = np.zeros((*mask.shape, self.mels), np.float32)
-        for place, row in enumerate(rows):
-            frames[place, : lengths[place]] = found[row]
+        for position, row in enumerate(rows):
+            frames[position, : lengths[position]] = found[row]
         return {f"{self.key}_frames": frames, f"{self.key}_mask": mask.astype(np.int64)}
 
     def save(self, folder: Path) -> None:

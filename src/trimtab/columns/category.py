@@ -88,8 +88,8 @@ class CategoryColumn(InputColumn):
         return MISSING if self.fill is None else self._id(self.fill)
 
     def _id(self, name: str) -> int:
-        place = self._known.find(name)
-        return OTHER if place is None else _FIRST + place
+        position = self._known.find(name)
+        return OTHER if position is None else _FIRST + position
 
     def invented(self, random: np.random.Generator) -> str:
         """One of its categories."""

@@ -104,8 +104,8 @@ class HistoryColumn(InputColumn):
 
     def id(self, item: str) -> int:
         """The id of an item."""
-        place = self._known.find(item)
-        return UNKNOWN if place is None else FIRST + place
+        position = self._known.find(item)
+        return UNKNOWN if position is None else FIRST + position
 
     def portable(self, value: Any) -> list[str]:
         """The items as a list."""

@@ -104,14 +104,14 @@ class LabelsColumn(OutputColumn):
         words = cls.words_kept(values, options)
         rows = [] if sources else [_names_of(value, mark, words) for value in values]
         rows = [row for row in rows if not list_cells.broken(row)]
-        places = (
+        positions = (
             0 if sources else list_cells.vector([list_cells.items(value, mark) for value in values if _is_there(value)])
         )
-        if places and chosen.classes and len(chosen.classes) != places:
-            said = f"{len(chosen.classes)} names for vectors of {places} zeros and ones"
-            raise problem(f"{where}: classes", said, f"{places} names, in the order of the vectors")
-        found = set() if places else {name for row in rows for name in row}
-        numbered = tuple(str(place + 1) for place in range(places))
+        if positions and chosen.classes and len(chosen.classes) != positions:
+            said = f"{len(chosen.classes)} names for vectors of {positions} zeros and ones"
+            raise problem(f"{where}: classes", said, f"{positions} names, in the order of the vectors")
+        found = set() if positions else {name for row in rows for name in row}
+        numbered = tuple(str(position + 1) for position in range(positions))
         classes = sources or tuple(map(parse.label, chosen.classes or ())) or numbered or tuple(in_order(found))
         if len(set(classes)) < len(classes):
             raise problem(f"{where}: classes", "a class is named twice", "each class once")
@@ -121,7 +121,7 @@ class LabelsColumn(OutputColumn):
             raise problem(where, "no training row has a class", f"names with {mark!r} between them, or a list of names")
         even = _EVEN if chosen.threshold == "f1" else float(chosen.threshold)
         fitted = chosen.threshold == "f1"
-        rest = (chosen.empty, fitted, (even,) * len(classes), words, bool(places))
+        rest = (chosen.empty, fitted, (even,) * len(classes), words, bool(positions))
         return cls(name, key, classes, sources, mark, *rest)
 
     @property
@@ -160,10 +160,10 @@ class LabelsColumn(OutputColumn):
         if piece := list_cells.broken(names):
             raise ValueError(f"{piece!r} is {list_cells.UNREADABLE}")
         for name in names:
-            place = self._known.find(name)
-            if place is None:
+            position = self._known.find(name)
+            if position is None:
                 raise ValueError(f"no class named {name!r} in training")
-            row[place] = 1.0
+            row[position] = 1.0
         return row
 
     def _of_vector(self, items: Sequence[Any]) -> list[float]:
@@ -214,8 +214,8 @@ class LabelsColumn(OutputColumn):
         picked = [_ranked(row, taken) for row, taken in zip(shares, self.chosen(shares), strict=True)]
         word = "probability" if self.name == "confidence" else "confidence"
         answers: dict[str, list[Any]] = {
-            self.name: [[self.classes[i] for i in places] for places in picked],
-            word: [_rounded(row[places]) for row, places in zip(shares, picked, strict=True)],
+            self.name: [[self.classes[i] for i in positions] for positions in picked],
+            word: [_rounded(row[positions]) for row, positions in zip(shares, picked, strict=True)],
         }
         if top > 1:
             answers[f"{self.name}_top"] = [self._first(row, top, word) for row in shares]
@@ -305,8 +305,8 @@ def _truth(source: str, cell: Any) -> float:
 
 def _ranked(shares: np.ndarray, taken: np.ndarray) -> np.ndarray:
     """The places that are taken, the highest shares first."""
-    places = np.flatnonzero(taken)
-    return np.asarray(places[np.argsort(-shares[places], kind="stable")])
+    positions = np.flatnonzero(taken)
+    return np.asarray(positions[np.argsort(-shares[positions], kind="stable")])
 
 
 def _rounded(shares: np.ndarray) -> list[float]:

@@ -358,8 +358,8 @@ def _choose_scale(numbers: np.ndarray) -> Scale:
 def _normal_scores(numbers: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Quantiles and the standard normal scores of their ranks; equal quantiles share the mean of their ranks."""
     ranks = np.linspace(0, 1, min(_LANDMARKS, max(2, len(numbers))))
-    landmarks, place = np.unique(np.quantile(numbers, ranks), return_inverse=True)
-    shared = np.bincount(place, ranks) / np.bincount(place)
+    landmarks, position = np.unique(np.quantile(numbers, ranks), return_inverse=True)
+    shared = np.bincount(position, ranks) / np.bincount(position)
     normal = NormalDist()
     scores = (normal.inv_cdf(min(max(float(rank), 1e-3), 1 - 1e-3)) for rank in shared)
     return tuple(landmarks.tolist()), tuple(scores)
@@ -389,8 +389,8 @@ def _edges(numbers: np.ndarray, bins: int | None) -> tuple[float, ...]:
     for _ in range(_CAPPINGS):
         weights = np.minimum(weights, weights.sum() / wanted)
     middles = np.cumsum(weights) - weights / 2
-    places = np.linspace(middles[0], middles[-1], wanted + 1)
-    return tuple(np.unique(np.interp(places, middles, distinct)).tolist())
+    positions = np.linspace(middles[0], middles[-1], wanted + 1)
+    return tuple(np.unique(np.interp(positions, middles, distinct)).tolist())
 
 
 def _piecewise_linear(numbers: np.ndarray, edges: tuple[float, ...]) -> np.ndarray:

@@ -64,7 +64,7 @@ class NumbersColumn(OutputColumn):
         if not count:
             raise problem(f"column {name!r} (numbers)", "no training row has a value", "a list of numbers in each cell")
         columns = list(zip(*(row for row in cells if len(row) == count), strict=True))
-        names = sources or _places(name, count)
+        names = sources or _positions(name, count)
         parts = [NumberColumn.fit(part, key, cells, {}) for part, cells in zip(names, columns, strict=True)]
         marks, means, stds = ([getattr(part, field) for part in parts] for field in ("decimal", "mean", "std"))
         return cls(name, key, sources, mark, tuple(marks), tuple(means), tuple(stds))
@@ -77,7 +77,7 @@ class NumbersColumn(OutputColumn):
     @property
     def parts(self) -> tuple[str, ...]:
         """The names of the numbers: their columns, or 1, 2, ... in a list."""
-        return self.sources or tuple(str(place + 1) for place in range(self.width))
+        return self.sources or tuple(str(position + 1) for position in range(self.width))
 
     def usable(self, value: Any) -> str | None:
         """None where at least one number is known and none is wrong, else the reason."""
@@ -104,8 +104,8 @@ class NumbersColumn(OutputColumn):
     def in_units(self, standardised: np.ndarray) -> np.ndarray:
         """Standardised numbers, (rows, numbers), in the user's units, rounded to what a network can tell apart."""
         found = np.asarray(standardised, np.float64) * self.stds + self.means
-        for place, std in enumerate(self.stds):
-            found[:, place] = np.round(found[:, place], max(0, _DIGITS - math.floor(math.log10(std))))
+        for position, std in enumerate(self.stds):
+            found[:, position] = np.round(found[:, position], max(0, _DIGITS - math.floor(math.log10(std))))
         return found
 
     def decode(self, outputs: Outputs, top: int = 1) -> dict[str, list[Any]]:
@@ -113,7 +113,7 @@ class NumbersColumn(OutputColumn):
         found = self.in_units(dense(outputs))
         if not self.sources:
             return {self.name: [number.answers(row) for row in found]}
-        return {source: number.answers(found[:, place]) for place, source in enumerate(self.sources)}
+        return {source: number.answers(found[:, position]) for position, source in enumerate(self.sources)}
 
     def answered(self, targets: Targets, outputs: Outputs) -> SeveralAmounts:
         """The numbers of the network beside the true ones."""
@@ -140,8 +140,8 @@ class NumbersColumn(OutputColumn):
         return cls(state["name"], state["key"], tuple(state["sources"]), state["separator"], *kept)
 
 
-def _places(name: str, count: int) -> tuple[str, ...]:
-    return tuple(f"{name} {place + 1}" for place in range(count))
+def _positions(name: str, count: int) -> tuple[str, ...]:
+    return tuple(f"{name} {position + 1}" for position in range(count))
 
 
 def _of_sources(value: Any, sources: Sequence[str]) -> list[Any]:

@@ -124,7 +124,7 @@ class OrdinalColumn(OutputColumn):
     def counts(self, values: Sequence[Any]) -> dict[str, float]:
         """Rows of each level."""
         found = Counter(self.targets(values).tolist())
-        return {name: found[place] for place, name in enumerate(self.classes)}
+        return {name: found[position] for position, name in enumerate(self.classes)}
 
     def decode(self, outputs: Outputs, top: int = 1) -> dict[str, list[Any]]:
         """The level and its probability as `confidence`."""

@@ -140,14 +140,14 @@ class RankingColumn(OutputColumn):
         return ragged(rows, np.empty(0, np.int64))
 
     def _target(self, item: Any) -> int:
-        place = self.index(item)
-        return IGNORED if place is None else place
+        position = self.index(item)
+        return IGNORED if position is None else position
 
     def counts(self, values: Sequence[Any]) -> dict[str, float]:
         """Answers that are each item."""
         found = self.targets(values)
-        places = flat(found)[OUTPUTS]
-        counted = np.bincount(places[places != IGNORED], minlength=self.width)
+        positions = flat(found)[OUTPUTS]
+        counted = np.bincount(positions[positions != IGNORED], minlength=self.width)
         return dict(zip(self.classes, counted.tolist(), strict=True))
 
     def decode(self, outputs: Outputs, top: int = 1) -> dict[str, list[Any]]:

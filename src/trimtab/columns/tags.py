@@ -57,7 +57,7 @@ class TagsColumn(OutputColumn):
     answers: ClassVar[Kind] = Tagged
     headline: ClassVar[str] = "span_f1"
     tie_break: ClassVar[str | None] = "log_loss"
-    per_place: ClassVar[bool] = True
+    per_position: ClassVar[bool] = True
     reads: ClassVar[str | None] = "text"
     name: str
     key: str
@@ -130,9 +130,9 @@ class TagsColumn(OutputColumn):
         return np.array([mark.border in ("E", "S") for mark in self._marks])
 
     @cached_property
-    def _places(self) -> dict[str, int]:
-        places = {tag: place for place, tag in enumerate(self.tags)}
-        return places | {str(number): places[tag] for number, tag in enumerate(self.numbered)}
+    def _positions(self) -> dict[str, int]:
+        positions = {tag: position for position, tag in enumerate(self.tags)}
+        return positions | {str(number): positions[tag] for number, tag in enumerate(self.numbered)}
 
     def usable(self, value: Any) -> str | None:
         """None for a list of known tags, else the reason."""
@@ -141,7 +141,7 @@ class TagsColumn(OutputColumn):
             return parse.no_value(value)
         if piece := list_cells.broken(tags):
             return f"{piece!r} is {list_cells.UNREADABLE}"
-        unknown = next((tag for tag in tags if tag not in self._places), None)
+        unknown = next((tag for tag in tags if tag not in self._positions), None)
         return None if unknown is None else f"no tag named {unknown!r} in training"
 
     def misfit(self, value: Any, inputs: Sequence[Any]) -> str | None:
@@ -154,7 +154,7 @@ class TagsColumn(OutputColumn):
         for value in values:
             if reason := self.usable(value):
                 raise ValueError(f"{self.name}: {reason}")
-        rows = [np.array([self._places[tag] for tag in list_cells.words(value)], np.int64) for value in values]
+        rows = [np.array([self._positions[tag] for tag in list_cells.words(value)], np.int64) for value in values]
         return ragged(rows, np.zeros(0, np.int64))
 
     def spans(self, tags: np.ndarray, offsets: np.ndarray) -> Spans:
@@ -186,7 +186,7 @@ class TagsColumn(OutputColumn):
     @cached_property
     def _tag_of(self) -> dict[str, np.ndarray]:
         """Border -> the tag of each type, (types,); what a scheme has no letter for is written with the nearest one."""
-        given = {(mark.border, mark.type): place for place, mark in enumerate(self._marks)}
+        given = {(mark.border, mark.type): position for position, mark in enumerate(self._marks)}
         stands_for = {"B": "BSIE", "I": "IBES", "E": "EIBS", "S": "SBIE"}
         return {
             border: np.array(
@@ -260,8 +260,8 @@ class TagsColumn(OutputColumn):
             true_spans=_row_counts(true.start, offsets),
             found_spans=_row_counts(found.start, offsets),
             right_spans=_row_counts(found.start[_agree(found, true)], offsets),
-            places=targets.lengths,
-            right_places=_row_sums((chosen == targets.values).astype(np.float64), offsets),
+            positions=targets.lengths,
+            right_positions=_row_sums((chosen == targets.values).astype(np.float64), offsets),
             losses=losses,
         )
 
@@ -347,9 +347,9 @@ def _agree(found: Spans, true: Spans) -> np.ndarray:
     return np.array([known.get(start) == (end, kind) for start, end, kind in listed], bool)
 
 
-def _row_counts(places: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+def _row_counts(positions: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """How many of the places lie in each row, (rows,)."""
-    rows = np.searchsorted(offsets, places, side="right") - 1
+    rows = np.searchsorted(offsets, positions, side="right") - 1
     return np.bincount(rows, minlength=len(offsets) - 1)
 
 

@@ -143,7 +143,7 @@ class TextColumn(InputColumn):
     def surroundings(self) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
         """The special tokens before and behind every text; None where the tokenizer does not tell."""
         encoding = self.tokenizer.encode(" ".join(string.ascii_lowercase))
-        own = [place for place, part in enumerate(encoding.sequence_ids) if part is not None]
+        own = [position for position, part in enumerate(encoding.sequence_ids) if part is not None]
         if not own:
             return None
         return (*self.opening, *encoding.ids[self.dropped : own[0]]), tuple(encoding.ids[own[-1] + 1 :])
@@ -280,7 +280,7 @@ class TextColumn(InputColumn):
         """Tokens of each row, (rows,)."""
         return _ragged(encoded).lengths
 
-    def places(self, encoded: Encoded) -> np.ndarray:
+    def positions(self, encoded: Encoded) -> np.ndarray:
         """Words of each row, (rows,), where a value is a list of them; else tokens."""
         return encoded.words.lengths if isinstance(encoded, Worded) else self.steps(encoded)
 
@@ -367,8 +367,8 @@ def _opening(definition: str) -> tuple[int, tuple[int, ...]]:
     """
     tokenizer = Tokenizer.from_str(definition)
     alone, pair = tokenizer.encode("a"), tokenizer.encode("a", "a")
-    own = [place for place, part in enumerate(alone.sequence_ids) if part is not None]
-    first, second = ([place for place, part in enumerate(pair.sequence_ids) if part == text] for text in (0, 1))
+    own = [position for position, part in enumerate(alone.sequence_ids) if part is not None]
+    first, second = ([position for position, part in enumerate(pair.sequence_ids) if part == text] for text in (0, 1))
     if not own or not first or not second:
         return 0, ()
     closing = len(alone.ids) - own[-1] - 1

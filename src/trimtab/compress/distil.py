@@ -26,9 +26,9 @@ from trimtab.columns import (
     length_batches,
 )
 from trimtab.compress import Skip, qat, sparsity
+from trimtab.nets.fitted import FittedNetwork
 from trimtab.nets.network import Network, head_kind
 from trimtab.nets.states import Answers
-from trimtab.nets.trained import Trained
 from trimtab.progress import Progress
 from trimtab.train import loop
 from trimtab.train.batches import tensors_of, to_numpy
@@ -56,7 +56,7 @@ class Taught:
 
 @torch.no_grad()
 def ask(
-    teacher: Trained, rows: EncodedRows, budget: int, device: torch.device, precision: str
+    teacher: FittedNetwork, rows: EncodedRows, budget: int, device: torch.device, precision: str
 ) -> tuple[Outputs, np.ndarray | None]:
     """The teacher's outputs of all rows, and the vectors that its head reads, (rows, width), where it reads vectors.
 
@@ -66,7 +66,9 @@ def ask(
         return _asked(teacher, rows, budget, device)
 
 
-def _asked(teacher: Trained, rows: EncodedRows, budget: int, device: torch.device) -> tuple[Outputs, np.ndarray | None]:
+def _asked(
+    teacher: FittedNetwork, rows: EncodedRows, budget: int, device: torch.device
+) -> tuple[Outputs, np.ndarray | None]:
     network = teacher.network.to(device).eval()
     batches = length_batches(rows.steps, budget)
     parts, vectors = [], []
@@ -79,20 +81,20 @@ def _asked(teacher: Trained, rows: EncodedRows, budget: int, device: torch.devic
         vectors.append(found.float().cpu().numpy())
         parts.append(to_numpy(network.head(found)))
     network.cpu()
-    outputs = in_order(batches, parts, teacher.output.tensors, rows.places(teacher.output))
+    outputs = in_order(batches, parts, teacher.output.tensors, rows.positions(teacher.output))
     order = np.argsort(np.concatenate(batches), kind="stable")
     return outputs, np.concatenate(vectors)[order] if vectors else None
 
 
 def distil(
-    student: Trained,
+    student: FittedNetwork,
     taught: Taught,
     settings: Settings,
     folder: Path,
     progress: Progress,
     sparse: float | None = None,
     aware: bool = False,
-) -> Trained:
+) -> FittedNetwork:
     """The student with the weights that it ends with, having learnt from the teacher.
 
     `sparse` is the share of its weights that are zero in the end; with `aware`, numbers are rounded on the way.
@@ -100,7 +102,7 @@ def distil(
     """
     network = _copy(student)
     loss = against_a_teacher(taught.output)
-    assert loss, f"{taught.output.type} is not distillable"  # `making.distillable` was asked before
+    assert loss, f"{taught.output.type} is not distillable"  # `build.distillable` was asked before
     method = DistilMethod(loss, _zeroing(sparse) if sparse else None)
     data = TrainingData(taught.rows, _targets(student, taught), taught.valid, taught.valid_targets, taught.output)
     plain = replace(settings, class_weights="none", sampling="none", label_smoothing=0.0, frozen_blocks=0)
@@ -111,7 +113,7 @@ def distil(
     return learnt if isinstance(found, Skip) else found
 
 
-def _copy(student: Trained) -> Network:
+def _copy(student: FittedNetwork) -> Network:
     network = Network(student.architecture, student.inputs, student.output)
     network.load_state_dict(student.network.state_dict())
     return network
@@ -123,7 +125,7 @@ def _zeroing(sparse: float) -> Callable[[Network, float], None]:
     return lambda network, share: sparsity.apply(network, schedule.share(share))
 
 
-def _targets(student: Trained, taught: Taught) -> Named:
+def _targets(student: FittedNetwork, taught: Taught) -> Named:
     """What the student learns: the answers and, where its head reads vectors, the teacher's own in its width."""
     outputs = taught.outputs.parts if isinstance(taught.outputs, Named) else {OUTPUTS: taught.outputs}
     if taught.vectors is None or student.network.fusion is None:

@@ -34,12 +34,12 @@ class Point(_Part):
     """One network: how it was made, how good it is on the validation rows and what it costs on this machine."""
 
     name: str
-    kind: Literal["uncompressed", "candidate", "floor"] = "candidate"
+    kind: Literal["uncompressed", "candidate", "baseline"] = "candidate"
     made: tuple[str, ...] = ()  # the steps, for people
     quality: Measured  # the headline metric
     drop: float | None = None  # see `Metric.lost`
     drop_interval: Interval | None = None  # 95%, of the same rows answered by both networks
-    measured: dict[str, Measured] = {}  # costs by name, and metrics that a gate asks for; the floor has neither
+    measured: dict[str, Measured] = {}  # costs by name, and metrics that a gate asks for; the baseline has neither
     predicted_latency: float | None = None  # ms
     fits: bool = False  # every gate is met by these values
     missed: tuple[str, ...] = ()  # the gates that are not, in words
@@ -105,7 +105,7 @@ class Frontier(_Part):
 def hold(point: Point, gates: Sequence[Gate], metric: str) -> Point:
     """The point with `fits` and `missed` filled in; `metric` is the headline metric."""
     missed = tuple(_miss(gate, found(point, gate, metric)) for gate in gates if not _meets(point, gate, metric))
-    return point.model_copy(update={"fits": point.kind != "floor" and not missed, "missed": missed})
+    return point.model_copy(update={"fits": point.kind != "baseline" and not missed, "missed": missed})
 
 
 def found(point: Point, gate: Gate, metric: str) -> Measured | None:
@@ -189,7 +189,7 @@ def _split(gates: Sequence[Gate]) -> tuple[list[Gate], list[Gate]]:
 
 
 def _networks(points: Iterable[Point]) -> list[Point]:
-    return [point for point in points if point.kind != "floor"]
+    return [point for point in points if point.kind != "baseline"]
 
 
 # ------------------------------------------------------------------------------------------------------ frontier

@@ -24,7 +24,7 @@ from trimtab.columns import encode_rows
 from trimtab.compress import Skip
 from trimtab.compress.quantize import quantize
 from trimtab.export import OPSET
-from trimtab.nets.trained import Trained
+from trimtab.nets.fitted import FittedNetwork
 
 Call = Callable[[], object]
 Size = tuple[int, int]  # heads, neurons
@@ -63,7 +63,7 @@ class Table:
 
 
 def measure(
-    trained: Trained,
+    trained: FittedNetwork,
     values: Mapping[str, Sequence[Any]],
     model: Path,
     rows: int = 1,
@@ -84,8 +84,8 @@ def measure(
     threads = threads or runtime.usable_cores()
     with tempfile.TemporaryDirectory() as temporary:
         calls = [
-            _block_call(shape, size, rows, steps, precision, Path(temporary) / f"{place}.onnx", threads)
-            for place, size in enumerate(sizes)
+            _block_call(shape, size, rows, steps, precision, Path(temporary) / f"{position}.onnx", threads)
+            for position, size in enumerate(sizes)
         ]
         reading = _reading_call(trained, batches)
         own, read, *taken = _timed([_network_call(trained, model, batches, threads), reading, *calls])
@@ -105,13 +105,13 @@ def _fitted(table: Table, own: float, reading: float, blocks: float) -> Table:
     return replace(table, by_heads=by_heads, by_neurons=by_neurons, fixed=fixed)
 
 
-def predicted(trained: Trained, table: Table) -> float | None:
+def predicted(trained: FittedNetwork, table: Table) -> float | None:
     """Milliseconds that a call is predicted to take; None for a network without one compact encoder."""
     layers = _layers(trained)
     return None if layers is None else table.fixed + _of_blocks(layers, table)
 
 
-def _layers(trained: Trained) -> list[Size] | None:
+def _layers(trained: FittedNetwork) -> list[Size] | None:
     """Heads and neurons of each block, where one encoder of the network is compact."""
     entries = [entry for entry in trained.architecture.encoders if entry.name == _NAME]
     if len(entries) != 1:
@@ -160,7 +160,7 @@ def _milliseconds(call: Call) -> float:
     return (time.perf_counter() - begun) * 1e3
 
 
-def _batches(trained: Trained, values: Mapping[str, Sequence[Any]], rows: int) -> tuple[list[Batch], int]:
+def _batches(trained: FittedNetwork, values: Mapping[str, Sequence[Any]], rows: int) -> tuple[list[Batch], int]:
     """Raw rows of the calls that the network is timed on, those of about the median length, and the median of steps."""
     steps = encode_rows(trained.inputs, values).steps
     order = np.argsort(steps, kind="stable")
@@ -171,7 +171,7 @@ def _batches(trained: Trained, values: Mapping[str, Sequence[Any]], rows: int) -
     return batches, int(np.median(steps[picked].max(axis=1)))
 
 
-def _network_call(trained: Trained, file: Path, batches: Sequence[Batch], threads: int) -> Call:
+def _network_call(trained: FittedNetwork, file: Path, batches: Sequence[Batch], threads: int) -> Call:
     """A call of the network as `runtime` makes it, of the next rows each time."""
     session = runtime.open_session(file, threads)
     names = [tensor.name for tensor in session.get_inputs()]
@@ -185,7 +185,7 @@ def _network_call(trained: Trained, file: Path, batches: Sequence[Batch], thread
     return call
 
 
-def _reading_call(trained: Trained, batches: Sequence[Batch]) -> Call:
+def _reading_call(trained: FittedNetwork, batches: Sequence[Batch]) -> Call:
     """What a call does before the network: rows become tensors."""
     turn = cycle(batches)
 
@@ -208,7 +208,7 @@ class _Shape(NamedTuple):
     activation: tuple[str, ...]  # its lines
 
 
-def _shape(trained: Trained, layers: Sequence[Size]) -> _Shape:
+def _shape(trained: FittedNetwork, layers: Sequence[Size]) -> _Shape:
     (config,) = (entry.config for entry in trained.architecture.encoders if entry.name == _NAME)
     activation = _ACTIVATIONS[config.get("activation", "gelu")]
     return _Shape(config["width"], config.get("head_width", 32), min(_BLOCKS, len(layers)), activation)

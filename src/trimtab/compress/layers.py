@@ -21,8 +21,8 @@ from trimtab.nets.encoders.compact import CompactEncoder
 from trimtab.nets.encoders.conformer import ConformerEncoder
 from trimtab.nets.encoders.text import TextEncoder
 from trimtab.nets.encoders.transformer import TransformerEncoder
+from trimtab.nets.fitted import FittedNetwork, built
 from trimtab.nets.network import EncoderEntry
-from trimtab.nets.trained import Trained, built
 
 # Ours -> that of transformers, for the blocks of a kind of model; queries, keys and values are one map in ours.
 _BERT = {
@@ -75,7 +75,7 @@ _ACTIVATIONS = {
 }
 
 
-def compact(trained: Trained) -> Trained | Skip:
+def compact(trained: FittedNetwork) -> FittedNetwork | Skip:
     """The same network with each BERT-kind text encoder as our own `compact`; equal outputs, and other encoders as is.
 
     The table of positions is cut to the steps that the columns can have.
@@ -99,7 +99,7 @@ def compact(trained: Trained) -> Trained | Skip:
     return built(architecture, trained.inputs, trained.output, weights, made=trained.made)
 
 
-def keep(trained: Trained, layers: Sequence[int]) -> Trained | Skip:
+def keep(trained: FittedNetwork, layers: Sequence[int]) -> FittedNetwork | Skip:
     """The same network with only these blocks of each encoder that has so many, in their order.
 
     Encoders of a shape that is not ours are carried over; Skip where no encoder can lose a block.
@@ -128,7 +128,7 @@ def keep(trained: Trained, layers: Sequence[int]) -> Trained | Skip:
     return built(architecture, trained.inputs, trained.output, weights, made=made)
 
 
-def narrow(trained: Trained, width: int, frequencies: Mapping[str, np.ndarray]) -> Trained | Skip:
+def narrow(trained: FittedNetwork, width: int, frequencies: Mapping[str, np.ndarray]) -> FittedNetwork | Skip:
     """Token vectors of `width` numbers and a linear map behind them, as in ALBERT (Lan et al. 2020, arXiv:1909.11942).
 
     They are the principal components of the vectors before, each token weighed by the root of how often it occurs:
@@ -168,7 +168,7 @@ def _factored(encoder: CompactEncoder, width: int, counts: np.ndarray) -> dict[s
     return {name: value.float().contiguous() for name, value in found.items()}
 
 
-def depth(trained: Trained) -> int:
+def depth(trained: FittedNetwork) -> int:
     """Blocks of the deepest encoder that `keep` can shorten; 0 where there is none."""
     found = (encoder for encoder in trained.network.encoders.values() if isinstance(encoder, tuple(_SHORTER)))
     return max((len(encoder.blocks) for encoder in found), default=0)  # type: ignore[arg-type]
@@ -185,7 +185,7 @@ def evenly(of: int, kept: int) -> tuple[int, ...]:
     return tuple(number * of // kept for number in range(kept))
 
 
-def _compacted(trained: Trained, entry: EncoderEntry) -> EncoderEntry | Skip:
+def _compacted(trained: FittedNetwork, entry: EncoderEntry) -> EncoderEntry | Skip:
     """The entry of the compact encoder that does the same, or why there is none."""
     encoder = trained.network.encoders[entry.key]
     if not isinstance(encoder, TextEncoder):
@@ -220,7 +220,7 @@ def _compacted(trained: Trained, entry: EncoderEntry) -> EncoderEntry | Skip:
     return EncoderEntry(name="compact", reads=entry.reads, config=config)
 
 
-def _positions(trained: Trained, encoder: TextEncoder, entry: EncoderEntry) -> int:
+def _positions(trained: FittedNetwork, encoder: TextEncoder, entry: EncoderEntry) -> int:
     """Rows of the table of positions that the texts can reach."""
     steps = sum(c.max_tokens for c in trained.inputs if isinstance(c, TextColumn) and c.key in entry.reads)
     return min(int(encoder.model.config.max_position_embeddings), encoder.first_position + steps)  # type: ignore

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from trimtab.columns.text import TextColumn
 from trimtab.compress import layers
-from trimtab.compress.making import Material
+from trimtab.compress.build import BuildContext
 from trimtab.nets.network import EncoderEntry
 from trimtab.spec import Gate, Recipe
 
@@ -34,30 +34,30 @@ _SMALLER = (0.25, 0.5, 0.75)
 _LATENCY_MARGIN = 0.9  # of a latency gate: what pruning aims at, for predictions are off by some percent
 
 
-def students(material: Material) -> list[Recipe]:
+def students(context: BuildContext) -> list[Recipe]:
     """New small networks, from cheap to dear; those of another kind of input are skipped when they are made.
 
     Narrow blocks from nothing are behind convolutions in all that was measured: only a network whose own blocks cannot
     be cut is given them.
     """
     own = [Recipe(student="smaller", neurons=share) for share in _SMALLER]
-    if not any(isinstance(column, TextColumn) for column in material.teacher.inputs):
+    if not any(isinstance(column, TextColumn) for column in context.teacher.inputs):
         return own
-    texts = [recipe for recipe in _STUDENTS if recipe.student != "tiny" or layers.depth(material.teacher) < 2]
-    return [*texts, *(own if len(material.teacher.inputs) > 1 else [])]
+    texts = [recipe for recipe in _STUDENTS if recipe.student != "tiny" or layers.depth(context.teacher) < 2]
+    return [*texts, *(own if len(context.teacher.inputs) > 1 else [])]
 
 
-def cut(material: Material, gates: Sequence[Gate]) -> list[Recipe]:
+def cut(context: BuildContext, gates: Sequence[Gate]) -> list[Recipe]:
     """The network itself with fewer blocks and narrower ones; a network with one block, or none, is pruned alone.
 
     For a gate on latency it is also pruned until it is predicted to meet it, where there is a latency table.
     """
-    depth = layers.depth(material.teacher)
+    depth = layers.depth(context.teacher)
     if depth < 2:
-        return [Recipe(neurons=share) for share in _SMALLER] if depth or _convolves(material) else []
-    width = _narrower(material)
+        return [Recipe(neurons=share) for share in _SMALLER] if depth or _convolves(context) else []
+    width = _narrower(context)
     found = []
-    for gate in gates if material.table else ():
+    for gate in gates if context.table else ():
         if gate.name == "latency" and gate.operator[0] == "<":
             found.append(Recipe(embedding=width, to_latency=float(f"{_LATENCY_MARGIN * gate.bound:.3g}")))
     for share, heads, neurons in _CUTS:
@@ -66,24 +66,24 @@ def cut(material: Material, gates: Sequence[Gate]) -> list[Recipe]:
     return list(dict.fromkeys(found))
 
 
-def _narrower(material: Material) -> int | None:
+def _narrower(context: BuildContext) -> int | None:
     """The width of token vectors, which take more bytes than the blocks of a network that was cut."""
-    widths = [int(entry.config["width"]) for entry in _entries(material) if entry.name == "compact"]
+    widths = [int(entry.config["width"]) for entry in _entries(context) if entry.name == "compact"]
     return round(min(widths) * _EMBEDDING / 32) * 32 if widths and min(widths) >= _WIDE else None
 
 
-def _entries(material: Material) -> Sequence[EncoderEntry]:
-    return material.teacher.architecture.encoders
+def _entries(context: BuildContext) -> Sequence[EncoderEntry]:
+    return context.teacher.architecture.encoders
 
 
-def _convolves(material: Material) -> bool:
-    return any(entry.name == "cnn" for entry in _entries(material))
+def _convolves(context: BuildContext) -> bool:
+    return any(entry.name == "cnn" for entry in _entries(context))
 
 
-def precisions(material: Material, gates: Sequence[Gate]) -> list[str]:
+def precisions(context: BuildContext, gates: Sequence[Gate]) -> list[str]:
     """The precisions that every network is tried in, fp32 first; those that are only small where size is asked for."""
     small = any(gate.name in ("size", "memory") for gate in gates)
-    convolves = any(entry.name in _CONVOLUTIONS for entry in _entries(material))
+    convolves = any(entry.name in _CONVOLUTIONS for entry in _entries(context))
     return ["none", "int8_static" if convolves else "int8", *(["int8_int4", "int4"] if small else [])]
 
 

@@ -23,9 +23,9 @@ from trimtab.columns import EncodedRows, Targets, length_batches
 from trimtab.compress import Skip
 from trimtab.compress.latency import Table, predicted
 from trimtab.nets.batch import Batch
+from trimtab.nets.fitted import FittedNetwork, built
 from trimtab.nets.network import EncoderEntry, encoder_kind
 from trimtab.nets.states import Answers
-from trimtab.nets.trained import Trained, built
 from trimtab.train.batches import targets_of
 
 Loss = Callable[[Answers, np.ndarray], Tensor]  # answers and the numbers of their rows -> the loss of each row, (rows,)
@@ -77,8 +77,12 @@ class Measured:
 
 
 def prune(
-    trained: Trained, rows: EncodedRows, targets: Targets, heads: float | None = None, neurons: float | None = None
-) -> Trained | Skip:
+    trained: FittedNetwork,
+    rows: EncodedRows,
+    targets: Targets,
+    heads: float | None = None,
+    neurons: float | None = None,
+) -> FittedNetwork | Skip:
     """Keep this share of all attention heads, and of all feed-forward neurons or channels, those that matter most.
 
     Importance is measured on at most 512 of the rows. Layers of `compact` give up what matters least in all of them;
@@ -88,7 +92,9 @@ def prune(
     return found if isinstance(found, Skip) else by_share(trained, found, heads, neurons)
 
 
-def to_latency(trained: Trained, rows: EncodedRows, targets: Targets, table: Table, ms: float) -> Trained | Skip:
+def to_latency(
+    trained: FittedNetwork, rows: EncodedRows, targets: Targets, table: Table, ms: float
+) -> FittedNetwork | Skip:
     """Leave heads and neurons out, the least important per saved millisecond first, until one call takes `ms`.
 
     Whole parts of a block may go. The milliseconds are those that `table` predicts.
@@ -97,7 +103,7 @@ def to_latency(trained: Trained, rows: EncodedRows, targets: Targets, table: Tab
     return found if isinstance(found, Skip) else by_latency(trained, found, table, ms)
 
 
-def own_loss(trained: Trained, targets: Targets) -> Loss:
+def own_loss(trained: FittedNetwork, targets: Targets) -> Loss:
     """The loss that the network's head is trained with."""
 
     def of(answers: Answers, rows: np.ndarray) -> Tensor:
@@ -111,7 +117,7 @@ def own_loss(trained: Trained, targets: Targets) -> Loss:
 # ------------------------------------------------------------------------------------------------------ importance
 
 
-def importance(trained: Trained, rows: EncodedRows, loss: Loss) -> tuple[Measured, ...] | Skip:
+def importance(trained: FittedNetwork, rows: EncodedRows, loss: Loss) -> tuple[Measured, ...] | Skip:
     """What every unit of every layer matters for the loss of the rows, of which at most 512 are read.
 
     Measured once, it serves any number of prunings.
@@ -147,10 +153,10 @@ def _sums(
             total = loss(network(tensors), numbers).sum()
         gradients = torch.autograd.grad(total, inputs)
         most = max(1, _POSITIONS * len(batch) // len(picked))
-        for place, (reader, layer) in enumerate(zip(readers, layers, strict=True)):
-            values, slopes = (_last(reader, tensor) for tensor in (inputs[place].detach(), gradients[place]))
-            sums[place] += _taylor(values, slopes, layer).double()
-            moments[place] += _moment(values[slopes.abs().sum(-1) > 0], most)  # padding has no slope
+        for position, (reader, layer) in enumerate(zip(readers, layers, strict=True)):
+            values, slopes = (_last(reader, tensor) for tensor in (inputs[position].detach(), gradients[position]))
+            sums[position] += _taylor(values, slopes, layer).double()
+            moments[position] += _moment(values[slopes.abs().sum(-1) > 0], most)  # padding has no slope
     return sums, moments
 
 
@@ -159,13 +165,13 @@ def _inputs_of(modules: Sequence[nn.Module]) -> Iterator[list[Tensor]]:
     """Inside, the input of each module is noted, in their order."""
     inputs = [torch.empty(0)] * len(modules)
 
-    def note(place: int) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+    def note(position: int) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         def hook(_: nn.Module, given: tuple[Tensor, ...]) -> None:
-            inputs[place] = given[0]
+            inputs[position] = given[0]
 
         return hook
 
-    hooks = [module.register_forward_pre_hook(note(place)) for place, module in enumerate(modules)]
+    hooks = [module.register_forward_pre_hook(note(position)) for position, module in enumerate(modules)]
     try:
         yield inputs
     finally:
@@ -197,20 +203,20 @@ def _moment(values: Tensor, most: int) -> Tensor:
 
 
 def by_share(
-    trained: Trained, measured: Sequence[Measured], heads: float | None = None, neurons: float | None = None
-) -> Trained | Skip:
+    trained: FittedNetwork, measured: Sequence[Measured], heads: float | None = None, neurons: float | None = None
+) -> FittedNetwork | Skip:
     """`prune`, with the importance at hand."""
     shares = {"heads": heads or 1.0, "neurons": neurons or 1.0, "channels": neurons or 1.0}
     kept: Kept = {}
     entries: list[EncoderEntry] = []
     for entry in trained.architecture.encoders:
-        places = [p for p, one in _of(entry, measured) if shares[one.layer.kind] < 1]
-        if places and entry.name in _NARROWER:
+        positions = [p for p, one in _of(entry, measured) if shares[one.layer.kind] < 1]
+        if positions and entry.name in _NARROWER:
             entry = _narrower(trained, entry, shares["neurons"])
             counts = [layer.units for layer in _layers(entry, _skeleton(trained, entry))]
-            kept |= {p: measured[p].best(count) for p, count in zip(places, counts, strict=True)}
+            kept |= {p: measured[p].best(count) for p, count in zip(positions, counts, strict=True)}
         for kind in ("heads", "neurons") if entry.name not in _NARROWER else ():
-            alike = [p for p in places if measured[p].layer.kind == kind]
+            alike = [p for p in positions if measured[p].layer.kind == kind]
             kept |= _share_of(measured, alike, shares[kind])
         entries.append(entry)
     if all(len(units) == measured[p].layer.units for p, units in kept.items()):
@@ -218,7 +224,7 @@ def by_share(
     return _without(trained, entries, measured, kept)
 
 
-def by_latency(trained: Trained, measured: Sequence[Measured], table: Table, ms: float) -> Trained | Skip:
+def by_latency(trained: FittedNetwork, measured: Sequence[Measured], table: Table, ms: float) -> FittedNetwork | Skip:
     """`to_latency`, with the importance at hand."""
     left = predicted(trained, table)
     if left is None:
@@ -226,41 +232,45 @@ def by_latency(trained: Trained, measured: Sequence[Measured], table: Table, ms:
     if left <= ms:
         return Skip(f"it is predicted to take {left:.3g} ms as it is")
     (entry,) = (entry for entry in trained.architecture.encoders if entry.name == "compact")
-    queues = {place: one.blocks for place, one in _of(entry, measured)}
+    queues = {position: one.blocks for position, one in _of(entry, measured)}
     while left > ms:
         prices = {
-            place: max(_saved(measured, queues, place, table), _LEAST_SAVED) for place, queue in queues.items() if queue
+            position: max(_saved(measured, queues, position, table), _LEAST_SAVED)
+            for position, queue in queues.items()
+            if queue
         }
         if not prices:
             return Skip(f"without any head and neuron it is still predicted to take {left:.3g} ms")
-        worst = min(prices, key=lambda place: measured[place].importance[queues[place][0]].sum() / prices[place])
+        worst = min(
+            prices, key=lambda position: measured[position].importance[queues[position][0]].sum() / prices[position]
+        )
         left -= _saved(measured, queues, worst, table)
         queues[worst].pop(0)
-    kept = {place: _laid(queue) for place, queue in queues.items()}
+    kept = {position: _laid(queue) for position, queue in queues.items()}
     return _without(trained, trained.architecture.encoders, measured, kept)
 
 
 def _of(entry: EncoderEntry, measured: Sequence[Measured]) -> list[tuple[int, Measured]]:
     """The layers of one encoder, with their places in `measured`."""
-    return [(place, one) for place, one in enumerate(measured) if one.encoder == entry.key]
+    return [(position, one) for position, one in enumerate(measured) if one.encoder == entry.key]
 
 
-def _share_of(measured: Sequence[Measured], places: Sequence[int], share: float) -> Kept:
+def _share_of(measured: Sequence[Measured], positions: Sequence[int], share: float) -> Kept:
     """The units of these layers that stay: those that matter least go, wherever they are, but a block of each layer."""
-    blocks = {place: measured[place].blocks for place in places}
+    blocks = {position: measured[position].blocks for position in positions}
     order = sorted(
-        (float(measured[place].importance[block].mean()), place, number)
-        for place in places
-        for number, block in enumerate(blocks[place][:-1])
+        (float(measured[position].importance[block].mean()), position, number)
+        for position in positions
+        for number, block in enumerate(blocks[position][:-1])
     )
-    units = sum(measured[place].layer.units for place in places)
-    spare, gone = round(units * (1 - share)), dict.fromkeys(places, 0)
-    for _, place, number in order:
-        spare -= len(blocks[place][number])
+    units = sum(measured[position].layer.units for position in positions)
+    spare, gone = round(units * (1 - share)), dict.fromkeys(positions, 0)
+    for _, position, number in order:
+        spare -= len(blocks[position][number])
         if spare < 0:
             break
-        gone[place] += 1
-    return {place: _laid(blocks[place][gone[place] :]) for place in places}
+        gone[position] += 1
+    return {position: _laid(blocks[position][gone[position] :]) for position in positions}
 
 
 def _laid(blocks: Sequence[np.ndarray]) -> np.ndarray:
@@ -268,10 +278,10 @@ def _laid(blocks: Sequence[np.ndarray]) -> np.ndarray:
     return np.sort(np.concatenate([np.empty(0, np.int64), *blocks]))
 
 
-def _saved(measured: Sequence[Measured], queues: Mapping[int, list[np.ndarray]], place: int, table: Table) -> float:
+def _saved(measured: Sequence[Measured], queues: Mapping[int, list[np.ndarray]], position: int, table: Table) -> float:
     """Milliseconds that the next block of units of a layer would save."""
-    one, left = measured[place].layer, sum(map(len, queues[place]))
-    after = left - len(queues[place][0])
+    one, left = measured[position].layer, sum(map(len, queues[position]))
+    after = left - len(queues[position][0])
     if one.kind == "heads":
         return table.block(left, table.neurons[-1]) - table.block(after, table.neurons[-1])
     return table.block(table.heads[-1], left) - table.block(table.heads[-1], after)
@@ -280,12 +290,14 @@ def _saved(measured: Sequence[Measured], queues: Mapping[int, list[np.ndarray]],
 # ---------------------------------------------------------------------------------------------------------- cutting
 
 
-def _without(trained: Trained, entries: Sequence[EncoderEntry], measured: Sequence[Measured], kept: Kept) -> Trained:
+def _without(
+    trained: FittedNetwork, entries: Sequence[EncoderEntry], measured: Sequence[Measured], kept: Kept
+) -> FittedNetwork:
     """The network without the units that go, its readers fitted to those that stay."""
     weights = dict(trained.network.state_dict())
-    for place, units in kept.items():
-        if len(units) < measured[place].layer.units:
-            _cut(weights, measured[place], torch.from_numpy(units))
+    for position, units in kept.items():
+        if len(units) < measured[position].layer.units:
+            _cut(weights, measured[position], torch.from_numpy(units))
     entries = [_of_layers(entry, measured, kept) if entry.name == "compact" else entry for entry in entries]
     architecture = trained.architecture.model_copy(update={"encoders": tuple(entries)})
     made = (*trained.made, _told(measured, kept))
@@ -295,9 +307,9 @@ def _without(trained: Trained, entries: Sequence[EncoderEntry], measured: Sequen
 def _told(measured: Sequence[Measured], kept: Kept) -> str:
     """`54 of 72 heads, 4,608 of 9,216 neurons`."""
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-    for place, units in kept.items():
-        counts[measured[place].layer.kind][0] += len(units)
-        counts[measured[place].layer.kind][1] += measured[place].layer.units
+    for position, units in kept.items():
+        counts[measured[position].layer.kind][0] += len(units)
+        counts[measured[position].layer.kind][1] += measured[position].layer.units
     return ", ".join(f"{left:,} of {units:,} {kind}" for kind, (left, units) in counts.items())
 
 
@@ -379,14 +391,14 @@ def _cnn(_: Mapping[str, Any], encoder: nn.Module) -> list[Layer]:
 def _of_layers(entry: EncoderEntry, measured: Sequence[Measured], kept: Kept) -> EncoderEntry:
     """The entry of a compact encoder whose layers have as many heads and neurons as were kept."""
     layers = [dict(layer) for layer in entry.config["layers"]]
-    for place, one in _of(entry, measured):
-        if place in kept:
+    for position, one in _of(entry, measured):
+        if position in kept:
             number = int(one.layer.reader.split(".")[1])
-            layers[number][one.layer.kind] = len(kept[place])
+            layers[number][one.layer.kind] = len(kept[position])
     return entry.model_copy(update={"config": entry.config | {"layers": layers}})
 
 
-def _narrower(trained: Trained, entry: EncoderEntry, share: float) -> EncoderEntry:
+def _narrower(trained: FittedNetwork, entry: EncoderEntry, share: float) -> EncoderEntry:
     """The entry of an encoder whose options give one width to all of its layers, which becomes this share of it."""
     option, multiple = _NARROWER[entry.name]
     encoder = trained.network.encoders[entry.key]
@@ -397,7 +409,7 @@ def _narrower(trained: Trained, entry: EncoderEntry, share: float) -> EncoderEnt
     return entry.model_copy(update={"config": entry.config | {option: left}})
 
 
-def _skeleton(trained: Trained, entry: EncoderEntry) -> nn.Module:
+def _skeleton(trained: FittedNetwork, entry: EncoderEntry) -> nn.Module:
     """The encoder of an entry, without weights."""
     columns = {column.key: column for column in trained.inputs}
     with torch.device("meta"):

@@ -52,7 +52,7 @@ def rewritten(model: ModelProto, forms: Forms, keep: Collection[str] = ()) -> Mo
         reading = readers[weight.name]
         if any(node.name in keep for node, _ in reading):
             continue
-        found = [_formed(forms, node, place, to_array(weight)) for node, place in reading]
+        found = [_formed(forms, node, position, to_array(weight)) for node, position in reading]
         made = [piece for piece in found if piece is not None]
         if made and len(made) == len(found) and weight.name not in inner:
             pieces |= {node.output[0]: piece for (node, _), piece in zip(reading, made, strict=True)}
@@ -99,17 +99,17 @@ def tensor(name: str, values: np.ndarray) -> TensorProto:
     return from_array(np.ascontiguousarray(values), name)
 
 
-def _formed(forms: Forms, node: NodeProto, place: int, values: np.ndarray) -> Piece | None:
+def _formed(forms: Forms, node: NodeProto, position: int, values: np.ndarray) -> Piece | None:
     form = forms.nodes.get(node.op_type)
-    return form(node, values) if form is not None and place == _PLACES[node.op_type] else None
+    return form(node, values) if form is not None and position == _PLACES[node.op_type] else None
 
 
 def _readers(graph: GraphProto) -> defaultdict[str, list[tuple[NodeProto, int]]]:
     """Tensor -> the nodes that read it, and in which place."""
     found: defaultdict[str, list[tuple[NodeProto, int]]] = defaultdict(list)
     for node in graph.node:
-        for place, name in enumerate(node.input):
-            found[name].append((node, place))
+        for position, name in enumerate(node.input):
+            found[name].append((node, position))
     return found
 
 

@@ -16,10 +16,10 @@ from trimtab.columns.image import ImageColumn
 from trimtab.compress import Skip
 from trimtab.nets import recurrent
 from trimtab.nets.encoders import audio_cnn, cnn, conformer, textcnn, transformer
+from trimtab.nets.fitted import FittedNetwork, built
 from trimtab.nets.fusions import concat, dcn, deepfm, ft_transformer, wide_deep
 from trimtab.nets.images import stages_for
 from trimtab.nets.network import Architecture, EncoderEntry
-from trimtab.nets.trained import Trained, built
 
 _LEAST_PARAMETERS = 4_000  # of a teacher: below, there is nothing to gain
 _LARGEST = 0.75  # of the teacher's parameters: a student with more is none
@@ -44,7 +44,7 @@ SIZES = (
 )
 
 
-def smaller(teacher: Trained, seed: int = 0) -> tuple[Trained, ...] | Skip:
+def smaller(teacher: FittedNetwork, seed: int = 0) -> tuple[FittedNetwork, ...] | Skip:
     """At most three students, the cheapest first, with weights drawn from `seed`.
 
     Encoders that users wrote themselves are kept as they are, but for the narrower states that they are asked for.
@@ -184,8 +184,8 @@ def _stages(column: InputColumn, stages: int | None = None) -> int:
     """
     assert isinstance(column, ImageColumn)
     found = stages or stages_for(column.height, column.width)
-    places = min(column.height, column.width) >> (found - 1)
-    return min(found + 1, _MOST_STAGES) if places >= _LEAST_PLACES else found
+    positions = min(column.height, column.width) >> (found - 1)
+    return min(found + 1, _MOST_STAGES) if positions >= _LEAST_PLACES else found
 
 
 def _text(column: InputColumn, size: Size) -> Smaller:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from trimtab.compress import Skip
-from trimtab.nets.trained import Trained, built
+from trimtab.nets.fitted import FittedNetwork, built
 
 _MATRICES = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Embedding)
 
@@ -38,7 +38,7 @@ class Schedule:
         return self.final * (1 - left**3)
 
 
-def sparse(trained: Trained, share: float) -> Trained | Skip:
+def sparse(trained: FittedNetwork, share: float) -> FittedNetwork | Skip:
     """The network with this share of the weights of each matrix at zero; norms and biases stay.
 
     What it costs in quality is won back in part by distillation (`Schedule`).

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from trimtab.columns import InputColumn
 from trimtab.columns.text import TextColumn
 from trimtab.compress import Skip
+from trimtab.nets.fitted import FittedNetwork, built
 from trimtab.nets.network import EncoderEntry
 from trimtab.nets.steps import longest
-from trimtab.nets.trained import Trained, built
 
 _PAIRS = 16_384  # most rows of the table of token pairs: "not good" is more than two words
 
@@ -39,7 +39,7 @@ class Kind:
     size: Size
     table: str  # the module that holds its token vectors
     scale: float  # standard deviation of the vectors that it begins with
-    places: bool  # whether it has a state for each step
+    positions: bool  # whether it has a state for each step
     told: str  # what it is, for people
 
 
@@ -70,8 +70,8 @@ KINDS: dict[str, Kind] = {
 
 
 def student(
-    name: str, teacher: Trained, seed: int = 0, layers: int | None = None, width: int | None = None
-) -> Trained | Skip:
+    name: str, teacher: FittedNetwork, seed: int = 0, layers: int | None = None, width: int | None = None
+) -> FittedNetwork | Skip:
     """The student of this kind with the weights that it begins with: what it shares with the teacher, and by `seed`.
 
     `layers` and `width` of it where they are not the kind's own.
@@ -83,8 +83,8 @@ def student(
         _replaced(entry, [columns[key] for key in entry.reads], kind, size) for entry in teacher.architecture.encoders
     ]
     if all(entry is None for entry in entries):
-        return Skip("no input is a text" if kind.places else "no input is a text that is answered as a whole")
-    if teacher.network.fusion is None and not kind.places:
+        return Skip("no input is a text" if kind.positions else "no input is a text that is answered as a whole")
+    if teacher.network.fusion is None and not kind.positions:
         return Skip("each word is answered, for which one vector of a text is too little")
     chosen = [new or old for new, old in zip(entries, teacher.architecture.encoders, strict=True)]
     shape = teacher.architecture.model_copy(update={"encoders": tuple(chosen)})
@@ -102,7 +102,7 @@ def student(
 def _replaced(entry: EncoderEntry, columns: Sequence[InputColumn], kind: Kind, size: Size) -> EncoderEntry | None:
     """The student's encoder; None where the teacher's stays, for it reads no texts."""
     texts = [column for column in columns if isinstance(column, TextColumn)]
-    if len(texts) < len(columns) or (not kind.places and any(column.words for column in texts)):
+    if len(texts) < len(columns) or (not kind.positions and any(column.words for column in texts)):
         return None
     return EncoderEntry(name=kind.encoder, reads=entry.reads, config=kind.config(texts, size))
 

@@ -19,8 +19,8 @@ from trimtab.columns import Encoded, InputColumn, Ragged, ragged
 from trimtab.columns.text import TextColumn, Worded
 from trimtab.compress import Skip, _tokenizers
 from trimtab.compress._tokenizers import Tokens
+from trimtab.nets.fitted import FittedNetwork, built
 from trimtab.nets.network import EncoderEntry
-from trimtab.nets.trained import Trained, built
 from trimtab.values import parse
 
 # Kinds of RoBERTa count positions from behind the padding token, which is one of their first: where it is among as
@@ -44,8 +44,8 @@ class _Texts:
 
 
 def trim(
-    trained: Trained, values: Mapping[str, Sequence[Any]], tokens: int | None = None, least: int = 0
-) -> Trained | Skip:
+    trained: FittedNetwork, values: Mapping[str, Sequence[Any]], tokens: int | None = None, least: int = 0
+) -> FittedNetwork | Skip:
     """The network with the tokens alone that matter to rows like these; `values` has the raw values of each column.
 
     Kept are special tokens, what the rows use, single characters for words to fall apart into and, for unseen text,
@@ -57,7 +57,7 @@ def trim(
     groups = [_Texts(entry, own) for entry in trained.architecture.encoders if (own := _texts(trained, entry))]
     if not groups:
         return Skip("no input is a text")
-    found: list[Trained | Skip] = []
+    found: list[FittedNetwork | Skip] = []
     for group in groups:
         result = _trimmed(
             trained, group, values, (tokens, least), "" if len(groups) == 1 else f"{_names(group.columns)}: "
@@ -94,7 +94,7 @@ def cut(config: Mapping[str, Any], definition: str, pad_id: int, texts: Sequence
     return Cut(tuple(kept), smaller, _config(config, kept), kept.index(pad_id))
 
 
-def _texts(trained: Trained, entry: EncoderEntry) -> tuple[TextColumn, ...]:
+def _texts(trained: FittedNetwork, entry: EncoderEntry) -> tuple[TextColumn, ...]:
     return tuple(column for column in trained.inputs if isinstance(column, TextColumn) and column.key in entry.reads)
 
 
@@ -103,8 +103,12 @@ def _names(columns: Sequence[TextColumn]) -> str:
 
 
 def _trimmed(
-    trained: Trained, group: _Texts, values: Mapping[str, Sequence[Any]], bounds: tuple[int | None, int], prefix: str
-) -> Trained | Skip:
+    trained: FittedNetwork,
+    group: _Texts,
+    values: Mapping[str, Sequence[Any]],
+    bounds: tuple[int | None, int],
+    prefix: str,
+) -> FittedNetwork | Skip:
     read = _read(trained, group)
     if isinstance(read, Skip):
         return read
@@ -118,7 +122,7 @@ def _trimmed(
     return made if isinstance(made, Skip) else made.noted(f"{prefix}{len(kept):,} of {len(read[0].pieces):,} tokens")
 
 
-def _read(trained: Trained, group: _Texts) -> Sequence[Tokens] | Skip:
+def _read(trained: FittedNetwork, group: _Texts) -> Sequence[Tokens] | Skip:
     """The tokens of each text of the group, which are the same; their tokenizers may differ in how they cut words."""
     for other in trained.architecture.encoders:
         if other is not group.entry and set(other.reads) & {column.key for column in group.columns}:
@@ -181,8 +185,8 @@ def _kept(tokens: Tokens, counts: Counter[int], pinned: Collection[int], most: i
 
     Characters that the rows never hold come behind the words that they do: each of them is as large as a word.
     """
-    place = {token: number for number, token in enumerate(tokens.ranks)}
-    used = sorted(counts, key=lambda token: (-counts[token], place.get(token, len(place))))
+    position = {token: number for number, token in enumerate(tokens.ranks)}
+    used = sorted(counts, key=lambda token: (-counts[token], position.get(token, len(position))))
     seen = {character for token in used for character in tokens.pieces[token]}
     characters = [token for token in tokens.ranks if token in tokens.characters]
     needed = [token for token in characters if tokens.characters[token] in seen]
@@ -208,7 +212,7 @@ def _grown(tokens: Tokens, kept: Collection[int], order: Iterable[int], most: in
 
 def _columns(group: _Texts, read: Sequence[Tokens], kept: Sequence[int]) -> tuple[TextColumn, ...] | Skip:
     """The columns with the kept tokens alone."""
-    number = {token: place for place, token in enumerate(kept)}
+    number = {token: position for position, token in enumerate(kept)}
     found = []
     for column, tokens in zip(group.columns, read, strict=True):
         definition = tokens.cut(kept)
@@ -219,7 +223,9 @@ def _columns(group: _Texts, read: Sequence[Tokens], kept: Sequence[int]) -> tupl
     return tuple(found)
 
 
-def _rebuilt(trained: Trained, group: _Texts, columns: Sequence[TextColumn], kept: Sequence[int]) -> Trained | Skip:
+def _rebuilt(
+    trained: FittedNetwork, group: _Texts, columns: Sequence[TextColumn], kept: Sequence[int]
+) -> FittedNetwork | Skip:
     """The network for the new columns, with the weights of the old one."""
     entry = group.entry.model_copy(update={"config": _config(group.entry.config, kept)})
     encoders = tuple(entry if other is group.entry else other for other in trained.architecture.encoders)
@@ -238,7 +244,7 @@ def _rebuilt(trained: Trained, group: _Texts, columns: Sequence[TextColumn], kep
 
 def _config(old: Mapping[str, Any], kept: Sequence[int]) -> dict[str, Any]:
     """The encoder's configuration with the new number of tokens and the new ids, where it has any."""
-    number = {token: place for place, token in enumerate(kept)}
+    number = {token: position for position, token in enumerate(kept)}
     config = dict(old)
     if "vocab_size" in config:
         config["vocab_size"] = len(kept)
@@ -264,7 +270,7 @@ def _weights(old: nn.Module, new: nn.Module, kept: np.ndarray, tokens: int) -> d
 
 
 @torch.no_grad()
-def _agree(trained: Trained, made: Trained, group: _Texts, kept: Sequence[int]) -> bool:
+def _agree(trained: FittedNetwork, made: FittedNetwork, group: _Texts, kept: Sequence[int]) -> bool:
     """Whether the encoders give the same states to rows of kept tokens, the old and the new ids.
 
     It is asked and not reasoned, for the encoder may have been written by anyone.

@@ -163,7 +163,7 @@ _NOT_PHONE = re.compile(
 
 def luhn(digits: str) -> bool:
     """Whether the last digit is the check digit of a card number (ISO/IEC 7812-1)."""
-    doubled = [int(digit) * (1 + place % 2) for place, digit in enumerate(reversed(digits))]
+    doubled = [int(digit) * (1 + position % 2) for position, digit in enumerate(reversed(digits))]
     return sum(number // 10 + number % 10 for number in doubled) % 10 == 0
 
 

@@ -100,9 +100,9 @@ class Numbered:
         found: dict[str, int] = {}
         numbers = np.fromiter((found.setdefault(text, len(found)) for text in texts), np.int32)
         order = sorted(found)
-        places = np.empty(len(order), np.int32)
-        places[[found[text] for text in order]] = np.arange(len(order))
-        return cls(np.array(order, object), places[numbers])
+        positions = np.empty(len(order), np.int32)
+        positions[[found[text] for text in order]] = np.arange(len(order))
+        return cls(np.array(order, object), positions[numbers])
 
     def __len__(self) -> int:
         return len(self.numbers)

@@ -78,8 +78,8 @@ def _check(spec: Spec, asked: Options, table: Table) -> None:
     where = f"output.{spec.output_name}"
     named = {where: spec.output_name, f"{where}.user": asked.user, f"{where}.time": asked.time}
     errors = [
-        problem(place, f"the data has no column named {name!r}", nearest(name, table.values))
-        for place, name in named.items()
+        problem(position, f"the data has no column named {name!r}", nearest(name, table.values))
+        for position, name in named.items()
         if name is not None and name not in table.values
     ]
     several_roles = [name for name, count in Counter(filter(None, named.values())).items() if count > 1]
@@ -179,21 +179,24 @@ def _events(spec: Spec, asked: Options, table: Table) -> tuple[_Events, list[Rej
     names = event_order.Names(str(asked.user), spec.output_name, asked.time, words)
     found = event_order.grouped(table.values, names, asked.times, asked.distinct)
     items = table.values[spec.output_name]
-    nameless = [place for place, absent in enumerate(lacking(items, names=words)) if absent]
+    nameless = [position for position, absent in enumerate(lacking(items, names=words)) if absent]
     without = {**dict.fromkeys(nameless, spec.output_name), **found.lacking}
-    reasons = {place: f"{name}: {parse.no_value(table.values[name][place])}" for place, name in without.items()}
+    reasons = {
+        position: f"{name}: {parse.no_value(table.values[name][position])}" for position, name in without.items()
+    }
     known = event_order.SPELLINGS.get(asked.times or "", "")
     reasons = {
-        place: f"{asked.time}: {text!r} cannot be read as a time ({known})" for place, text in found.unreadable.items()
+        position: f"{asked.time}: {text!r} cannot be read as a time ({known})"
+        for position, text in found.unreadable.items()
     } | reasons
-    rejected = [_rejected(table.origins[place], brief(reason)) for place, reason in sorted(reasons.items())]
-    users = [[place for place in found.users[user] if place not in without] for user in sorted(found.users)]
+    rejected = [_rejected(table.origins[position], brief(reason)) for position, reason in sorted(reasons.items())]
+    users = [[position for position in found.users[user] if position not in without] for user in sorted(found.users)]
     users = [own for own in users if own]
     if not users:
         wanted = ", ".join(filter(None, (names.user, names.item, names.time)))
         allowed = "a time is a number, or a date such as 2026-01-31T12:00" if asked.time else ""
         raise problem("data", f"no event has a value of each of {wanted}", allowed)
-    rows = np.array([place for own in users for place in own], np.int64)
+    rows = np.array([position for own in users for position in own], np.int64)
     numbered = np.repeat(np.arange(len(users)), [len(own) for own in users])
     labels = each(parse.label, [items[row] for row in rows])
     notes = _remarks(found, asked)
@@ -246,7 +249,7 @@ def _last(events: _Events) -> list[Part]:
 def _latest(events: _Events, shares: Split) -> list[Part]:
     edges = np.quantile(events.times, [1 - shares.test - shares.valid, 1 - shares.test], method="higher")
     named: tuple[Part, ...] = ("train", "valid", "test")
-    return [named[place] for place in np.searchsorted(edges, events.times, "right")]
+    return [named[position] for position in np.searchsorted(edges, events.times, "right")]
 
 
 # ---------------------------------------------------------------------------------------------------------- rows
@@ -268,24 +271,24 @@ def _taught(events: _Events, parts: Sequence[Part], steps: int) -> Iterator[_Row
     Every event is an answer once; a stretch that is not a user's first has earlier events as its context.
     """
     for own in events.of_users():
-        places = [place for place in own if parts[place] == "train"]
-        items = [events.items[place] for place in places]
+        positions = [position for position in own if parts[position] == "train"]
+        items = [events.items[position] for position in positions]
         for end in range((len(items) - 1) % steps + 1, len(items) + 1, steps):
             first = max(0, end - 1 - steps)
             # What an earlier stretch has learned, the state of the start too, has no answer here.
             known = [None] * (end - first - min(end, steps))
             answers: list[str | None] = [*known, *items[max(0, end - steps) : end]]
-            yield _Row("train", items[first : end - 1], answers, int(events.rows[places[end - 1]]))
+            yield _Row("train", items[first : end - 1], answers, int(events.rows[positions[end - 1]]))
 
 
 def _held(events: _Events, parts: Sequence[Part]) -> Iterator[_Row]:
     """Validation and test rows: one event each, with all that came before it."""
     most = min(_MOST_HELD, _MOST_SCORES // max(1, len(set(events.items))))
     for part in ("valid", "test"):
-        places = np.flatnonzero(np.array(parts) == part)
-        for place in places[:: -(-len(places) // most) or 1]:
-            first = int(np.searchsorted(events.users, events.users[place]))
-            yield _Row(part, events.items[first:place], events.items[place], int(events.rows[place]))
+        positions = np.flatnonzero(np.array(parts) == part)
+        for position in positions[:: -(-len(positions) // most) or 1]:
+            first = int(np.searchsorted(events.users, events.users[position]))
+            yield _Row(part, events.items[first:position], events.items[position], int(events.rows[position]))
 
 
 def _table(rows: Sequence[_Row], source: Table, item: str, history: str, others: Sequence[str]) -> Table:

@@ -54,8 +54,8 @@ class _Triples:
     rows: np.ndarray
     hashes: np.ndarray
 
-    def take(self, places: np.ndarray) -> _Triples:
-        return _Triples(self.rows[places], self.hashes[places])
+    def take(self, positions: np.ndarray) -> _Triples:
+        return _Triples(self.rows[positions], self.hashes[positions])
 
 
 def near(train: Sequence[str], held: Sequence[str]) -> list[Near]:
@@ -85,7 +85,7 @@ def similarity(one: str, other: str) -> float:
 def triples(text: str) -> set[tuple[str, ...]]:
     """Every word of a text with the two after it."""
     words = _WORD.findall(text[:_LONGEST].casefold())
-    return {tuple(words[place : place + 3]) for place in range(len(words))}
+    return {tuple(words[position : position + 3]) for position in range(len(words))}
 
 
 # ----------------------------------------------------------------------------------------------------- hashing
@@ -119,8 +119,8 @@ def _hash_block(texts: Sequence[str], first_row: int) -> _Triples:
 def _words(data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where words start and end in UTF-8 bytes."""
     kind = _KIND[data]
-    place = np.arange(len(data))
-    character = kind[np.maximum.accumulate(np.where(kind != _CONTINUED, place, 0))]
+    position = np.arange(len(data))
+    character = kind[np.maximum.accumulate(np.where(kind != _CONTINUED, position, 0))]
     before = np.concatenate([[_BETWEEN], character[:-1]])
     is_start = (kind == _IDEOGRAPH) | ((kind == _LETTER) & (before != _LETTER))
     is_stop = is_start | (character == _BETWEEN)
@@ -166,8 +166,8 @@ def _relevant(texts: Sequence[str], wanted: np.ndarray) -> tuple[_Triples, np.nd
         part = _hash_block(texts[start : start + _READ], start)
         words += np.bincount(part.rows, minlength=len(texts))
         part = part.take(np.flatnonzero(sieve[part.hashes & mask]))
-        places = np.minimum(np.searchsorted(different, part.hashes), max(0, len(different) - 1))
-        parts.append(part.take(np.flatnonzero(different[places] == part.hashes)) if len(different) else part)
+        positions = np.minimum(np.searchsorted(different, part.hashes), max(0, len(different) - 1))
+        parts.append(part.take(np.flatnonzero(different[positions] == part.hashes)) if len(different) else part)
     return _joined(parts), words
 
 
@@ -185,16 +185,16 @@ def _candidates(
     lengths = np.minimum(last - first, _OCCURRENCES)
     if not lengths.sum():
         return {}
-    places = np.repeat(first - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())
-    held, train = np.repeat(asked.rows[block], lengths), known.rows[places]
+    positions = np.repeat(first - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())
+    held, train = np.repeat(asked.rows[block], lengths), known.rows[positions]
     width = len(known_words)
     pairs, shared = np.unique(held * width + train, return_counts=True)
     enough = shared >= NEAR * words[pairs // width]
     pairs, shared = pairs[enough], shared[enough]
     likely = shared / (words[pairs // width] + known_words[pairs % width] - shared)
     found: dict[int, list[int]] = {}
-    for place in np.lexsort((pairs, -likely)):
-        row, candidate = divmod(int(pairs[place]), width)
+    for position in np.lexsort((pairs, -likely)):
+        row, candidate = divmod(int(pairs[position]), width)
         if len(found.setdefault(row, [])) < _CANDIDATES:
             found[row].append(candidate)
     return found

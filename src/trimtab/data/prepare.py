@@ -314,7 +314,7 @@ def _check_enough(rows: Working, roles: Roles) -> None:
     aside = f"; set aside: {listed}" if listed else ""
     if count < LEAST_ROWS:
         raise problem("data", f"only {count} usable rows{aside}", needed)
-    if len(answers) == 1 and not columns.kind(roles.output.type, "output").per_place:
+    if len(answers) == 1 and not columns.kind(roles.output.type, "output").per_position:
         found = f"one {'class' if roles.has_classes else 'answer'} only: all {count} rows are {min(answers)!r}{aside}"
         raise problem(f"output: {roles.output_name}", found, needed)
 

@@ -247,7 +247,7 @@ def _can_be_output(name: str, look: infer.Inferred, values: Sequence[Any]) -> bo
         return True
     answers = infer.output_type(name, values).type
     kind = columns.kind(answers, "output")
-    if kind.per_place or (kind.several and _rank(name) is not None):
+    if kind.per_position or (kind.several and _rank(name) is not None):
         return True
     seen = infer.answers(name, values)
     return look.type == "category" and 2 <= seen.distinct <= MOST_CLASSES and seen.distinct_share <= 0.5

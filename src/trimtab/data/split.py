@@ -35,7 +35,7 @@ def _mark(value: Any) -> int:
     return NONE if named is None else _PLACES[named]
 
 
-_PLACES: dict[str, int] = {name: place for place, name in enumerate(PARTS)}
+_PLACES: dict[str, int] = {name: position for position, name in enumerate(PARTS)}
 
 
 def check_marks(name: str, found: np.ndarray, values: Sequence[Any]) -> None:

@@ -133,8 +133,8 @@ class Cells(Sequence[Any]):
     def __getitem__(self, row: slice) -> list[Any]: ...
     def __getitem__(self, row: int | slice) -> Any:
         if not isinstance(row, slice):
-            place = range(len(self))[row]
-            return self._run(place, place + 1)[0]
+            position = range(len(self))[row]
+            return self._run(position, position + 1)[0]
         start, stop, step = row.indices(len(self))
         if step == 1:
             return self._run(start, stop)

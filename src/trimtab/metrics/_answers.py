@@ -187,10 +187,10 @@ class SeveralAmounts(Answers):
         """The names of the numbers."""
         return self.names
 
-    def one(self, place: int) -> tuple[np.ndarray, Amounts]:
+    def one(self, position: int) -> tuple[np.ndarray, Amounts]:
         """The rows in which a number is known, (rows,) bool, and what was answered there."""
-        known = np.asarray(~np.isnan(self.true[:, place]))
-        return known, Amounts(self.true[known, place], self.predicted[known, place])
+        known = np.asarray(~np.isnan(self.true[:, position]))
+        return known, Amounts(self.true[known, position], self.predicted[known, position])
 
     def evidence(self, inputs: Rows) -> dict[str, Any]:
         """A line for each number, and the rows with the largest errors, in standard deviations."""
@@ -218,8 +218,8 @@ class Tagged(Answers):
     true_spans: np.ndarray
     found_spans: np.ndarray
     right_spans: np.ndarray
-    places: np.ndarray
-    right_places: np.ndarray
+    positions: np.ndarray
+    right_positions: np.ndarray
     losses: np.ndarray | None = None  # the negative log-likelihood of the right tags; None: not known
 
 
@@ -241,7 +241,7 @@ class Ranked(Answers):
         best = first(self.scores, 1)[:, 0]
         worst = np.argsort(-self.rank, kind="stable")[: _evidence.HARDEST]
         return {
-            "places": {str(place): int(np.sum(self.rank == place)) for place in range(1, PLACES + 1)},
+            "places": {str(position): int(np.sum(self.rank == position)) for position in range(1, PLACES + 1)},
             "hardest": [
                 {
                     "inputs": _evidence.shortened(inputs[row]),

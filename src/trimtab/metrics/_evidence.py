@@ -60,18 +60,18 @@ def curves_of_classes(classes: Sequence[str], targets: np.ndarray, chances: np.n
     """Curves of the second of two classes, else of the most frequent ones, in the order of the classes."""
     counts = np.bincount(targets, minlength=len(classes))
     wanted = [1] if len(classes) == 2 else np.argsort(-counts, kind="stable")[:CURVE_CLASSES]
-    drawn = sorted(int(place) for place in wanted if 0 < counts[place] < len(targets))
-    return [_curves(classes[place], targets == place, chances[:, place]) for place in drawn]
+    drawn = sorted(int(position) for position in wanted if 0 < counts[position] < len(targets))
+    return [_curves(classes[position], targets == position, chances[:, position]) for position in drawn]
 
 
 def curves_of_flags(classes: Sequence[str], truth: np.ndarray, chances: np.ndarray) -> list[dict[str, Any]]:
     """Curves of the most frequent classes, each over the rows in which it is known."""
     found = []
-    for place in np.argsort(-np.nansum(truth, axis=0), kind="stable")[:CURVE_CLASSES]:
-        known = ~np.isnan(truth[:, place])
-        positive = truth[known, place] == 1
+    for position in np.argsort(-np.nansum(truth, axis=0), kind="stable")[:CURVE_CLASSES]:
+        known = ~np.isnan(truth[:, position])
+        positive = truth[known, position] == 1
         if 0 < positive.sum() < len(positive):
-            found.append(_curves(classes[place], positive, chances[known, place]))
+            found.append(_curves(classes[position], positive, chances[known, position]))
     return found
 
 

@@ -72,14 +72,14 @@ def among(rows: np.ndarray, statistic: Statistic) -> Statistic:
     return lambda weights: statistic(weights[picked])
 
 
-def mean_over(places: Iterable[int], make: Callable[[int], Statistic]) -> Statistic:
+def mean_over(positions: Iterable[int], make: Callable[[int], Statistic]) -> Statistic:
     """The mean of one statistic for each place, undefined ones left out; one at a time is held in memory."""
-    listed = list(map(int, places))
+    listed = list(map(int, positions))
     if not listed:
         return undefined
 
     def statistic(weights: np.ndarray) -> np.ndarray:
-        return mean_of_defined(np.stack([make(place)(weights) for place in listed]))
+        return mean_of_defined(np.stack([make(position)(weights) for position in listed]))
 
     return statistic
 
@@ -141,11 +141,11 @@ def auc(score: np.ndarray, positive: np.ndarray) -> Statistic:
 
     Negative rows are counted between the scores of positive ones, of which a class of many has few.
     """
-    steps, place = np.unique(score[positive], return_inverse=True)
+    steps, position = np.unique(score[positive], return_inverse=True)
     members, others = np.flatnonzero(positive), np.flatnonzero(~positive)
     # The gap below the k-th score is number 2k, the score itself 2k + 1.
     gap = np.searchsorted(steps, score[others], "left") + np.searchsorted(steps, score[others], "right")
-    won, beaten = _Groups(place.reshape(-1), len(steps)), _Groups(gap, 2 * len(steps) + 1)
+    won, beaten = _Groups(position.reshape(-1), len(steps)), _Groups(gap, 2 * len(steps) + 1)
 
     def statistic(weights: np.ndarray) -> np.ndarray:
         own, rest = won.sums(weights[members]), beaten.sums(weights[others])
@@ -158,10 +158,10 @@ def auc(score: np.ndarray, positive: np.ndarray) -> Statistic:
 
 def average_precision(score: np.ndarray, positive: np.ndarray) -> Statistic:
     """Mean precision at the places of the positive rows, ties as one place, as scikit-learn has it."""
-    steps, place = np.unique(score[positive], return_inverse=True)
+    steps, position = np.unique(score[positive], return_inverse=True)
     at = np.searchsorted(steps, score, "right") - 1  # the highest score of a positive row that a row reaches
     members, near = np.flatnonzero(positive), np.flatnonzero(at >= 0)
-    found, taken = _Groups(place.reshape(-1), len(steps)), _Groups(at[near], len(steps))
+    found, taken = _Groups(position.reshape(-1), len(steps)), _Groups(at[near], len(steps))
 
     def statistic(weights: np.ndarray) -> np.ndarray:
         gained = found.sums(weights[members])
@@ -210,8 +210,8 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray) -> Statistic:
 
 def calibration_bin(confidence: np.ndarray) -> np.ndarray:
     """The bin of each confidence, (rows,): bin i holds ]i / 15, (i + 1) / 15]."""
-    place = np.ceil(confidence * CALIBRATION_BINS).astype(np.int64) - 1
-    return np.asarray(np.clip(place, 0, CALIBRATION_BINS - 1))
+    position = np.ceil(confidence * CALIBRATION_BINS).astype(np.int64) - 1
+    return np.asarray(np.clip(position, 0, CALIBRATION_BINS - 1))
 
 
 def ratio(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:

@@ -24,31 +24,31 @@ def _distance(answers: Levels) -> Statistic:
     return mean(np.abs(answers.units[answers.chosen] - answers.units[answers.true]))
 
 
-def _rmse_of_one(answers: SeveralAmounts, place: int) -> Statistic:
-    rows, own = answers.one(place)
+def _rmse_of_one(answers: SeveralAmounts, position: int) -> Statistic:
+    rows, own = answers.one(position)
     return among(rows, _rmse(own))
 
 
-def _mae_of_one(answers: SeveralAmounts, place: int) -> Statistic:
-    rows, own = answers.one(place)
+def _mae_of_one(answers: SeveralAmounts, position: int) -> Statistic:
+    rows, own = answers.one(position)
     return among(rows, _mae(own))
 
 
-def _r2_of_one(answers: SeveralAmounts, place: int) -> Statistic:
-    rows, own = answers.one(place)
+def _r2_of_one(answers: SeveralAmounts, position: int) -> Statistic:
+    rows, own = answers.one(position)
     return among(rows, _r2(own))
 
 
 def _mean_rmse(answers: SeveralAmounts) -> Statistic:
-    return mean_over(_known(answers), lambda place: _rmse_of_one(answers, place))
+    return mean_over(_known(answers), lambda position: _rmse_of_one(answers, position))
 
 
 def _mean_mae(answers: SeveralAmounts) -> Statistic:
-    return mean_over(_known(answers), lambda place: _mae_of_one(answers, place))
+    return mean_over(_known(answers), lambda position: _mae_of_one(answers, position))
 
 
 def _mean_r2(answers: SeveralAmounts) -> Statistic:
-    return mean_over(_known(answers), lambda place: _r2_of_one(answers, place))
+    return mean_over(_known(answers), lambda position: _r2_of_one(answers, position))
 
 
 def _known(answers: SeveralAmounts) -> np.ndarray:

@@ -27,7 +27,7 @@ def _right(answers: OneOf) -> Statistic:
 
 
 def _right_places(answers: Tagged) -> Statistic:
-    return share(answers.right_places, answers.places)
+    return share(answers.right_positions, answers.positions)
 
 
 def _macro_f1(answers: OneOf) -> Statistic:
@@ -35,20 +35,20 @@ def _macro_f1(answers: OneOf) -> Statistic:
 
 
 def _macro_f1_of_sets(answers: AnyOf) -> Statistic:
-    return mean_over(range(len(answers.classes)), lambda place: _f1_of(answers, place))
+    return mean_over(range(len(answers.classes)), lambda position: _f1_of(answers, position))
 
 
-def _f1_of(answers: AnyOf, place: int) -> Statistic:
-    true, chosen = answers.is_true[:, place], answers.is_chosen[:, place]
+def _f1_of(answers: AnyOf, position: int) -> Statistic:
+    true, chosen = answers.is_true[:, position], answers.is_chosen[:, position]
     return f1(true & chosen, chosen, true)
 
 
-def _recall(answers: OneOf, place: int) -> Statistic:
-    return statistics.recall(answers.true == place, answers.chosen == place)
+def _recall(answers: OneOf, position: int) -> Statistic:
+    return statistics.recall(answers.true == position, answers.chosen == position)
 
 
-def _recall_of_sets(answers: AnyOf, place: int) -> Statistic:
-    return statistics.recall(answers.is_true[:, place], answers.is_chosen[:, place])
+def _recall_of_sets(answers: AnyOf, position: int) -> Statistic:
+    return statistics.recall(answers.is_true[:, position], answers.is_chosen[:, position])
 
 
 def _auc(answers: OneOf) -> Statistic:
@@ -56,7 +56,7 @@ def _auc(answers: OneOf) -> Statistic:
 
 
 def _auc_of_sets(answers: AnyOf) -> Statistic:
-    return mean_over(_told(answers), lambda place: _of_known(answers, place, auc=True))
+    return mean_over(_told(answers), lambda position: _of_known(answers, position, auc=True))
 
 
 def _average_precision(answers: OneOf) -> Statistic:
@@ -64,7 +64,7 @@ def _average_precision(answers: OneOf) -> Statistic:
 
 
 def _average_precision_of_sets(answers: AnyOf) -> Statistic:
-    return mean_over(_told(answers), lambda place: _of_known(answers, place, auc=False))
+    return mean_over(_told(answers), lambda position: _of_known(answers, position, auc=False))
 
 
 def _told(answers: AnyOf) -> np.ndarray:
@@ -73,10 +73,10 @@ def _told(answers: AnyOf) -> np.ndarray:
     return np.flatnonzero((having > 0) & (having < known))
 
 
-def _of_known(answers: AnyOf, place: int, auc: bool) -> Statistic:
-    known = answers.known[:, place]
+def _of_known(answers: AnyOf, position: int, auc: bool) -> Statistic:
+    known = answers.known[:, position]
     measure = statistics.auc if auc else statistics.average_precision
-    return among(known, measure(answers.chances[known, place], answers.is_true[known, place]))
+    return among(known, measure(answers.chances[known, position], answers.is_true[known, position]))
 
 
 def _log_loss(answers: OneOf) -> Statistic:
@@ -90,7 +90,7 @@ def _log_loss_of_sets(answers: AnyOf) -> Statistic:
 
 
 def _log_loss_of_places(answers: Tagged) -> Statistic:
-    return undefined if answers.losses is None else share(answers.losses, answers.places)
+    return undefined if answers.losses is None else share(answers.losses, answers.positions)
 
 
 def _micro_f1(answers: AnyOf) -> Statistic:
@@ -104,7 +104,7 @@ def _all_flags_right(answers: AnyOf) -> Statistic:
 
 
 def _all_places_right(answers: Tagged) -> Statistic:
-    return mean(answers.right_places == answers.places)
+    return mean(answers.right_positions == answers.positions)
 
 
 def _calibration_error(answers: OneOf) -> Statistic:

@@ -79,7 +79,7 @@ class Network(nn.Module):
         self.head = head(width, fused, output, architecture.dropout, self.encoders)
         if head.reads == "states" and inputs:
             key = inputs[output.follows(inputs)].key
-            self.head.followed = next(place for place, entry in enumerate(entries) if key in entry.reads)
+            self.head.followed = next(position for position, entry in enumerate(entries) if key in entry.reads)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """As any module does; also weights from before encoders had the names that they have now."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from trimtab import spec as specs
 from trimtab.bundle.manifest import Stage
-from trimtab.nets.trained import Trained
+from trimtab.nets.fitted import FittedNetwork
 from trimtab.pipeline import run_folder
 from trimtab.pipeline.release import Release, audit
 from trimtab.pipeline.training import train
@@ -53,7 +53,7 @@ def _carried_out(spec: Spec, folder: Path, home: Path, progress: Progress, start
         return Release(home / "bundle", kept)
     network, trained, stage = train(request, home / "work" / "train", progress)
     stages.append(stage)
-    whole = Trained(network, request.architecture, request.inputs, request.output)
+    whole = FittedNetwork(network, request.architecture, request.inputs, request.output)
     uncompressed, stage = assemble(request, whole, home / "work" / "bundle", progress)
     stages.append(stage)
     found = compress(request, whole, uncompressed, home, progress)

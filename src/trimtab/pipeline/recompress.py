@@ -16,8 +16,8 @@ from trimtab.columns import encode_rows
 from trimtab.data import dedup
 from trimtab.data.table import Table
 from trimtab.errors import problem
-from trimtab.nets import trained
-from trimtab.nets.trained import Trained
+from trimtab.nets import fitted
+from trimtab.nets.fitted import FittedNetwork
 from trimtab.pipeline import run_folder
 from trimtab.pipeline.release import Release, audit
 from trimtab.progress import Progress, Quiet
@@ -42,7 +42,7 @@ def compress(
     """
     progress = progress or Quiet()
     source = Path(bundle)
-    network, manifest = trained.read(source), store.read_manifest(source)
+    network, manifest = fitted.read(source), store.read_manifest(source)
     if len(manifest.serving.graphs) > 1:
         said = f"holds {len(manifest.serving.graphs)} networks, a {manifest.serving.program.name}"
         raise problem(str(source), said, do="compress the bundle that it was made of")
@@ -53,7 +53,7 @@ def compress(
         return _searched(_with_columns(request, network), network, manifest, home, progress)
 
 
-def _searched(request: Request, network: Trained, manifest: Manifest, home: Path, progress: Progress) -> Release:
+def _searched(request: Request, network: FittedNetwork, manifest: Manifest, home: Path, progress: Progress) -> Release:
     uncompressed, stage = assemble(request, network, home / "work" / "bundle", progress)
     found = compression.compress(request, network, uncompressed, home, progress, origin=manifest.hash)
     stages = [*manifest.stages, stage, *([found.stage] if found.stage else [])]
@@ -98,7 +98,7 @@ def _without(table: Table, kinds: Mapping[str, str], seen: np.ndarray) -> Table:
     return table.take(np.flatnonzero(~np.isin(dedup.fingerprint(dedup.keys(table, kinds)), seen)))
 
 
-def _with_columns(request: Request, network: Trained) -> Request:
+def _with_columns(request: Request, network: FittedNetwork) -> Request:
     """The request with the bundle's own columns in place of those fitted anew."""
     splits = request.prepared.splits
     inputs = network.inputs

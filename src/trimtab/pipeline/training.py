@@ -17,7 +17,7 @@ from trimtab.train import loop
 from trimtab.train.method import TrainingData
 
 
-def train(request: Request, folder: Path, progress: Progress) -> tuple[Network, loop.Trained, Stage]:
+def train(request: Request, folder: Path, progress: Progress) -> tuple[Network, loop.TrainingResult, Stage]:
     """Train the network, or go on with a run of the same spec and rows that was stopped."""
     splits, chosen = request.prepared.splits, request.settings
     network = build(request)  # before an earlier run is thrown away: it may find the encoders' options wrong
@@ -46,7 +46,7 @@ def build(request: Request) -> Network:
     torch.manual_seed(request.settings.seed)
     network = Network(request.architecture, request.inputs, request.output)
     if request.settings.method != "scratch":
-        for encoder, reader in zip(network.encoders.values(), request.chosen.readers, strict=True):
+        for encoder, reader in zip(network.encoders.values(), request.chosen.plans, strict=True):
             if reader.base and isinstance(encoder, PretrainedEncoder):
                 pretrained.load_weights(reader.base, encoder.model)
     if request.settings.method == "lora":

@@ -69,12 +69,12 @@ def _table(found: Found) -> Table:
         **{name: [_measured(point, name) for point in points] for name in _COSTS},
         "latency predicted": [_predicted(point) for point in points],
         "made in": [f"{point['seconds']:,.0f} s" if point["seconds"] else "" for point in points],
-        "gates missed": ["; ".join(point["missed"]) if point["kind"] != "floor" else "" for point in points],
+        "gates missed": ["; ".join(point["missed"]) if point["kind"] != "baseline" else "" for point in points],
         "": [_standing(point, found) for point in points],
     }
     told = {name: cells for name, cells in columns.items() if any(cell not in ("", figures.NOTHING) for cell in cells)}
     words = ("network", "how it was made", "gates missed", "")
-    numbers = frozenset(place for place, name in enumerate(told) if name not in words)
+    numbers = frozenset(position for position, name in enumerate(told) if name not in words)
     return Table(tuple(told), tuple(zip(*told.values(), strict=True)), numbers, title="All networks")
 
 
@@ -119,7 +119,9 @@ def _skipped(found: Found) -> Iterator[Block]:
 def _pick(manifest: Manifest) -> Iterator[Block]:
     """Another network of the table can be taken in place of the chosen one."""
     found = manifest.evidence["frontier"]
-    others = [one["name"] for one in found["points"] if one["kind"] != "floor" and one["name"] != found.get("chosen")]
+    others = [
+        one["name"] for one in found["points"] if one["kind"] != "baseline" and one["name"] != found.get("chosen")
+    ]
     if others:
         yield Text("Any other network of the table can be taken instead:")
         yield Commands(

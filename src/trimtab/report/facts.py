@@ -8,7 +8,7 @@ from typing import Any
 
 from trimtab import metrics, programs
 from trimtab.bundle.manifest import GateResult, Manifest, Measured
-from trimtab.report import compression, figures, making
+from trimtab.report import compression, figures, provenance
 from trimtab.report.page import (
     Bar,
     Bars,
@@ -54,10 +54,10 @@ def page(folder: Path, manifest: Manifest) -> Page:
             Section("Cost", _cost(manifest)),
             *_said(manifest),
             Section("Compression", compression.compression(manifest)),
-            Section("Data", making.data(manifest)),
-            Section("Augmentation", making.augmentation(manifest)),
-            Section("How it was made", making.making(manifest), "Making"),
-            Section("Files", making.files(folder, manifest)),
+            Section("Data", provenance.data(manifest)),
+            Section("Augmentation", provenance.augmentation(manifest)),
+            Section("How it was made", provenance.how_it_was_made(manifest), "Making"),
+            Section("Files", provenance.files(folder, manifest)),
             Section("What this card does not show", _limits(manifest), "Limits"),
             Section("Use it", _use(manifest)),
         ),
@@ -138,11 +138,11 @@ def _tile(name: str, found: Measured) -> Tile:
     return Tile(figures.label(name), figures.number(found.value, found.unit), found.unit, note)
 
 
-# ---------------------------------------------------------------------------------------------------------- floor
+# ---------------------------------------------------------------------------------------------------------- baseline
 
 
 def _floor(manifest: Manifest) -> tuple[Block, ...]:
-    rivals = {name: _all_measured(found) for name, found in manifest.evidence.get("floor", {}).items()}
+    rivals = {name: _all_measured(found) for name, found in manifest.evidence.get("baselines", {}).items()}
     headline = manifest.headline
     if not rivals or headline not in manifest.measured:
         return ()

@@ -97,7 +97,7 @@ def _table(block: Table, pictures: Pictures) -> str:
     marked = any(block.marks)
     head = [*block.head, *([""] if marked else [])]
     cells = "".join(f'<th scope="col"{_kind(block, column)}>{escape(name)}</th>' for column, name in enumerate(head))
-    rows = "\n".join(_row(block, place) for place in range(len(block.rows)))
+    rows = "\n".join(_row(block, position) for position in range(len(block.rows)))
     title = f"<caption>{escape(block.title)}</caption>" if block.title and not block.folded else ""
     table = (
         f'<div class="wide" tabindex="0"><table>{title}<thead><tr>{cells}</tr></thead>'
@@ -106,9 +106,9 @@ def _table(block: Table, pictures: Pictures) -> str:
     return f"<details><summary>{escape(block.title)}</summary>{table}</details>" if block.folded else table
 
 
-def _row(block: Table, place: int) -> str:
-    cells = "".join(_cell(block, column, text) for column, text in enumerate(block.rows[place]))
-    mark = block.marks[place] if block.marks else ""
+def _row(block: Table, position: int) -> str:
+    cells = "".join(_cell(block, column, text) for column, text in enumerate(block.rows[position]))
+    mark = block.marks[position] if block.marks else ""
     end = f'<td class="mark"><span class="{mark}">{_MARKS[mark]}</span></td>' if mark else ""
     return f"<tr>{cells}{end}</tr>"
 

@@ -58,7 +58,7 @@ def _table(block: Table) -> str:
     marked = any(block.marks)
     head = [*block.head, *(["met"] if marked else [])]
     ends = [_MARKS[mark] for mark in block.marks] if marked else []
-    rows = [[*map(escape, row), *ends[place : place + 1]] for place, row in enumerate(block.rows)]
+    rows = [[*map(escape, row), *ends[position : position + 1]] for position, row in enumerate(block.rows)]
     rule = ["---:" if column in block.numbers else "---" for column in range(len(head))]
     lines = [f"| {' | '.join(cells)} |" for cells in [[escape(cell) for cell in head], rule, *rows]]
     return "\n".join([*([f"{escape(block.title)}:", ""] if block.title else []), *lines])

@@ -134,7 +134,7 @@ def _tint(share: np.ndarray, has_rows: np.ndarray) -> np.ndarray:
 
 def _name_ticks(axes: Axes, names: Sequence[str]) -> None:
     shown = range(0, len(names), 1 + (len(names) - 1) // _NAMED_CLASSES)
-    labels = [names[place] for place in shown]
+    labels = [names[position] for position in shown]
     slanted = len(names) > 4 or max(map(len, names)) > 8
     axes.set_xticks(list(shown), labels, rotation=45 if slanted else 0, ha="right" if slanted else "center")
     axes.set_yticks(list(shown), labels)
@@ -268,7 +268,7 @@ class _Dot(NamedTuple):
 
 
 def _frontier(frontier: Mapping[str, Any]) -> Figure:
-    """Quality against latency of every network that was made, its size as area; the floor is a line."""
+    """Quality against latency of every network that was made, its size as area; the baseline is a line."""
     dots = _dots(frontier)
     figure, axes = _axes("Quality against latency", "latency of one row (ms)", frontier["metric"], 7.2, 4.6)
     axes.set_title("area: size · filled: no other beats it", loc="right", fontsize=8, fontweight="normal")
@@ -280,10 +280,10 @@ def _frontier(frontier: Mapping[str, Any]) -> Figure:
         fill = mpl.colors.to_rgba(dot.colour, 0.75 if dot.filled else 0.1)
         axes.scatter(dot.latency, dot.quality, s=dot.area, facecolor=fill, edgecolor=dot.colour, zorder=3)
     axes.margins(0.1, 0.1)
-    floors = [point for point in frontier["points"] if point["kind"] == "floor"]
-    for floor in floors:
-        _floor_line(axes, floor)
-    _name_dots(figure, axes, dots, [floor["quality"]["value"] for floor in floors])
+    baselines = [point for point in frontier["points"] if point["kind"] == "baseline"]
+    for baseline in baselines:
+        _baseline_line(axes, baseline)
+    _name_dots(figure, axes, dots, [baseline["quality"]["value"] for baseline in baselines])
     return figure
 
 
@@ -316,21 +316,21 @@ def _or(value: float | None, otherwise: float) -> float:
     return otherwise if value is None else value
 
 
-def _floor_line(axes: Axes, floor: Mapping[str, Any]) -> None:
+def _baseline_line(axes: Axes, baseline: Mapping[str, Any]) -> None:
     """The cheap rival has no latency here: its quality alone is shown."""
-    value = floor["quality"]["value"]
+    value = baseline["quality"]["value"]
     axes.axhline(value, color=_INK, linewidth=0.8, linestyle=":", alpha=0.7)
     across = axes.get_yaxis_transform()
-    axes.text(1.0, value, f"floor: {floor['name']}", transform=across, ha="right", va="bottom", fontsize=8)
+    axes.text(1.0, value, f"baseline: {baseline['name']}", transform=across, ha="right", va="bottom", fontsize=8)
 
 
-def _name_dots(figure: Figure, axes: Axes, dots: Sequence[_Dot], floors: Sequence[float]) -> None:
+def _name_dots(figure: Figure, axes: Axes, dots: Sequence[_Dot], baselines: Sequence[float]) -> None:
     """Names beside the dots, each on the side where it covers the least of the others; the chosen one's first."""
     figure.draw_without_rendering()  # places on the page are known only then
     points = 72.0 / figure.dpi
     centres = {dot: points * axes.transData.transform((dot.latency, dot.quality)) for dot in dots}
     left, bottom, right, top = (points * edge for edge in axes.bbox.extents)
-    lines = [points * float(axes.transData.transform((1.0, value))[1]) for value in floors]
+    lines = [points * float(axes.transData.transform((1.0, value))[1]) for value in baselines]
     taken = [_Box((left + right) / 2, line, right, line + _LABEL_HEIGHT) for line in lines]
     taken += [_square(x, y, _radius(dot)) for dot, (x, y) in centres.items()]
     for dot in sorted((dot for dot in dots if dot.named), key=lambda dot: dot.colour != _WARNING):
@@ -397,8 +397,8 @@ def _sheet(grid: np.ndarray) -> np.ndarray:
     height, width = tiles.shape[1:3]
     left = np.arange(columns) * (width + _SHEET_GAP) + 2 * _SHEET_GAP * (np.arange(columns) > 0)
     whole = np.full((rows * (height + _SHEET_GAP), left[-1] + width, 3), 255, np.uint8)
-    for place, tile in enumerate(tiles):
-        row, column = divmod(place, columns)
+    for position, tile in enumerate(tiles):
+        row, column = divmod(position, columns)
         top = row * (height + _SHEET_GAP)
         whole[top : top + height, left[column] : left[column] + width] = tile
     return whole

@@ -20,8 +20,8 @@ from trimtab.data.table import Table
 from trimtab.errors import problem
 from trimtab.nets.network import Architecture, EncoderEntry, head_kind, part
 from trimtab.progress import Progress
-from trimtab.request import encoding, readers, unlabelled
-from trimtab.request.readers import Chosen
+from trimtab.request import encoder_plan, encoding, unlabelled
+from trimtab.request.encoder_plan import Chosen
 from trimtab.rows import rejected
 from trimtab.spec import Choice, Gate, Part, Spec
 from trimtab.train import augment, devices, settings
@@ -95,10 +95,12 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
     """Find everything that is wrong with the request, and make every automatic choice, before training begins."""
     parsed = specs.parse_gates(spec.gates)
     progress.stage("data", ", ".join(spec.data))
+    for note in spec.notes:
+        progress.note(note)
     prepared = prepare(spec, folder, progress)
     gates.check_names(parsed, prepared.task, prepared.parts)
     automatic = [Automatic(key=a.key, value=a.value, reason=a.reason) for a in prepared.automatic]
-    chosen = readers.choose(spec, prepared, folder, home / "work" / "base")
+    chosen = encoder_plan.choose(spec, prepared, folder, home / "work" / "base")
     automatic += chosen.automatic
     rejected.write(home / "rejected.jsonl", prepared.rejected)
     if prepared.rejected:
@@ -137,7 +139,7 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
         width=chosen.width,
         encoders=tuple(
             EncoderEntry(name=r.encoder, reads=tuple(keys[name] for name in r.inputs), config=dict(r.config))
-            for r in chosen.readers
+            for r in chosen.plans
         ),
         fusion=fusion.name,
         fusion_config=fusion.options,
@@ -196,7 +198,7 @@ def _augmentation(
     settled: settings.Settings,
 ) -> tuple[augment.Augmentation | None, dict[str, Choice]]:
     """How training rows are varied; what a frozen encoder reads is left as it is."""
-    frozen = {name for reader in chosen.readers if reader.base for name in reader.inputs}
+    frozen = {name for reader in chosen.plans if reader.base for name in reader.inputs}
     values = prepared.splits.train.values
     return augment.choose(
         prepared.inputs, inputs, values, output, frozen if settled.method == "frozen" else (), settled.seed
@@ -215,7 +217,7 @@ def _fusion(spec: Spec, chosen: Chosen, automatic: list[Automatic]) -> Part:
         return Part(name=spec.fusion)
     if spec.fusion:
         return spec.fusion
-    table = chosen.kind == "table" and len(chosen.readers) > 1
+    table = chosen.kind == "table" and len(chosen.plans) > 1
     name, reason = _TABLE_FUSION if table else _FUSION
     automatic.append(Automatic(key="fusion", value=name, reason=reason))
     return Part(name=name)
@@ -226,9 +228,9 @@ def _fit(prepared: Prepared, name: str, chosen: Chosen) -> tuple[tuple[InputColu
     table = prepared.splits.train
     keys = columns.keys([*prepared.inputs, name])
     needs = {
-        column: {**reader.column_options, **({"follows": True} if place else {})}
-        for reader in chosen.readers
-        for place, column in enumerate(reader.inputs)
+        column: {**reader.column_options, **({"follows": True} if position else {})}
+        for reader in chosen.plans
+        for position, column in enumerate(reader.inputs)
     }
     told_from = columns.kind(prepared.output.type, "output").input_options()
     needs = {column: {**options, **told_from} for column, options in needs.items()}
@@ -254,10 +256,10 @@ def filled(request: Request) -> dict[str, Any]:
     values = request.spec.model_dump(mode="json")
     values["inputs"] = {name: kind.model_dump(mode="json") for name, kind in request.prepared.inputs.items()}
     values["output"] = {request.output.name: request.prepared.output.model_dump(mode="json")}
-    for place, entry in enumerate(request.automatic):
+    for position, entry in enumerate(request.automatic):
         top, _, rest = entry.key.partition(".")
         part, _, key = entry.key.rpartition(".")
-        if top == "output" or (top == "inputs" and place < len(request.prepared.automatic)):
+        if top == "output" or (top == "inputs" and position < len(request.prepared.automatic)):
             continue  # types, written in full above; a column's name may have dots as well
         if top == "inputs":
             name, _, key = rest.rpartition(".")

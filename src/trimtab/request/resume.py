@@ -57,7 +57,7 @@ def train_key(request: Request) -> str:
     rows = [_numbers(request.train), _numbers(request.valid)]
     answers = [_values(table.values[request.output.name]) for table in (splits.train, splits.valid)]
     answers += [_values(table.values[table.weight]) for table in (splits.train, splits.valid) if table.weight]
-    source = [reader.base.fingerprint for reader in request.chosen.readers if reader.base]
+    source = [reader.base.fingerprint for reader in request.chosen.plans if reader.base]
     return _digest([__version__, torch.__version__, said, rows, answers, source, request.settings.score])
 
 

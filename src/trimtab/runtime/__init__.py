@@ -115,9 +115,9 @@ class Answering:
 
     def outputs(self, rows: EncodedRows, picked: np.ndarray) -> Outputs:
         """Outputs of the picked rows, in batches of like length, within the entry's cost and rows of a batch."""
-        batches, places = self.graph.batches(rows.costs[picked]), rows.places(self.output)
+        batches, positions = self.graph.batches(rows.costs[picked]), rows.positions(self.output)
         parts = [self.graph.run(rows.batch(picked[batch])) for batch in batches]
-        return in_order(batches, parts, self.output.tensors, None if places is None else places[picked])
+        return in_order(batches, parts, self.output.tensors, None if positions is None else positions[picked])
 
 
 @dataclass(frozen=True)
@@ -367,9 +367,9 @@ def listed(rows: Any) -> list[Mapping[str, Any]]:
 
 def _names(rows: Sequence[Mapping[str, Any]]) -> set[str]:
     """The columns that any of the rows has."""
-    for place, row in enumerate(rows):
+    for position, row in enumerate(rows):
         if not isinstance(row, Mapping):
-            raise problem(f"row {place}", f"found {row!r:.80}", 'a mapping from column to value: {"column": value}')
+            raise problem(f"row {position}", f"found {row!r:.80}", 'a mapping from column to value: {"column": value}')
     return {name for name in set().union(*rows) if isinstance(name, str)}
 
 

@@ -45,16 +45,16 @@ def _by_user(model: runtime.Model, source: rows.Rows, note: Note, answered: bool
         said = f"neither a column {absent[0]!r}, nor {output.time!r}, which says in which order the events were"
         raise problem("rows", said, f"the columns are {', '.join(names)}")
     events = list(begun)
-    places = _places(events, output, note)
+    positions = _positions(events, output, note)
     what = "the last one is the answer" if answered else "one answer"
-    note(f"no column {absent[0]!r}: the rows are taken for events; {what} for each of {len(places):,} users")
+    note(f"no column {absent[0]!r}: the rows are taken for events; {what} for each of {len(positions):,} users")
     dropped = (output.time,) if answered else (output.name, output.time)
     kept = (*(name for name in names if name not in dropped), absent[0])
-    users = (_user([events[place] for place in own], output, absent[0], answered) for own in places)
+    users = (_user([events[position] for position in own], output, absent[0], answered) for own in positions)
     return rows.Rows(source.format, kept, users)
 
 
-def _places(events: Sequence[Row], output: RankingColumn, note: Note) -> list[list[int]]:
+def _positions(events: Sequence[Row], output: RankingColumn, note: Note) -> list[list[int]]:
     """Where the events of each user stand, the first to the last; users in the order in which they first appear.
 
     Raises TrimtabError for times that cannot be read: without them the order is not known.

@@ -20,7 +20,7 @@ from trimtab.bundle.manifest import Manifest, Stage
 from trimtab.bundle.serving import ColumnEntry, GraphEntry, Serving
 from trimtab.columns import EncodedRows, InputColumn, OutputColumn, Outputs, encode_rows, flat, length_batches, taken
 from trimtab.compress import quantize
-from trimtab.nets.trained import NETWORK, Trained
+from trimtab.nets.fitted import NETWORK, FittedNetwork
 from trimtab.programs.single import MODEL
 from trimtab.progress import Laps, Progress
 from trimtab.request import Request, filled, reported
@@ -72,7 +72,7 @@ class Candidate:
         return self.model.output
 
 
-def assemble(request: Request, trained: Trained, folder: Path, progress: Progress) -> tuple[Candidate, Stage]:
+def assemble(request: Request, trained: FittedNetwork, folder: Path, progress: Progress) -> tuple[Candidate, Stage]:
     """Export the network and put together all that serving needs; compare its answers with the trained network's."""
     laps = Laps()
     progress.stage("export", "model.onnx, agreement with the trained network")
@@ -82,7 +82,7 @@ def assemble(request: Request, trained: Trained, folder: Path, progress: Progres
     return candidate, Stage(name="export", seconds=laps.total, detail=detail)
 
 
-def exported(splits: EncodedSplits, trained: Trained, folder: Path, laps: Laps | None = None) -> Candidate:
+def exported(splits: EncodedSplits, trained: FittedNetwork, folder: Path, laps: Laps | None = None) -> Candidate:
     """A network in fp32 with all that serving needs, in `folder`; to be `sealed`."""
     laps, request = laps or Laps(), splits.request
     shutil.rmtree(folder, ignore_errors=True)

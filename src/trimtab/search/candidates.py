@@ -21,7 +21,7 @@ from trimtab.columns import EncodedRows, Outputs, Targets, dense
 from trimtab.compress import Skip, cascade, quantize, sensitivity
 from trimtab.compress.frontier import Point
 from trimtab.errors import TrimtabError
-from trimtab.nets.trained import Trained
+from trimtab.nets.fitted import FittedNetwork
 from trimtab.programs.single import MODEL
 from trimtab.request import Request
 from trimtab.search import assembly
@@ -99,7 +99,7 @@ def costs(on: Bench, candidate: Candidate) -> dict[str, Measured]:
 # --------------------------------------------------------------------------------------------------------- making
 
 
-def packed(on: Bench, trained: Trained, folder: Path) -> Candidate:
+def packed(on: Bench, trained: FittedNetwork, folder: Path) -> Candidate:
     """A network as a bundle in fp32, with the size of batches that it answers quickest in."""
     return _sealed(on, assembly.exported(on.splits, trained, folder))
 

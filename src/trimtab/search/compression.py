@@ -12,16 +12,16 @@ from trimtab import metrics
 from trimtab.audit import cost
 from trimtab.audit.baselines import baselines
 from trimtab.bundle.manifest import Measured, Stage
-from trimtab.compress import Skip, layers, making, plan
+from trimtab.compress import Skip, build, layers, plan
 from trimtab.compress.frontier import LIKELY, Frontier, Point, choose, closest, likely, surely
 from trimtab.errors import nearest, problem
-from trimtab.nets.trained import Trained
+from trimtab.nets.fitted import FittedNetwork
 from trimtab.progress import Progress
 from trimtab.request import Request, resume, thinned
 from trimtab.search import assembly, candidates
 from trimtab.search.assembly import Candidate, EncodedSplits
 from trimtab.search.candidates import UNCOMPRESSED
-from trimtab.search.trials import COSTS, Search, begin, cascade, material, recalled, timed, tried
+from trimtab.search.trials import COSTS, Search, begin, cascade, context, recalled, timed, tried
 from trimtab.spec import Compress, Gate, Recipe
 
 _TOLERATED = 1.25  # times a cost gate: measured on a network that has learnt nothing, and in a hurry
@@ -43,7 +43,7 @@ class Compressed:
 
 def compress(
     request: Request,
-    trained: Trained,
+    trained: FittedNetwork,
     uncompressed: Candidate,
     home: Path,
     progress: Progress,
@@ -100,7 +100,7 @@ def _one(search: Search, recipe: Recipe) -> Compressed:
 
 def _walk(search: Search) -> str:
     """Try one recipe after the other, until the time is over or nothing is left to gain; says why it ended."""
-    found = material(search, None)
+    found = context(search, None)
     search.progress.stage("compress", f"a search of {search.minutes:g} minutes among networks that could do")
     _all_precisions(search, Recipe())
     if search.eager and _fits(search):
@@ -149,11 +149,11 @@ def _cut(search: Search, recipes: Sequence[Recipe]) -> bool:
 
 def _all_precisions(search: Search, recipe: Recipe) -> None:
     """A network in every precision that may help."""
-    for precision in plan.precisions(material(search, None), search.gates):
-        if precision != "none" and search.left <= 0 and not making.learns(recipe):
+    for precision in plan.precisions(context(search, None), search.gates):
+        if precision != "none" and search.left <= 0 and not build.learns(recipe):
             return
         found = tried(search, plan.in_precision(recipe, precision))
-        if found is None and precision == "none" and making.learns(recipe):
+        if found is None and precision == "none" and build.learns(recipe):
             return
 
 
@@ -191,7 +191,7 @@ def _hopeless(search: Search, recipe: Recipe) -> bool:
 
 
 def _of(point: Point, recipe: Recipe) -> bool:
-    return point.name.partition("+")[0] == making.name(recipe)
+    return point.name.partition("+")[0] == build.name(recipe)
 
 
 class _Cut(NamedTuple):
@@ -206,7 +206,7 @@ class _Cut(NamedTuple):
     @property
     def name(self) -> str:
         """Of its candidate."""
-        return making.name(self.recipe)
+        return build.name(self.recipe)
 
 
 def _affordable(search: Search, recipes: Sequence[Recipe]) -> list[_Cut]:
@@ -214,13 +214,13 @@ def _affordable(search: Search, recipes: Sequence[Recipe]) -> list[_Cut]:
 
     What a network costs does not depend on its weights: nothing is trained that would be too large or too slow.
     """
-    found, few = material(search, None), EncodedSplits(thinned(search.request, _TRIAL_ROWS))
+    found, few = context(search, None), EncodedSplits(thinned(search.request, _TRIAL_ROWS))
     depth = layers.depth(found.teacher)
     kept: list[_Cut] = []
     for recipe in recipes:
         if search.left <= 0:
             break
-        name, shape = making.name(recipe), making.shape(recipe, found)
+        name, shape = build.name(recipe), build.shape(recipe, found)
         if isinstance(shape, Skip):
             search.skip(name, shape.reason)
             continue
@@ -238,12 +238,12 @@ def _affordable(search: Search, recipes: Sequence[Recipe]) -> list[_Cut]:
     return kept
 
 
-def _costs(search: Search, few: EncodedSplits, shape: Trained) -> list[dict[str, Measured]]:
+def _costs(search: Search, few: EncodedSplits, shape: FittedNetwork) -> list[dict[str, Measured]]:
     """What a network costs in each precision, fp32 first; of one that is too large, its size. Bundled with few rows."""
     folder = search.folder / "trial"
     trial = assembly.sealed(few.request, assembly.exported(few, shape, folder / "bundle"))
     found = [candidates.costs(search.bench, trial)]
-    for precision in plan.precisions(material(search, None), search.gates)[1:]:
+    for precision in plan.precisions(context(search, None), search.gates)[1:]:
         if not _too_dear(search, found[-1], _TOLERATED):
             break
         smaller = assembly.sealed(few.request, assembly.quantized(few, trial, precision, folder / precision))
@@ -259,7 +259,7 @@ def _too_dear(search: Search, measured: Mapping[str, Measured], late: float, lar
     return next(filter(None, missed), "")
 
 
-def _may_cascade(search: Search, shape: Trained) -> bool:
+def _may_cascade(search: Search, shape: FittedNetwork) -> bool:
     return layers.depth(shape) > 0 and any(point.recipe.get("student") in _STUDENTS for point in search.points)
 
 
@@ -361,7 +361,7 @@ def _finished(search: Search, pick: str | None, stopped: str) -> Compressed:
 
 
 def _networks(search: Search) -> list[Point]:
-    return [point for point in search.points if point.kind != "floor"]
+    return [point for point in search.points if point.kind != "baseline"]
 
 
 def _floor(search: Search) -> list[Point]:
@@ -369,7 +369,7 @@ def _floor(search: Search) -> list[Point]:
     splits, output = search.request.prepared.splits, search.request.output
     rivals = baselines(search.request.inputs, splits.train, splits.valid, output, search.request.spec.seed)
     found = [
-        Point(name=name, kind="floor", quality=measured[search.metric])
+        Point(name=name, kind="baseline", quality=measured[search.metric])
         for name, measured in rivals.items()
         if search.metric in measured
     ]

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from trimtab.bundle import store
 from trimtab.bundle.manifest import Measured
-from trimtab.compress import Skip, latency, making
+from trimtab.compress import Skip, build, latency
+from trimtab.compress.build import BuildContext
 from trimtab.compress.frontier import Point, Skipped
-from trimtab.compress.making import Material
-from trimtab.nets.trained import Trained
+from trimtab.nets.fitted import FittedNetwork
 from trimtab.progress import Progress
 from trimtab.request import Request, resume
 from trimtab.search import assembly, candidates
@@ -37,7 +37,7 @@ class Search:
     """What a search works with; what it finds is added to it."""
 
     request: Request
-    trained: Trained
+    trained: FittedNetwork
     bench: Bench
     folder: Path
     minutes: float
@@ -48,8 +48,8 @@ class Search:
     folders: dict[str, Path] = field(default_factory=dict)
     differs: dict[str, float] = field(default_factory=dict)
     skipped: list[Skipped] = field(default_factory=list)
-    material: Material | None = None
-    shapes: dict[str, Trained] = field(default_factory=dict)  # of recipes, before they learn
+    context: BuildContext | None = None
+    shapes: dict[str, FittedNetwork] = field(default_factory=dict)  # of recipes, before they learn
     # The last network in fp32, by its point's name: those in fewer bits that follow are made of it.
     whole: dict[str, Candidate] = field(default_factory=dict)
 
@@ -106,7 +106,7 @@ class Search:
 
 
 def begin(
-    request: Request, trained: Trained, uncompressed: Candidate, home: Path, progress: Progress, origin: str
+    request: Request, trained: FittedNetwork, uncompressed: Candidate, home: Path, progress: Progress, origin: str
 ) -> Search:
     """A search that has found the uncompressed network."""
     wish = request.spec.compress
@@ -119,29 +119,29 @@ def begin(
     return search
 
 
-def material(search: Search, recipe: Recipe | None) -> Material:
+def context(search: Search, recipe: Recipe | None) -> BuildContext:
     """What all candidates are made of, prepared when the first of them is."""
-    if search.material is None:
+    if search.context is None:
         request, splits = search.request, search.request.prepared.splits
         names = [column.name for column in request.inputs]
-        rows = making.Rows(
+        rows = build.Rows(
             {name: splits.train.values[name] for name in names},
             request.output.targets(splits.train.values[request.output.name]),
             {name: splits.valid.values[name] for name in names},
             search.bench.targets,
             request.unlabelled,
         )
-        search.material = making.prepare(
+        search.context = build.prepare(
             search.trained, rows, request.settings, recipe, search.minutes, search.folder, search.progress
         )
-        for name, reason in search.material.notes:
+        for name, reason in search.context.notes:
             search.skip(name, reason)
-    return search.material
+    return search.context
 
 
-def timed(search: Search, recipe: Recipe | None = None) -> Material:
+def timed(search: Search, recipe: Recipe | None = None) -> BuildContext:
     """The material with a latency table of this machine, where the network has blocks that can be timed."""
-    found = material(search, recipe)
+    found = context(search, recipe)
     compact = any(entry.name == "compact" for entry in found.teacher.architecture.encoders)
     whole = _whole(search, Recipe()) if compact and found.table is None else None
     if whole is None:
@@ -154,8 +154,8 @@ def timed(search: Search, recipe: Recipe | None = None) -> Material:
     if isinstance(table, Skip):
         search.skip("to_latency", table.reason)
         return found
-    search.material = replace(found, table=table)
-    return search.material
+    search.context = replace(found, table=table)
+    return search.context
 
 
 # ------------------------------------------------------------------------------------------------- one candidate more
@@ -163,7 +163,7 @@ def timed(search: Search, recipe: Recipe | None = None) -> Material:
 
 def tried(search: Search, recipe: Recipe) -> Point | None:
     """The candidate of a recipe, made and measured, or taken from an earlier run; None where it does not apply."""
-    name = making.name(recipe)
+    name = build.name(recipe)
     begun = Point(name=name, quality=_NOTHING, recipe=recipe.model_dump(exclude_defaults=True))
     return _kept_or_made(search, begun, _key(search, recipe), lambda: _made(search, recipe, search.folder / name))
 
@@ -229,29 +229,29 @@ def _made(search: Search, recipe: Recipe, folder: Path) -> Made:
         candidate = search.candidate(source)
         found = candidates.in_precision(search.bench, candidate, recipe, folder / "bundle", search.searches)
         return found if isinstance(found, Skip) else (found[0], (*source.made, *found[1]))
-    prepared = material(search, recipe)
+    prepared = context(search, recipe)
     if recipe == Recipe() and prepared.teacher is search.trained:
         return Skip("nothing of it can be left out without loss")
-    search.progress.stage("compress", making.name(recipe))
-    shape = search.shapes.get(making.name(recipe)) or making.shape(recipe, prepared)
+    search.progress.stage("compress", build.name(recipe))
+    shape = search.shapes.get(build.name(recipe)) or build.shape(recipe, prepared)
     if isinstance(shape, Skip):
         return shape
-    search.shapes[making.name(recipe)] = shape
-    network = making.learnt(recipe, shape, prepared, folder / "train", search.progress)
+    search.shapes[build.name(recipe)] = shape
+    network = build.learnt(recipe, shape, prepared, folder / "train", search.progress)
     return candidates.packed(search.bench, network, folder / "bundle"), network.made
 
 
 def _whole(search: Search, recipe: Recipe) -> Point | None:
     """The network of a recipe in fp32: one of the search's own, or the uncompressed one where nothing else is asked."""
-    name = making.name(recipe)
+    name = build.name(recipe)
     known = next((point for point in search.points if point.name == name), None) or tried(search, recipe)
-    return search.points[0] if known is None and not making.learns(recipe) else known
+    return search.points[0] if known is None and not build.learns(recipe) else known
 
 
 def _predicted(search: Search, recipe: Recipe) -> float | None:
     """The latency that the table predicts for a network in the table's precision."""
-    shape = search.shapes.get(making.name(recipe.model_copy(update={"quantize": None})))
-    table = search.material.table if search.material else None
+    shape = search.shapes.get(build.name(recipe.model_copy(update={"quantize": None})))
+    table = search.context.table if search.context else None
     if shape is None or table is None or recipe.quantize != table.precision:
         return None
     return latency.predicted(shape, table)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 
 class Choice(NamedTuple):
@@ -15,6 +15,10 @@ class Choice(NamedTuple):
 
     value: Any
     reason: str
+
+
+# Keys that were once called otherwise: (part, former key) -> key. They are still read, and told.
+FORMER_KEYS = {("train", "average"): "ema_decay"}
 
 
 class _Part(BaseModel):
@@ -123,7 +127,7 @@ class Train(_Part):
         description="`balanced` draws the training rows of each epoch such that every class is equally frequent: rare "
         "ones come again, of frequent ones some are left out. In place of `class_weights`; label outputs only.",
     )
-    average: float | None = Field(
+    ema_decay: float | None = Field(
         None,
         ge=0,
         lt=1,
@@ -142,6 +146,13 @@ class Train(_Part):
     )
     checkpoint_seconds: float = Field(60.0, ge=0, description="Least time between two checkpoints inside an epoch.")
     lora: Lora = Lora()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _present_keys(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        return {FORMER_KEYS.get(("train", key), key): value for key, value in values.items()}
 
 
 class Recipe(_Part):
@@ -308,6 +319,7 @@ class Spec(_Part):
         "what was told. See privacy-of-bundles.md.",
     )
     seed: int = Field(7, ge=0, lt=2**31, description="Seeds every random choice.")
+    _notes: tuple[str, ...] = PrivateAttr(())
 
     @field_validator("data", "keep", mode="before")
     @classmethod
@@ -334,6 +346,11 @@ class Spec(_Part):
         if not isinstance(value, Mapping):
             return value
         return {key: bound if isinstance(bound, str) else str(bound) for key, bound in value.items()}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be told of how it was written: keys that have another name now."""
+        return self._notes
 
     @property
     def output_name(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from trimtab.errors import TrimtabError, nearest, problem, several
 from trimtab.spec.gates import parse_gate
-from trimtab.spec.model import Spec, folder_name
+from trimtab.spec.model import FORMER_KEYS, Spec, folder_name
 
 _USUAL = "trimtab"  # how a spec file is called that has no name of its own
 _MOST_VALUES = 100_000  # of a spec, with its aliases written out
@@ -129,7 +129,14 @@ def parse(values: Mapping[str, Any], where: str = "spec", lines: Mapping[tuple[s
             errors.append(TrimtabError(f"{_place(('gates', str(name)), where, lines or {})}{error}"))
     if errors or spec is None:
         raise several(errors)
+    spec._notes = tuple(_former_keys(values))
     return spec
+
+
+def _former_keys(values: Mapping[str, Any]) -> Iterator[str]:
+    for (part, former), present in FORMER_KEYS.items():
+        if former in (values.get(part) or {}):
+            yield f"{part}.{former} is called {part}.{present} now"
 
 
 def _explain(detail: Any, path: tuple[str, ...], where: str, lines: Mapping[tuple[str, ...], int]) -> TrimtabError:

@@ -76,8 +76,8 @@ class Rows(Protocol):
     def batch(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """The padded tensors of the given rows."""
 
-    def places(self, output: OutputColumn) -> np.ndarray | None:
-        """How many places of each row the output answers, (rows,); None for one that answers no places."""
+    def positions(self, output: OutputColumn) -> np.ndarray | None:
+        """How many positions of each row the output answers, (rows,); None for one that answers none."""
 
 
 def tensors_of(rows: Rows, picked: np.ndarray, device: torch.device) -> dict[str, Tensor]:
@@ -86,7 +86,7 @@ def tensors_of(rows: Rows, picked: np.ndarray, device: torch.device) -> dict[str
 
 
 def targets_of(targets: Targets, picked: np.ndarray, device: torch.device) -> Answers:
-    """The targets of the given rows by name; those of rows with several places are padded with `IGNORED`."""
+    """The targets of the given rows by name; those of rows with several positions are padded with `IGNORED`."""
     parts = targets.parts if isinstance(targets, Named) else {"targets": targets}
     return {name: _padded(part, picked, device) for name, part in parts.items()}
 
@@ -104,7 +104,7 @@ def computed(forward: Forward, rows: Rows, output: OutputColumn, budget: int, de
     own = batches[devices.rank :: count]
     parts = devices.gathered([to_numpy(forward(tensors_of(rows, picked, devices.device))) for picked in own])
     in_turn = [batch for rank in range(count) for batch in batches[rank::count]]
-    return in_order(in_turn, [part for found in parts for part in found], output.tensors, rows.places(output))
+    return in_order(in_turn, [part for found in parts for part in found], output.tensors, rows.positions(output))
 
 
 def to_numpy(answers: Answers) -> dict[str, np.ndarray]:

@@ -20,8 +20,8 @@ class Vectors:
 
     values: np.ndarray
 
-    def places(self, output: OutputColumn) -> None:
-        """A head that reads one vector of each row answers no places."""
+    def positions(self, output: OutputColumn) -> None:
+        """A head that reads one vector of each row answers no positions."""
 
     @property
     def steps(self) -> np.ndarray:

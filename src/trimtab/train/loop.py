@@ -35,7 +35,7 @@ _TELL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainingResult:
     """What training was like: one entry of `history` per evaluation, with epoch, step, seconds, loss, score."""
 
     history: list[dict[str, float]]
@@ -57,7 +57,7 @@ def train(
     folder: Path,
     progress: Progress,
     method: Method | None = None,
-) -> Trained:
+) -> TrainingResult:
     """Train `network` in place, by default from the answers of the rows, and leave it with its best weights.
 
     Each of the processes that `torchrun` started is to call it with the same arguments; the first one writes. `folder`
@@ -76,7 +76,7 @@ def train(
     if best is None:
         raise problem("train", "the loss was not a number from the first evaluation on", do="lower train.learning_rate")
     run.network.load_state_dict(best[0])
-    return Trained(position.history, position.best, position.step, position.rows, position.seconds)
+    return TrainingResult(position.history, position.best, position.step, position.rows, position.seconds)
 
 
 @torch.no_grad()
@@ -116,9 +116,11 @@ def _prepare(
     balanced = settings.class_weights == "balanced"
     weights = _balanced(dense(data.train_targets), data.output.width, found.device) if balanced else None
     options = LossOptions(settings.label_smoothing, weights)
-    average = {key: value.clone() for key, value in network.state_dict().items()} if settings.average else {}
+    ema_weights = {key: value.clone() for key, value in network.state_dict().items()} if settings.ema_decay else {}
     learnt = method.forward(network, forward)
-    return Run(network, forward, learnt, method, options, optimizers, found, settings, data, folder, progress, average)
+    return Run(
+        network, forward, learnt, method, options, optimizers, found, settings, data, folder, progress, ema_weights
+    )
 
 
 def _head_only(network: Network) -> Forward:
@@ -286,9 +288,9 @@ class _averaged:
         self.own: dict[str, Tensor] = {}
 
     def __enter__(self) -> None:
-        if self.run.average:
+        if self.run.ema_weights:
             self.own = {key: value.clone() for key, value in self.run.network.state_dict().items()}
-            self.run.network.load_state_dict(self.run.average)
+            self.run.network.load_state_dict(self.run.ema_weights)
 
     def __exit__(self, *_: object) -> None:
         if self.own:
@@ -305,7 +307,7 @@ def _save(run: Run, position: Position) -> None:
         "random": run.devices.gathered(torch.get_rng_state()),  # of each process
         "random_cuda": run.devices.gathered(on_card),
         "scaler": run.devices.scaler.state_dict(),
-        "average": run.average,
+        "ema_weights": run.ema_weights,
     }
     if run.devices.writes:
         checkpoint.write(run.folder, "last", run.network.state_dict(), states, position)
@@ -328,7 +330,7 @@ def _resume(run: Run) -> Position:
     torch.set_rng_state(states["random"][own])
     if states["random_cuda"][own] and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(states["random_cuda"][own])
-    for key, value in run.network.with_present_names(states["average"]).items():
-        run.average[key].copy_(value)
+    for key, value in run.network.with_present_names(states["ema_weights"]).items():
+        run.ema_weights[key].copy_(value)
     run.progress.note(f"going on from epoch {position.epoch + 1}, step {position.step}")
     return position

@@ -58,7 +58,7 @@ class Run:
     data: TrainingData
     folder: Path
     progress: Progress
-    average: dict[str, Tensor]  # the running average of the weights, where one is kept
+    ema_weights: dict[str, Tensor]  # the running average of the weights, where one is kept
 
 
 class Method(ABC):

@@ -27,7 +27,7 @@ class _Recipe:
     most: int
     patience: int  # evaluations without a better score
     rows: str  # what a row is, in words
-    average: float = 0.0  # decay per step of the running average of the weights
+    ema_decay: float = 0.0  # decay per step of the running average of the weights
     label_smoothing: float = 0.0  # of a label
 
 
@@ -37,7 +37,7 @@ _RECIPES = {
     # adult was best after 700 steps, mammography after 1100
     "table": _Recipe(1000, 6, 20, 5, "rows of a table"),
     # 53 epochs of 4,500 digits: the last, small steps are worth most
-    "pictures": _Recipe(7500, 10, 60, 20, "pictures, read from scratch", average=0.998, label_smoothing=0.1),
+    "pictures": _Recipe(7500, 10, 60, 20, "pictures, read from scratch", ema_decay=0.998, label_smoothing=0.1),
     # 40 epochs of 360 spoken digits, 8 of 4,900 questions
     "sequences": _Recipe(2500, 5, 40, 10, "rows, read from scratch"),
 }
@@ -73,7 +73,7 @@ class Settings:
     label_smoothing: float
     class_weights: str
     sampling: str
-    average: float
+    ema_decay: float
     patience: int
     evaluations: int
     precision: str
@@ -140,7 +140,7 @@ def choose(
         class_weights=weights,
         seed=spec.seed,
         score=made["checkpoint"].value,
-        average=take("average", train.average, _average(recipe)),
+        ema_decay=take("ema_decay", train.ema_decay, _ema_decay(recipe)),
         label_smoothing=take("label_smoothing", train.label_smoothing, _smoothing(recipe, output)),
         patience=take("patience", train.patience, _patience(recipe, base, method)),
         **train.model_dump(
@@ -278,9 +278,9 @@ def _fewer_epochs(epochs: Choice, steps: np.ndarray) -> Choice:
     return Choice(most, f"{len(steps)} training rows of {float(np.mean(steps)):.0f} tokens: minutes on a CPU")
 
 
-def _average(recipe: _Recipe | None) -> Choice:
-    if recipe and recipe.average:
-        return Choice(recipe.average, "pictures from scratch: the averaged weights generalise better")
+def _ema_decay(recipe: _Recipe | None) -> Choice:
+    if recipe and recipe.ema_decay:
+        return Choice(recipe.ema_decay, "pictures from scratch: the averaged weights generalise better")
     return Choice(0.0, "off: it gained nothing for a network of this kind")
 
 

@@ -40,7 +40,7 @@ def step(
         optimizer.zero_grad()
     run.devices.scaler.update()
     run.method.after(run.network, (position.step + 1) / total)
-    if run.average:
+    if run.ema_weights:
         _update_average(run, position.step)
     rows = sum(len(batch) for batch in group)
     return replace(position, step=position.step + 1), run.devices.sum(total_loss) / rows
@@ -64,7 +64,7 @@ def _split(run: Run, group: list[np.ndarray], position: Position) -> Position:
 @torch.no_grad()
 def _update_average(run: Run, step: int) -> None:
     """The first steps weigh less, so that a short run is not held back by the weights that it began with."""
-    decay = min(run.settings.average, (1 + step) / (10 + step))
+    decay = min(run.settings.ema_decay, (1 + step) / (10 + step))
     for key, value in run.network.state_dict().items():
         if value.is_floating_point():
-            run.average[key].lerp_(value, 1 - decay)
+            run.ema_weights[key].lerp_(value, 1 - decay)

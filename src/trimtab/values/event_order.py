@@ -201,37 +201,37 @@ def grouped(events: Mapping[str, Sequence[Any]], names: Names, times: str | None
     `times` is how they are written. Every event needs a user and a time; whether it needs an item is for the caller.
     """
     owners = events[names.user]
-    lacking = {place: names.user for place, owner in enumerate(owners) if parse.is_missing(owner)}
+    lacking = {position: names.user for position, owner in enumerate(owners) if parse.is_missing(owner)}
     unreadable: dict[int, str] = {}
     moments: list[int | float] = []
-    for place, value in enumerate(events[names.time] if names.time else range(len(owners))):
+    for position, value in enumerate(events[names.time] if names.time else range(len(owners))):
         try:
             if names.time and parse.is_missing(value):
-                lacking.setdefault(place, names.time)
+                lacking.setdefault(position, names.time)
             else:
                 moments.append(moment(value, times or "number"))
                 continue
         except (ValueError, OverflowError):
-            unreadable.setdefault(place, str(value))
+            unreadable.setdefault(position, str(value))
         moments.append(0)
     out = lacking.keys() | unreadable.keys()
     ranks = {found: float(rank) for rank, found in enumerate(sorted(set(moments)))}
-    when = np.array([np.nan if place in out else ranks[found] for place, found in enumerate(moments)])
+    when = np.array([np.nan if position in out else ranks[found] for position, found in enumerate(moments)])
     users: dict[str, list[int]] = {}
     seen: set[tuple[str, str, float]] = set()
     repeated = 0
-    for place, owner in enumerate(owners):
-        if place in out:
+    for position, owner in enumerate(owners):
+        if position in out:
             continue
-        user, item = parse.label(owner), events[names.item][place]
-        key = (user, "" if parse.is_missing(item, names=names.items) else parse.label(item), when[place])
+        user, item = parse.label(owner), events[names.item][position]
+        key = (user, "" if parse.is_missing(item, names=names.items) else parse.label(item), when[position])
         if distinct and key in seen:
             repeated += 1
             continue
         seen.add(key)
-        users.setdefault(user, []).append(place)
-    ordered = {user: sorted(places, key=lambda place: float(when[place])) for user, places in users.items()}
-    equal = sum(when[one] == when[other] for places in ordered.values() for one, other in pairwise(places))
+        users.setdefault(user, []).append(position)
+    ordered = {user: sorted(positions, key=lambda position: float(when[position])) for user, positions in users.items()}
+    equal = sum(when[one] == when[other] for positions in ordered.values() for one, other in pairwise(positions))
     return Grouped(ordered, when, lacking, unreadable, repeated, int(equal) if names.time else 0)
 
 

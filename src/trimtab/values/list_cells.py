@@ -89,13 +89,13 @@ def _parsed(text: str) -> list[Any] | None:
 
 def _cut(inside: str, item: re.Pattern[str]) -> list[Any] | None:
     """The items, one after the other; None where something else stands between them."""
-    found, place = [], 0
-    while place < len(inside):
-        match = item.match(inside, place)
+    found, position = [], 0
+    while position < len(inside):
+        match = item.match(inside, position)
         if not match:
             return None
         found.append(_item(match[1]))
-        place = match.end()
+        position = match.end()
     return found
 
 

@@ -39,14 +39,14 @@ def answers(
 def _baskets(inputs: Sequence[InputColumn], train: Table, output: RankingColumn) -> sparse.csr_array:
     """Which items each user has in the training rows, (users, items); rows without a known user stand for one each."""
     users = train.values.get(output.user or "") or range(len(train))
-    places: dict[Any, set[int]] = {}
+    positions: dict[Any, set[int]] = {}
     for user, history, answer in zip(users, _histories(inputs, train, output), train.values[output.name], strict=True):
         answers = answer if isinstance(answer, (list, tuple)) else [answer]
-        own = places.setdefault(user, set())
+        own = positions.setdefault(user, set())
         own.update(history)
-        own.update(place for place in map(output.index, answers) if place is not None)
-    pairs = np.array([(row, place) for row, own in enumerate(places.values()) for place in sorted(own)])
-    shape = (len(places), output.width)
+        own.update(position for position in map(output.index, answers) if position is not None)
+    pairs = np.array([(row, position) for row, own in enumerate(positions.values()) for position in sorted(own)])
+    shape = (len(positions), output.width)
     return sparse.csr_array((np.ones(len(pairs), np.float32), (pairs[:, 0], pairs[:, 1])), shape=shape)
 
 
@@ -56,8 +56,8 @@ def _histories(inputs: Sequence[InputColumn], table: Table, output: RankingColum
     for column in inputs:
         if column.holds_items:
             for row, value in enumerate(table.values[column.name]):
-                places = map(output.index, column.portable(value))
-                found[row] += [place for place in places if place is not None]
+                positions = map(output.index, column.portable(value))
+                found[row] += [position for position in positions if position is not None]
     return found
 
 
@@ -78,7 +78,7 @@ def _neighbours(baskets: sparse.csr_array) -> sparse.csr_array:
 
 def _item_knn(histories: Sequence[Sequence[int]], near: sparse.csr_array) -> np.ndarray:
     """The sum of each item's similarities with the items of a history, (rows, items)."""
-    pairs = np.array([(row, place) for row, history in enumerate(histories) for place in history]).reshape(-1, 2)
+    pairs = np.array([(row, position) for row, history in enumerate(histories) for position in history]).reshape(-1, 2)
     shape = (len(histories), near.shape[0])
     given = sparse.csr_array((np.ones(len(pairs), np.float32), (pairs[:, 0], pairs[:, 1])), shape=shape)
     return np.asarray((given @ near).toarray(), np.float32)

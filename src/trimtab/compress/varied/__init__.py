@@ -51,9 +51,9 @@ def vary(
     picked = _spread(len(rows), count, random)
     partners = _partners.near(inputs, rows, picked, random)
     encoded = []
-    for place, (column, own, changes) in enumerate(zip(inputs, rows.encoded, varied, strict=True)):
+    for position, (column, own, changes) in enumerate(zip(inputs, rows.encoded, varied, strict=True)):
         near = (neighbours or {}).get(column.key)
-        draw = Draw(picked, partners, np.random.default_rng([seed, place]), near)
+        draw = Draw(picked, partners, np.random.default_rng([seed, position]), near)
         encoded.append(_kind(column)(column, own, draw) if changes else taken(own, picked))
     steps = np.sum([column.steps(part) for column, part in zip(inputs, encoded, strict=True)], axis=0)
     return EncodedRows(tuple(inputs), tuple(encoded), np.asarray(steps, np.int64))

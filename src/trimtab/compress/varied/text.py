@@ -77,12 +77,12 @@ def _surroundings(lengths: np.ndarray, bodies: _Bodies) -> tuple[np.ndarray, np.
 def _words(encoded: Worded, bodies: _Bodies, draw: Draw) -> Worded:
     """Stretches of whole words; what stands around them stays."""
     random, picked = draw.random, draw.picked
-    cut, places = random.random(len(picked)) < _STRETCH + _JOINED, random.random((len(picked), 2))
+    cut, positions = random.random(len(picked)) < _STRETCH + _JOINED, random.random((len(picked), 2))
     spans, words = np.zeros((len(picked), 2), np.int64), []
     for number, row in enumerate(picked):
         end = bodies.before + int(bodies.lengths[row])
         firsts = encoded.words[row]
-        chosen = places[number] if cut[number] else np.array([0.0, 1.0])
+        chosen = positions[number] if cut[number] else np.array([0.0, 1.0])
         spans[number], kept = _span(firsts, bodies.before, end, chosen)
         words.append(kept)
     before, after = _surroundings(encoded.lengths[picked], bodies)
@@ -92,14 +92,14 @@ def _words(encoded: Worded, bodies: _Bodies, draw: Draw) -> Worded:
     return Worded(found.values, found.offsets, ragged(words, np.zeros(0, np.int64)))
 
 
-def _span(firsts: np.ndarray, begin: int, end: int, places: np.ndarray) -> tuple[tuple[int, int], np.ndarray]:
+def _span(firsts: np.ndarray, begin: int, end: int, positions: np.ndarray) -> tuple[tuple[int, int], np.ndarray]:
     """Tokens from the first to the last word that two numbers of 0 to 1 name, and where those words stand then.
 
     `firsts` (words,) are the steps of the words' first tokens, -1 for a word that has none: it stays so. The tokens of
     all words are the steps from `begin` to `end`.
     """
     read = np.flatnonzero(firsts >= 0)
-    first, last = np.minimum(np.sort(places) * len(read), len(read) - 1).astype(np.int64)
+    first, last = np.minimum(np.sort(positions) * len(read), len(read) - 1).astype(np.int64)
     if not len(read) or (first, last) == (0, len(read) - 1):
         return (begin, end), firsts
     kept = firsts[read[first] : read[last] + 1]
@@ -111,16 +111,16 @@ def _exchanged(found: Ragged, encoded: Ragged, bodies: _Bodies, draw: Draw) -> n
     """The tokens of `found`, some of them, but no special ones, in place of others: (all tokens,)."""
     random, values = draw.random, found.values.copy()
     rows = np.repeat(np.arange(len(found)), found.lengths)
-    place = np.arange(len(values)) - found.offsets[:-1][rows]
-    inside = (place >= bodies.before) & (place < found.lengths[rows] - bodies.after)
+    position = np.arange(len(values)) - found.offsets[:-1][rows]
+    inside = (position >= bodies.before) & (position < found.lengths[rows] - bodies.after)
     changed_row = random.random(len(found)) < _CHANGED_ROWS
-    places = np.flatnonzero(inside & changed_row[rows] & (random.random(len(values)) < _EXCHANGED))
-    if not len(places):
+    positions = np.flatnonzero(inside & changed_row[rows] & (random.random(len(values)) < _EXCHANGED))
+    if not len(positions):
         return values
     tokens = laid(encoded.values, bodies.starts[:, None], bodies.lengths[:, None]).values
-    others = tokens[random.integers(0, len(tokens), len(places))]
+    others = tokens[random.integers(0, len(tokens), len(positions))]
     if draw.neighbours is not None:
-        like = draw.neighbours[values[places], random.integers(0, draw.neighbours.shape[1], len(places))]
-        others = np.where(random.random(len(places)) < _LIKE, like, others)
-    values[places] = others
+        like = draw.neighbours[values[positions], random.integers(0, draw.neighbours.shape[1], len(positions))]
+        others = np.where(random.random(len(positions)) < _LIKE, like, others)
+    values[positions] = others
     return values

@@ -48,7 +48,10 @@ def _income() -> Cells:
             line for line in lines if int(line[_COLUMNS["age"]]) >= _ADULT and line[_COLUMNS["weeks_worked"]] != "0"
         )
         return [
-            {**{name: line[place].strip() for name, place in _COLUMNS.items()}, "income": _ABOVE[line[_ANSWER].strip()]}
+            {
+                **{name: line[position].strip() for name, position in _COLUMNS.items()},
+                "income": _ABOVE[line[_ANSWER].strip()],
+            }
             for line in islice(working, _ROWS)
         ]
 

@@ -92,8 +92,8 @@ def strategy(split: Split) -> Strategy:
 def by_threshold(units: np.ndarray, bands: Sequence[Band]) -> np.ndarray:
     """Parts by where each unit's hash lies among all numbers, (rows,) int8: whatever else there is, it stays there."""
     edges = np.cumsum([band.share for band in bands])
-    places = np.searchsorted(edges, units.astype(np.float64) / 2.0**64, side="right")
-    return np.array([*(band.part for band in bands), NONE], np.int8)[places]
+    positions = np.searchsorted(edges, units.astype(np.float64) / 2.0**64, side="right")
+    return np.array([*(band.part for band in bands), NONE], np.int8)[positions]
 
 
 def by_rank(units: np.ndarray, strata: np.ndarray, bands: Sequence[Band]) -> np.ndarray:
@@ -101,10 +101,10 @@ def by_rank(units: np.ndarray, strata: np.ndarray, bands: Sequence[Band]) -> np.
 
     Rows of one unit go together; it belongs to the stratum of most of its rows, the first by name on a tie.
     """
-    different, place, counts = np.unique(units, return_inverse=True, return_counts=True)
+    different, position, counts = np.unique(units, return_inverse=True, return_counts=True)
     names, codes = np.unique(strata, return_inverse=True)
     table = np.zeros((len(different), len(names)), np.int64)
-    np.add.at(table, (place, codes), 1)
+    np.add.at(table, (position, codes), 1)
     stratum = table.argmax(axis=1)
     found = np.full(len(different), NONE, np.int8)
     for code in range(len(names)):
@@ -122,7 +122,7 @@ def by_rank(units: np.ndarray, strata: np.ndarray, bands: Sequence[Band]) -> np.
                     held += int(counts[unit])
             found[taken] = band.part
             left = [unit for unit in left if found[unit] == NONE]
-    return found[place]
+    return found[position]
 
 
 def different(units: np.ndarray) -> int:

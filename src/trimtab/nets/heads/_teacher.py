@@ -13,13 +13,13 @@ _TEMPERATURE = 2.0
 
 def divergence(found: Tensor, targets: Tensor) -> Tensor:
     """Kullback-Leibler divergence of softened probabilities, (rows,); of each place, where there are several."""
-    places = functional.kl_div(
+    positions = functional.kl_div(
         functional.log_softmax(found / _TEMPERATURE, -1),
         functional.log_softmax(targets / _TEMPERATURE, -1),
         reduction="none",
         log_target=True,
     ).sum(-1)
-    return _row_mean(places * _TEMPERATURE**2, targets)
+    return _row_mean(positions * _TEMPERATURE**2, targets)
 
 
 def binary(found: Tensor, targets: Tensor) -> Tensor:

@@ -88,9 +88,9 @@ class RankingHead(nn.Module):
         for name in self.seen:
             if name in tensors:
                 # Ids that are no item's, and items that are never answered, go to a place of their own.
-                places = tensors[name] - FIRST
-                places = torch.where((places >= 0) & (places < self.width), places, self.width)
-                met = torch.zeros_like(scores[:, :1]).expand(-1, self.width + 1).scatter(1, places, 1.0)
+                positions = tensors[name] - FIRST
+                positions = torch.where((positions >= 0) & (positions < self.width), positions, self.width)
+                met = torch.zeros_like(scores[:, :1]).expand(-1, self.width + 1).scatter(1, positions, 1.0)
                 scores = scores.masked_fill(met[:, : self.width] > 0, LEFT_OUT)
         return scores
 

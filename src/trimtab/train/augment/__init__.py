@@ -93,14 +93,14 @@ class Augmentation:
     ) -> tuple[dict[str, Tensor], Mix | None]:
         """The tensors of a batch, varied: the same ones for the same step and the same part of the step's batches."""
         varied, mix = dict(tensors), None
-        for place, one in enumerate(self.parts.values()):
-            changed, mixed = one(varied, rows, self._random(step, part, place))
+        for position, one in enumerate(self.parts.values()):
+            changed, mixed = one(varied, rows, self._random(step, part, position))
             varied |= changed
             mix = mixed or mix
         return varied, mix
 
-    def _random(self, step: int, part: int, place: int) -> np.random.Generator:
-        return np.random.default_rng([self.seed, step, part, place])
+    def _random(self, step: int, part: int, position: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, step, part, position])
 
     def sheet(self, rows: EncodedRows) -> Sheet:
         """A few of the training rows, spread over all of them, and what the first steps would make of them."""
@@ -116,9 +116,9 @@ class Augmentation:
 
     def _texts(self, rows: np.ndarray) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
-        for place, (name, one) in enumerate(self.parts.items()):
+        for position, (name, one) in enumerate(self.parts.items()):
             plain = one.texts(rows, None)
-            varied = [one.texts(rows, self._random(step, 0, place)) for step in range(VARIANTS)]
+            varied = [one.texts(rows, self._random(step, 0, position)) for step in range(VARIANTS)]
             for number, text in enumerate(plain or ()):
                 variants = [texts[number] for texts in varied if texts]
                 found.append({"input": name, "as it is": text, "varied": variants})

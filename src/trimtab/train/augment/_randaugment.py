@@ -35,8 +35,8 @@ def apply(pixels: Tensor, n: int, m: int, padding: str, random: Random) -> Tenso
     for _ in range(n):
         chosen = random.integers(len(known), size=len(pixels))
         strengths = random.choice([-1.0, 1.0], len(pixels)) * m / _STRONGEST
-        for place, name in enumerate(known):
-            rows = np.flatnonzero(chosen == place)
+        for position, name in enumerate(known):
+            rows = np.flatnonzero(chosen == position)
             if len(rows):
                 picked = torch.from_numpy(rows).to(pixels.device)
                 changed = _operation(name, pixels[picked], strengths[rows], padding)

@@ -96,14 +96,16 @@ def _drawn(values: np.ndarray, device: torch.device) -> Tensor:
 
 def _shifted(frames: Tensor, lengths: Tensor, shares: Tensor) -> Tensor:
     """Every clip moved by its share of its length; what moves out is lost, and the edge fills the gap."""
-    places = torch.arange(frames.shape[1], device=frames.device)[None, :] - (shares * lengths).round().long()[:, None]
-    source = torch.minimum(places.clamp(min=0), (lengths - 1).clamp(min=0)[:, None])
+    positions = (
+        torch.arange(frames.shape[1], device=frames.device)[None, :] - (shares * lengths).round().long()[:, None]
+    )
+    source = torch.minimum(positions.clamp(min=0), (lengths - 1).clamp(min=0)[:, None])
     return torch.gather(frames, 1, source[:, :, None].expand_as(frames))
 
 
-def _stretch(places: int, lengths: Tensor, share: float, random: np.random.Generator) -> Tensor:
+def _stretch(positions: int, lengths: Tensor, share: float, random: np.random.Generator) -> Tensor:
     """A stretch of 0 to `share` of each row's length, anywhere within it: (rows, places) bool."""
     width = _drawn(random.uniform(0.0, share, len(lengths)), lengths.device) * lengths
     start = _drawn(random.uniform(0.0, 1.0, len(lengths)), lengths.device) * (lengths - width)
-    place = torch.arange(places, device=lengths.device)[None, :]
-    return (place >= start.round()[:, None]) & (place < (start + width).round()[:, None])
+    position = torch.arange(positions, device=lengths.device)[None, :]
+    return (position >= start.round()[:, None]) & (position < (start + width).round()[:, None])

@@ -232,9 +232,9 @@ def _rectangles(pixels: Tensor, high: np.ndarray, wide: np.ndarray, random: Rand
         length = pixels.shape[axis]
         size = np.rint(np.minimum(sides, 1.0) * length)
         start = np.floor(random.random(len(sides)) * (length - size + 1))
-        first, end = (column(drawn(place, pixels.device)) for place in (start, start + size))
-        place = torch.arange(length, device=pixels.device).view(*(-1 if d == axis else 1 for d in range(4)))
-        found.append((place >= first) & (place < end))
+        first, end = (column(drawn(position, pixels.device)) for position in (start, start + size))
+        position = torch.arange(length, device=pixels.device).view(*(-1 if d == axis else 1 for d in range(4)))
+        found.append((position >= first) & (position < end))
     return found[0] & found[1]
 
 

@@ -31,14 +31,14 @@ _KEYS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 
 def _neighbours() -> dict[str, str]:
     """The letters beside, above and below each letter of an English keyboard."""
-    places = {letter: (row, column) for row, letters in enumerate(_KEYS) for column, letter in enumerate(letters)}
+    positions = {letter: (row, column) for row, letters in enumerate(_KEYS) for column, letter in enumerate(letters)}
     return {
         one: "".join(
             other
-            for other, (row, column) in places.items()
-            if other != one and abs(row - places[one][0]) <= 1 and abs(column - places[one][1]) <= 1
+            for other, (row, column) in positions.items()
+            if other != one and abs(row - positions[one][0]) <= 1 and abs(column - positions[one][1]) <= 1
         )
-        for one in places
+        for one in positions
     }
 
 
@@ -47,24 +47,24 @@ _BESIDE = _neighbours()
 Random = np.random.Generator
 
 
-def _neighbour(word: str, place: int, random: Random) -> str:
+def _neighbour(word: str, position: int, random: Random) -> str:
     """A letter of the key beside; other signs are typed twice."""
-    beside = _BESIDE.get(word[place].lower(), word[place] * 2)
-    typed = beside[random.integers(len(beside))] if word[place].lower() in _BESIDE else beside
-    return word[:place] + (typed.upper() if word[place].isupper() else typed) + word[place + 1 :]
+    beside = _BESIDE.get(word[position].lower(), word[position] * 2)
+    typed = beside[random.integers(len(beside))] if word[position].lower() in _BESIDE else beside
+    return word[:position] + (typed.upper() if word[position].isupper() else typed) + word[position + 1 :]
 
 
-def _twisted(word: str, place: int, random: Random) -> str:
-    place = min(place, len(word) - 2)
-    return word[:place] + word[place + 1] + word[place] + word[place + 2 :]
+def _twisted(word: str, position: int, random: Random) -> str:
+    position = min(position, len(word) - 2)
+    return word[:position] + word[position + 1] + word[position] + word[position + 2 :]
 
 
-def _dropped(word: str, place: int, random: Random) -> str:
-    return word[:place] + word[place + 1 :]
+def _dropped(word: str, position: int, random: Random) -> str:
+    return word[:position] + word[position + 1 :]
 
 
-def _doubled(word: str, place: int, random: Random) -> str:
-    return word[:place] + word[place] + word[place:]
+def _doubled(word: str, position: int, random: Random) -> str:
+    return word[:position] + word[position] + word[position:]
 
 
 _TYPOS: tuple[Callable[[str, int, Random], str], ...] = (_neighbour, _twisted, _dropped, _doubled)
@@ -104,7 +104,7 @@ class TextAugment(InputAugment):
 
     def refuses(self, output: OutputColumn, inputs: int) -> str | None:
         """Words must keep their places where each of them is answered."""
-        if output.per_place and (self.chosen.delete or self.chosen.swap):
+        if output.per_position and (self.chosen.delete or self.chosen.swap):
             return f"delete and swap move words, but {output.type!r} answers each word at its place"
         return None
 
@@ -128,15 +128,15 @@ class TextAugment(InputAugment):
         if isinstance(value, (list, tuple)):
             return [self._mistyped(str(word), random) for word in value]
         pieces = cast("list[str]", _WORDS.findall(parse.text(value)))
-        places = [place for place, piece in enumerate(pieces) if not piece.isspace()]
-        self._swap(pieces, places, random)
-        for place in places:
-            pieces[place] = self._mistyped(pieces[place], random)
-        return "".join(self._thinned(pieces, places, random))
+        positions = [position for position, piece in enumerate(pieces) if not piece.isspace()]
+        self._swap(pieces, positions, random)
+        for position in positions:
+            pieces[position] = self._mistyped(pieces[position], random)
+        return "".join(self._thinned(pieces, positions, random))
 
-    def _swap(self, pieces: list[str], places: Sequence[int], random: np.random.Generator) -> None:
-        swapped = random.random(max(0, len(places) - 1)) < self.chosen.swap
-        for one, other in [(places[i], places[i + 1]) for i in np.flatnonzero(swapped).tolist()]:
+    def _swap(self, pieces: list[str], positions: Sequence[int], random: np.random.Generator) -> None:
+        swapped = random.random(max(0, len(positions) - 1)) < self.chosen.swap
+        for one, other in [(positions[i], positions[i + 1]) for i in np.flatnonzero(swapped).tolist()]:
             pieces[one], pieces[other] = pieces[other], pieces[one]
 
     def _mistyped(self, word: str, random: np.random.Generator) -> str:
@@ -145,14 +145,16 @@ class TextAugment(InputAugment):
         typo = _TYPOS[random.integers(len(_TYPOS))]
         return typo(word, int(random.integers(1, len(word))), random)  # the first letter is seldom wrong
 
-    def _thinned(self, pieces: list[str], places: Sequence[int], random: np.random.Generator) -> list[str]:
+    def _thinned(self, pieces: list[str], positions: Sequence[int], random: np.random.Generator) -> list[str]:
         """Without the words that are left out and the white space behind them."""
-        gone = random.random(len(places)) < self.chosen.delete
-        if gone.all() and len(places):
-            gone[random.integers(len(places))] = False
-        left_out = {place for place, out in zip(places, gone, strict=True) if out}
-        spaces = {place + 1 for place in left_out if place + 1 < len(pieces) and pieces[place + 1].isspace()}
-        return [piece for place, piece in enumerate(pieces) if place not in left_out | spaces]
+        gone = random.random(len(positions)) < self.chosen.delete
+        if gone.all() and len(positions):
+            gone[random.integers(len(positions))] = False
+        left_out = {position for position, out in zip(positions, gone, strict=True) if out}
+        spaces = {
+            position + 1 for position in left_out if position + 1 < len(pieces) and pieces[position + 1].isspace()
+        }
+        return [piece for position, piece in enumerate(pieces) if position not in left_out | spaces]
 
 
 def _in_one_line(value: Any) -> str:

@@ -31,7 +31,7 @@ from trimtab.compress import Skip, distil, layers, prune, students, varied, voca
 from trimtab.compress.distil import Taught
 from trimtab.compress.latency import Table
 from trimtab.compress.smaller import SIZES, smaller
-from trimtab.nets.trained import Trained
+from trimtab.nets.fitted import FittedNetwork
 from trimtab.progress import Progress
 from trimtab.spec import Recipe
 from trimtab.train import devices
@@ -58,10 +58,10 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Material:
+class BuildContext:
     """What every candidate is made of: the network without what no row needs, and what it says of all rows."""
 
-    teacher: Trained
+    teacher: FittedNetwork
     train: EncodedRows
     targets: Targets
     taught: Taught
@@ -73,37 +73,37 @@ class Material:
 
 
 @dataclass(frozen=True)
-class Course:
+class TrainingPlan:
     """How a kind of student learns."""
 
     tokens: float  # steps of rows to learn from, over all epochs, in a search of ten minutes
     rate: float
     batch: int  # steps in a batch
     most_epochs: int = 12
-    average: float = 0.0
+    ema_decay: float = 0.0
 
 
 # Static vectors and convolutions learn thousands of rows a second and gain from many; a block some hundreds.
 COURSES = {
-    "static": Course(8e6, 2e-3, 8192),
-    "conv": Course(8e6, 1.5e-3, 4096),
-    "tiny": Course(4e6, 1e-3, 2048),
-    "smaller": Course(30e6, 2e-3, 0, most_epochs=40, average=0.998),
-    "layers": Course(1.3e6, 2e-4, 1024),
+    "static": TrainingPlan(8e6, 2e-3, 8192),
+    "conv": TrainingPlan(8e6, 1.5e-3, 4096),
+    "tiny": TrainingPlan(4e6, 1e-3, 2048),
+    "smaller": TrainingPlan(30e6, 2e-3, 0, most_epochs=40, ema_decay=0.998),
+    "layers": TrainingPlan(1.3e6, 2e-4, 1024),
     # What is only narrower answers nearly as before: at three times this rate it first unlearns what it knows.
-    "pruned": Course(1.3e6, 8e-5, 1024),
+    "pruned": TrainingPlan(1.3e6, 8e-5, 1024),
 }
 
 
 def prepare(
-    trained: Trained,
+    trained: FittedNetwork,
     rows: Rows,
     settings: Settings,
     recipe: Recipe | None,
     minutes: float,
     folder: Path,
     progress: Progress,
-) -> Material:
+) -> BuildContext:
     """Trim and simplify the network, vary the rows, and ask the network about all of them.
 
     The answers are kept in `folder`, for a run that is killed and goes on.
@@ -120,10 +120,10 @@ def prepare(
     more = _more(teacher, train, rows.unlabelled, settings.seed)
     outputs, vectors = _asked(teacher, more, folder, settings.precision, progress)
     taught = Taught(more, outputs, vectors, valid, rows.valid_targets, teacher.output)
-    return Material(teacher, train, rows.targets, taught, settings, minutes, tuple(notes))
+    return BuildContext(teacher, train, rows.targets, taught, settings, minutes, tuple(notes))
 
 
-def _step(name: str, found: Trained | Skip, before: Trained, notes: list[tuple[str, str]]) -> Trained:
+def _step(name: str, found: FittedNetwork | Skip, before: FittedNetwork, notes: list[tuple[str, str]]) -> FittedNetwork:
     """What a step gave; where it does not apply, the network before it and a note."""
     if isinstance(found, Skip):
         notes.append((name, found.reason))
@@ -131,7 +131,9 @@ def _step(name: str, found: Trained | Skip, before: Trained, notes: list[tuple[s
     return found
 
 
-def _more(teacher: Trained, train: EncodedRows, unlabelled: Mapping[str, Sequence[Any]], seed: int) -> EncodedRows:
+def _more(
+    teacher: FittedNetwork, train: EncodedRows, unlabelled: Mapping[str, Sequence[Any]], seed: int
+) -> EncodedRows:
     """The training rows, those without an answer, and rows varied from both."""
     rows = train
     if unlabelled and all(len(values) for values in unlabelled.values()):
@@ -141,7 +143,7 @@ def _more(teacher: Trained, train: EncodedRows, unlabelled: Mapping[str, Sequenc
     return rows if extra is None else rows.concat(extra)
 
 
-def _neighbours(teacher: Trained, rows: EncodedRows) -> dict[str, np.ndarray]:
+def _neighbours(teacher: FittedNetwork, rows: EncodedRows) -> dict[str, np.ndarray]:
     """For each text the tokens of the whole vocabulary that lie nearest to each that the rows use, (ids, some)."""
     found = {}
     for entry in teacher.architecture.encoders:
@@ -172,7 +174,7 @@ def _nearest(table: torch.Tensor, used: np.ndarray, column: TextColumn) -> np.nd
 
 
 def _asked(
-    teacher: Trained, rows: EncodedRows, folder: Path, precision: str, progress: Progress
+    teacher: FittedNetwork, rows: EncodedRows, folder: Path, precision: str, progress: Progress
 ) -> tuple[Outputs, np.ndarray | None]:
     """The teacher's answers to all rows; read from `folder` where they were computed before."""
     if not distillable(teacher):
@@ -202,7 +204,7 @@ def _kept(path: Path, key: str) -> tuple[Outputs, np.ndarray | None] | None:
         return None
 
 
-def _key(teacher: Trained, rows: EncodedRows) -> str:
+def _key(teacher: FittedNetwork, rows: EncodedRows) -> str:
     """Changes when the network does, or the rows."""
     digest = hashlib.sha256(teacher.architecture.model_dump_json().encode())
     for name, value in sorted(teacher.network.state_dict().items()):
@@ -214,7 +216,7 @@ def _key(teacher: Trained, rows: EncodedRows) -> str:
     return digest.hexdigest()
 
 
-def distillable(teacher: Trained) -> bool:
+def distillable(teacher: FittedNetwork) -> bool:
     """Whether a student can learn the teacher's outputs: whether the head has a loss against them."""
     return distil.against_a_teacher(teacher.output) is not None
 
@@ -222,22 +224,22 @@ def distillable(teacher: Trained) -> bool:
 # --------------------------------------------------------------------------------------------------------- recipes
 
 
-def shape(recipe: Recipe, material: Material) -> Trained | Skip:
+def shape(recipe: Recipe, context: BuildContext) -> FittedNetwork | Skip:
     """The network of a recipe before it learns; `Skip` where the recipe does not apply."""
-    network: Trained | Skip = material.teacher
-    if learns(recipe) and not distillable(material.teacher):
-        return Skip(f"the head of {material.teacher.output.type} has no loss against a teacher's outputs")
+    network: FittedNetwork | Skip = context.teacher
+    if learns(recipe) and not distillable(context.teacher):
+        return Skip(f"the head of {context.teacher.output.type} has no loss against a teacher's outputs")
     for wanted, step in _STEPS:
-        if wanted(recipe) and isinstance(network, Trained):
-            network = step(network, recipe, material)
+        if wanted(recipe) and isinstance(network, FittedNetwork):
+            network = step(network, recipe, context)
     return network
 
 
-def _student(teacher: Trained, recipe: Recipe, material: Material) -> Trained | Skip:
+def _student(teacher: FittedNetwork, recipe: Recipe, context: BuildContext) -> FittedNetwork | Skip:
     assert recipe.student
     if recipe.student != "smaller":
-        return students.student(recipe.student, teacher, material.settings.seed, recipe.layers, recipe.embedding)
-    found = smaller(teacher, material.settings.seed)
+        return students.student(recipe.student, teacher, context.settings.seed, recipe.layers, recipe.embedding)
+    found = smaller(teacher, context.settings.seed)
     if isinstance(found, Skip):
         return found
     share = recipe.neurons or SIZES[0].share
@@ -245,7 +247,7 @@ def _student(teacher: Trained, recipe: Recipe, material: Material) -> Trained | 
     return found[min(larger, len(found) - 1)]
 
 
-def _layers(teacher: Trained, recipe: Recipe, material: Material) -> Trained | Skip:
+def _layers(teacher: FittedNetwork, recipe: Recipe, context: BuildContext) -> FittedNetwork | Skip:
     assert recipe.layers
     depth = layers.depth(teacher)
     if depth <= recipe.layers:
@@ -253,45 +255,47 @@ def _layers(teacher: Trained, recipe: Recipe, material: Material) -> Trained | S
     return layers.keep(teacher, layers.evenly(depth, recipe.layers))
 
 
-def _narrow(network: Trained, recipe: Recipe, material: Material) -> Trained | Skip:
+def _narrow(network: FittedNetwork, recipe: Recipe, context: BuildContext) -> FittedNetwork | Skip:
     assert recipe.embedding
-    return layers.narrow(network, recipe.embedding, _frequencies(material))
+    return layers.narrow(network, recipe.embedding, _frequencies(context))
 
 
-def _frequencies(material: Material) -> dict[str, np.ndarray]:
+def _frequencies(context: BuildContext) -> dict[str, np.ndarray]:
     """How often each token of each text stands in the rows."""
     return {
         column.key: np.bincount(encoded.values, minlength=column.vocabulary)
-        for column, encoded in zip(material.train.columns, material.train.encoded, strict=True)
+        for column, encoded in zip(context.train.columns, context.train.encoded, strict=True)
         if isinstance(column, TextColumn) and isinstance(encoded, Ragged)
     }
 
 
-def _pruned(network: Trained, recipe: Recipe, material: Material) -> Trained | Skip:
-    found = _importance(network, material, (recipe.student, recipe.layers, recipe.embedding, None, None))
+def _pruned(network: FittedNetwork, recipe: Recipe, context: BuildContext) -> FittedNetwork | Skip:
+    found = _importance(network, context, (recipe.student, recipe.layers, recipe.embedding, None, None))
     return found if isinstance(found, Skip) else prune.by_share(network, found, recipe.heads, recipe.neurons)
 
 
-def _to_latency(network: Trained, recipe: Recipe, material: Material) -> Trained | Skip:
+def _to_latency(network: FittedNetwork, recipe: Recipe, context: BuildContext) -> FittedNetwork | Skip:
     assert recipe.to_latency
-    if material.table is None:
+    if context.table is None:
         return Skip("only a network with one text encoder of several blocks has a latency table")
     parts = (recipe.student, recipe.layers, recipe.embedding, recipe.heads, recipe.neurons)
-    found = _importance(network, material, parts)
+    found = _importance(network, context, parts)
     if isinstance(found, Skip):
         return found
-    return prune.by_latency(network, found, material.table, recipe.to_latency)
+    return prune.by_latency(network, found, context.table, recipe.to_latency)
 
 
-def _importance(network: Trained, material: Material, made_by: tuple[object, ...]) -> tuple[prune.Measured, ...] | Skip:
+def _importance(
+    network: FittedNetwork, context: BuildContext, made_by: tuple[object, ...]
+) -> tuple[prune.Measured, ...] | Skip:
     """What the units of a network matter, measured once for all recipes whose earlier steps made the same network."""
-    if made_by not in material.importances:
-        loss = prune.own_loss(network, material.targets)
-        material.importances[made_by] = prune.importance(network, material.train, loss)
-    return material.importances[made_by]
+    if made_by not in context.importances:
+        loss = prune.own_loss(network, context.targets)
+        context.importances[made_by] = prune.importance(network, context.train, loss)
+    return context.importances[made_by]
 
 
-Step = Callable[[Trained, Recipe, Material], Trained | Skip]
+Step = Callable[[FittedNetwork, Recipe, BuildContext], FittedNetwork | Skip]
 _STEPS: tuple[tuple[Callable[[Recipe], object], Step], ...] = (
     (lambda recipe: recipe.student, _student),
     (lambda recipe: recipe.layers and not recipe.student, _layers),
@@ -306,28 +310,30 @@ def learns(recipe: Recipe) -> bool:
     return bool(recipe.student) or recipe.aware or any(getattr(recipe, key) for key in _NAMED)
 
 
-def course(recipe: Recipe) -> Course:
+def training_plan(recipe: Recipe) -> TrainingPlan:
     """How the network of a recipe learns."""
     return COURSES[recipe.student or ("layers" if recipe.layers else "pruned")]
 
 
-def learnt(recipe: Recipe, network: Trained, material: Material, folder: Path, progress: Progress) -> Trained:
+def learnt(
+    recipe: Recipe, network: FittedNetwork, context: BuildContext, folder: Path, progress: Progress
+) -> FittedNetwork:
     """The network that `shape` gave for a recipe, distilled where it has to be; checkpoints in `folder`."""
     if not learns(recipe):
         return network
-    plan = course(recipe)
+    plan = training_plan(recipe)
     if recipe.student:
         plan = replace(plan, tokens=plan.tokens * _patience(recipe))
-    taught, epochs = _lesson(material, plan)
+    taught, epochs = _lesson(context, plan)
     settings = replace(
-        material.settings,
+        context.settings,
         method="scratch",
         epochs=epochs,
         learning_rate=plan.rate,
         head_rate=plan.rate,
-        batch_tokens=max(plan.batch or material.settings.batch_tokens, int(taught.rows.steps.max(initial=1))),
-        batch_rows=max(512, material.settings.batch_rows),
-        average=plan.average,
+        batch_tokens=max(plan.batch or context.settings.batch_tokens, int(taught.rows.steps.max(initial=1))),
+        batch_rows=max(512, context.settings.batch_rows),
+        ema_decay=plan.ema_decay,
         patience=1000,
         evaluations=max(1, round(4 / epochs)),
         schedule="linear",
@@ -336,7 +342,7 @@ def learnt(recipe: Recipe, network: Trained, material: Material, folder: Path, p
 
 
 def _patience(recipe: Recipe) -> float:
-    """Share of a course's steps for a student that is larger than its kind: it sees fewer rows in more time."""
+    """Share of a plan's steps for a student that is larger than its kind: it sees fewer rows in more time."""
     size = students.KINDS[recipe.student].size if recipe.student in students.KINDS else None
     if size is None:
         return 1.0
@@ -344,11 +350,11 @@ def _patience(recipe: Recipe) -> float:
     return min(1.0, math.sqrt(size.layers * size.width**2 / (layers_ * width**2)))
 
 
-def _lesson(material: Material, plan: Course) -> tuple[Taught, int]:
-    """As many rows and epochs as the course has time for: real rows always, of the varied ones some."""
-    taught, steps = material.taught, material.taught.rows.steps
-    budget = plan.tokens * material.minutes / _MINUTES
-    real = len(material.train)
+def _lesson(context: BuildContext, plan: TrainingPlan) -> tuple[Taught, int]:
+    """As many rows and epochs as the plan has time for: real rows always, of the varied ones some."""
+    taught, steps = context.taught, context.taught.rows.steps
+    budget = plan.tokens * context.minutes / _MINUTES
+    real = len(context.train)
     if steps.sum() <= budget:
         return taught, max(1, min(plan.most_epochs, round(budget / steps.sum())))
     within = int(np.searchsorted(np.cumsum(steps), budget / 2))  # twice seen is worth more than once more

@@ -20,7 +20,7 @@ NETWORK = "network.json"
 
 
 @dataclass(frozen=True)
-class Trained:
+class FittedNetwork:
     """A network, its architecture and its columns. Every step of compression takes one and gives a new one.
 
     The network itself is never changed: a step that needs other weights builds another (`rebuilt`).
@@ -42,7 +42,7 @@ class Trained:
         return sum(parameter.numel() for parameter in self.network.parameters())
 
 
-def read(bundle: Path | str) -> Trained:
+def read(bundle: Path | str) -> FittedNetwork:
     """The network of a bundle. Raises TrimtabError for what is no bundle, and for a serving copy without weights."""
     folder = Path(bundle)
     manifest = store.read_manifest(folder)
@@ -64,7 +64,7 @@ def built(
     weights: dict[str, Tensor] | None = None,
     seed: int = 0,
     made: tuple[str, ...] = (),
-) -> Trained:
+) -> FittedNetwork:
     """A network of the given shape, in evaluation mode on the CPU.
 
     With `weights`, all of them; without, they are drawn from `seed` (the global generator is left as it was).
@@ -74,4 +74,4 @@ def built(
         network = Network(architecture, inputs, output)
     if weights is not None:
         network.load_state_dict(weights)
-    return Trained(network.eval(), architecture, tuple(inputs), output, made)
+    return FittedNetwork(network.eval(), architecture, tuple(inputs), output, made)

@@ -25,7 +25,7 @@ _LARGE_VOCABULARY = 60_000  # tokens of a base beyond which it is cut before tra
 
 
 @dataclass(frozen=True)
-class Reader:
+class EncoderPlan:
     """An encoder: the input columns that it reads, its options and the pretrained weights that it starts from."""
 
     encoder: str
@@ -47,19 +47,19 @@ class Reader:
 class Chosen:
     """All readers, in the order of their first inputs, and the choices that were made."""
 
-    readers: tuple[Reader, ...]
+    plans: tuple[EncoderPlan, ...]
     automatic: list[Automatic]
 
     @property
     def base(self) -> Base | None:
         """The pretrained encoder that decides how the network is trained: that of a text, else the first."""
-        found = [reader.base for reader in self.readers if reader.base]
+        found = [reader.base for reader in self.plans if reader.base]
         return next((base for base in found if base.reads == "text"), found[0] if found else None)
 
     @property
     def kind(self) -> Kind:
         """What decides how long the network learns."""
-        encoders = {reader.encoder for reader in self.readers}
+        encoders = {reader.encoder for reader in self.plans}
         if self.base:
             return "pretrained"
         if encoders <= {"number", "category"}:
@@ -69,7 +69,7 @@ class Chosen:
     @property
     def width(self) -> int:
         """Of the states of all inputs."""
-        return self.base.width if self.base else max(reader.states_width for reader in self.readers)
+        return self.base.width if self.base else max(reader.states_width for reader in self.plans)
 
 
 def choose(spec: Spec, prepared: Prepared, folder: Path, workspace: Path) -> Chosen:
@@ -128,7 +128,7 @@ def _reader(
     asked: tuple[Spec, str | None, Mapping[str, Suited]],
     places: tuple[Path, Path],
     automatic: list[Automatic],
-) -> Reader:
+) -> EncoderPlan:
     spec, shared, suited = asked
     if kind.base and kind.type not in pretrained.kinds():
         found = f"{kind.base!r}, but there are no pretrained encoders of a {kind.type}"
@@ -163,7 +163,7 @@ def _reader(
     options = part.options if part else {}
     if base and options:
         raise problem(f"{where}: {next(iter(options))}", f"the base {base.name!r} decides the shape", do="leave it out")
-    return Reader(encoder, (name,), base.config if base else options, base, int(reader.states_width))
+    return EncoderPlan(encoder, (name,), base.config if base else options, base, int(reader.states_width))
 
 
 def _told(choice: Suited, reads: str) -> str:
@@ -186,7 +186,7 @@ def reading(type_name: str) -> list[str]:
     return found
 
 
-def _together(readers: list[Reader], inputs: Mapping[str, Typed], automatic: list[Automatic]) -> list[Reader]:
+def _together(readers: list[EncoderPlan], inputs: Mapping[str, Typed], automatic: list[Automatic]) -> list[EncoderPlan]:
     """Texts for which no encoder was asked become the segments of one sequence."""
     joined = [r for r in readers if r.encoder == "text" and inputs[r.inputs[0]].encoder is None]
     if len(joined) < 2 or len({reader.base.source for reader in joined if reader.base}) > 1:
@@ -199,7 +199,7 @@ def _together(readers: list[Reader], inputs: Mapping[str, Typed], automatic: lis
     return [*others[:first], replace(joined[0], inputs=names), *others[first:]]
 
 
-def _trimmed(reader: Reader, prepared: Prepared, workspace: Path, automatic: list[Automatic]) -> Reader:
+def _trimmed(reader: EncoderPlan, prepared: Prepared, workspace: Path, automatic: list[Automatic]) -> EncoderPlan:
     """A reader with a large word table keeps the tokens that the training rows use, and characters for other rows."""
     base = reader.base
     if base is None or int(base.config.get("vocab_size", 0)) <= _LARGE_VOCABULARY:

@@ -63,7 +63,7 @@ def _grid(title: str, parts: Mapping[str, Mapping[str, Any]]) -> Table:
 # --------------------------------------------------------------------------------------------------------- making
 
 
-def making(manifest: Manifest) -> tuple[Block, ...]:
+def how_it_was_made(manifest: Manifest) -> tuple[Block, ...]:
     """Stages, training and what was chosen automatically."""
     stages = tuple((stage.name, f"{stage.seconds:,.1f} s", _detail(stage)) for stage in manifest.stages)
     chosen = tuple((a.key, figures.counted(a.value), a.reason) for a in manifest.automatic)
