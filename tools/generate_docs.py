@@ -43,7 +43,7 @@ OTHER_FILES = {
     "card.css": "how the card looks",
     "card.html": "the card's page",
 }
-WITH_OPTIONS = {"Typed": "type with options", "Part": "name with options"}
+WITH_OPTIONS = {"Typed": "type with options", "Part": "name with options", "TrainingMethod": "name with options"}
 PLAIN_TYPES = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false"}
 LISTS = {"integer": "list of whole numbers", "number": "list of numbers"}
 BOUNDS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}

@@ -103,7 +103,7 @@ def distil(
     network = _copy(student)
     loss = against_a_teacher(taught.output)
     assert loss, f"{taught.output.type} is not distillable"  # `build.distillable` was asked before
-    method = DistilMethod(loss, _zeroing(sparse) if sparse else None)
+    method = DistilMethod(loss=loss, then=_zeroing(sparse) if sparse else None)
     data = TrainingData(taught.rows, _targets(student, taught), taught.valid, taught.valid_targets, taught.output)
     plain = replace(settings, class_weights="none", sampling="none", label_smoothing=0.0, frozen_blocks=0)
     with qat.fake_quantized(network) if aware else nullcontext():

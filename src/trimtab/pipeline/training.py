@@ -13,7 +13,7 @@ from trimtab.nets.network import Network
 from trimtab.nets.pretrained import PretrainedEncoder
 from trimtab.progress import Progress
 from trimtab.request import Request, resume
-from trimtab.train import loop
+from trimtab.train import loop, methods
 from trimtab.train.method import TrainingData
 
 
@@ -34,7 +34,8 @@ def train(request: Request, folder: Path, progress: Progress) -> tuple[Network, 
         None if splits.train.weights is None else splits.train.weights.astype(np.float32),
         splits.valid.weights,
     )
-    trained = loop.train(network, data, chosen, folder, progress)
+    method = methods.made(chosen.training_method or methods.SUPERVISED)
+    trained = loop.train(network, data, chosen, folder, progress, method)
     for encoder in network.pretrained():
         encoder.merge()
     detail = {"steps": trained.steps, "rows_per_second": round(trained.rows_per_second, 1), "best": trained.best}

@@ -24,7 +24,7 @@ from trimtab.request import encoder_plan, encoding, unlabelled
 from trimtab.request.encoder_plan import Chosen
 from trimtab.rows import rejected
 from trimtab.spec import Choice, Gate, Part, Spec
-from trimtab.train import augment, devices, settings
+from trimtab.train import augment, devices, methods, settings
 
 # Parts of the report whose keys are no words of the rows; lists in them are left out, for they quote rows.
 _COUNTED = (
@@ -115,6 +115,7 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
     prepared = replace(prepared, report={**prepared.report, **told})
     targets = output.targets(prepared.splits.train.values[output.name])
     counts = np.bincount(dense(targets), minlength=output.width) if output.one_class else None
+    method = methods.check(spec.train.training_method or methods.SUPERVISED, output, len(chosen.plans))
     settled, reasons = settings.choose(
         spec,
         output,
@@ -124,6 +125,7 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
         counts,
         devices.device(),
         chosen.kind,
+        method.weights,
     )
     augmentation, varied = _augmentation(prepared, chosen, inputs, output, settled)
     reasons |= varied

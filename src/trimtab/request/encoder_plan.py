@@ -220,7 +220,7 @@ def _trimmed(reader: EncoderPlan, prepared: Prepared, workspace: Path, automatic
 
 
 def _check_unused(spec: Spec, prepared: Prepared) -> None:
-    if spec.train.method in ("lora", "frozen"):
+    if spec.train.weights in ("lora", "frozen"):
         types = ", ".join(sorted({kind.type for kind in prepared.inputs.values()}))
-        found = f"{spec.train.method!r}, but no input has a pretrained encoder (the inputs: {types})"
+        found = f"{spec.train.weights!r}, but no input has a pretrained encoder (the inputs: {types})"
         raise problem("train.method", found, "scratch, or nothing")

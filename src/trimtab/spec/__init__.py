@@ -2,6 +2,7 @@
 
 from trimtab.spec.gates import UNITS, Gate, Operator, parse_gate, parse_gates
 from trimtab.spec.model import (
+    WEIGHTS,
     Choice,
     Clean,
     ColumnType,
@@ -12,13 +13,14 @@ from trimtab.spec.model import (
     Spec,
     Split,
     Train,
+    TrainingMethod,
     Typed,
     typed,
 )
 from trimtab.spec.reading import override, parse, read
 
 __all__ = [
-    "UNITS", "Choice", "Clean", "ColumnType", "Compress", "Gate", "Lora", "Operator",
-    "Part", "Recipe", "Spec", "Split", "Train", "Typed", "override", "parse", "parse_gate", "parse_gates",
-    "read", "typed",
+    "UNITS", "WEIGHTS", "Choice", "Clean", "ColumnType", "Compress", "Gate", "Lora", "Operator",
+    "Part", "Recipe", "Spec", "Split", "Train", "TrainingMethod", "Typed", "override", "parse", "parse_gate",
+    "parse_gates", "read", "typed",
 ]  # fmt: skip

@@ -17,6 +17,8 @@ class Choice(NamedTuple):
     reason: str
 
 
+# What may be said of the weights alone: they learn the answers of the rows.
+WEIGHTS = ("full", "lora", "frozen", "scratch")
 # Keys that were once called otherwise: (part, former key) -> key. They are still read, and told.
 FORMER_KEYS = {("train", "average"): "ema_decay"}
 
@@ -74,6 +76,24 @@ class Split(_Part):
         return dict(self.model_extra or {})
 
 
+class Part(BaseModel):
+    """A part of the network, or a training method, with options of its own: `{name: lstm, layers: 2}`."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    name: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Every key but `name`; the part checks them."""
+        return dict(self.model_extra or {})
+
+
+class TrainingMethod(Part):
+    """A training method with its options, and which weights it changes."""
+
+    weights: Literal["full", "lora", "frozen", "scratch"] | None = None
+
+
 class Lora(_Part):
     """Low-rank adaptation (Hu et al. 2021, arXiv:2106.09685), used by `train.method: lora`."""
 
@@ -85,10 +105,12 @@ class Lora(_Part):
 class Train(_Part):
     """How the network learns. What is left out is chosen from the data; the manifest says what and why."""
 
-    method: Literal["full", "lora", "frozen", "scratch"] | None = Field(
+    method: str | TrainingMethod | None = Field(
         None,
-        description="`full`: all weights. `lora`: low-rank updates. `frozen`: only the head. `scratch`: the base's "
-        "shape with random weights. Default: full.",
+        description="The answers of the rows are learnt by all weights (`full`), by low-rank updates (`lora`), by the "
+        "head alone (`frozen`), or by the base's shape with random weights (`scratch`). Or a training method of "
+        "another kind, such as one's own, with its options and the weights that learn: `{name: mine, weights: lora}`. "
+        "Default: full.",
     )
     frozen_blocks: int | None = Field(
         None,
@@ -154,6 +176,20 @@ class Train(_Part):
             return values
         return {FORMER_KEYS.get(("train", key), key): value for key, value in values.items()}
 
+    @property
+    def training_method(self) -> Part | None:
+        """The method that is asked for by its name; None where `method` says which weights learn, or nothing."""
+        if self.method is None or self.method in WEIGHTS:
+            return None
+        return Part(name=self.method) if isinstance(self.method, str) else self.method
+
+    @property
+    def weights(self) -> str | None:
+        """Which weights are to learn; None where that is left open."""
+        if isinstance(self.method, TrainingMethod):
+            return self.method.weights
+        return self.method if self.method in WEIGHTS else None
+
 
 class Recipe(_Part):
     """One way to make the network smaller or faster: what a candidate of the search is made by, in this order."""
@@ -216,18 +252,6 @@ class Compress(Recipe):
         """The one recipe that was asked for; None to search."""
         chosen = {key: getattr(self, key) for key in Recipe.model_fields}
         return Recipe(**chosen) if Recipe(**chosen) != Recipe() else None
-
-
-class Part(BaseModel):
-    """A part of the network with options of its own: `{name: lstm, layers: 2}`."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-    name: str
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """Every key but `name`; the part checks them."""
-        return dict(self.model_extra or {})
 
 
 class Typed(BaseModel):

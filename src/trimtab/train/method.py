@@ -1,7 +1,8 @@
 """What a training method decides (optimizers, batches, the gradients of a step), and what it works on.
 
-One file per method in `methods/`; the folder is the registry: `methods/supervised.py` holds `SupervisedMethod`. What a
-method leaves open is done as here: every row counts the same, in batches of rows of like length.
+One file per method in `methods/`; the folder is the registry: `methods/supervised.py` holds `SupervisedMethod`. Its
+fields are what the spec may say of it. What a method leaves open is done as here: every row counts the same, in batches
+of rows of like length.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trimtab import part_options
 from trimtab.columns import OutputColumn, Targets
 from trimtab.nets.batch import Batch, LossOptions
 from trimtab.nets.network import Network
@@ -61,10 +63,16 @@ class Run:
     ema_weights: dict[str, Tensor]  # the running average of the weights, where one is kept
 
 
-class Method(ABC):
-    """How a network learns from rows."""
+class Method(part_options.Options, ABC):
+    """How a network learns from rows: what the spec may say of it (fields), and what it decides."""
 
+    of_a_spec: ClassVar[bool] = True  # whether a spec can ask for it: one that needs more than rows cannot be
+    weights: ClassVar[str | None] = None  # those that learn, where that is no choice: full, lora, frozen or scratch
     keeps_last: ClassVar[bool] = False  # whether the last weights are taken, whatever the validation rows say
+
+    def refuses(self, output: OutputColumn, encoders: int) -> str | None:
+        """Why such answers, or what so many encoders read, cannot be learnt by it; None where they can."""
+        return None
 
     def forward(self, network: Network, answers: Forward) -> Forward:
         """What a step computes of a batch's tensors; `answers` gives what evaluations ask for."""
@@ -114,5 +122,5 @@ class Method(ABC):
         losses = self.losses(run, answers, Batch(tensors, targets, run.options), mix)
         return losses if data.weights is None else losses * torch.from_numpy(data.weights[rows]).to(losses)
 
-    def after(self, network: Network, share: float) -> None:  # noqa: B027 - most methods do nothing here
+    def after(self, network: Network, share: float) -> None:
         """Called when an optimizer step is done; `share` of all steps are."""

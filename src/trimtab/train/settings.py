@@ -12,7 +12,7 @@ from trimtab import metrics
 from trimtab.columns import OutputColumn
 from trimtab.errors import problem
 from trimtab.pretrained import Base
-from trimtab.spec import Choice, Lora, Spec
+from trimtab.spec import Choice, Lora, Part, Spec
 
 T = TypeVar("T")
 Kind = Literal["pretrained", "table", "pictures", "sequences"]
@@ -54,7 +54,8 @@ _FEW_PICTURES = {"cpu": 5000, "cuda": 500}  # rows below which a pretrained netw
 class Settings:
     """Everything that decides what is learnt; all automatic choices made."""
 
-    method: str
+    method: str  # which weights learn: full, lora, frozen or scratch
+    training_method: Part | None  # None: the answers of the rows are learnt
     frozen_blocks: int
     epochs: int
     learning_rate: float
@@ -92,13 +93,14 @@ def choose(
     counts: np.ndarray | None,
     device: torch.device,
     kind: Kind = "pretrained",
+    weights: str | None = None,
 ) -> tuple[Settings, dict[str, Choice]]:
     """Fill in what the spec leaves open.
 
     `steps` (rows,) are the training rows' lengths; `counts` (classes,) how often each label occurs, None for other
     outputs; `kind` what the inputs are: some read by a pretrained encoder, a table, or pictures or sequences that are
-    read from scratch. Returns the settings and, by spec key, the choices with their reasons. Raises TrimtabError for a
-    sampling that does not fit the output.
+    read from scratch; `weights` those that the training method changes, where that is no choice. Returns the settings
+    and, by spec key, the choices with their reasons. Raises TrimtabError for a sampling that does not fit the output.
     """
     train = spec.train
     _check_sampling(spec, output)
@@ -111,7 +113,9 @@ def choose(
         chosen: T = choice.value
         return chosen
 
-    method = take("method", train.method, _method(base, rows, device))
+    by_name = train.training_method
+    known = weights or train.weights or (_weights_of_methods(base) if by_name else None)
+    method = take("method", known, _method(base, rows, device))
     precision = train.precision
     if chosen := _precision(train.precision, device, method, kind):
         made["train.precision"] = chosen
@@ -130,6 +134,7 @@ def choose(
         epochs = _fewer_epochs(epochs, steps)
     settings = Settings(
         method=method,
+        training_method=by_name,
         frozen_blocks=frozen_blocks,
         epochs=take("epochs", train.epochs, epochs),
         learning_rate=learning_rate,
@@ -153,6 +158,11 @@ def choose(
         lora=train.lora,
     )  # fmt: skip
     return settings, made
+
+
+def _weights_of_methods(base: Base | None) -> str:
+    """Those that a training method changes by default."""
+    return "scratch" if base is None else "full"
 
 
 def _method(base: Base | None, rows: int, device: torch.device) -> Choice:

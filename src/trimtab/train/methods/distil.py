@@ -6,7 +6,6 @@ Hinton et al. 2015, arXiv:1503.02531. The targets are called as the answers are;
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
@@ -23,10 +22,10 @@ VECTORS = "vectors"
 _WEIGHT = 1.0  # of the loss between the vectors that the heads read
 
 
-@dataclass(frozen=True)
 class DistilMethod(Method):
     """The loss against a teacher's answers and, beside it, that against its vectors."""
 
+    of_a_spec: ClassVar[bool] = False  # it needs a teacher
     keeps_last: ClassVar[bool] = True  # few validation rows would choose a lucky moment of a student
     loss: Callable[[Answers, Answers], Tensor]  # of a student's answers and a teacher's -> (rows,)
     then: Callable[[Network, float], None] | None = None  # behind every step, with the share of all that is done
