@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
-from trimtab import launch, runtime
+from trimtab import launch, registry, runtime
+from trimtab.columns import dense
 from trimtab.errors import TrimtabError
+from trimtab.pipeline import training
+from trimtab.progress import Quiet
+from trimtab.request import check
 from trimtab.spec import parse
-from trimtab.train import methods
+from trimtab.train import frozen, logistic, methods
 
 # Focal loss (Lin et al. 2017, arXiv:1708.02002): rows that are answered well already count less.
 _FOCAL = '''
@@ -100,5 +109,103 @@ def test_weights_are_words_of_the_same_key(method: str, weights: str | None, by_
 
 
 def test_every_method_of_the_folder_can_be_asked_for_or_says_that_it_cannot() -> None:
-    kinds = {name: methods.kind(name).of_a_spec for name in ("supervised", "distil")}
-    assert kinds == {"supervised": True, "distil": False}
+    kinds = {name: methods.kind(name).of_a_spec for name in registry.names(methods.__name__)}
+    assert kinds == {"contrastive": True, "distil": False, "probe": True, "supervised": True}
+
+
+# ------------------------------------------------------------------------------------------- few rows with an answer
+
+
+def few(reviews: list[dict[str, object]], each: int) -> list[dict[str, object]]:
+    """So many reviews of each sentiment."""
+    found: dict[object, list[dict[str, object]]] = {}
+    for row in reviews:
+        found.setdefault(row["sentiment"], []).append(row)
+    return [row for rows in found.values() for row in rows[:each]]
+
+
+def written(folder: Path, name: str, rows: list[dict[str, object]]) -> str:
+    """A file of JSON lines."""
+    (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(folder / name)
+
+
+@pytest.mark.parametrize("method", ["contrastive", "probe"])
+def test_a_head_of_logistic_regression_is_exported_and_served_as_any_other(
+    tmp_path: Path, tiny_base: Path, reviews: list[dict[str, object]], method: str
+) -> None:
+    spec = {
+        "data": written(tmp_path, "few.jsonl", few(reviews, 12)),
+        "output": "sentiment",
+        "base": str(tiny_base),
+        "train": {"method": method},
+    }
+    release = launch(spec, runs=tmp_path / "runs")
+    weights = load_file(release.folder / "weights.safetensors")
+    head = weights["head.layers.1.weight"]
+    assert release.manifest.evidence["differs"] < 1e-4
+    assert torch.allclose(head[0], -head[1], atol=1e-6)  # of two classes: one logit, shared out
+    assert len(release.manifest.evidence["history"]) == 1
+    base = load_file(tiny_base / "model.safetensors")
+    key = "encoder.layer.1.output.dense.weight"
+    moved = not torch.equal(weights[f"encoders.in_review.model.{key}"], base[key])
+    assert moved == (method == "contrastive")
+
+
+def test_rows_of_a_class_are_drawn_together_and_those_of_others_apart(
+    tmp_path: Path, tiny_base: Path, reviews: list[dict[str, object]]
+) -> None:
+    spec = parse(
+        {
+            "data": written(tmp_path, "few.jsonl", few(reviews, 12)),
+            "output": "sentiment",
+            "base": str(tiny_base),
+            "train": {"method": "contrastive", "epochs": 3, "learning_rate": 0.002},
+        }
+    )
+    request = check(spec, tmp_path, tmp_path / "home", Quiet())
+    labels = dense(request.output.targets(request.prepared.splits.train.values["sentiment"]))
+    gaps = []
+    for network in (training.build(request), training.train(request, tmp_path / "train", Quiet())[0]):
+        found = frozen.vectors(network, request.train, 4096, torch.device("cpu")).values
+        found = found / np.linalg.norm(found, axis=1, keepdims=True)
+        near = labels[:, None] == labels
+        similarity = found @ found.T
+        gaps.append(similarity[near].mean() - similarity[~near].mean())
+    assert gaps[1] > gaps[0] + 0.2
+
+
+def test_every_batch_of_pairs_holds_as_many_rows_of_each_class() -> None:
+    classes = np.array([0] * 30 + [1] * 5)
+    settings = SimpleNamespace(seed=3)
+    groups = methods.kind("contrastive")(steps=2).batches(np.ones(35), settings, 0, classes)
+    assert [np.bincount(classes[batch]).tolist() for (batch,) in groups] == [[8, 5]] * 2
+    many = methods.kind("contrastive")().batches(np.ones(60), settings, 0, np.arange(60) // 3)
+    assert all(np.unique(batch // 3, return_counts=True)[1].tolist() == [2] * 8 for (batch,) in many)
+
+
+@pytest.mark.parametrize(
+    ("output", "method", "said"),
+    [
+        ({"stars": "number"}, "contrastive", r"'contrastive', but the output is of type number"),
+        ({"stars": "number"}, "probe", r"'probe', but the output is of type number"),
+    ],
+)
+def test_what_cannot_learn_from_pairs_is_refused(
+    tmp_path: Path, tiny_base: Path, reviews: list[dict[str, object]], output: object, method: str, said: str
+) -> None:
+    rows = [{"review": row["review"], "stars": index / 7} for index, row in enumerate(reviews[:40])]
+    spec = {"data": written(tmp_path, "few.jsonl", rows), "output": output, "base": str(tiny_base)}
+    with pytest.raises(TrimtabError, match=said):
+        launch({**spec, "train": {"method": method}}, runs=tmp_path / "runs")
+
+
+def test_a_regression_gives_a_logit_for_each_class_and_never_answers_one_without_rows() -> None:
+    random = np.random.default_rng(0)
+    targets = np.repeat([0, 2, 3], 20)
+    vectors = (random.normal(size=(60, 5)) + 3 * np.eye(5)[targets]).astype(np.float32)
+    for known in ([0, 2, 3], [0, 2]):
+        own = np.isin(targets, known)
+        found = logistic.fit(vectors[own], targets[own], 4)
+        assert (found.logits(vectors[own]).argmax(1) == targets[own]).mean() > 0.9
+        assert not np.isin(found.logits(vectors * 3).argmax(1), [one for one in range(4) if one not in known]).any()

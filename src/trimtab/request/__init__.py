@@ -126,6 +126,7 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
         devices.device(),
         chosen.kind,
         method.weights,
+        method.defaults(len(train), chosen.base),
     )
     augmentation, varied = _augmentation(prepared, chosen, inputs, output, settled)
     reasons |= varied

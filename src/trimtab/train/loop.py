@@ -148,7 +148,8 @@ def _balanced(targets: np.ndarray, classes: int, device: torch.device) -> Tensor
 def _epochs(run: Run, position: Position) -> Position:
     """Train from `position` to the end."""
     settings, steps = run.settings, run.data.train.steps
-    classes = dense(run.data.train_targets) if settings.sampling == "balanced" else None
+    by_class = settings.sampling == "balanced" or run.method.reads_classes
+    classes = dense(run.data.train_targets) if by_class else None
     groups = [run.method.batches(steps, settings, epoch, classes) for epoch in range(settings.epochs)]
     total = sum(len(epoch) for epoch in groups)
     mean_rows = len(steps) * settings.epochs / max(1, sum(len(group) for epoch in groups for group in epoch))
@@ -171,7 +172,8 @@ def _epoch(
 ) -> Position:
     """The rest of one epoch: steps, evaluations, and checkpoints when they are due."""
     settings = run.settings
-    evaluate_after = _evaluation_points(len(groups), settings.evaluations)
+    scored = not run.method.scored_last or position.epoch + 1 == settings.epochs
+    evaluate_after = _evaluation_points(len(groups), settings.evaluations) if scored else set()
     run.network.train()
     resumed = position.batch > 0 and not math.isnan(position.loss)
     smooth = torch.tensor(position.loss, device=run.devices.device) if resumed else None
@@ -191,7 +193,7 @@ def _epoch(
                 _save(run, position)
         if position.finished:
             break
-    return position
+    return position if groups else _evaluate(run, position)  # of a method without steps
 
 
 class _Clock:
@@ -252,6 +254,8 @@ def _evaluate(run: Run, position: Position) -> Position:
     """Score the validation rows; the best weights so far are written at once."""
     settings, data = run.settings, run.data
     with _averaged(run):
+        fitted = run.method.before_scoring(run)
+        position = position if fitted is None else replace(position, loss=fitted)
         run.devices.same(run.network.buffers())  # means of batch norms are those of each process's own rows
         run.network.eval()
         with torch.no_grad():

@@ -21,7 +21,9 @@ from trimtab.columns import OutputColumn, Targets
 from trimtab.nets.batch import Batch, LossOptions
 from trimtab.nets.network import Network
 from trimtab.nets.states import Answers
+from trimtab.pretrained import Base
 from trimtab.progress import Progress
+from trimtab.spec import Choice
 from trimtab.train import optimizer
 from trimtab.train.augment import Augmentation, Mix
 from trimtab.train.batches import Forward, Rows, epoch_batches, parts_of, targets_of, tensors_of
@@ -69,10 +71,16 @@ class Method(part_options.Options, ABC):
     of_a_spec: ClassVar[bool] = True  # whether a spec can ask for it: one that needs more than rows cannot be
     weights: ClassVar[str | None] = None  # those that learn, where that is no choice: full, lora, frozen or scratch
     keeps_last: ClassVar[bool] = False  # whether the last weights are taken, whatever the validation rows say
+    scored_last: ClassVar[bool] = False  # whether it is scored at the end alone: each time costs as much as learning
+    reads_classes: ClassVar[bool] = False  # whether `batches` are made by the rows' classes, whatever the sampling
 
     def refuses(self, output: OutputColumn, encoders: int) -> str | None:
         """Why such answers, or what so many encoders read, cannot be learnt by it; None where they can."""
         return None
+
+    def defaults(self, rows: int, base: Base | None) -> dict[str, Choice]:
+        """Keys of `train` that are left open otherwise than usual, for so many training rows, each with its reason."""
+        return {}
 
     def forward(self, network: Network, answers: Forward) -> Forward:
         """What a step computes of a batch's tensors; `answers` gives what evaluations ask for."""
@@ -85,7 +93,7 @@ class Method(part_options.Options, ABC):
     def batches(
         self, steps: np.ndarray, settings: Settings, epoch: int, classes: np.ndarray | None
     ) -> list[list[np.ndarray]]:
-        """The batches of an epoch in groups, one for each optimizer step; balanced where there are `classes`.
+        """The batches of an epoch in groups, one for each optimizer step; balanced where there are `classes`, (rows,).
 
         They depend on nothing but these arguments: a run that was stopped goes on with the same ones, and so do the
         processes that share it.
@@ -121,6 +129,10 @@ class Method(part_options.Options, ABC):
         answers = {name: padded._replace(values=padded.values.float()) for name, padded in answers.items()}
         losses = self.losses(run, answers, Batch(tensors, targets, run.options), mix)
         return losses if data.weights is None else losses * torch.from_numpy(data.weights[rows]).to(losses)
+
+    def before_scoring(self, run: Run) -> float | None:
+        """Called before the validation rows are answered; may return the loss that is told of what it has fitted."""
+        return None
 
     def after(self, network: Network, share: float) -> None:
         """Called when an optimizer step is done; `share` of all steps are."""

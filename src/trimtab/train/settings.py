@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -94,13 +95,15 @@ def choose(
     device: torch.device,
     kind: Kind = "pretrained",
     weights: str | None = None,
+    suggested: Mapping[str, Choice] | None = None,
 ) -> tuple[Settings, dict[str, Choice]]:
     """Fill in what the spec leaves open.
 
     `steps` (rows,) are the training rows' lengths; `counts` (classes,) how often each label occurs, None for other
     outputs; `kind` what the inputs are: some read by a pretrained encoder, a table, or pictures or sequences that are
-    read from scratch; `weights` those that the training method changes, where that is no choice. Returns the settings
-    and, by spec key, the choices with their reasons. Raises TrimtabError for a sampling that does not fit the output.
+    read from scratch; `weights` those that the training method changes, where that is no choice, and `suggested` what
+    else it takes where the spec leaves it open. Returns the settings and, by spec key, the choices with their reasons.
+    Raises TrimtabError for a sampling that does not fit the output.
     """
     train = spec.train
     _check_sampling(spec, output)
@@ -109,6 +112,7 @@ def choose(
     def take(key: str, given: T | None, choice: Choice) -> T:
         if given is not None:
             return given
+        choice = (suggested or {}).get(key, choice)
         made[f"train.{key}"] = choice
         chosen: T = choice.value
         return chosen
