@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from trimtab import registry
-from trimtab.columns import OUTPUTS, EncodedRows, InputColumn, encode_rows, fit
+from trimtab.columns import OUTPUTS, EncodedRows, InputColumn, encode_rows, fit, kind, types_of
 from trimtab.errors import TrimtabError
 from trimtab.export import export
 from trimtab.nets import steps
-from trimtab.nets.network import Architecture, EncoderEntry, Network, encoder_kind
+from trimtab.nets.network import Architecture, EncoderEntry, Network, encoder_kind, reads
 from trimtab.nets.states import States
 
 WIDTH = 16
@@ -93,9 +93,12 @@ ELSEWHERE = {"text", "compact", "static", "conv"}
 
 
 def test_every_encoder_of_sequences_is_tested_here() -> None:
-    every = [name for name in registry.names("trimtab.nets.encoders") if encoder_kind(name, "").types & steps.TYPES]
+    sequences = [found for name in types_of(InputColumn) if (found := kind(name, "")).sequence]
+    assert sorted(found.type for found in sequences) == ["audio", "history", "text"]
+    encoders = {name: encoder_kind(name, "") for name in registry.names("trimtab.nets.encoders")}
+    every = [name for name, encoder in encoders.items() if any(reads(encoder, found) for found in sequences)]
     assert sorted(ENCODERS) == sorted(set(every) - ELSEWHERE)
-    assert all(kind in encoder_kind(name, "").types for name, kind in READS)
+    assert all(reads(encoders[name], kind(type_name, "")) for name, type_name in READS)
     assert len(READS) == 17
 
 
@@ -158,9 +161,9 @@ def test_a_row_reversed_twice_is_itself_and_its_padding_stays() -> None:
 
 def test_the_longest_rows_have_as_many_steps_as_their_column_says(columns) -> None:
     long = {"text": "many words " * 5000, "history": "tea|" * 5000, "audio": tone(500, 5)}
-    for kind, column in columns.items():
-        rows = encode_rows([column], {"Steps": [long[kind]]})
-        assert rows.steps.tolist() == [steps.longest(column)]
+    for name, column in columns.items():
+        rows = encode_rows([column], {"Steps": [long[name]]})
+        assert rows.steps.tolist() == [column.longest]
         found = states(encoder("transformer", column), tensors(rows, [0]))
         assert torch.isfinite(found.values).all()
 

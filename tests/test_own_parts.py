@@ -6,14 +6,17 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_diabetes, load_digits
 
 from trimtab import checks, columns, launch, metrics, runtime
 from trimtab.compress import distil
+from trimtab.data import infer
 from trimtab.nets.network import head_kind
 from trimtab.nets.states import answer
+from trimtab.request import encoder_plan
 
 PARTS = Path(__file__).parent.parent / "examples" / "own-parts"
 
@@ -139,6 +142,46 @@ def test_a_head_without_a_loss_against_a_teacher_is_not_distilled_and_it_is_said
     assert loss(answer(rates), answer(rates + 0.5)).min() > 0.01
     monkeypatch.delattr(head_kind("count", "head"), "distillation_loss")
     assert distil.against_a_teacher(output) is None
+
+
+def own_wave(folder: Path) -> None:
+    """The example's series as a sequence of frames, of one number each, that says itself which values are its own."""
+    (folder / "columns").mkdir()
+    text = (PARTS / "columns" / "series.py").read_text().replace("SeriesColumn", "WaveColumn")
+    text = text.replace('"series"', '"wave"').replace('(("values", "mask"),)', '(("frames", "mask"),)')
+    text = text.replace('_values": values,', '_frames": values[..., None],')
+    says = (
+        "    sequence: ClassVar[str] = 'frames'\n"
+        "    step_size: ClassVar[int] = 1\n"
+        "    longest: ClassVar[int] = 64\n"
+        "    @classmethod\n"
+        "    def encoder_for(cls, values):\n"
+        "        return 'gru', 'waves have no encoder of their own'\n"
+        "    @classmethod\n"
+        "    def recognised(cls, values):\n"
+        "        return 'lists of 9 numbers' if all(len(_numbers(value)) == 9 for value in values) else None\n"
+    )
+    (folder / "columns" / "wave.py").write_text(text.replace("    name: str\n", says + "    name: str\n", 1))
+
+
+def test_a_sequence_of_ones_own_is_told_by_its_values_and_read_by_the_encoders_of_sequences(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_wave(tmp_path)
+    monkeypatch.setattr(columns, "__path__", list(columns.__path__))  # other tests do not find it
+    monkeypatch.setenv("TRIMTAB_PARTS", str(tmp_path))
+    assert {"gru", "transformer", "lstm"} <= set(encoder_plan.reading("wave"))
+    assert "conformer" not in encoder_plan.reading("wave")
+    values = [np.sin(np.arange(9) * (1 + row % 2)).tolist() for row in range(60)]
+    assert infer.input_type("curve", values).reason == "lists of 9 numbers"
+    assert infer.input_type("curve", [value[1:] for value in values]).type == "ignore"
+    rows = [{"curve": value, "pace": ("slow", "fast")[row % 2]} for row, value in enumerate(values)]
+    (tmp_path / "waves.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    spec = {"data": str(tmp_path / "waves.jsonl"), "output": "pace", "train": {"epochs": 1}}
+    release = launch(spec, runs=tmp_path / "runs")
+    assert [column.type for column in release.manifest.inputs] == ["wave"]
+    chosen = {choice.key: (choice.value, choice.reason) for choice in release.manifest.automatic}
+    assert chosen["inputs.curve.encoder"] == ("gru", "waves have no encoder of their own")
 
 
 def test_a_part_may_be_called_like_a_function_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

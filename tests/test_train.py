@@ -430,7 +430,7 @@ def test_what_is_frozen_drops_nothing_out_while_the_rest_learns(tmp_path: Path) 
 
 
 def test_a_deep_narrow_base_keeps_blocks_on_a_cpu_and_reads_long_rows_fewer_times(tmp_path: Path) -> None:
-    base = pretrained.Base("e5-small", "text", "text", "", {"num_hidden_layers": 12}, 384, {}, "")
+    base = pretrained.find("e5-small", "text", tmp_path, tmp_path)
     output = fit("label", "y", "y", ["yes", "no"], {})
     spec = parse({"data": "x", "output": "y"})
 

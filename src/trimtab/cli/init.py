@@ -152,14 +152,8 @@ def _show(found: Profile) -> None:
 
 
 def _figures(column: ColumnProfile) -> str:
-    figures = column.figures
-    if column.type == "text":
-        lengths = f"; 95% have at most {figures['words_p95']:g}, the longest {figures['words_most']:g}"
-        return lengths + (f"; {_script(column)}" if _script(column) else "")
-    if column.type == "number" and figures:
-        outside = f", {figures['outliers']:,.0f} outliers" if figures["outliers"] else ""
-        return f"; {figures['min']:g} to {figures['max']:g}, median {figures['median']:g}{outside}"
-    return ""
+    said = columns.kind(column.type, "column").in_words(column.figures) if column.type != "ignore" else ""
+    return "".join(f"; {part}" for part in (said, _script(column)) if part)
 
 
 def _remarks(found: Profile) -> list[str]:

@@ -73,6 +73,7 @@ __all__ = [
     "length_batches",
     "named",
     "no_outputs",
+    "options",
     "placed",
     "ragged",
     "read_rows",
@@ -113,6 +114,11 @@ class Column(ABC):
 
     type: ClassVar[str]
     holds_numbers: ClassVar[bool] = False  # whether a cell is one plain number, whose unit and range are looked at
+    holds_names: ClassVar[bool] = False  # whether a cell is one of a few names, such as an answer may be
+    holds_values: ClassVar[bool] = False  # whether a cell is a value or a list of values, and never an object
+    # The type of the input that earlier events become, where an answer is the next one; its options and fields are then
+    # those of `columns.ranking`: `user`, `time` ... None: rows are not events.
+    events: ClassVar[str | None] = None
     name: str
     key: str
 
@@ -138,6 +144,21 @@ class Column(ABC):
     @abstractmethod
     def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:
         """The column that `save` wrote; `state` is its parsed `<key>.json`."""
+
+    @classmethod
+    def recognised(cls, values: Sequence[Any]) -> str | None:
+        """Why values, of which none is missing, are of this type, where the user names none; None by default."""
+        return None
+
+    @classmethod
+    def figures(cls, values: Sequence[Any]) -> dict[str, float]:
+        """What `trimtab init` tells of raw values, by name; nothing by default."""
+        return {}
+
+    @classmethod
+    def in_words(cls, figures: Mapping[str, float]) -> str:
+        """The same as people read it, empty where there is nothing to tell."""
+        return ""
 
 
 @dataclass(frozen=True)
@@ -169,7 +190,14 @@ class InputColumn(Column):
     allowed: ClassVar[str] = ""  # what a value may be, as a message says it
     simply: ClassVar[str | None] = None  # what a linear model reads of it (`audit.linear`); None: its own numbers
     in_grid: ClassVar[bool] = False  # whether trees read it: `cell` says what
-    holds_items: ClassVar[bool] = False  # whether a value is a list of items, as a history is
+    holds_items: ClassVar[bool] = False  # whether a value is a list of items, the oldest first, as a history is
+    copied: ClassVar[bool] = False  # whether equal values are copies of each other, rather than equal by chance
+    is_text: ClassVar[bool] = False  # whether a value is a text: NA is a word of it, near-copies are looked for
+    # Which cells say nothing of a row: those with a word for "no value" too, those that are empty alone, or none.
+    silent: ClassVar[Literal["words", "empty", "never"]] = "words"
+    # What the steps of a row are, as the encoders of sequences read them beside `<key>_mask`: `<key>_ids`, (rows,
+    # steps) int64, or `<key>_frames`, (rows, steps, numbers) float32; None: no sequence, or one of another kind.
+    sequence: ClassVar[Literal["ids", "frames"] | None] = None
     imputes: ClassVar[bool] = True  # whether rows can be answered that lack the column altogether
     from_files: ClassVar[bool] = False  # whether a value may be the path of a file
     # Groups of parts of `batch` whose second dimension is the row's own length, the same within a group.
@@ -179,6 +207,11 @@ class InputColumn(Column):
     def encoder_for(cls, values: Sequence[Any]) -> tuple[str, str]:
         """The encoder that reads such values where the user names none, and why: the one called like the type."""
         return cls.type, "the encoder of this type"
+
+    @classmethod
+    def cleaned(cls, missing: str, outliers: str) -> dict[str, Any]:
+        """The options that do what `missing` and `outliers` of the spec's `clean` say; those that there are."""
+        return {}
 
     @classmethod
     def refuses(cls, value: Any) -> str | None:
@@ -230,6 +263,16 @@ class InputColumn(Column):
     def fixed_numbers(self) -> int:
         """Numbers of a row as the network takes it, where they are many and `steps` does not count them; else 0."""
         return 0
+
+    @property
+    def step_size(self) -> int:
+        """Of a `sequence`: how many different ids there are, or how many numbers a frame has."""
+        raise NotImplementedError(f"{self.type}: no sequence of ids or frames")
+
+    @property
+    def longest(self) -> int:
+        """Of a `sequence`: the most steps that a row has."""
+        raise NotImplementedError(f"{self.type}: no sequence of ids or frames")
 
     @abstractmethod
     def steps(self, encoded: Encoded) -> np.ndarray:
@@ -418,6 +461,12 @@ def gathered(name: str, sources: Sequence[str], row: Mapping[str, Any]) -> Any:
 def fit(type_name: str, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Any:
     """Fit a column of the named type; the options are checked by the type itself."""
     return kind(type_name, f"column {name!r}").fit(name, key, values, options)
+
+
+def options(type_name: str, where: str) -> type[Any]:
+    """What may be set on a column of a type: `Options` of its file. Raises TrimtabError where there is no such type."""
+    found: type[Any] = registry.attribute(kind(type_name, where).__module__, "Options", where)
+    return found
 
 
 def types() -> list[str]:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, NamedTuple, Self
+from typing import Any, BinaryIO, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import soundfile
@@ -75,11 +75,13 @@ class AudioColumn(InputColumn):
     """
 
     type: ClassVar[str] = "audio"
+    copied: ClassVar[bool] = True
     allowed: ClassVar[str] = (
         "a file's name, its bytes, base64, a data: URI, an open file, or samples: an array, alone or with its rate"
     )
     imputes: ClassVar[bool] = False
     from_files: ClassVar[bool] = True
+    sequence: ClassVar[Literal["ids", "frames"] | None] = "frames"
     padded: ClassVar[tuple[tuple[str, ...], ...]] = (("frames", "mask"),)
     name: str
     key: str
@@ -107,6 +109,16 @@ class AudioColumn(InputColumn):
         frames = plain.encode(sample).values.astype(np.float64)
         std = np.maximum(frames.std(axis=0), _LEAST_STD)
         return replace(plain, mean=tuple(frames.mean(axis=0).tolist()), std=tuple(std.tolist()))
+
+    @property
+    def step_size(self) -> int:
+        """Mel bands of a frame."""
+        return self.mels
+
+    @property
+    def longest(self) -> int:
+        """Frames of a clip of `seconds`."""
+        return 1 + max(0, math.ceil((round(self.seconds * self.rate) - self.window) / self.hop))
 
     @classmethod
     def encoder_for(cls, values: Sequence[Any]) -> tuple[str, str]:

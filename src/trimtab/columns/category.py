@@ -48,8 +48,11 @@ class CategoryColumn(InputColumn):
     """One id per row; tensor `<key>_ids`, (rows,) int64: 0 other, 1 missing, then the known categories."""
 
     type: ClassVar[str] = "category"
+    holds_values: ClassVar[bool] = True
     in_grid: ClassVar[bool] = True
+    holds_names: ClassVar[bool] = True
     allowed: ClassVar[str] = "a text or a number"
+    silent: ClassVar[Literal["words", "empty", "never"]] = "empty"  # NA is a category of its own
     name: str
     key: str
     categories: tuple[str, ...]  # the category of id 2 is the first
@@ -57,6 +60,12 @@ class CategoryColumn(InputColumn):
     not_missing: tuple[str, ...] = ()  # words for "no value" that are categories
     # Share of the training rows whose category would have had no place without the row: as many are expected later.
     others: float = 0.0
+
+    @classmethod
+    def cleaned(cls, missing: str, outliers: str) -> dict[str, Any]:
+        """A missing value is a category, unless another one or a constant is to stand for it."""
+        repaired = {"impute": "category", "drop": "category", "mean": "category", "median": "category"}
+        return {"missing": repaired.get(missing, missing)}
 
     @classmethod
     def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:

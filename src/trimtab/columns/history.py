@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field
@@ -55,8 +55,11 @@ class HistoryColumn(InputColumn):
     """
 
     type: ClassVar[str] = "history"
+    holds_values: ClassVar[bool] = True
     holds_items: ClassVar[bool] = True
     allowed: ClassVar[str] = "a list of items, or a text of them"
+    silent: ClassVar[Literal["words", "empty", "never"]] = "never"  # one without events is a history all the same
+    sequence: ClassVar[Literal["ids", "frames"] | None] = "ids"
     padded: ClassVar[tuple[tuple[str, ...], ...]] = (("ids", "mask"), ("seen",))
     name: str
     key: str
@@ -93,6 +96,16 @@ class HistoryColumn(InputColumn):
     def size(self) -> int:
         """Number of ids, the three special ones counted."""
         return FIRST + len(self.items)
+
+    @property
+    def step_size(self) -> int:
+        """Number of ids."""
+        return self.size
+
+    @property
+    def longest(self) -> int:
+        """The items that are kept, behind a start."""
+        return self.max_steps + 1
 
     @cached_property
     def _known(self) -> Lookup:

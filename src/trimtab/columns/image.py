@@ -88,6 +88,7 @@ class ImageColumn(InputColumn):
     """
 
     type: ClassVar[str] = "image"
+    copied: ClassVar[bool] = True
     simply: ClassVar[str | None] = "pixels"
     allowed: ClassVar[str] = (
         "a file's name, its bytes, base64, a data: URI, an open file, a picture of Pillow, an array or a tensor"

@@ -38,6 +38,7 @@ class LabelColumn(OutputColumn):
     """One of several classes; the network gives a logit for each."""
 
     type: ClassVar[str] = "label"
+    holds_values: ClassVar[bool] = True
     baselines: ClassVar[str | None] = "classes"
     one_class: ClassVar[bool] = True
     single: ClassVar[bool] = True

@@ -58,6 +58,7 @@ class LabelsColumn(OutputColumn):
     """Any number of classes; the network gives a logit for each. A class may be unknown in a row."""
 
     type: ClassVar[str] = "labels"
+    holds_values: ClassVar[bool] = True
     baselines: ClassVar[str | None] = "flags"
     several: ClassVar[bool] = True
     mixes: ClassVar[bool] = True

@@ -59,6 +59,7 @@ class NumberColumn(InputColumn, OutputColumn):
     """
 
     type: ClassVar[str] = "number"
+    holds_values: ClassVar[bool] = True
     in_grid: ClassVar[bool] = True
     holds_numbers: ClassVar[bool] = True
     baselines: ClassVar[str | None] = "amounts"
@@ -89,6 +90,32 @@ class NumberColumn(InputColumn, OutputColumn):
     std: float
     least: float | None = None  # of the training rows; None: not known
     most: float | None = None
+
+    @classmethod
+    def figures(cls, values: Sequence[Any]) -> dict[str, float]:
+        """Range, middle and outliers; nothing where no value is a number."""
+        found = _numbers(values, parse.decimal_mark(values))
+        known = found[~np.isnan(found)]
+        if not len(known):
+            return {}
+        fences = fence(known, "iqr")
+        outside = int(((known < fences[0]) | (known > fences[1])).sum()) if fences else 0
+        figures = {"min": known.min(), "median": np.median(known), "mean": known.mean(), "max": known.max()}
+        return {name: float(f"{figure:.6g}") for name, figure in figures.items()} | {"outliers": outside}
+
+    @classmethod
+    def in_words(cls, figures: Mapping[str, float]) -> str:
+        """`1 to 9, median 4, 2 outliers`."""
+        if not figures:
+            return ""
+        outside = f", {figures['outliers']:,.0f} outliers" if figures["outliers"] else ""
+        return f"{figures['min']:g} to {figures['max']:g}, median {figures['median']:g}{outside}"
+
+    @classmethod
+    def cleaned(cls, missing: str, outliers: str) -> dict[str, Any]:
+        """The median stands for a missing number where a category would have one of its own."""
+        repaired = {"impute": "median", "category": "median", "drop": "median"}
+        return {"missing": repaired.get(missing, missing), "outliers": "iqr" if outliers == "drop" else outliers}
 
     @classmethod
     def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:

@@ -37,6 +37,7 @@ class NumbersColumn(OutputColumn):
     """The same several numbers in each row; the network gives all of them, standardised."""
 
     type: ClassVar[str] = "numbers"
+    holds_values: ClassVar[bool] = True
     baselines: ClassVar[str | None] = "amounts"
     constant: ClassVar[str] = "mean"
     several: ClassVar[bool] = True

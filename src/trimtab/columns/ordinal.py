@@ -41,6 +41,7 @@ class OrdinalColumn(OutputColumn):
     """
 
     type: ClassVar[str] = "ordinal"
+    holds_values: ClassVar[bool] = True
     baselines: ClassVar[str | None] = "classes"
     constant: ClassVar[str] = "most frequent level"
     single: ClassVar[bool] = True

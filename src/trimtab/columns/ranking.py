@@ -59,8 +59,10 @@ class RankingColumn(OutputColumn):
     """
 
     type: ClassVar[str] = "ranking"
+    holds_values: ClassVar[bool] = True
     baselines: ClassVar[str | None] = "items"
     recipe: ClassVar[str | None] = "histories"
+    events: ClassVar[str | None] = "history"
     answers: ClassVar[Kind] = Ranked
     headline: ClassVar[str] = "ndcg@10"
     has_names: ClassVar[bool] = True

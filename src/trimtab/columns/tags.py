@@ -52,6 +52,7 @@ class TagsColumn(OutputColumn):
     """
 
     type: ClassVar[str] = "tags"
+    holds_values: ClassVar[bool] = True
     baselines: ClassVar[str | None] = "words"
     several: ClassVar[bool] = True
     answers: ClassVar[Kind] = Tagged

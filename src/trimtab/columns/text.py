@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 from pydantic import Field
@@ -23,7 +23,7 @@ from trimtab import files, part_options
 from trimtab.columns import Encoded, InputColumn, InputPolicy, Ragged, Reading, _wordpieces, ragged
 from trimtab.columns._wordwise import Wordwise
 from trimtab.errors import problem
-from trimtab.values import list_cells, parse
+from trimtab.values import letters, list_cells, parse
 from trimtab.values.problems import Problem, written
 from trimtab.values.unknown import unknown_id
 
@@ -82,6 +82,9 @@ class Worded(Ragged):
         return replace(super().concat(parts), words=Ragged.concat([part.words for part in parts]))
 
 
+_SCRIPT_ROWS, _SCRIPT_CHARACTERS = 1000, 400  # texts whose letters are looked at, and characters of each
+
+
 @dataclass(frozen=True)
 class TextColumn(InputColumn):
     """Token ids of a text; tensors `<key>_ids` and `<key>_mask`, both (rows, steps) int64.
@@ -91,9 +94,14 @@ class TextColumn(InputColumn):
     """
 
     type: ClassVar[str] = "text"
+    copied: ClassVar[bool] = True
+    holds_values: ClassVar[bool] = True
     simply: ClassVar[str | None] = "tf-idf"
     allowed: ClassVar[str] = "a text"
     imputes: ClassVar[bool] = False
+    is_text: ClassVar[bool] = True
+    silent: ClassVar[Literal["words", "empty", "never"]] = "empty"
+    sequence: ClassVar[Literal["ids", "frames"] | None] = "ids"
     padded: ClassVar[tuple[tuple[str, ...], ...]] = (("ids", "mask"), ("words", "word_mask"))
     name: str
     key: str
@@ -104,6 +112,20 @@ class TextColumn(InputColumn):
     dropped: int = 0  # special tokens at the beginning that a text read behind another one does not have
     opening: tuple[int, ...] = ()  # and those that it has in their place
     most_characters: float = math.inf  # of a value that is read: see `InputPolicy`
+
+    @classmethod
+    def figures(cls, values: Sequence[Any]) -> dict[str, float]:
+        """How many words the values have, and of which share of their letters an English encoder knows little."""
+        counts = np.array([letters.words(parse.text(value)) for value in values])
+        figures = {"mean": counts.mean(), "p95": np.quantile(counts, 0.95), "most": counts.max()}
+        foreign = letters.foreign_share(parse.text(value)[:_SCRIPT_CHARACTERS] for value in values[:_SCRIPT_ROWS])
+        told = {"letters_not_latin": round(foreign, 2)}
+        return {f"words_{name}": round(float(figure), 1) for name, figure in figures.items()} | told
+
+    @classmethod
+    def in_words(cls, figures: Mapping[str, float]) -> str:
+        """`95% have at most 40, the longest 112`: words."""
+        return f"95% have at most {figures['words_p95']:g}, the longest {figures['words_most']:g}"
 
     @classmethod
     def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:
@@ -123,6 +145,16 @@ class TextColumn(InputColumn):
             raise problem(where, f"found {chosen.max_tokens}", f"{allowed} ({special} go to special tokens)")
         most = chosen.max_tokens or _covering_length(widest, values, chosen.limit)
         return replace(widest, max_tokens=most)
+
+    @property
+    def step_size(self) -> int:
+        """Number of ids."""
+        return self.vocabulary
+
+    @property
+    def longest(self) -> int:
+        """The tokens that are kept."""
+        return self.max_tokens
 
     @cached_property
     def tokenizer(self) -> Tokenizer:

@@ -18,7 +18,6 @@ from trimtab.columns.text import TextColumn
 from trimtab.compress import Skip
 from trimtab.nets.fitted import FittedNetwork, built
 from trimtab.nets.network import EncoderEntry
-from trimtab.nets.steps import longest
 
 _PAIRS = 16_384  # most rows of the table of token pairs: "not good" is more than two words
 
@@ -55,7 +54,7 @@ def _conv(columns: Sequence[TextColumn], size: Size) -> dict[str, Any]:
 def _tiny(columns: Sequence[TextColumn], size: Size) -> dict[str, Any]:
     """Narrow blocks."""
     block = {"heads": max(1, size.width // 32), "neurons": 3 * size.width}
-    steps = sum(longest(column) for column in columns)
+    steps = sum(column.longest for column in columns)
     shape = {"width": size.width, "head_width": 32, "layers": [block] * size.layers}
     return shape | {"positions": steps, "segments": len(columns)}
 

@@ -14,34 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from trimtab import columns
 from trimtab.columns.number import fence
 from trimtab.data.dedup import Numbered, each, lacking
 from trimtab.data.table import Cells, Origin, Table
 from trimtab.spec import Clean, Typed
 from trimtab.values import parse
-
-# `clean.missing` -> the option of a number column and of a category column. `drop` drops training rows; a served row
-# still needs an answer.
-_MISSING: dict[str, dict[str, str]] = {
-    "number": {
-        "impute": "median",
-        "category": "median",
-        "drop": "median",
-        "mean": "mean",
-        "median": "median",
-        "mode": "mode",
-        "constant": "constant",
-    },
-    "category": {
-        "impute": "category",
-        "category": "category",
-        "drop": "category",
-        "mean": "category",
-        "median": "category",
-        "mode": "mode",
-        "constant": "constant",
-    },
-}
 
 
 @dataclass(frozen=True)
@@ -55,18 +33,15 @@ class Rules:
 
 def rules(column: Typed, clean: Clean) -> Rules:
     """The spec's `clean` as options of a column; what the user wrote at the column itself wins."""
-    own = column.options
-    if column.type not in _MISSING:
+    own, kind = column.options, columns.kind(column.type, "inputs")
+    missing, outliers = str(own.get("missing", clean.missing)), str(own.get("outliers", clean.outliers))
+    options = kind.cleaned(missing, outliers)
+    if not options:
         return Rules(column, clean.missing == "drop" and "missing" not in own, False)
-    missing = str(own.get("missing", clean.missing))
-    options: dict[str, Any] = {"missing": _MISSING[column.type].get(missing, missing)}
     if missing == "constant":
         options["fill"] = own.get("fill", clean.fill)
-    outliers = str(own.get("outliers", clean.outliers)) if column.type == "number" else "keep"
-    if column.type == "number":
-        options["outliers"] = "iqr" if outliers == "drop" else outliers
     typed = Typed.model_validate({**column.model_dump(exclude_unset=True), **options})
-    return Rules(typed, missing == "drop", outliers == "drop")
+    return Rules(typed, missing == "drop", "outliers" in options and outliers == "drop")
 
 
 # ------------------------------------------------------------------------------------------------ training rows
@@ -87,12 +62,17 @@ def drop_for_training(train: Table, inputs: Mapping[str, Rules]) -> Dropped:
     outside = np.zeros(len(train), bool)
     for name, rule in inputs.items():
         if rule.drop_missing:
-            absent |= lacking(train.values[name], text=rule.column.type == "text")
+            absent |= missing(train.values[name], rule.column)
         if rule.drop_outliers:
             outside |= _outside(numbers(train.values[name]))
     outside &= ~absent
     keep = np.flatnonzero(~(absent | outside)).tolist()
     return Dropped(keep, int(absent.sum()), int(outside.sum()))
+
+
+def missing(values: Sequence[Any], column: Typed) -> list[bool]:
+    """Which values of an input are missing."""
+    return lacking(values, text=columns.kind(column.type, "inputs").is_text)
 
 
 def numbers(values: Sequence[Any]) -> np.ndarray:

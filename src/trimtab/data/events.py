@@ -12,8 +12,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from trimtab import part_options
-from trimtab.columns.history import Options as HistoryOptions
+from trimtab import columns, part_options
+from trimtab.columns import Column
 from trimtab.columns.ranking import Options
 from trimtab.data.dedup import each, lacking
 from trimtab.data.read import Loaded
@@ -45,16 +45,23 @@ class GroupedEvents:
 
 
 def grouped(spec: Spec, data: Loaded) -> GroupedEvents:
-    """Rows for a ranking output. Raises TrimtabError for columns that are not there, and when no event is left."""
-    if spec.output_type is None or spec.output_type.type != "ranking":
+    """Rows for an output that is the next of a user's events.
+
+    Raises TrimtabError for columns that are not there, and when no event is left.
+    """
+    output = spec.output_type
+    kind = columns.kind(output.type, f"output.{spec.output_name}") if output else Column
+    if output is None or kind.events is None:
         return GroupedEvents(spec, data)
-    asked = part_options.check(Options, f"column {spec.output_name!r} (ranking)", spec.output_type.options)
+    asked = part_options.check(
+        columns.options(output.type, "output"), f"column {spec.output_name!r} ({output.type})", output.options
+    )
     if asked.user is None:
         return GroupedEvents(_told_seen(spec, asked), data)
     _check(spec, asked, data.table)
     spec, automatic = _named(spec, data.table)
     spec, asked, told = _timed(spec, asked, data.table)
-    history, chosen = _history(spec, data.table)
+    history, chosen = _history(spec, data.table, kind.events)
     events, rejected = _events(spec, asked, data.table)
     notes = [*data.notes, *told, *_notes(events, asked)]
     parts, how = _parts(spec, asked, events)
@@ -66,7 +73,7 @@ def grouped(spec: Spec, data: Loaded) -> GroupedEvents:
         _told_seen(_of_rows(spec, history, chosen, others), asked),
         replace(data, table=table, rejected=[*data.rejected, *rejected], notes=notes),
         (
-            Automatic(f"inputs.{history}", "history", f"the earlier events of each {asked.user}, the oldest first"),
+            Automatic(f"inputs.{history}", kind.events, f"the earlier events of each {asked.user}, the oldest first"),
             *automatic,
         ),
         how,
@@ -121,16 +128,17 @@ def _timed(spec: Spec, asked: Options, table: Table) -> tuple[Spec, Options, lis
     )
 
 
-def _history(spec: Spec, table: Table) -> tuple[str, Typed]:
+def _history(spec: Spec, table: Table, type_name: str) -> tuple[str, Typed]:
     """The name of the input that the events become, and its type with all options."""
     asked = {name: typed(kind) for name, kind in (spec.inputs or {}).items()}
-    named = [name for name, kind in asked.items() if kind.type == "history" and name not in table.values]
+    named = [name for name, kind in asked.items() if kind.type == type_name and name not in table.values]
     name = named[0] if named else HISTORY
     if not named and (name in table.values or name in asked):
         found = f"the data has a column named {name!r}, which the history of events would be called"
-        raise problem("inputs", found, "another name: inputs: {viewed: history}")
-    kind = asked[name] if named else Typed(type="history")
-    steps = part_options.check(HistoryOptions, f"column {name!r} (history)", kind.options).max_steps or STEPS
+        raise problem("inputs", found, f"another name: inputs: {{viewed: {type_name}}}")
+    kind = asked[name] if named else Typed(type=type_name)
+    options = columns.options(type_name, f"inputs.{name}")
+    steps = part_options.check(options, f"column {name!r} ({type_name})", kind.options).max_steps or STEPS
     return name, Typed.model_validate({**kind.model_dump(exclude_unset=True), "max_steps": steps})
 
 
@@ -143,12 +151,14 @@ def _of_rows(spec: Spec, history: str, chosen: Typed, others: Sequence[str]) -> 
 def _told_seen(spec: Spec, asked: Options) -> Spec:
     """Histories tell the network every item, so that it leaves them out of its answers; unless they may repeat."""
     given = {name: typed(kind) for name, kind in (spec.inputs or {}).items()}
-    if asked.repeat or not any(kind.type == "history" for kind in given.values()):
+    assert spec.output_type
+    events = columns.kind(spec.output_type.type, f"output.{spec.output_name}").events
+    if asked.repeat or not any(kind.type == events for kind in given.values()):
         return spec
     seen = {
         name: Typed.model_validate({"seen": True, **kind.model_dump(exclude_unset=True)})
         for name, kind in given.items()
-        if kind.type == "history"
+        if kind.type == events
     }
     return spec.model_copy(update={"inputs": {**given, **seen}})
 

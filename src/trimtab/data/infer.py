@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from trimtab import columns
 from trimtab.data.dedup import each, lacking
 from trimtab.rows import folder
-from trimtab.values import list_cells, name_words, parse
+from trimtab.values import letters, list_cells, name_words, parse
 from trimtab.values.schemes import scheme_of
 
 LOOKED_AT = 10_000  # values, evenly spread over the rows
@@ -43,14 +44,12 @@ _DATE = re.compile(
     r"(\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?|\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d{2})|\d{1,2}[ -][A-Za-z]{3,9}[ -]\d{2,4}"
     r"|[A-Za-z]{3,9}\.? \d{1,2},? \d{4})([T ,]+\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?\s*([AaPp][Mm])?\s*(Z|[+-]\d{2}:?\d{2})?)?"
 )
-_FILES = {"image": folder.IMAGE_ENDINGS, "audio": folder.AUDIO_ENDINGS}
 _BEGINNINGS = {
     "image": re.compile(
         rb"\x89PNG|\xff\xd8\xff|GIF8|BM|II\*\0|MM\0\*|RIFF....WEBP|P[1-6]\s|\0\0\0\x0cjP  |....ftypavi[fs]", re.S
     ),
     "audio": re.compile(rb"RIFF....WAVE|fLaC|OggS|ID3|\xff[\xe2-\xff]|FORM....AIF[FC]", re.S),
 }
-_IDEOGRAPH = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]")
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ class Look:
     @cached_property
     def words(self) -> float:
         """Words of a value, on average; two ideographs count as a word."""
-        return sum(map(words, self.texts)) / max(1, len(self.texts))
+        return sum(map(letters.words, self.texts)) / max(1, len(self.texts))
 
     @cached_property
     def numbers(self) -> list[float]:
@@ -132,12 +131,6 @@ def _number(value: Any, decimal: str) -> float | None:
         return None
 
 
-def words(text: str) -> float:
-    """Words in a text; in writing without spaces, two characters count as one."""
-    ideographs = 0 if text.isascii() else len(_IDEOGRAPH.findall(text))
-    return ideographs / 2 if ideographs > len(text) / 4 else len(text.split())
-
-
 # ------------------------------------------------------------------------------------------------------ inputs
 
 Rule = Callable[[Look], Inferred | None]
@@ -149,7 +142,7 @@ def _empty(look: Look) -> Inferred | None:
 
 def _file(look: Look) -> Inferred | None:
     kinds = [_kind_of_file(value) for value in look.sample]
-    for type_name in _FILES:
+    for type_name in folder.ENDINGS:
         share = kinds.count(type_name) / max(1, len(kinds))
         if share > _ENOUGH:
             named = all(isinstance(value, str) and not value.startswith("data:") for value in look.sample)
@@ -169,8 +162,19 @@ def _kind_of_file(value: Any) -> str | None:
     if not isinstance(value, str):
         return None
     if value.startswith("data:"):
-        return next((name for name in _FILES if value.startswith(f"data:{name}/")), None)
-    return next((name for name, endings in _FILES.items() if value.strip().lower().endswith(endings)), None)
+        return next((name for name in folder.ENDINGS if value.startswith(f"data:{name}/")), None)
+    return next((name for name, endings in folder.ENDINGS.items() if value.strip().lower().endswith(endings)), None)
+
+
+def _told_by(wanted: Any) -> Rule:
+    """A rule that asks the types themselves, such as a user's own: see `Column.recognised`."""
+
+    def rule(look: Look) -> Inferred | None:
+        kinds = {name: columns.kind(name, look.name) for name in columns.types_of(wanted)} if look.sample else {}
+        said = ((name, kind.recognised(look.sample)) for name, kind in kinds.items())
+        return next((Inferred(name, why) for name, why in said if why), None)
+
+    return rule
 
 
 def _nested(look: Look) -> Inferred | None:
@@ -290,6 +294,7 @@ def _category(look: Look) -> Inferred:
 
 RULES: tuple[Rule, ...] = (
     _empty,
+    _told_by(columns.InputColumn),
     _file,
     _nested,
     _constant,
@@ -323,8 +328,8 @@ def answers(name: str, values: Sequence[Any]) -> Look:
 def output_type(name: str, values: Sequence[Any]) -> Inferred:
     """label or number; labels, numbers or tags for lists. Numbers are a label when there are few different ones."""
     look = answers(name, values)
-    if several := _lists_of(look) or _marked_names(look):
-        return several
+    if found := _told_by(columns.OutputColumn)(look) or _lists_of(look) or _marked_names(look):
+        return found
     if len(look.numbers) < _ENOUGH * len(look.sample) or not look.sample or look.share(_LEADING_ZERO) > 0:
         mark = next((mark for mark in (*_SEVERAL_MARKS, ",") if _parts_names(look, mark)), None)
         key = f"; {mark!r} stands in some: write {{{name}: labels}} if it parts several" if mark else ""
@@ -386,7 +391,7 @@ def _parts_names(look: Look, mark: str) -> bool:
     """Whether a mark stands between few different short names in more than a twentieth of the values."""
     cells = _cells(look, mark)
     names = [name for cell in cells for name in cell]
-    short = sum(words(name) for name in names) <= 3 * len(names)
+    short = sum(letters.words(name) for name in names) <= 3 * len(names)
     return (
         short
         and sum(len(cell) > 1 for cell in cells) > len(cells) / 20

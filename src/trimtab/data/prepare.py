@@ -230,7 +230,8 @@ def _has_input(table: Table, roles: Roles) -> list[bool]:
 
 def _absent(values: Sequence[Any], type_name: str) -> list[bool]:
     """Which rows lack a value of an input; a history without events is one all the same, and so is the category NA."""
-    return [False] * len(values) if type_name == "history" else dedup.lacking(values, type_name in ("text", "category"))
+    silent = columns.kind(type_name, "inputs").silent
+    return [False] * len(values) if silent == "never" else dedup.lacking(values, silent == "empty")
 
 
 # ------------------------------------------------------------------------------------------------ repeated rows

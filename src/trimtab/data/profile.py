@@ -12,18 +12,15 @@ from typing import Any
 import numpy as np
 
 from trimtab import columns
-from trimtab.columns import OutputColumn
-from trimtab.columns.number import fence
+from trimtab.columns import Column, OutputColumn
 from trimtab.data import clean, data_warnings, dedup, infer, read
 from trimtab.data.data_warnings import DataWarning
 from trimtab.data.table import Table
 from trimtab.errors import problem
 from trimtab.values import parse
-from trimtab.values.letters import foreign_share
 
 _EXAMPLES = 3
 _SHORT = 60  # characters of an example
-_SCRIPT_ROWS, _SCRIPT_CHARACTERS = 1000, 400  # texts whose letters are looked at, and characters of each
 MOST_CLASSES = 100  # of a column that is taken for the answer without being named
 
 # Names of columns that usually hold the answer, the surest first.
@@ -151,36 +148,20 @@ def _column(look: infer.Inferred, seen: infer.Look) -> ColumnProfile:
         missing=len(seen.values) - seen.present,
         distinct=seen.distinct,
         examples=[text if len(text) <= _SHORT else text[: _SHORT - 3] + "..." for text in examples],
-        figures=_FIGURES[look.type](seen.values) if look.type in _FIGURES else {},
+        figures=_kind(look).figures(seen.values),
     )
 
 
-def _words(values: Sequence[Any]) -> dict[str, float]:
-    counts = np.array([infer.words(parse.text(value)) for value in values])
-    figures = {"mean": counts.mean(), "p95": np.quantile(counts, 0.95), "most": counts.max()}
-    foreign = foreign_share(parse.text(value)[:_SCRIPT_CHARACTERS] for value in values[:_SCRIPT_ROWS])
-    told = {"letters_not_latin": round(foreign, 2)}
-    return {f"words_{name}": round(float(figure), 1) for name, figure in figures.items()} | told
-
-
-def _range(values: Sequence[Any]) -> dict[str, float]:
-    known = clean.numbers(values)
-    known = known[~np.isnan(known)]
-    if not len(known):
-        return {}
-    fences = fence(known, "iqr")
-    outside = int(((known < fences[0]) | (known > fences[1])).sum()) if fences else 0
-    figures = {"min": known.min(), "median": np.median(known), "mean": known.mean(), "max": known.max()}
-    return {name: float(f"{figure:.6g}") for name, figure in figures.items()} | {"outliers": outside}
-
-
-_FIGURES = {"text": _words, "number": _range}
+def _kind(look: infer.Inferred) -> type[Column]:
+    """The class of a column's type; `Column` itself, which tells nothing, where the column is ignored."""
+    return Column if look.type == "ignore" else columns.kind(look.type, "column")
 
 
 def _answers(values: Sequence[Any], type_name: str) -> dict[str, float]:
-    if columns.kind(type_name, "output").holds_numbers:
-        return _range(values)
-    if columns.kind(type_name, "output").several:
+    kind = columns.kind(type_name, "output")
+    if kind.holds_numbers:
+        return kind.figures(values)  # type: ignore[no-any-return]
+    if kind.several:
         column: OutputColumn = columns.fit(type_name, "output", "output", values, {})
         return column.counts([value for value in values if column.usable(value) is None])
     return dict(Counter(dedup.each(parse.label, values)).most_common())
@@ -204,12 +185,17 @@ def _warnings(
     rows: Table, looks: Mapping[str, infer.Inferred], inputs: Sequence[str], output: str
 ) -> list[DataWarning]:
     columns = {name: (looks[name].type, rows.values[name]) for name in inputs}
-    texts = {name: rows.values[name] for name, look in looks.items() if look.type not in ("number", "label")}
+    texts = {name: rows.values[name] for name, look in looks.items() if not _is_cell_of_answers(_kind(look))}
     headers = [name for name in looks if parse.is_missing(name) or _is_cell(name)]
     no_header = [DataWarning(name, "header", "looks like a value: is the first line a header?") for name in headers]
     leakage = data_warnings.target_leakage(columns, rows.values[output], looks[output].type)
-    numbers = {name: rows.values[name] for name, look in looks.items() if look.type == "number"}
+    numbers = {name: rows.values[name] for name, look in looks.items() if _kind(look).holds_numbers}
     return no_header + leakage + data_warnings.units(numbers) + data_warnings.personal(texts)
+
+
+def _is_cell_of_answers(kind: type[Column]) -> bool:
+    """Whether values are numbers or names of classes, one in a cell: they say nothing of a person."""
+    return issubclass(kind, OutputColumn) and kind.single
 
 
 def _is_cell(name: str) -> bool:
@@ -230,10 +216,10 @@ def _guess(table: Table, looks: Mapping[str, infer.Inferred]) -> Guess:
     if by_name:
         return Guess(by_name[0][2], "its name says so")
     last = list(looks)[-1]
-    if last in possible and looks[last].type == "category":
+    if last in possible and _kind(looks[last]).holds_names:
         return Guess(last, "the last column, with few different values")
     few = sorted(
-        (infer.answers(name, table.values[name]).distinct, name) for name in possible if looks[name].type == "category"
+        (infer.answers(name, table.values[name]).distinct, name) for name in possible if _kind(looks[name]).holds_names
     )
     if few:
         return Guess(few[0][1], f"the column with the fewest different values ({few[0][0]})")
@@ -243,14 +229,14 @@ def _guess(table: Table, looks: Mapping[str, infer.Inferred]) -> Guess:
 
 
 def _can_be_output(name: str, look: infer.Inferred, values: Sequence[Any]) -> bool:
-    if look.type == "number":
+    if _kind(look).holds_numbers:
         return True
     answers = infer.output_type(name, values).type
     kind = columns.kind(answers, "output")
     if kind.per_position or (kind.several and _rank(name) is not None):
         return True
     seen = infer.answers(name, values)
-    return look.type == "category" and 2 <= seen.distinct <= MOST_CLASSES and seen.distinct_share <= 0.5
+    return _kind(look).holds_names and 2 <= seen.distinct <= MOST_CLASSES and seen.distinct_share <= 0.5
 
 
 def _rank(name: str) -> int | None:

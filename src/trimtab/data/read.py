@@ -17,6 +17,7 @@ from trimtab import rows
 from trimtab.data.table import Growing, Origins, Table
 from trimtab.errors import nearest, problem
 from trimtab.rows import Rejected
+from trimtab.rows.folder import LABEL
 from trimtab.values import parse
 
 
@@ -114,7 +115,7 @@ def _as_read(values: dict[str, Any]) -> dict[str, Any]:
 
 def _folder_names(values: dict[str, Any]) -> dict[str, Any]:
     """The row of a file in a class folder, whose name is a class as it stands."""
-    return {name: parse.Name(value) if name == "label" else value for name, value in values.items()}
+    return {name: parse.Name(value) if name == LABEL else value for name, value in values.items()}
 
 
 def _check_rows(file: FileRead, rejected: Sequence[Rejected]) -> None:

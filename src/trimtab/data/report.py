@@ -14,7 +14,6 @@ from trimtab import columns
 from trimtab.columns import OutputColumn
 from trimtab.data import clean, data_warnings, leaks
 from trimtab.data.data_warnings import DataWarning
-from trimtab.data.dedup import lacking
 from trimtab.data.read import Loaded
 from trimtab.data.roles import Automatic, Roles
 from trimtab.data.split import Cut
@@ -70,7 +69,7 @@ def build(data: Loaded, test: Loaded | None, rows: Working, cut: Cut, final: Fin
 
 
 def _missing(train: Table, name: str, rule: clean.Rules) -> int:
-    return sum(lacking(train.values[name], text=rule.column.type == "text"))
+    return sum(clean.missing(train.values[name], rule.column))
 
 
 def reasons(rejected: Sequence[Rejected], roles: Roles) -> dict[str, int]:
@@ -81,7 +80,7 @@ def reasons(rejected: Sequence[Rejected], roles: Roles) -> dict[str, int]:
 
 def _near(splits: Mapping[str, Table], roles: Roles) -> dict[str, Any]:
     """Near-duplicates of training rows among held-out ones, by their texts."""
-    texts = [name for name, rule in roles.inputs.items() if rule.column.type == "text"]
+    texts = [name for name, rule in roles.inputs.items() if columns.kind(rule.column.type, name).is_text]
     if not texts:
         return {}
     joined = {part: _Joined(table, texts) for part, table in splits.items()}

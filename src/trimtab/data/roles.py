@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +14,6 @@ from trimtab.data.splits import Strategy
 from trimtab.data.table import Table
 from trimtab.errors import nearest, problem, several
 from trimtab.spec import Clean, Spec, Split, Typed, typed
-
-# Types whose cells hold one value or a list of values.
-_PLAIN = frozenset(
-    ["text", "number", "category", "history", "label", "labels", "numbers", "ordinal", "tags", "ranking"]
-)
-_COPIED = frozenset({"text", "image", "audio"})  # of these, equal values are copies rather than chance
 
 
 @dataclass(frozen=True)
@@ -51,7 +45,7 @@ class Roles:
     @property
     def has_text(self) -> bool:
         """Whether equal rows are copies rather than chance."""
-        return any(rule.column.type in _COPIED for rule in self.inputs.values())
+        return _are_copies(rule.column for rule in self.inputs.values())
 
     @property
     def has_classes(self) -> bool:
@@ -89,9 +83,8 @@ def settle(spec: Spec, table: Table) -> Roles:
             do="name them: inputs: {column: type}",
         )
     automatic += chosen
-    are_copies = any(column.type in _COPIED for column in inputs.values())
     # Of events the equal ones were left out when they became rows.
-    drop, chosen = (False, []) if _user(spec) else _duplicates(spec.clean, are_copies)
+    drop, chosen = (False, []) if _user(spec) else _duplicates(spec.clean, _are_copies(inputs.values()))
     return Roles(
         inputs={name: clean.rules(column, spec.clean) for name, column in inputs.items()},
         output_name=spec.output_name,
@@ -113,7 +106,7 @@ def _check_cells(table: Table, kinds: Mapping[str, Typed]) -> None:
     wrong = []
     for name, kind in kinds.items():
         objects = [value for value in table.values[name] if isinstance(value, Mapping)]
-        if kind.type in _PLAIN and objects and 2 * len(objects) > len(table):
+        if objects and columns.kind(kind.type, name).holds_values and 2 * len(objects) > len(table):
             keys = [str(key) for key in objects[0]]
             do = f"write the part that is meant into a column of its own, such as {name}_{keys[0] if keys else 'value'}"
             found = f"its cells are objects with the keys {', '.join(keys)}"
@@ -122,6 +115,10 @@ def _check_cells(table: Table, kinds: Mapping[str, Typed]) -> None:
             )
     if wrong:
         raise several(wrong)
+
+
+def _are_copies(inputs: Iterable[Typed]) -> bool:
+    return any(columns.kind(column.type, "inputs").copied for column in inputs)
 
 
 def _check_names(spec: Spec, table: Table, split_name: str | None, strategy: Strategy) -> None:
@@ -250,9 +247,9 @@ def _sources(spec: Spec) -> tuple[str, ...]:
 
 
 def _user(spec: Spec) -> str | None:
-    """The user column of a ranking of events."""
-    ranking = spec.output_type if spec.output_type and spec.output_type.type == "ranking" else None
-    named = ranking.options.get("user") if ranking else None
+    """The user column of an answer to events."""
+    output = spec.output_type
+    named = output.options.get("user") if output and columns.kind(output.type, "output").events else None
     return str(named) if named else None
 
 

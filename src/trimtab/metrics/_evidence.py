@@ -182,8 +182,9 @@ def number_line(name: str, truth: np.ndarray, found: np.ndarray) -> dict[str, An
     """What is told of one number of several, (rows,) twice."""
     known = ~np.isnan(truth)
     errors = found[known] - truth[known]
+    line = {"number": name, "rows": len(errors)}
     if not len(errors):
-        return {"number": name, "rows": 0}
+        return line
     figures = {
         "mean": truth[known].mean(),
         "std": truth[known].std(),
@@ -191,7 +192,7 @@ def number_line(name: str, truth: np.ndarray, found: np.ndarray) -> dict[str, An
         "mae": np.abs(errors).mean(),
         "rmse": np.sqrt((errors**2).mean()),
     }
-    return {"number": name, "rows": len(errors), **{key: rounded(value) for key, value in figures.items()}}
+    return {**line, **{key: rounded(value) for key, value in figures.items()}}
 
 
 def listed(row: np.ndarray) -> str:

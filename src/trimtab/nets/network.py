@@ -35,7 +35,7 @@ class EncoderEntry(BaseModel):
 def one_each(inputs: Sequence[InputColumn], config: Mapping[str, Any] | None = None) -> tuple[EncoderEntry, ...]:
     """For each column the encoder called like its type; `config` is that of the text encoders."""
     return tuple(
-        EncoderEntry(name=c.type, reads=(c.key,), config=dict(config or {}) if c.type == "text" else {}) for c in inputs
+        EncoderEntry(name=c.type, reads=(c.key,), config=dict(config or {}) if c.is_text else {}) for c in inputs
     )
 
 
@@ -124,6 +124,11 @@ class Network(nn.Module):
 def encoder_kind(name: str, where: str) -> Any:
     """The class of `nets/encoders/<name>.py`. Raises TrimtabError, with the nearest name, when there is none."""
     return part("encoders", name, where)
+
+
+def reads(encoder: Any, kind: type[InputColumn]) -> bool:
+    """Whether an encoder reads columns of a type: one that it names, or any sequence where it reads `sequences`."""
+    return kind.type in encoder.types or (kind.sequence is not None and getattr(encoder, "sequences", False))
 
 
 def head_kind(name: str, where: str) -> Any:

@@ -76,7 +76,8 @@ class RecurrentEncoder(nn.Module):
     The backward direction reads each row reversed within its own length, so that padding changes nothing.
     """
 
-    types: ClassVar[frozenset[str]] = steps.TYPES
+    types: ClassVar[frozenset[str]] = frozenset()
+    sequences: ClassVar[bool] = True
     states_width: ClassVar[int] = 128
     cell: ClassVar[str]
     backward: ClassVar[bool] = False

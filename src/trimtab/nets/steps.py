@@ -5,9 +5,7 @@ A sequence's real steps stand before its padding, as `columns` pads; what the pa
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,25 +13,7 @@ from torch import Tensor, nn
 from trimtab.columns import InputColumn
 from trimtab.nets.states import States
 
-TYPES = frozenset({"text", "history", "audio"})  # the column types whose rows are sequences
-
-# Column type -> how many different ids its steps have; a type that is not here has frames of numbers.
-_IDS: dict[str, Callable[[Any], int]] = {
-    "text": lambda column: int(column.vocabulary),
-    "history": lambda column: int(column.size),
-}
-# Column type -> the most steps of a row.
-_LONGEST: dict[str, Callable[[Any], int]] = {
-    "text": lambda column: int(column.max_tokens),
-    "history": lambda column: int(column.max_steps) + 1,
-    "audio": lambda column: 1 + max(0, math.ceil((round(column.seconds * column.rate) - column.window) / column.hop)),
-}
 _EMBEDDING_STD = 0.1
-
-
-def longest(column: InputColumn) -> int:
-    """The most steps that a row of the column has."""
-    return _LONGEST[column.type](column)
 
 
 class StepEmbedding(nn.Module):
@@ -44,14 +24,14 @@ class StepEmbedding(nn.Module):
 
     def __init__(self, column: InputColumn, width: int, dropout: float) -> None:
         super().__init__()
-        self.key, self.kind = column.key, column.type
+        self.key, self.items = column.key, column.holds_items
         self.words = bool(getattr(column, "words", False))
         self.table: nn.Embedding | None = None
-        if column.type in _IDS:
-            self.table = nn.Embedding(_IDS[column.type](column), width)
+        if column.sequence == "ids":
+            self.table = nn.Embedding(column.step_size, width)
             nn.init.normal_(self.table.weight, std=_EMBEDDING_STD)
         else:
-            self.frames = nn.Linear(int(column.mels), width)  # type: ignore[attr-defined]
+            self.frames = nn.Linear(column.step_size, width)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, tensors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:

@@ -1,18 +1,35 @@
 """Pretrained encoders: one file for each kind of column that there are some for; the folder is the registry.
 
-Each file has `BUNDLED`, the models that a Python package ships, `find`, `owns`, `suited` and `load_weights`.
+Each file has `BUNDLED`, the models that a Python package ships, `find`, `owns`, `suited` and `load_weights`; with
+`LEADS = True` its bases decide how a network is trained that starts from several.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from trimtab import registry
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How a network that starts from a base is best trained, where that depends on what the base reads.
+
+    Each choice comes with its reason; None, or nothing: as for any base (`train.settings`).
+    """
+
+    row: str = "rows"  # what training rows are called
+    frozen_below: Mapping[str, int] = field(default_factory=dict)  # device -> rows below which only the head learns
+    rate: tuple[float, str] | None = None  # the learning rate of all weights
+    head_rate: tuple[float, str] | None = None  # that of a head on frozen features
+    head_patience: tuple[int, str] | None = None  # evaluations without a better score, of such a head
+    head_wavers: str | None = None  # why its checkpoint is chosen by the output's `tie_break`
+    stays: tuple[int, str] | None = None  # the lower blocks that stay as they are on a CPU
 
 
 @dataclass(frozen=True)
@@ -28,6 +45,7 @@ class Base:
     options: Mapping[str, Any]  # what the column has to know: the tokenizer, the size of images
     fingerprint: str  # changes when the weights do
     tokens: tuple[int, ...] | None = None  # of a word table cut before training: the rows that it keeps, in order
+    tuning: Tuning = Tuning()
 
 
 @dataclass(frozen=True)
@@ -37,11 +55,17 @@ class Suited:
     name: str | None
     reason: str
     missing: str | None = None  # a bundled model that would suit them better, and is not installed
+    for_all: bool = False  # it reads the other inputs of the type too, whatever suits those
 
 
 def kinds() -> list[str]:
     """The column types that there are pretrained encoders for."""
     return registry.names(__name__)
+
+
+def leads(reads: str) -> bool:
+    """Whether bases of a column type decide how a network is trained that also starts from others."""
+    return reads in kinds() and bool(getattr(registry.module(__name__, reads, "base"), "LEADS", False))
 
 
 def find(name: str, reads: str, folder: Path, workspace: Path) -> Base:

@@ -6,6 +6,7 @@ import json
 import math
 import pickle
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from transformers import AutoConfig, AutoModel
 from transformers.utils.hub import cached_file
 
 from trimtab.errors import nearest, problem
-from trimtab.pretrained import Base, Suited, _source
+from trimtab.pretrained import Base, Suited, Tuning, _source
 from trimtab.pretrained._source import Bundled
 
 BUNDLED = {
@@ -32,6 +33,14 @@ BUNDLED = {
 _LITE0 = {"size": 224, "channels": 3, "interpolation": "bicubic", "mean": (127 / 255,) * 3, "std": (128 / 255,) * 3}
 _LITE0_WIDTH = 1280
 _ENCODERS = {"resnet": "resnet", "vit": "vit"}  # model_type of config.json -> the encoder that reads it
+_TUNING = Tuning(
+    row="pictures",
+    frozen_below={"cpu": 5000, "cuda": 500},
+    head_rate=(3e-3, "only the head learns, on features of pictures, which are small numbers"),
+    head_patience=(10, "an evaluation of the head alone costs nothing, and the score wavers"),
+    head_wavers="a head on pictures' features: it wavers less than {headline} among a few rows",
+)
+_CONVOLUTIONS = replace(_TUNING, rate=(3e-4, "pretrained convolutions, whose batch norms stand a high rate"))
 _PREPROCESSING = "preprocessor_config.json"
 _FILTERS = {2: "bilinear", 3: "bicubic"}  # by Pillow's numbers
 # The rule of ConvNeXt's image processor, which ResNet's folders name: below this size the middle is cut out of a
@@ -48,7 +57,9 @@ def find(name: str, folder: Path, workspace: Path) -> Base:
     if name in BUNDLED:
         weights = _source.bundled(name, BUNDLED[name])
         print_of = _source.fingerprint(weights, {})
-        return Base(name, "image", "efficientnet_lite0", str(weights), {}, _LITE0_WIDTH, _LITE0, print_of)
+        shape: Mapping[str, Any] = {}
+        source, tuning = str(weights), _CONVOLUTIONS
+        return Base(name, "image", "efficientnet_lite0", source, shape, _LITE0_WIDTH, _LITE0, print_of, tuning=tuning)
     source = _source.folder_or_hub(name, folder, _check_folder, _wanted)
     try:
         with _source.quiet():
@@ -62,7 +73,8 @@ def find(name: str, folder: Path, workspace: Path) -> Base:
     config = {key: value for key, value in values.items() if key not in _source.NOT_ARCHITECTURE}
     options = {"channels": int(config["num_channels"]), **_options(name, shown)}
     print_of = _source.fingerprint(Path(source), {**config, **options})
-    return Base(name, "image", _ENCODERS[kind], source, config, _width(config), options, print_of)
+    tuning = _TUNING if _ENCODERS[kind] == "vit" else _CONVOLUTIONS
+    return Base(name, "image", _ENCODERS[kind], source, config, _width(config), options, print_of, tuning=tuning)
 
 
 def owns(name: str, folder: Path) -> bool:

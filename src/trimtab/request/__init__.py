@@ -187,7 +187,7 @@ def _tell(found: encoding.Found, rows: int, progress: Progress) -> None:
 def _seen(prepared: Prepared) -> dict[str, np.ndarray]:
     """Fingerprints of the rows that the network is made by; of histories, which grow, none."""
     kinds = {name: kind.type for name, kind in prepared.inputs.items()}
-    if "history" in kinds.values():
+    if any(columns.kind(kind, "inputs").holds_items for kind in kinds.values()):
         return {}
     tables = {"train": prepared.splits.train, "valid": prepared.splits.valid}
     return {part: dedup.fingerprints(table, kinds) for part, table in tables.items()}
@@ -237,8 +237,8 @@ def _fit(prepared: Prepared, name: str, chosen: Chosen) -> tuple[tuple[InputColu
     }
     told_from = columns.kind(prepared.output.type, "output").input_options()
     needs = {column: {**options, **told_from} for column, options in needs.items()}
-    if prepared.task == "ranking":  # what is answered must be known where it stands in a history
-        known = {column: kind for column, kind in prepared.inputs.items() if kind.type == "history"}
+    if events := columns.kind(prepared.output.type, "output").events:  # items that are answered are known in a history
+        known = [column for column, kind in prepared.inputs.items() if kind.type == events]
         needs |= {column: {**needs[column], "items": prepared.classes} for column in known}
     inputs = tuple(
         columns.fit(kind.type, column, keys[column], table.values[column], {**needs[column], **kind.options})

@@ -12,7 +12,7 @@ from trimtab.bundle.manifest import Automatic
 from trimtab.compress import Skip, vocabulary
 from trimtab.data.prepare import Prepared
 from trimtab.errors import TrimtabError, problem
-from trimtab.nets.network import encoder_kind
+from trimtab.nets.network import encoder_kind, reads
 from trimtab.nets.pretrained import PretrainedEncoder
 from trimtab.pretrained import Base, Suited
 from trimtab.spec import Part, Spec, Typed
@@ -52,19 +52,18 @@ class Chosen:
 
     @property
     def base(self) -> Base | None:
-        """The pretrained encoder that decides how the network is trained: that of a text, else the first."""
+        """The pretrained encoder that decides how the network is trained: of several, one of a type that leads."""
         found = [reader.base for reader in self.plans if reader.base]
-        return next((base for base in found if base.reads == "text"), found[0] if found else None)
+        return next((base for base in found if pretrained.leads(base.reads)), found[0] if found else None)
 
     @property
     def kind(self) -> Kind:
         """What decides how long the network learns."""
-        encoders = {reader.encoder for reader in self.plans}
         if self.base:
             return "pretrained"
-        if encoders <= {"number", "category"}:
-            return "table"
-        return "pictures" if encoders & {"cnn", "resnet", "vit"} else "sequences"
+        encoders = [encoder_kind(plan.encoder, "encoder") for plan in self.plans]
+        kinds = {getattr(encoder, "learns_like", "sequences") for encoder in encoders}
+        return "table" if kinds == {"table"} else "pictures" if "pictures" in kinds else "sequences"
 
     @property
     def width(self) -> int:
@@ -102,7 +101,7 @@ def _shared_base(spec: Spec, prepared: Prepared, folder: Path) -> str | None:
         wanted = owner or " or ".join(pretrained.kinds())
         found = f"{spec.base!r}, but no input is {wanted} (the inputs: {', '.join(types)})"
         raise problem("base", found, do="leave base out")
-    return "text" if "text" in fitting else fitting[0]
+    return next(filter(pretrained.leads, fitting), fitting[0])
 
 
 def _suited(prepared: Prepared, shared: str | None) -> Mapping[str, Suited]:
@@ -116,7 +115,7 @@ def _suited(prepared: Prepared, shared: str | None) -> Mapping[str, Suited]:
             continue
         here = pretrained.suited(kind.type, prepared.splits.train.values[name])
         found.setdefault(kind.type, here)
-        if kind.type == "text" and here.name != "minilm":
+        if here.for_all:
             found[kind.type] = here
     return found
 
@@ -149,7 +148,7 @@ def _reader(
             automatic.append(Automatic(key=f"inputs.{name}.encoder", value=value, reason=why))
     where = f"inputs.{name}.encoder"
     reader = encoder_kind(encoder, where)
-    if kind.type not in reader.types:
+    if not reads(reader, columns.kind(kind.type, where)):
         raise problem(where, f"{encoder!r} does not read a column of type {kind.type!r}", ", ".join(reading(kind.type)))
     if base and base.encoder != encoder:
         raise problem(
@@ -179,7 +178,7 @@ def reading(type_name: str) -> list[str]:
     found = []
     for name in registry.names("trimtab.nets.encoders"):
         try:
-            if type_name in encoder_kind(name, "encoder").types:
+            if reads(encoder_kind(name, "encoder"), columns.kind(type_name, "inputs")):
                 found.append(name)
         except TrimtabError:  # a package is missing
             continue
@@ -188,7 +187,8 @@ def reading(type_name: str) -> list[str]:
 
 def _together(readers: list[EncoderPlan], inputs: Mapping[str, Typed], automatic: list[Automatic]) -> list[EncoderPlan]:
     """Texts for which no encoder was asked become the segments of one sequence."""
-    joined = [r for r in readers if r.encoder == "text" and inputs[r.inputs[0]].encoder is None]
+    joined = [r for r in readers if inputs[r.inputs[0]].encoder is None and _joins(r.encoder)]
+    joined = [r for r in joined if r.encoder == joined[0].encoder]
     if len(joined) < 2 or len({reader.base.source for reader in joined if reader.base}) > 1:
         return readers
     names = tuple(reader.inputs[0] for reader in joined)
@@ -197,6 +197,10 @@ def _together(readers: list[EncoderPlan], inputs: Mapping[str, Typed], automatic
     first = readers.index(joined[0])
     others = [reader for reader in readers if reader not in joined]
     return [*others[:first], replace(joined[0], inputs=names), *others[first:]]
+
+
+def _joins(encoder: str) -> bool:
+    return bool(getattr(encoder_kind(encoder, "encoder"), "joins", False))
 
 
 def _trimmed(reader: EncoderPlan, prepared: Prepared, workspace: Path, automatic: list[Automatic]) -> EncoderPlan:

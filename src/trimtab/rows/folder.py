@@ -20,9 +20,9 @@ IMAGE_ENDINGS = (
     ".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".avif", ".jp2", ".ppm", ".pgm", ".pnm",
 )  # fmt: skip
 AUDIO_ENDINGS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff")
-_COLUMNS = {
-    ending: column for column, endings in (("image", IMAGE_ENDINGS), ("audio", AUDIO_ENDINGS)) for ending in endings
-}
+ENDINGS = {"image": IMAGE_ENDINGS, "audio": AUDIO_ENDINGS}  # the column that a file stands in, called like its type
+LABEL = "label"  # the column of the class folders' names
+_COLUMNS = {ending: column for column, endings in ENDINGS.items() for ending in endings}
 
 # What a split is called; the same words mark splits in a table (data.infer), and a test holds the two together.
 SPLIT_NAMES = frozenset(
@@ -58,7 +58,7 @@ def read(folder: Path, reject: Reject, note: Note) -> tuple[tuple[str, ...], Ite
     column = _column(folder, files)
     for empty in _empty_folders(folder, splits, files):
         note(f"{folder / empty}: no {column} in it: the class {empty.name!r} has no rows there")
-    names = (column, "label", *(("split",) if splits else ()))
+    names = (column, LABEL, *(("split",) if splits else ()))
     return names, _rows(folder, files, column, reject)
 
 
@@ -196,7 +196,7 @@ def _rows(folder: Path, files: Sequence[_File], column: str, reject: Reject) -> 
             reject(Rejected(str(folder), number, reason, shown))
             continue
         split = {"split": file.split} if file.split else {}
-        yield Row({column: path, "label": file.label, **split}, number)
+        yield Row({column: path, LABEL: file.label, **split}, number)
 
 
 # What is wrong with a file -> the reason that stands beside it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import chain
+from typing import cast
 
 from trimtab import rows, runtime
 from trimtab.columns.ranking import RankingColumn
@@ -30,15 +31,15 @@ def measured(model: runtime.Model, source: rows.Rows, note: Note) -> rows.Rows:
 
 
 def _by_user(model: runtime.Model, source: rows.Rows, note: Note, answered: bool) -> rows.Rows:
-    output = model.output
-    if not isinstance(output, RankingColumn) or output.user is None:
+    if model.output.events is None or model.output.user is None:
         return source
+    output = cast(RankingColumn, model.output)  # or a type that has its fields: see `OutputColumn.events`
     first = next(source, None)
     if first is None:
         return source
     begun = rows.Rows(source.format, source.names, chain([first], source))
     names = source.names or tuple(first.values)
-    absent = [column.name for column in model.inputs if column.type == "history" and column.name not in names]
+    absent = [column.name for column in model.inputs if column.type == output.events and column.name not in names]
     if not absent or not {output.user, output.name} <= set(names):
         return begun
     if output.time and output.time not in names:

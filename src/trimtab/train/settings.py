@@ -44,11 +44,7 @@ _RECIPES = {
 }
 _PATIENCE = 2  # of a pretrained network: it learns in few epochs
 _SCRATCH_PATIENCE = 5
-_FROZEN_PATIENCE = 10  # of a head on pictures' features: an evaluation costs nothing, and the score wavers
-# Deep and narrow (e5-small) on a CPU: how many of its blocks stay as they are.
-_DEEP, _NARROW, _STAY = 12, 384, 8
-_DEEP_TOKENS = 450_000  # read over all epochs: six minutes or so
-_FEW_PICTURES = {"cpu": 5000, "cuda": 500}  # rows below which a pretrained network stays frozen
+_DEEP_TOKENS = 450_000  # read over all epochs by an encoder some of whose blocks stay: six minutes or so
 
 
 @dataclass(frozen=True)
@@ -172,16 +168,15 @@ def _weights_of_methods(base: Base | None) -> str:
 def _method(base: Base | None, rows: int, device: torch.device) -> Choice:
     if base is None:
         return Choice("scratch", "no input has a pretrained encoder")
-    few = _FEW_PICTURES.get(device.type, 0)
-    if base.reads == "image" and rows < few:
-        return Choice("frozen", f"{rows} pictures, fewer than {few}: only the head learns, on features computed once")
+    few, row = base.tuning.frozen_below.get(device.type, 0), base.tuning.row
+    if rows < few:
+        return Choice("frozen", f"{rows} {row}, fewer than {few}: only the head learns, on features computed once")
     return Choice("full", "all weights learn: the most accurate method, and the base is small enough")
 
 
 def _frozen_blocks(base: Base | None, method: str, device: torch.device) -> Choice:
-    deep = base and base.reads == "text" and base.config.get("num_hidden_layers") == _DEEP and base.width <= _NARROW
-    if deep and method == "full" and device.type == "cpu":
-        return Choice(_STAY, f"the lower {_STAY} of {_DEEP} blocks stay as they are: an epoch takes half of the time")
+    if base and base.tuning.stays and method == "full" and device.type == "cpu":
+        return Choice(*base.tuning.stays)
     return Choice(0, "all blocks learn")
 
 
@@ -259,8 +254,8 @@ def _batch_tokens(batch_rows: int, steps: np.ndarray) -> Choice:
 
 
 def _learning_rate(base: Base | None, method: str) -> Choice:
-    if method == "frozen" and base and base.reads == "image":
-        return Choice(3e-3, "only the head learns, on features of pictures, which are small numbers")
+    if method == "frozen" and base and base.tuning.head_rate:
+        return Choice(*base.tuning.head_rate)
     if method == "frozen":
         return Choice(1e-3, "only the head learns")
     if method == "lora":
@@ -269,8 +264,8 @@ def _learning_rate(base: Base | None, method: str) -> Choice:
         return Choice(2e-3, "a small network without a pretrained base")
     if method == "scratch":
         return Choice(3e-4, "weights start at random")
-    if base.reads == "image" and base.encoder != "vit":
-        return Choice(3e-4, "pretrained convolutions, whose batch norms stand a high rate")
+    if base.tuning.rate:
+        return Choice(*base.tuning.rate)
     if base.width <= 384:
         return Choice(1.5e-4, f"a small pretrained encoder (width {base.width})")
     return Choice(3e-5 if base.width <= 768 else 1e-5, f"a pretrained encoder of width {base.width}")
@@ -307,8 +302,8 @@ def _smoothing(recipe: _Recipe | None, output: OutputColumn) -> Choice:
 def _patience(recipe: _Recipe | None, base: Base | None, method: str) -> Choice:
     if recipe:
         return Choice(recipe.patience, "what starts from nothing gets better late, at small rates")
-    if method == "frozen" and base and base.reads == "image":
-        return Choice(_FROZEN_PATIENCE, "an evaluation of the head alone costs nothing, and the score wavers")
+    if method == "frozen" and base and base.tuning.head_patience:
+        return Choice(*base.tuning.head_patience)
     if method == "scratch":
         return Choice(_SCRATCH_PATIENCE, "weights start at random")
     return Choice(_PATIENCE, "a pretrained network learns in few epochs")
@@ -328,9 +323,8 @@ def _score(spec: Spec, output: OutputColumn, base: Base | None, method: str, reb
     )
     if asked and output.headline not in asked:
         return Choice(asked[0], "a gate asks for it")
-    if method == "frozen" and base and base.reads == "image" and output.tie_break:
-        why = f"a head on pictures' features: it wavers less than {output.headline} among a few rows"
-        return Choice(output.tie_break, why)
+    if method == "frozen" and base and base.tuning.head_wavers and output.tie_break:
+        return Choice(output.tie_break, base.tuning.head_wavers.format(headline=output.headline))
     if asked:
         return Choice(output.headline, "a gate asks for it")
     if rebalanced and "macro_f1" in output.metrics:

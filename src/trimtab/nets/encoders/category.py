@@ -16,6 +16,7 @@ class CategoryEncoder(nn.Module):
     """(rows,) ids -> one state per row."""
 
     types: ClassVar[frozenset[str]] = frozenset({"category"})
+    learns_like: ClassVar[str] = "table"
     states_width: ClassVar[int] = 16
 
     def __init__(self, columns: Sequence[CategoryColumn], width: int, config: Mapping[str, Any]) -> None:

@@ -36,6 +36,7 @@ class CnnEncoder(nn.Module):
     """A grid of states, one for each place that is left of the picture: 7 x 7 for 28 x 28 pixels."""
 
     types: ClassVar[frozenset[str]] = frozenset({"image"})
+    learns_like: ClassVar[str] = "pictures"
     states_width: ClassVar[int] = 128
 
     def __init__(self, columns: Sequence[ImageColumn], width: int, config: Mapping[str, Any]) -> None:

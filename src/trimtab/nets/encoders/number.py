@@ -16,6 +16,7 @@ class NumberEncoder(nn.Module):
     """(rows, features) -> one state per row, by a linear map and ReLU (Gorishniy et al. 2022, arXiv:2203.05556)."""
 
     types: ClassVar[frozenset[str]] = frozenset({"number"})
+    learns_like: ClassVar[str] = "table"
     states_width: ClassVar[int] = 16
 
     def __init__(self, columns: Sequence[NumberColumn], width: int, config: Mapping[str, Any]) -> None:

@@ -48,6 +48,7 @@ class ResnetEncoder(PretrainedEncoder):
     """A grid of states, one for each place of the last feature map: 7 x 7 for 224 x 224 pixels."""
 
     types: ClassVar[frozenset[str]] = frozenset({"image"})
+    learns_like: ClassVar[str] = "pictures"
     states_width: ClassVar[int] = 256
 
     def __init__(self, columns: Sequence[ImageColumn], width: int, config: Mapping[str, Any]) -> None:

@@ -29,6 +29,7 @@ class TextEncoder(PretrainedEncoder):
     """Token ids -> one state per token; or per word, where the column marks words."""
 
     types: ClassVar[frozenset[str]] = frozenset({"text"})
+    joins: ClassVar[bool] = True  # several columns are read as one sequence
     states_width: ClassVar[int] = 384
     default_base: ClassVar[str | None] = "minilm"
 

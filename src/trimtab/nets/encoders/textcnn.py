@@ -40,7 +40,8 @@ class TextcnnEncoder(nn.Module):
     Without `pooled`, a state per step, of the filters around it.
     """
 
-    types: ClassVar[frozenset[str]] = steps.TYPES
+    types: ClassVar[frozenset[str]] = frozenset()
+    sequences: ClassVar[bool] = True
     states_width: ClassVar[int] = 128
 
     def __init__(self, columns: Sequence[InputColumn], width: int, config: Mapping[str, Any]) -> None:
@@ -50,7 +51,7 @@ class TextcnnEncoder(nn.Module):
         inputs = chosen.embedding or width
         self.embed = steps.StepEmbedding(column, inputs, chosen.dropout)
         self.filters = nn.ModuleList(nn.Conv1d(inputs, chosen.filters, kernel) for kernel in chosen.kernels)
-        whole = column.type == "text" and not self.embed.words
+        whole = column.is_text and not self.embed.words
         self.pooled = whole if chosen.pooled is None else chosen.pooled
         self.project = nn.Linear(chosen.filters * len(chosen.kernels), width)
 

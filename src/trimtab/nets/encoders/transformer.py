@@ -75,7 +75,8 @@ class Block(nn.Module):
 class TransformerEncoder(nn.Module):
     """Steps -> one state per step; learned positions count the real steps of a row only."""
 
-    types: ClassVar[frozenset[str]] = steps.TYPES
+    types: ClassVar[frozenset[str]] = frozenset()
+    sequences: ClassVar[bool] = True
     states_width: ClassVar[int] = 64
 
     def __init__(self, columns: Sequence[InputColumn], width: int, config: Mapping[str, Any]) -> None:
@@ -86,12 +87,12 @@ class TransformerEncoder(nn.Module):
         hidden = chosen.hidden or width
         if hidden % chosen.heads:
             raise problem(f"{where}: heads", f"{chosen.heads} heads do not divide a width of {hidden}")
-        history = column.type == "history"
+        history = column.holds_items
         self.causal = history if chosen.causal is None else chosen.causal
         self.after = (chosen.norm or ("after" if history else "before")) == "after"
         dropout = (0.4 if history else 0.2) if chosen.dropout is None else chosen.dropout
         self.embed = steps.StepEmbedding(column, hidden, 0.0)
-        self.positions = nn.Embedding(steps.longest(column), hidden)
+        self.positions = nn.Embedding(column.longest, hidden)
         inner = chosen.feed_forward or 4 * hidden
         blocks = (Block(hidden, chosen.heads, inner, dropout, self.after) for _ in range(chosen.layers))
         self.blocks = nn.ModuleList(blocks)

@@ -39,6 +39,7 @@ class VitEncoder(PretrainedEncoder):
     """A grid of states, one for each patch; the class token is left out, as heads and fusions read the patches."""
 
     types: ClassVar[frozenset[str]] = frozenset({"image"})
+    learns_like: ClassVar[str] = "pictures"
     states_width: ClassVar[int] = 192
 
     def __init__(self, columns: Sequence[ImageColumn], width: int, config: Mapping[str, Any]) -> None:

@@ -101,7 +101,7 @@ def _histories(encoders: nn.ModuleDict) -> list[tuple[int, StepEmbedding]]:
         (position, module)
         for position, encoder in enumerate(encoders.values())
         for module in encoder.modules()
-        if isinstance(module, StepEmbedding) and module.kind == "history"
+        if isinstance(module, StepEmbedding) and module.items
     ]
 
 
