@@ -172,7 +172,7 @@ def test_a_sequence_of_ones_own_is_told_by_its_values_and_read_by_the_encoders_o
     monkeypatch.setenv("TRIMTAB_PARTS", str(tmp_path))
     assert {"gru", "transformer", "lstm"} <= set(encoder_plan.reading("wave"))
     assert "conformer" not in encoder_plan.reading("wave")
-    values = [np.sin(np.arange(9) * (1 + row % 2)).tolist() for row in range(60)]
+    values = [(np.sin(np.arange(9) * (1 + row % 2)) + row / 999).tolist() for row in range(60)]
     assert infer.input_type("curve", values).reason == "lists of 9 numbers"
     assert infer.input_type("curve", [value[1:] for value in values]).type == "ignore"
     rows = [{"curve": value, "pace": ("slow", "fast")[row % 2]} for row, value in enumerate(values)]
