@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from trimtab import page
 from trimtab.audit import gates, quality
 from trimtab.bundle.manifest import Automatic, Manifest, Measured, Stage
 from trimtab.bundle.serving import ColumnEntry, GraphEntry, Serving
 from trimtab.compress.frontier import Frontier, Point, Skipped
 from trimtab.metrics import Amounts, OneOf
-from trimtab.report import card, facts, figures, page, plots
+from trimtab.page import figures
+from trimtab.report import card, facts, plots
 from trimtab.spec import parse_gate
 
 NASTY = "<script>alert('x')</script>"

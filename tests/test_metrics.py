@@ -14,7 +14,7 @@ from trimtab import columns, metrics, spec
 from trimtab.audit import gates, quality
 from trimtab.errors import TrimtabError
 from trimtab.metrics import Name, OneOf, Ranked
-from trimtab.report import figures
+from trimtab.page import figures
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,9 @@ from trimtab import spec as specs
 from trimtab.__main__ import main
 from trimtab.bundle import store
 from trimtab.data.prepare import prepare
+from trimtab.page import Text
 from trimtab.progress import Quiet
+from trimtab.report import facts
 
 SPEC = {"data": "points.csv", "output": "side", "fusion": "mean"}
 HERE = Path(__file__).parent / "fixtures" / "format-1"
@@ -40,6 +42,16 @@ def test_an_old_bundle_can_be_measured(capsys: pytest.CaptureFixture[str]) -> No
     assert told["metrics"]["accuracy"]["value"] >= 0.85
 
 
+def test_the_card_of_an_old_bundle_is_made_of_its_manifest_alone() -> None:
+    page = facts.page(HERE / "bundle", store.read_manifest(HERE / "bundle"))
+    shown = {section.title: section.blocks for section in page.sections}
+    for title in ("What the large model is worth", "Quality", "Cost", "Data"):
+        assert shown[title], title
+    worth = shown["What the large model is worth"][0]
+    assert isinstance(worth, Text)
+    assert worth.text.startswith("The network makes")
+
+
 def test_an_old_bundle_can_be_compressed(tmp_path: Path) -> None:
     bundle, folder = str(HERE / "bundle"), str(HERE)
     made = ["--folder", folder, "--to", str(tmp_path), "-q", "--set", "compress.quantize=int8"]
@@ -49,7 +61,7 @@ def test_an_old_bundle_can_be_compressed(tmp_path: Path) -> None:
     assert new.inputs == old.inputs
     parts = {stage.name: stage.detail["seconds"] for stage in new.stages if "seconds" in stage.detail}
     assert set(parts) == {"export", "audit"}
-    assert set(parts["audit"]) == {"quality", "cost", "baselines", "evidence, plots"}
+    assert set(parts["audit"]) == {"quality", "cost", "baselines", "drop", "evidence, plots"}
     assert round(new.measured["size"].value * 1e6) == store.serving_bytes(tmp_path / "bundle")
     assert trimtab.load(tmp_path / "bundle").predict([{"x": "2", "y": "1", "colour": "red"}])[0]["side"] == "right"
     valid = prepare(specs.parse(SPEC), HERE, Quiet()).splits.valid

@@ -81,12 +81,18 @@ def own_check(folder: Path) -> None:
     (folder / "checks").mkdir()
     (folder / "checks" / "answers.py").write_text(
         "from trimtab.bundle.manifest import Measured\n"
-        "from trimtab.checks import Finding, Said\n"
+        "from trimtab.checks import Finding\n"
+        "from trimtab.page import Section, Table, Text\n"
         "def check(context):\n"
         "    given = context.output.decode(context.outputs)[context.output.name]\n"
         "    mean = sum(given) / len(given)\n"
-        "    said = Said('Answers as they are', ['To the test rows.'], ['rows'], [[str(len(given))]])\n"
-        "    return Finding({'mean_answer': Measured(value=mean)}, {'answers': {'least': min(given)}}, [said])\n"
+        "    evidence = {'answers': {'least': min(given), 'rows': len(given)}}\n"
+        "    return Finding({'mean_answer': Measured(value=mean)}, evidence)\n"
+        "def sections(manifest):\n"
+        "    rows = str(manifest.evidence['answers']['rows'])\n"
+        "    yield Section('Answers as they are', (Text('To the test rows.'), Table(('rows',), ((rows,),))))\n"
+        "def limits(manifest):\n"
+        "    yield 'Whether anybody believes the answers.'\n"
     )
     (folder / "metrics").mkdir()
     (folder / "metrics" / "means.py").write_text(
@@ -123,7 +129,8 @@ def test_an_answer_whose_first_metric_is_an_error_goes_the_whole_way(
     assert release.manifest.evidence["baselines"] == {}
     assert "Outputs of the type count have no baseline" in card
     assert release.manifest.evidence["answers"]["least"] <= release.manifest.measured["mean_answer"].value
-    assert "Answers as they are" in card
+    assert card.index("## Cost") < card.index("## Answers as they are") < card.index("## Compression")
+    assert "Whether anybody believes the answers." in card
     assert "Mean answer" in card
     assert release.manifest.measured["drop"].value <= 0.2
     history = release.manifest.evidence["history"]

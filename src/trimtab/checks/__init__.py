@@ -1,42 +1,38 @@
 """Checks: what is found out about a bundle before its release; one file for each, the folder is the registry.
 
-A file has `check(context) -> Finding`: numbers, which gates may ask for; evidence, as plain JSON for the manifest; a
-section of the card. `FIRST = True` puts a check that measures time before those that keep the machine busy.
+A file has `check(context) -> Finding`: numbers, which gates may ask for, and evidence, plain JSON for the manifest.
+What the card says of them is `sections(manifest)`, worded from the manifest alone, so that nothing is stored twice and
+the cards of older bundles can be written; `limits(manifest)` says what the check does not show. Both may be left out.
+`FIRST = True` puts a check that measures time before those that keep the machine busy; `PLACE` is that on the card.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from trimtab import metrics, registry, runtime
-from trimtab.bundle.manifest import Measured
+from trimtab.bundle.manifest import Manifest, Measured
 from trimtab.columns import InputColumn, OutputColumn, Outputs, Targets
 from trimtab.data.table import Table
-from trimtab.nets import fitted
-from trimtab.nets.fitted import FittedNetwork
+from trimtab.page import Section
 from trimtab.progress import Laps
 
-
-@dataclass(frozen=True)
-class Said:
-    """A section of the card: paragraphs, and a table under them where there is a head."""
-
-    title: str
-    texts: Sequence[str] = ()
-    head: Sequence[str] = ()
-    rows: Sequence[Sequence[str]] = ()
+if TYPE_CHECKING:
+    from trimtab.nets.fitted import FittedNetwork
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found."""
+    """What a check found: numbers, and evidence, of which its `sections` make words."""
 
     measured: Mapping[str, Measured] = field(default_factory=dict)
     evidence: Mapping[str, Any] = field(default_factory=dict)  # plain JSON, by names that no other check has
-    said: Sequence[Said] = ()  # beside what the card makes of evidence that it knows
 
 
 @dataclass(frozen=True)
@@ -53,6 +49,7 @@ class Context:
     gates: Sequence[str]  # names of what gates ask for
     seed: int
     quotes: bool = True  # whether the manifest and the card may quote rows
+    uncompressed: runtime.Model | None = None  # the network before a search; None where it is the model itself
 
     @property
     def output(self) -> OutputColumn:
@@ -80,19 +77,43 @@ class Context:
         """The network in PyTorch, for checks that need gradients or hidden states."""
         if self.model.folder is None:
             raise ValueError("a model without a folder has no network in PyTorch")
-        return fitted.read(self.model.folder)
+        read: Callable[[Path], FittedNetwork] = registry.attribute("trimtab.nets.fitted", "read")
+        return read(self.model.folder)  # without such checks neither a check nor the card needs PyTorch
 
 
 def every(context: Context, laps: Laps) -> Finding:
     """What all checks found, those of answers first; `laps` learns how long each took."""
-    loaded = {name: registry.module(__name__, name, f"checks/{name}.py") for name in registry.names(__name__)}
-    first = sorted(loaded, key=lambda name: not getattr(loaded[name], "FIRST", False))
+    loaded = _loaded()
     found: list[Finding] = []
-    for name in first:
+    for name in sorted(loaded, key=lambda name: not getattr(loaded[name], "FIRST", False)):
         found.append(loaded[name].check(context))
         laps.lap(name)
     measured = {key: value for one in found for key, value in one.measured.items()}
     known = metrics.every()
     ordered = sorted(measured, key=lambda key: key in known and known[key].of_every_output)
     evidence = {key: value for one in found for key, value in one.evidence.items()}
-    return Finding({key: measured[key] for key in ordered}, evidence, [said for one in found for said in one.said])
+    return Finding({key: measured[key] for key in ordered}, evidence)
+
+
+def sections(manifest: Manifest) -> Iterator[Section]:
+    """What the checks say on the card, in the order of their PLACE."""
+    for check in _in_place():
+        yield from getattr(check, "sections", _nothing)(manifest)
+
+
+def limits(manifest: Manifest) -> Iterator[str]:
+    """What the checks say that they do not show."""
+    for check in _in_place():
+        yield from getattr(check, "limits", _nothing)(manifest)
+
+
+def _nothing(manifest: Manifest) -> tuple[()]:
+    return ()
+
+
+def _in_place() -> list[ModuleType]:
+    return sorted(_loaded().values(), key=lambda check: getattr(check, "PLACE", math.inf))
+
+
+def _loaded() -> dict[str, ModuleType]:
+    return {name: registry.module(__name__, name, f"checks/{name}.py") for name in registry.names(__name__)}

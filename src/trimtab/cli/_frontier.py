@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from trimtab.compress.frontier import Frontier, Point
-from trimtab.report import figures
+from trimtab.page import figures
 
 _STYLES = {"chosen": "bold green", "uncompressed": "bold", "baseline": "dim"}
 

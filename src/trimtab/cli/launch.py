@@ -11,9 +11,9 @@ import typer
 from trimtab.bundle.manifest import Manifest
 from trimtab.cli import _frontier, _tables, _view
 from trimtab.compress.frontier import Frontier
+from trimtab.page import figures
 from trimtab.pipeline import Release, launch
 from trimtab.progress import Progress
-from trimtab.report import figures
 
 
 def command(

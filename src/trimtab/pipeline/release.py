@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from trimtab import checks, runtime
-from trimtab.audit import gates, quality
+from trimtab.audit import gates
 from trimtab.bundle import store
 from trimtab.bundle.manifest import GateResult, Manifest, Measured, Stage
-from trimtab.columns import Outputs, Targets
 from trimtab.compress.frontier import Frontier
 from trimtab.progress import Laps, Progress
 from trimtab.report import card, plots
@@ -58,14 +58,13 @@ def audit(
         [gate.name for gate in request.gates],
         request.spec.seed,
         request.spec.quote_rows,
+        uncompressed.model if compressed.frontier else None,
     )
     found = checks.every(context, laps)
-    measured = {**found.measured, **_lost(request, uncompressed, compressed, context.targets, context.outputs)}
     quotes = request.spec.quote_rows
     sheet = request.augmentation.sheet(request.train) if request.augmentation and quotes else None
     shown: dict[str, Any] = {
         **found.evidence,
-        **({"sections": [asdict(said) for said in found.said]} if found.said else {}),
         "history": history,
         "differs": candidate.differs,
         **({"augmentation": sheet.evidence} if sheet else {}),
@@ -77,13 +76,13 @@ def audit(
     stages = [*stages, Stage(name="audit", seconds=laps.total, detail={"seconds": laps.seconds})]
     progress.stage("release", str(home / "bundle"))
     manifest = candidate.manifest.model_copy(update={"stages": stages, "evidence": shown})
-    manifest = _judged(request, replace(candidate, manifest=manifest), measured, compressed.frontier)
+    manifest = _judged(request, replace(candidate, manifest=manifest), found.measured, compressed.frontier)
     card.write(candidate.folder, manifest, drawn)
     return Release(home / "bundle", store.save(candidate.folder, manifest, home / "bundle"))
 
 
 def _judged(
-    request: Request, candidate: Candidate, measured: dict[str, Measured], frontier: Frontier | None
+    request: Request, candidate: Candidate, measured: Mapping[str, Measured], frontier: Frontier | None
 ) -> Manifest:
     """The manifest with the verdict."""
     for name in (card.HTML, card.MARKDOWN):
@@ -91,7 +90,7 @@ def _judged(
     lost, rows = request.prepared.report["unanswerable"]["test"], len(request.prepared.splits.test)
     results = gates.judge(request.gates, measured, lost, rows)
     why = _why_not(results, candidate, frontier)
-    verdict = {"measured": measured, "gates": results, "released": not why, "why": why}
+    verdict = {"measured": dict(measured), "gates": results, "released": not why, "why": why}
     return store.write_manifest(candidate.folder, candidate.manifest.model_copy(update=verdict))
 
 
@@ -100,20 +99,6 @@ def _staged(candidate: Candidate, folder: Path) -> Candidate:
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(candidate.folder, folder)
     return replace(candidate, folder=folder)
-
-
-def _lost(
-    request: Request, uncompressed: Candidate, compressed: Compressed, targets: Targets, outputs: Outputs
-) -> dict[str, Measured]:
-    """The quality lost against the uncompressed network, on the test rows; nothing where it is that network itself."""
-    asked = any(gate.name == "drop" for gate in request.gates)
-    if compressed.frontier is None:
-        return {"drop": Measured(value=0.0)} if asked else {}
-    test = request.prepared.splits.test
-    before = uncompressed.model.outputs(test.values)
-    users = test.of(request.output.user)
-    found = quality.drop(request.output, targets, before, outputs, request.spec.seed, users, test.weights)
-    return {"drop": found} if found else {}
 
 
 def _why_not(results: list[GateResult], candidate: Candidate, frontier: Frontier | None) -> list[str]:

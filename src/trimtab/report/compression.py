@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from trimtab.bundle.manifest import Manifest, Measured
-from trimtab.report import figures
-from trimtab.report.page import Block, Commands, Plots, Table, Text
+from trimtab.page import Block, Commands, Plots, Table, Text, figures
 
 _COSTS = ("size", "latency", "throughput", "memory")
 

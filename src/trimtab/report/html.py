@@ -11,7 +11,7 @@ from string import Template
 from typing import Any
 
 from trimtab.errors import visible
-from trimtab.report.page import Bar, Bars, Block, Commands, Mark, Page, Plots, Points, Section, Table, Text, Tiles
+from trimtab.page import Bar, Bars, Block, Commands, Mark, Page, Plots, Points, Section, Table, Text, Tiles
 
 _MARKS: dict[Mark, str] = {"": "", "good": "✓ met", "bad": "✗ not met"}
 _TITLES = {

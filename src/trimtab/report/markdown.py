@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from trimtab.errors import visible
-from trimtab.report.page import Bars, Block, Commands, Page, Plots, Points, Section, Table, Text, Tiles
+from trimtab.page import Bars, Block, Commands, Page, Plots, Points, Section, Table, Text, Tiles
 
 _MARKS = {"": "", "good": "yes", "bad": "**no**"}
 _SPECIAL = re.compile(r"([\\`*_{}\[\]|#~$])")

@@ -8,8 +8,7 @@ from typing import Any
 
 from trimtab.bundle.manifest import Manifest, Stage
 from trimtab.files import sha256
-from trimtab.report import figures
-from trimtab.report.page import Block, Plots, Points, Table, Text
+from trimtab.page import Block, Plots, Points, Table, Text, figures
 
 _CARDS = ("card.html", "card.md")
 

@@ -7,8 +7,10 @@ from typing import Any
 
 from trimtab import metrics
 from trimtab.bundle.manifest import Measured
+from trimtab.page import Table
 
 NOTHING = "–"
+_COSTS = frozenset({"MB", "ms", "rows/s"})
 _DIGITS = {"": 3, "MB": 1, "ms": 2, "rows/s": 0}
 
 
@@ -71,3 +73,14 @@ def counted(value: Any) -> str:
     if isinstance(value, Mapping):
         return "; ".join(f"{words(name)}: {counted(part)}" for name, part in value.items() if part not in ({}, []))
     return ", ".join(map(counted, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def is_cost(found: Measured) -> bool:
+    """Whether it is a size, a time or a rate, by its unit."""
+    return found.unit in _COSTS
+
+
+def table(measured: Mapping[str, Measured]) -> Table:
+    """Numbers with their intervals and what they mean."""
+    rows = tuple((label(name), value(one), interval(one), meaning(name)) for name, one in measured.items())
+    return Table(("metric", "value", "95% interval", "meaning"), rows, frozenset({1, 2}))

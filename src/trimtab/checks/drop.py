@@ -1,0 +1,19 @@
+"""The quality lost against the uncompressed network, on the same test rows."""
+
+from __future__ import annotations
+
+from trimtab.audit import quality
+from trimtab.bundle.manifest import Measured
+from trimtab.checks import Context, Finding
+
+NAME = "drop"
+
+
+def check(context: Context) -> Finding:
+    """The drop; of a bundle that is the uncompressed network itself, 0 where a gate asks for it."""
+    if context.uncompressed is None:
+        return Finding({NAME: Measured(value=0.0)} if NAME in context.gates else {})
+    before = context.uncompressed.outputs(context.test.values)
+    users, weights = context.test.of(context.output.user), context.test.weights
+    found = quality.drop(context.output, context.targets, before, context.outputs, context.seed, users, weights)
+    return Finding({NAME: found} if found else {})
