@@ -36,7 +36,7 @@ ALLOWED = {
     "data/profile.py": (2, "what columns of answers are often called"),
     "metrics/_evidence.py": (1, "a key of the evidence"),
     "pipeline/release.py": (1, "the history of a training"),
-    "report/facts.py": (1, "the history of a training"),
+    "checks/quality.py": (1, "the history of a training"),
     "report/html.py": (1, "the history of a training"),
     "report/plots.py": (1, "the history of a training"),
     "spec/model.py": (1, "a word of the key `clean`"),
