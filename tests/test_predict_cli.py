@@ -119,6 +119,8 @@ def test_a_column_that_can_be_done_without_is_named(bundle: Path) -> None:
     done = run(predict.command, bundle, stdin="review,shop\nwarm,north\n")
     assert done.exit_code == 0
     assert "no column 'stars': counted as missing in every row" in done.stderr
+    done = run(predict.command, bundle, stdin="review,Star,shop\nwarm,3,north\n")
+    assert "no column 'stars' (did you mean 'Star'?): counted as missing in every row" in done.stderr
 
 
 def test_a_file_without_the_text_is_refused_before_anything_is_written(bundle: Path, tmp_path: Path) -> None:

@@ -166,6 +166,33 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_weights(
     assert [[e[k] for k in keys] for e in again.history] == [[e[k] for k in keys] for e in whole.history]
 
 
+def test_a_checkpoint_from_before_encoders_were_renamed_is_gone_on_from(table, tmp_path: Path) -> None:
+    inputs, output, data = table
+    chosen = settings_for(data, epochs=3, checkpoint_seconds=0, ema_decay=0.9, evaluations=2)
+    undisturbed, resumed = network_for(inputs, output), network_for(inputs, output)
+    loop.train(undisturbed, data, chosen, tmp_path / "whole", Quiet())
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(network_for(inputs, output), data, chosen, tmp_path / "part", Notes(25))
+    former = {present: key for key, present in resumed.former_names.items()}
+    for name in ("last", "best"):
+        tensors, states, position = checkpoint.read(tmp_path / "part", name) or ({}, None, None)
+        old = formerly(tensors, former)
+        assert old.keys() != tensors.keys()
+        if states is not None:
+            states = {**states, "ema_weights": formerly(states["ema_weights"], former)}
+        checkpoint.write(tmp_path / "part", name, old, states, position)
+    notes = Notes()
+    loop.train(resumed, data, chosen, tmp_path / "part", notes)
+    assert any(text.startswith("going on from epoch") for text in notes.texts)
+    assert same(weights(undisturbed), weights(resumed))
+
+
+def formerly(tensors: Mapping[str, torch.Tensor], names: Mapping[str, str]) -> dict[str, torch.Tensor]:
+    """Weights whose encoders are called as they once were; `names` are those by the present ones."""
+    parts = {name: name.split(".") for name in tensors}
+    return {".".join(names.get(part, part) for part in parts[name]): value for name, value in tensors.items()}
+
+
 def test_a_finished_run_is_not_trained_again(table, tmp_path: Path) -> None:
     inputs, output, data = table
     chosen, notes = settings_for(data, epochs=2), Notes()

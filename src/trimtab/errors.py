@@ -33,6 +33,11 @@ def brief(text: str) -> str:
     return text if len(text) <= _MOST else f"{text[: _MOST * 3 // 4]} ... {text[-_MOST // 4 :]}"
 
 
+def shortened(text: str, most: int) -> str:
+    """A text, its end left out where it is longer than `most` characters."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
 def problem(where: str, found: str, allowed: str = "", do: str = "") -> TrimtabError:
     """Make the one kind of message that users see: `where: found. Allowed: ... Do: ...`."""
     where, found, allowed, do = map(brief, (where, found, allowed, do))
@@ -55,11 +60,17 @@ def several(errors: Iterable[TrimtabError]) -> TrimtabError:
 def nearest(name: str, names: Iterable[str]) -> str:
     """Say which of `names` was probably meant, or list them: the `allowed` part of a message."""
     known = sorted(set(names))
-    folded = {known_name.casefold(): known_name for known_name in known}
-    close = difflib.get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.6)
+    meant = close(name, known)
     shown = [name if len(name) <= _NAME else f"{name[:_NAME]}..." for name in known[:20]]
     listed = ", ".join(shown) + (f", ... ({len(known)} in all)" if len(known) > 20 else "")
-    return f"{listed} (did you mean {folded[close[0]]!r}?)" if close else listed
+    return f"{listed} (did you mean {meant!r}?)" if meant is not None else listed
+
+
+def close(name: str, names: Iterable[str]) -> str | None:
+    """Which of `names` was probably meant, None where none is like it."""
+    folded = {known.casefold(): known for known in names}
+    found = difflib.get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.6)
+    return folded[found[0]] if found else None
 
 
 def missing_extra(package: str, extra: str, needed_for: str) -> TrimtabError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
@@ -51,17 +51,14 @@ def logistic(
 
 def features(inputs: Sequence[InputColumn], train: Table, test: Table) -> tuple[sparse.csr_array, sparse.csr_array]:
     """Features of all inputs side by side, for training and for test rows."""
-    pairs = [_features_of(column)(column, train, test) for column in inputs]
+    own = {column.key: _over_time if column.padded else _own_numbers for column in inputs}
+    pairs = [_FEATURES.get(column.simply or "", own[column.key])(column, train, test) for column in inputs]
     return side_by_side([seen for seen, _ in pairs]), side_by_side([unseen for _, unseen in pairs])
 
 
 def prefix(inputs: Sequence[InputColumn]) -> str:
     """What a linear model on these inputs is called before its own name."""
     return "tf-idf + " if any(column.simply == "tf-idf" for column in inputs) else ""
-
-
-def _features_of(column: InputColumn) -> Callable[[InputColumn, Table, Table], tuple[Any, Any]]:
-    return _FEATURES.get(column.simply or "") or (_over_time if column.padded else _own_numbers)
 
 
 def side_by_side(parts: Sequence[Any]) -> sparse.csr_array:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from trimtab import metrics
 from trimtab.audit.baselines import baselines
@@ -37,7 +36,10 @@ def sections(manifest: Manifest) -> Iterator[Section]:
 
 
 def _compared(manifest: Manifest) -> tuple[Text | Bars | Table, ...]:
-    simple = {name: _all_measured(found) for name, found in manifest.evidence.get("baselines", {}).items()}
+    simple = {
+        name: {metric: Measured.model_validate(value) for metric, value in found.items()}
+        for name, found in manifest.evidence.get("baselines", {}).items()
+    }
     headline = manifest.headline
     if not simple or headline not in manifest.measured:
         return ()
@@ -59,10 +61,6 @@ def _compared(manifest: Manifest) -> tuple[Text | Bars | Table, ...]:
         *([bars] if len(shown) > 1 else []),
         Table(("on the same test rows", *everyone), rows, frozenset(range(1, len(everyone) + 1))),
     )
-
-
-def _all_measured(found: Mapping[str, Any]) -> dict[str, Measured]:
-    return {name: Measured.model_validate(value) for name, value in found.items()}
 
 
 def _worth(headline: str, simple: Mapping[str, Mapping[str, Measured]], own: Measured) -> Iterator[Text]:
@@ -98,10 +96,6 @@ def _bars(headline: str, shown: Mapping[str, Measured]) -> Iterator[Bar]:
     high = {name: own.value if own.high is None else own.high for name, own in shown.items()}
     longest = _PERFECT[True] if _more_is_better(headline) else max(high.values()) or 1.0
     for name, own in shown.items():
-        length, start, end = (_unit(value / longest) for value in (own.value, low[name], high[name]))
+        length, start, end = (min(1.0, max(0.0, value / longest)) for value in (own.value, low[name], high[name]))
         text = figures.value(own) + figures.in_brackets(own)
         yield Bar(name, text, length, start, end, name == "this bundle")
-
-
-def _unit(value: float) -> float:
-    return min(1.0, max(0.0, value))

@@ -19,7 +19,8 @@ def show(frontier: Frontier, out: Console) -> None:
     if out.is_terminal:
         table = Table(*head, box=box.SIMPLE_HEAD)
         for row in rows:
-            table.add_row(*row, style=_style(row[-1]))
+            style = next((style for mark, style in _STYLES.items() if row[-1].startswith(mark)), "")
+            table.add_row(*row, style=style)
         out.print(table)
     else:
         widths = [max(map(len, cells)) for cells in zip(head, *rows, strict=True)]
@@ -47,7 +48,3 @@ def _standing(point: Point, frontier: Frontier) -> str:
         "on the frontier": point.name in frontier.best,
     }
     return ", ".join(mark for mark, holds in marks.items() if holds)
-
-
-def _style(standing: str) -> str:
-    return next((style for mark, style in _STYLES.items() if standing.startswith(mark)), "")

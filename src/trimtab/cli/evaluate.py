@@ -17,7 +17,7 @@ from trimtab import rows, runtime
 from trimtab.audit import quality
 from trimtab.bundle import store
 from trimtab.bundle.manifest import Measured
-from trimtab.cli._problems import MostUnread, Told, share
+from trimtab.cli._problems import MostUnread, Told, absent_columns, share
 from trimtab.cli._view import console, print_json, result
 from trimtab.cli.predict import beside
 from trimtab.columns import Outputs, Targets, joined, taken
@@ -137,7 +137,7 @@ def _check_columns(model: runtime.Model, names: Sequence[str] | Mapping[str, Any
         if wanted not in names:
             raise problem(name, f"no column named {wanted!r}, which holds the right answers", nearest(wanted, names))
     if absent := runtime.check_names(model.inputs, names):
-        _note(f"no column {', '.join(map(repr, absent))}: counted as missing in every row")
+        _note(absent_columns(absent, list(names)))
 
 
 def _usable(model: runtime.Model, chunk: Sequence[Row], aside: _Aside) -> list[Row]:

@@ -16,7 +16,7 @@ from rich.table import Table
 from trimtab import columns, files, rows
 from trimtab.cli._view import console, print_json, result, styled
 from trimtab.data.profile import ColumnProfile, Profile, profile
-from trimtab.errors import problem, visible
+from trimtab.errors import problem, shortened, visible
 from trimtab.spec import schema
 
 _WIDTH = 20  # characters of a class name that are shown
@@ -44,7 +44,8 @@ def command(
         raise problem(str(to), "there is such a file already", do="choose another name with --to, or use --force")
     found = profile(data, Path(), output, encoding)
     for_editors = f"{schema.line(schema.FILE)}\n" if (to.parent / schema.FILE).is_file() else ""
-    text = for_editors + spec_text(found, [_relative(one, to.parent) for one in data], data, encoding)
+    from_there = [one if os.path.isabs(one) else os.path.relpath(one, to.parent) for one in data]
+    text = for_editors + spec_text(found, from_there, data, encoding)
     with files.writing(str(to)), rows.whole_file(to) as stream:
         stream.write(text.encode())
     if as_json:
@@ -52,11 +53,6 @@ def command(
     else:
         _show(found)
     console.print(f"\n{to} is written. Next: trimtab launch {to}", soft_wrap=True)
-
-
-def _relative(file: str, folder: Path) -> str:
-    """A data file's name as the spec in `folder` has to say it."""
-    return file if os.path.isabs(file) else os.path.relpath(file, folder)
 
 
 # --------------------------------------------------------------------------------------------------------- spec
@@ -67,7 +63,7 @@ def spec_text(found: Profile, files: Sequence[str], given: Sequence[str], encodi
     command = _comment(f"trimtab init {' '.join(given)}")
     lines = [
         f"# Written by `{command}` from {found.rows:,} rows; every other key has a default.",
-        f"data: {_scalar(files[0]) if len(files) == 1 else _list(files)}",
+        f"data: {_scalar(files[0]) if len(files) == 1 else '[' + ', '.join(map(_scalar, files)) + ']'}",
         *([f"encoding: {_scalar(encoding)}"] if encoding else []),
         "inputs:",
         *(
@@ -114,10 +110,6 @@ def _scalar(text: str) -> str:
     return json.dumps(text, ensure_ascii=False) if "\n" in written else written
 
 
-def _list(texts: Sequence[str]) -> str:
-    return f"[{', '.join(map(_scalar, texts))}]"
-
-
 def _about(found: Profile) -> str:
     if columns.kind(found.output_type, "output").holds_numbers:
         return f"from {found.answers['min']:g} to {found.answers['max']:g}"
@@ -126,12 +118,8 @@ def _about(found: Profile) -> str:
 
 def _shares(found: Profile) -> str:
     total = sum(found.answers.values())
-    shown = [f"{_cut(name)} {count / total:.0%}" for name, count in list(found.answers.items())[:_FEW]]
+    shown = [f"{shortened(name, _WIDTH)} {count / total:.0%}" for name, count in list(found.answers.items())[:_FEW]]
     return ", ".join(shown) + (", ..." if len(found.answers) > _FEW else "")
-
-
-def _cut(name: str) -> str:
-    return name if len(name) <= _WIDTH else name[: _WIDTH - 3] + "..."
 
 
 # ------------------------------------------------------------------------------------------------------- people
@@ -143,17 +131,13 @@ def _show(found: Profile) -> None:
     for column in found.columns:
         role = ("output", "bold") if column.name == found.output.value else ("", "")
         missing = f"{column.missing / max(1, found.rows):.1%}" if column.missing else ""
-        about = f"{column.reason}{_figures(column)}"
+        figures = columns.kind(column.type, "column").in_words(column.figures) if column.type != "ignore" else ""
+        about = "; ".join(filter(None, (column.reason, figures, _script(column))))
         kind = styled(role, (": " if role[0] else "", ""), (column.type, ""))
         table.add_row(column.name, kind, about, missing, " | ".join(column.examples))
     result.print(table)
     for line in _remarks(found):
         result.print(f"- {line}", soft_wrap=True)
-
-
-def _figures(column: ColumnProfile) -> str:
-    said = columns.kind(column.type, "column").in_words(column.figures) if column.type != "ignore" else ""
-    return "".join(f"; {part}" for part in (said, _script(column)) if part)
 
 
 def _remarks(found: Profile) -> list[str]:

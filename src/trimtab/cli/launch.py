@@ -90,7 +90,8 @@ def show(release: Release) -> None:
             out.print(f"  {reason}", soft_wrap=True)
     out.print(f"took: {_took(manifest)}", soft_wrap=True)
     out.print(f"card: {release.folder / 'card.html'}", soft_wrap=True)
-    out.print(f"next: trimtab predict {release.folder} {_example_file(manifest)}", soft_wrap=True)
+    ending = Path(manifest.spec["data"][0]).suffix or ".csv"
+    out.print(f"next: trimtab predict {release.folder} new{ending}", soft_wrap=True)
 
 
 def _took(manifest: Manifest) -> str:
@@ -125,8 +126,3 @@ def to_look_at(manifest: Manifest) -> list[str]:
     if lost and not lines:
         lines.append(f"{lost:,} of {lost + rows:,} test rows have an answer that training lacks: they are not measured")
     return lines + [f"data warning: {warning['column']}: {warning['text']}" for warning in found.get("suspicious", ())]
-
-
-def _example_file(manifest: Manifest) -> str:
-    data = manifest.spec["data"]
-    return f"new{Path(data[0]).suffix or '.csv'}"

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from trimtab import rows, runtime
-from trimtab.cli._problems import MostUnread, Told, share, telling
+from trimtab.cli._problems import MostUnread, Told, absent_columns, share, telling
 from trimtab.cli._view import console
 from trimtab.columns import OutputColumn, no_outputs
 from trimtab.errors import brief, problem
@@ -131,8 +131,9 @@ def _answer(model: runtime.Model, source: rows.Rows, asked: _Asked, told: Told) 
     chunks = _chunks(source)
     first = next(chunks, [])
     names = list(dict.fromkeys([*(source.names or ()), *(name for row in first for name in row.values)]))
-    if names or first:
-        _say_absent(runtime.check_names(model.inputs, names))
+    absent = runtime.check_names(model.inputs, names) if names or first else []
+    if absent:
+        _note(absent_columns(absent, names))
     answers = answer_names(model.output, names, asked.top)
     count = 0
     format = asked.format or _format(asked.output, source.format)
@@ -151,11 +152,6 @@ def _chunks(source: Iterable[Row]) -> Iterator[list[Row]]:
     while chunk := list(islice(iterator, size)):
         yield chunk
         size = min(2 * size, _LARGEST_CHUNK)
-
-
-def _say_absent(absent: Sequence[str]) -> None:
-    if absent:
-        _note(f"no column {', '.join(map(repr, absent))}: counted as missing in every row")
 
 
 def _format(output: str, of_input: str) -> str:

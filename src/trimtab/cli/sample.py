@@ -34,14 +34,11 @@ def command(
         return
     sample = samples.SAMPLES[name]
     console.print(f"{target}: {count:,} rows; {sample.source}; licence: {sample.licence}", soft_wrap=True)
-    console.print(_next(target, sample), soft_wrap=True)
-
-
-def _next(target: Path, sample: samples.Sample) -> str:
-    """What to do with it: let `init` look at it, or, where no look can tell what is asked for, the keys of a spec."""
     if sample.kind is None:
-        return f"Next: trimtab init {target} --output {sample.output}"
-    return f"Next: a spec with `data: {target}` and `output: {{{sample.output}: {sample.kind}}}`"
+        told = f"trimtab init {target} --output {sample.output}"
+    else:  # no look can tell what is asked for
+        told = f"a spec with `data: {target}` and `output: {{{sample.output}: {sample.kind}}}`"
+    console.print(f"Next: {told}", soft_wrap=True)
 
 
 def _list(as_json: bool) -> None:

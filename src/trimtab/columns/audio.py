@@ -102,7 +102,9 @@ class AudioColumn(InputColumn):
         chosen = part_options.check(Options, f"column {name!r} ({cls.type})", options)
         sample = _files.spread(values, _FIT_ROWS)
         clips = _clips(name, sample)
-        rate = chosen.rate or min(_MOST_RATE, _commonest([clip.rate for clip in clips if clip.rate]))
+        rates = Counter(clip.rate for clip in clips if clip.rate)
+        commonest = min(rates, key=lambda rate: (-rates[rate], rate), default=_MOST_RATE)  # the lower one of equals
+        rate = chosen.rate or min(_MOST_RATE, commonest)
         mels = chosen.mels or (64 if rate >= 16_000 else 40)
         seconds = chosen.seconds or _covering([clip.samples / (clip.rate or rate) for clip in clips])
         plain = cls(name, key, rate, seconds, mels, chosen.trim, (0.0,) * mels, (1.0,) * mels)
@@ -328,12 +330,6 @@ def _clip_or_reason(value: Any) -> _Clip | str:
             return _Clip(sound.samplerate, _promised(sound, _LONGEST))
     except Unreadable as reason:
         return str(reason)
-
-
-def _commonest(rates: Sequence[int]) -> int:
-    """The commonest rate, the lower one of two that are as common; 16,000 when no clip has a rate of its own."""
-    counts = Counter(rates)
-    return min(counts, key=lambda rate: (-counts[rate], rate), default=_MOST_RATE)
 
 
 def _covering(seconds: Sequence[float]) -> float:

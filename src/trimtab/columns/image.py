@@ -168,7 +168,8 @@ class ImageColumn(InputColumn):
         if pixels is None:
             return None
         content = io.BytesIO()
-        _image(pixels.transpose(1, 2, 0)).save(content, "PNG")
+        plane = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
+        Image.fromarray(np.ascontiguousarray(plane)).save(content, "PNG")
         return _files.uri("image/png", content.getvalue())
 
     @property
@@ -382,12 +383,9 @@ def _open(stream: BinaryIO, policy: InputPolicy) -> Image.Image:
         raise Unreadable(_fault(error)) from None
     _measure(image.width * image.height, policy)
     if isinstance(image, TiffImagePlugin.TiffImageFile):  # of one pixel, it may be made of tiles as large as one likes
-        _measure(math.prod(_whole(image.tag_v2.get(tag)) for tag in _TILE), policy)
+        sides = (image.tag_v2.get(tag) for tag in _TILE)
+        _measure(math.prod(side if isinstance(side, int) else 0 for side in sides), policy)
     return image
-
-
-def _whole(tag: object) -> int:
-    return tag if isinstance(tag, int) else 0
 
 
 def _measure(pixels: int, policy: InputPolicy) -> None:
@@ -523,11 +521,6 @@ _RESIZES: dict[str, Callable[[ImageColumn, Image.Image], Image.Image]] = {
     "squash": _squash,
     "pad": _pad,
 }
-
-
-def _image(pixels: np.ndarray) -> Image.Image:
-    """Of (height, width, 1 or 3) uint8."""
-    return Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels))
 
 
 def room(shape: tuple[int, ...]) -> np.ndarray:

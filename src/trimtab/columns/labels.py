@@ -106,7 +106,9 @@ class LabelsColumn(OutputColumn):
         rows = [] if sources else [_names_of(value, mark, words) for value in values]
         rows = [row for row in rows if not list_cells.broken(row)]
         positions = (
-            0 if sources else list_cells.vector([list_cells.items(value, mark) for value in values if _is_there(value)])
+            0
+            if sources
+            else list_cells.vector([list_cells.items(value, mark) for value in values if not parse.is_missing(value)])
         )
         if positions and chosen.classes and len(chosen.classes) != positions:
             said = f"{len(chosen.classes)} names for vectors of {positions} zeros and ones"
@@ -216,7 +218,10 @@ class LabelsColumn(OutputColumn):
         word = "probability" if self.name == "confidence" else "confidence"
         answers: dict[str, list[Any]] = {
             self.name: [[self.classes[i] for i in positions] for positions in picked],
-            word: [_rounded(row[positions]) for row, positions in zip(shares, picked, strict=True)],
+            word: [
+                [round(float(share), _DECIMALS) for share in row[positions]]
+                for row, positions in zip(shares, picked, strict=True)
+            ],
         }
         if top > 1:
             answers[f"{self.name}_top"] = [self._first(row, top, word) for row in shares]
@@ -279,10 +284,6 @@ def _best_threshold(truth: np.ndarray, shares: np.ndarray) -> float:
     return float(np.round(cuts[best[np.abs(cuts[best] - _EVEN).argmin()]], 6))
 
 
-def _is_there(value: Any) -> bool:
-    return not parse.is_missing(value)
-
-
 def _names_of(value: Any, separator: str, words: Sequence[str]) -> list[str]:
     """The names of a cell, each once; nothing where there is no value."""
     if parse.is_missing(value, names=words):
@@ -308,7 +309,3 @@ def _ranked(shares: np.ndarray, taken: np.ndarray) -> np.ndarray:
     """The places that are taken, the highest shares first."""
     positions = np.flatnonzero(taken)
     return np.asarray(positions[np.argsort(-shares[positions], kind="stable")])
-
-
-def _rounded(shares: np.ndarray) -> list[float]:
-    return [round(float(share), _DECIMALS) for share in shares]

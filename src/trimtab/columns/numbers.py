@@ -65,7 +65,7 @@ class NumbersColumn(OutputColumn):
         if not count:
             raise problem(f"column {name!r} (numbers)", "no training row has a value", "a list of numbers in each cell")
         columns = list(zip(*(row for row in cells if len(row) == count), strict=True))
-        names = sources or _positions(name, count)
+        names = sources or tuple(f"{name} {position + 1}" for position in range(count))
         parts = [NumberColumn.fit(part, key, cells, {}) for part, cells in zip(names, columns, strict=True)]
         marks, means, stds = ([getattr(part, field) for part in parts] for field in ("decimal", "mean", "std"))
         return cls(name, key, sources, mark, tuple(marks), tuple(means), tuple(stds))
@@ -139,10 +139,6 @@ class NumbersColumn(OutputColumn):
         """The column that `save` wrote."""
         kept = (tuple(state[field]) for field in ("decimals", "means", "stds"))
         return cls(state["name"], state["key"], tuple(state["sources"]), state["separator"], *kept)
-
-
-def _positions(name: str, count: int) -> tuple[str, ...]:
-    return tuple(f"{name} {position + 1}" for position in range(count))
 
 
 def _of_sources(value: Any, sources: Sequence[str]) -> list[Any]:

@@ -16,7 +16,7 @@ from trimtab.columns import Column, OutputColumn
 from trimtab.data import clean, data_warnings, dedup, infer, read
 from trimtab.data.data_warnings import DataWarning
 from trimtab.data.table import Table
-from trimtab.errors import problem
+from trimtab.errors import problem, shortened
 from trimtab.values import parse
 
 _EXAMPLES = 3
@@ -147,7 +147,7 @@ def _column(look: infer.Inferred, seen: infer.Look) -> ColumnProfile:
         reason=look.reason,
         missing=len(seen.values) - seen.present,
         distinct=seen.distinct,
-        examples=[text if len(text) <= _SHORT else text[: _SHORT - 3] + "..." for text in examples],
+        examples=[shortened(text, _SHORT) for text in examples],
         figures=_kind(look).figures(seen.values),
     )
 

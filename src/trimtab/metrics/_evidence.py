@@ -24,7 +24,8 @@ Rows = Sequence[Mapping[str, Any]]
 def of_numbers(targets: np.ndarray, predictions: np.ndarray, inputs: Rows) -> dict[str, Any]:
     """Predicted against actual, residual quantiles, histogram of residuals and the hardest mistakes."""
     residuals = predictions - targets
-    shown = _spread_out(len(targets), SCATTER_POINTS)
+    evenly = np.linspace(0, len(targets) - 1, min(len(targets), SCATTER_POINTS))
+    shown = np.unique(evenly.astype(np.int64))
     counts, edges = np.histogram(residuals, bins=30)
     return {
         "scatter": {"actual": _all_rounded(targets[shown]), "predicted": _all_rounded(predictions[shown])},
@@ -204,11 +205,6 @@ def shortened(row: Mapping[str, Any]) -> dict[str, str]:
     """A row's values as short text on one line each."""
     texts = {name: " ".join(str("" if value is None else value).split()) for name, value in row.items()}
     return {name: text if len(text) <= SHORT else text[: SHORT - 1] + "…" for name, text in texts.items()}
-
-
-def _spread_out(rows: int, most: int) -> np.ndarray:
-    """At most `most` row indices, evenly over the rows."""
-    return np.unique(np.linspace(0, rows - 1, min(rows, most)).astype(np.int64))
 
 
 def rounded(value: float | np.floating[Any]) -> float:

@@ -35,12 +35,9 @@ def _macro_f1(answers: OneOf) -> Statistic:
 
 
 def _macro_f1_of_sets(answers: AnyOf) -> Statistic:
-    return mean_over(range(len(answers.classes)), lambda position: _f1_of(answers, position))
-
-
-def _f1_of(answers: AnyOf, position: int) -> Statistic:
-    true, chosen = answers.is_true[:, position], answers.is_chosen[:, position]
-    return f1(true & chosen, chosen, true)
+    both = answers.is_true & answers.is_chosen
+    parts = list(zip(both.T, answers.is_chosen.T, answers.is_true.T, strict=True))
+    return mean_over(range(len(answers.classes)), lambda position: f1(*parts[position]))
 
 
 def _recall(answers: OneOf, position: int) -> Statistic:

@@ -102,7 +102,9 @@ def _staged(candidate: Candidate, folder: Path) -> Candidate:
 
 
 def _why_not(results: list[GateResult], candidate: Candidate, frontier: Frontier | None) -> list[str]:
-    why = [f"{r.name}: asked {r.asked}, measured {_told(r)}" for r in results if not r.met]
+    missed = [result for result in results if not result.met]
+    measured = ["nothing" if r.measured is None else f"{r.measured:.4g} {r.unit}".rstrip() for r in missed]
+    why = [f"{r.name}: asked {r.asked}, measured {told}" for r, told in zip(missed, measured, strict=True)]
     if why and frontier and frontier.nearest:
         why.append(frontier.nearest)
     if candidate.differs > AGREEMENT:
@@ -110,7 +112,3 @@ def _why_not(results: list[GateResult], candidate: Candidate, frontier: Frontier
             f"the exported network differs from the trained one by {candidate.differs:.2g} (at most {AGREEMENT})"
         )
     return why
-
-
-def _told(result: GateResult) -> str:
-    return "nothing" if result.measured is None else f"{result.measured:.4g} {result.unit}".rstrip()

@@ -73,8 +73,9 @@ def find(name: str, folder: Path, workspace: Path) -> Base:
     config = {key: value for key, value in values.items() if key not in _source.NOT_ARCHITECTURE}
     options = {"channels": int(config["num_channels"]), **_options(name, shown)}
     print_of = _source.fingerprint(Path(source), {**config, **options})
+    width = int(config["hidden_size"] if "hidden_size" in config else config["hidden_sizes"][-1])
     tuning = _TUNING if _ENCODERS[kind] == "vit" else _CONVOLUTIONS
-    return Base(name, "image", _ENCODERS[kind], source, config, _width(config), options, print_of, tuning=tuning)
+    return Base(name, "image", _ENCODERS[kind], source, config, width, options, print_of, tuning=tuning)
 
 
 def owns(name: str, folder: Path) -> bool:
@@ -137,10 +138,6 @@ def _patches(size: Any, patch: Any) -> tuple[int, int]:
 
 def _pair(size: Any) -> tuple[int, int]:
     return (int(size), int(size)) if isinstance(size, int) else (int(size[0]), int(size[1]))
-
-
-def _width(config: Mapping[str, Any]) -> int:
-    return int(config["hidden_size"] if "hidden_size" in config else config["hidden_sizes"][-1])
 
 
 def _wanted(name: str) -> str:

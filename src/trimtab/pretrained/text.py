@@ -135,14 +135,14 @@ def load_weights(base: Base, encoder: nn.Module) -> list[str]:
     Raises TrimtabError when the weights cannot be read.
     """
     wanted = encoder.state_dict()
-    there = _packed_weights(base) if base.name == _PACKED else _saved_weights(base)
+    if base.name == _PACKED:
+        packed = _packed.read(Path(base.source)).weights(base.tokens)
+        there = {key: torch.from_numpy(value) for key, value in packed.items()}
+    else:
+        there = _saved_weights(base)
     found = {key: value for key, value in there.items() if key in wanted}
     encoder.load_state_dict(found, strict=False)
     return sorted(set(wanted) - set(found))
-
-
-def _packed_weights(base: Base) -> dict[str, Tensor]:
-    return {key: torch.from_numpy(value) for key, value in _packed.read(Path(base.source)).weights(base.tokens).items()}
 
 
 def _saved_weights(base: Base) -> dict[str, Tensor]:

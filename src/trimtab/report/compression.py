@@ -18,7 +18,8 @@ def compression(manifest: Manifest) -> tuple[Block, ...]:
     found: Found = manifest.evidence.get("frontier") or {}
     if not found.get("points"):
         return ()
-    return (Text(" ".join(_verdict(found))), Plots(("frontier",)), _table(found), *_skipped(found), *_pick(manifest))
+    skipped = Table(("not tried", "why"), tuple((name, reason) for name, reason in found.get("skipped", ())))
+    return (Text(" ".join(_verdict(found))), Plots(("frontier",)), _table(found), skipped, *_pick(manifest))
 
 
 def _verdict(found: Found) -> Iterator[str]:
@@ -66,7 +67,10 @@ def _table(found: Found) -> Table:
         figures.label(found["metric"]): [_quality(point) for point in points],
         "drop": [_drop(point) for point in points],
         **{name: [_measured(point, name) for point in points] for name in _COSTS},
-        "latency predicted": [_predicted(point) for point in points],
+        "latency predicted": [
+            figures.NOTHING if (ms := point.get("predicted_latency")) is None else f"{figures.number(ms, 'ms')} ms"
+            for point in points
+        ],
         "made in": [f"{point['seconds']:,.0f} s" if point["seconds"] else "" for point in points],
         "gates missed": ["; ".join(point["missed"]) if point["kind"] != "baseline" else "" for point in points],
         "": [_standing(point, found) for point in points],
@@ -91,11 +95,6 @@ def _measured(point: Found, name: str) -> str:
     return figures.value(Measured.model_validate(measured)) if measured else figures.NOTHING
 
 
-def _predicted(point: Found) -> str:
-    predicted = point.get("predicted_latency")
-    return figures.NOTHING if predicted is None else f"{figures.number(predicted, 'ms')} ms"
-
-
 def _standing(point: Found, found: Found) -> str:
     """`chosen, on the frontier`: a network that no other beats in quality, latency and size at once."""
     marks = {
@@ -107,12 +106,6 @@ def _standing(point: Found, found: Found) -> str:
 
 
 # ------------------------------------------------------------------------------------------------------ the others
-
-
-def _skipped(found: Found) -> Iterator[Block]:
-    if found.get("skipped"):
-        rows = tuple((name, reason) for name, reason in found["skipped"])
-        yield Table(("not tried", "why"), rows)
 
 
 def _pick(manifest: Manifest) -> Iterator[Block]:

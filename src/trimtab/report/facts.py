@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from trimtab import checks, metrics, programs
@@ -22,7 +22,7 @@ def page(folder: Path, manifest: Manifest) -> Page:
         facts=_small_print(manifest),
         sections=(
             Section("Gates", _gates(manifest)),
-            Section("At a glance", _tiles(manifest)),
+            Section("At a glance", (Tiles(tuple(_tiles(manifest))),)),
             *checks.sections(manifest),
             Section("Compression", compression.compression(manifest)),
             Section("Data", provenance.data(manifest)),
@@ -92,24 +92,18 @@ def _gate_row(gate: GateResult, found: Measured | None) -> tuple[str, ...]:
     )
 
 
-def _tiles(manifest: Manifest) -> tuple[Block, ...]:
-    shown = [name for name in manifest.measured if _is_tile(name)]
-    return (Tiles(tuple(_tile(name, manifest.measured[name]) for name in shown)),)
-
-
-def _is_tile(name: str) -> bool:
-    family, _, part = metrics.parsed(name)
-    metric = metrics.every().get(family)
-    return metric is not None and metric.tile and not part
-
-
-def _tile(name: str, found: Measured) -> Tile:
-    interval = figures.interval(found)
-    note = f"95%: {interval}" if interval != figures.NOTHING else ""
-    return Tile(figures.label(name), figures.number(found.value, found.unit), found.unit, note)
-
-
 # --------------------------------------------------------------------------------------------------------- limits
+
+
+def _tiles(manifest: Manifest) -> Iterator[Tile]:
+    """The figures that are told first: see `Metric.tile`."""
+    for name, found in manifest.measured.items():
+        family, _, part = metrics.parsed(name)
+        metric = metrics.every().get(family)
+        if metric and metric.tile and not part:
+            interval = figures.interval(found)
+            note = f"95%: {interval}" if interval != figures.NOTHING else ""
+            yield Tile(figures.label(name), figures.number(found.value, found.unit), found.unit, note)
 
 
 _LIMITS = (

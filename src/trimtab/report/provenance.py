@@ -95,12 +95,8 @@ def augmentation(manifest: Manifest) -> tuple[Block, ...]:
 def _detail(stage: Stage) -> str:
     """What a stage says of itself, and where its seconds went."""
     parts = [f"{part} {seconds:.1f} s" for part, seconds in stage.detail.get("seconds", {}).items()]
-    said = _scalars(stage.detail)
+    said = {name: value for name, value in stage.detail.items() if not isinstance(value, (Mapping, list, tuple))}
     return "; ".join(filter(None, [figures.counted(said) if said or not parts else "", ", ".join(parts)]))
-
-
-def _scalars(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if not isinstance(value, (Mapping, list, tuple))}
 
 
 def _history(history: Iterable[Mapping[str, Any]]) -> Table:
@@ -114,15 +110,11 @@ def _history(history: Iterable[Mapping[str, Any]]) -> Table:
 
 def files(folder: Path, manifest: Manifest) -> tuple[Block, ...]:
     """Every file but the card itself and the manifest, which is written last."""
-    digests = manifest.files or _hashed(folder)
+    there = (path for path in folder.rglob("*") if path.is_file() and path.name != "manifest.json")
+    digests = manifest.files or {path.relative_to(folder).as_posix(): sha256(path) for path in there}
     rows = tuple(
         (name, f"{(folder / name).stat().st_size:,}" if (folder / name).is_file() else figures.NOTHING, digest)
         for name, digest in sorted(digests.items())
         if name not in _CARDS
     )
     return (Table(("file", "bytes", "sha256"), rows, frozenset({1}), frozenset({0, 2})),)
-
-
-def _hashed(folder: Path) -> dict[str, str]:
-    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "manifest.json"]
-    return {path.relative_to(folder).as_posix(): sha256(path) for path in files}

@@ -17,7 +17,7 @@ from trimtab.columns import EncodedRows, InputColumn, OutputColumn, dense
 from trimtab.data import dedup
 from trimtab.data.prepare import Prepared, prepare
 from trimtab.data.table import Table
-from trimtab.errors import problem
+from trimtab.errors import problem, shortened
 from trimtab.nets.network import Architecture, EncoderEntry, head_kind, part
 from trimtab.progress import Progress
 from trimtab.request import encoder_plan, encoding, unlabelled
@@ -136,7 +136,7 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
     for entry in automatic[len(prepared.automatic) :]:
         if entry.value == 0.0:  # what is left off is not told
             continue
-        progress.note(f"{entry.key}: {_short(entry.value)} ({entry.reason})")
+        progress.note(f"{entry.key}: {shortened(str(entry.value), 60)} ({entry.reason})")
     keys = {column.name: column.key for column in inputs}
     architecture = Architecture(
         width=chosen.width,
@@ -247,11 +247,6 @@ def _fit(prepared: Prepared, name: str, chosen: Chosen) -> tuple[tuple[InputColu
     classes = {"classes": prepared.classes} if prepared.classes else {}
     options = {**classes, **prepared.output.options}
     return inputs, columns.fit(prepared.output.type, name, keys[name], table.values[name], options)
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def filled(request: Request) -> dict[str, Any]:

@@ -187,8 +187,9 @@ def reading(type_name: str) -> list[str]:
 
 def _together(readers: list[EncoderPlan], inputs: Mapping[str, Typed], automatic: list[Automatic]) -> list[EncoderPlan]:
     """Texts for which no encoder was asked become the segments of one sequence."""
-    joined = [r for r in readers if inputs[r.inputs[0]].encoder is None and _joins(r.encoder)]
-    joined = [r for r in joined if r.encoder == joined[0].encoder]
+    open_ones = [reader for reader in readers if inputs[reader.inputs[0]].encoder is None]
+    joined = [r for r in open_ones if getattr(encoder_kind(r.encoder, "encoder"), "joins", False)]
+    joined = [reader for reader in joined if reader.encoder == joined[0].encoder]
     if len(joined) < 2 or len({reader.base.source for reader in joined if reader.base}) > 1:
         return readers
     names = tuple(reader.inputs[0] for reader in joined)
@@ -197,10 +198,6 @@ def _together(readers: list[EncoderPlan], inputs: Mapping[str, Typed], automatic
     first = readers.index(joined[0])
     others = [reader for reader in readers if reader not in joined]
     return [*others[:first], replace(joined[0], inputs=names), *others[first:]]
-
-
-def _joins(encoder: str) -> bool:
-    return bool(getattr(encoder_kind(encoder, "encoder"), "joins", False))
 
 
 def _trimmed(reader: EncoderPlan, prepared: Prepared, workspace: Path, automatic: list[Automatic]) -> EncoderPlan:

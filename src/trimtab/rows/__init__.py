@@ -110,7 +110,9 @@ def read(
     Raises TrimtabError for a file that is missing, empty or no table.
     """
     if str(source) != "-" and Path(source).is_dir():
-        return _folder(Path(source), reject, note)
+        with reading(str(source)):
+            names, iterator = registry.load(__name__, FOLDER, "read", str(source))(Path(source), reject, note)
+        return Rows(FOLDER, names, iterator)
     _known(format)
     decoded = Reading(codec(encoding, "encoding"), codec(known, "encoding"), told)
     with contextlib.ExitStack() as until_read:
@@ -121,12 +123,6 @@ def read(
             names, iterator = module(file, name, reject, note)
         close = until_read.pop_all()
     return Rows(name, _without_spaces(names) if names else names, _guarded(file, _renamed(iterator), close))
-
-
-def _folder(source: Path, reject: Reject, note: Note) -> Rows:
-    with reading(str(source)):
-        names, iterator = registry.load(__name__, FOLDER, "read", str(source))(source, reject, note)
-    return Rows(FOLDER, names, iterator)
 
 
 def _without_spaces(names: Sequence[str]) -> tuple[str, ...]:

@@ -190,13 +190,10 @@ def _refuse(name: str, head: bytes) -> None:
     for magic, what, do in _MAGIC:
         if head.startswith(magic):
             raise problem(name, f"this is {what}, not a table of rows", _TABLES, do)
-    if _encodings.wide(head) in (None, "utf-8") and _is_binary(head[:8192]):
+    # Control characters make up about a tenth of compressed or random bytes, and hardly ever stand in text.
+    start = head[:8192]
+    if _encodings.wide(head) in (None, "utf-8") and len(_CONTROL.findall(start)) > 0.05 * len(start):
         raise problem(name, "this is binary data, not a table of rows", _TABLES)
-
-
-def _is_binary(start: bytes) -> bool:
-    """Control characters make up about a tenth of compressed or random bytes, and hardly ever stand in text."""
-    return len(_CONTROL.findall(start)) > 0.05 * len(start)
 
 
 # ------------------------------------------------------------------------------------------------------- text

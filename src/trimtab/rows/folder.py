@@ -80,7 +80,7 @@ def loose(source: Path, kind: str, column: str, reject: Reject, note: Note) -> I
     """
     paths = _walk(source, note) if source.is_dir() else [str(source)]
     if not any(kind_of(path) == kind for path in paths):
-        raise problem(str(source), f"holds no {kind} files", f"files that end in {', '.join(_endings(kind))}")
+        raise problem(str(source), f"holds no {kind} files", f"files that end in {', '.join(ENDINGS[kind])}")
     files = [(number, path, _File(Path(path).parts, None, "")) for number, path in enumerate(paths, 1)]
     return _loose_rows(source, files, kind, column, reject)
 
@@ -95,10 +95,6 @@ def _loose_rows(
             reject(Rejected(str(source), number, reason, path.encode("utf-8", "backslashreplace").decode()))
         else:
             yield Row({column: path}, number)
-
-
-def _endings(kind: str) -> tuple[str, ...]:
-    return tuple(ending for ending, column in _COLUMNS.items() if column == kind)
 
 
 def _walk(folder: Path, note: Note) -> list[str]:
@@ -150,12 +146,6 @@ def _splits(folder: Path, paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
     return tuple(named)
 
 
-def _placed(parts: tuple[str, ...], splits: tuple[str, ...]) -> _File:
-    depth = 1 if splits else 0  # of the class folder
-    split = parts[0] if splits and len(parts) > 1 else None
-    return _File(parts, split, parts[depth] if len(parts) > depth + 1 else None)
-
-
 def _column(folder: Path, files: Sequence[_File]) -> str:
     """image or audio, whichever the class folders hold. Raises TrimtabError for neither and for both."""
     counts = Counter(file.column for file in files if file.column and file.label is not None)
@@ -173,6 +163,12 @@ def not_classes(folder: Path, files: Sequence[_File]) -> TrimtabError:
     beside = f" with {usable:,} pictures or sounds in no class folder" if usable else " without pictures or sounds"
     tables = f"name the files, such as {folder / '*.csv'}" if files and not usable else ""
     return problem(str(folder), f"is a folder{beside}", _EXPECTED, tables)
+
+
+def _placed(parts: tuple[str, ...], splits: tuple[str, ...]) -> _File:
+    depth = 1 if splits else 0  # of the class folder
+    split = parts[0] if splits and len(parts) > 1 else None
+    return _File(parts, split, parts[depth] if len(parts) > depth + 1 else None)
 
 
 def _empty_folders(folder: Path, splits: tuple[str, ...], files: Sequence[_File]) -> list[Path]:

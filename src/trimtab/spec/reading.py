@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -31,7 +31,8 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Spec:
         raise problem(str(path), f"cannot be read ({error})", "a YAML file in UTF-8") from None
     values, node = _loaded(text, str(path))
     if not isinstance(values, dict):
-        raise problem(str(path), f"found {_kind(values)}", "keys and values, such as `data: reviews.csv`")
+        found = "nothing" if values is None else f"a {type(values).__name__}"
+        raise problem(str(path), f"found {found}", "keys and values, such as `data: reviews.csv`")
     lines = {} if node is None else dict(_lines(node, ()))
     spec = parse(override(values, overrides), str(path), lines)
     own = path.stem != _USUAL and path.is_file()  # /dev/stdin says nothing of a spec
@@ -129,14 +130,12 @@ def parse(values: Mapping[str, Any], where: str = "spec", lines: Mapping[tuple[s
             errors.append(TrimtabError(f"{_place(('gates', str(name)), where, lines or {})}{error}"))
     if errors or spec is None:
         raise several(errors)
-    spec._notes = tuple(_former_keys(values))
+    spec._notes = tuple(
+        f"{part}.{former} is called {part}.{present} now"
+        for (part, former), present in FORMER_KEYS.items()
+        if former in (values.get(part) or {})
+    )
     return spec
-
-
-def _former_keys(values: Mapping[str, Any]) -> Iterator[str]:
-    for (part, former), present in FORMER_KEYS.items():
-        if former in (values.get(part) or {}):
-            yield f"{part}.{former} is called {part}.{present} now"
 
 
 def _explain(detail: Any, path: tuple[str, ...], where: str, lines: Mapping[tuple[str, ...], int]) -> TrimtabError:
@@ -146,7 +145,8 @@ def _explain(detail: Any, path: tuple[str, ...], where: str, lines: Mapping[tupl
         case "missing":
             return problem(place, "this key is needed", _describe(path))
         case "extra_forbidden":
-            return problem(place, f"no key named {path[-1]!r}", nearest(path[-1], _keys_beside(path)))
+            model = _model_at(path[:-1])
+            return problem(place, f"no key named {path[-1]!r}", nearest(path[-1], model.model_fields if model else []))
         case _:
             return problem(place, f"found {found!r} ({detail['msg']})", _describe(path))
 
@@ -188,11 +188,6 @@ def _model_at(path: tuple[str, ...]) -> type[BaseModel] | None:
     return model
 
 
-def _keys_beside(path: tuple[str, ...]) -> list[str]:
-    model = _model_at(path[:-1])
-    return list(model.model_fields) if model else []
-
-
 def _describe(path: tuple[str, ...]) -> str:
     model = _model_at(path[:-1])
     field = model.model_fields.get(path[-1]) if model else None
@@ -206,7 +201,3 @@ def _lines(node: yaml.Node, path: tuple[str, ...]) -> Iterable[tuple[tuple[str, 
             below = (*path, str(key.value))
             yield below, key.start_mark.line + 1
             yield from _lines(value, below)
-
-
-def _kind(value: Any) -> str:
-    return "nothing" if value is None else f"a {type(value).__name__}"

@@ -132,7 +132,11 @@ def spelling(name: str, values: Sequence[Any], kept: str | None = None) -> Told:
     numbers = sum(_reads(value, "number") for value in present)
     if numbers * 2 >= len(present):
         return Told("number")
-    both = [value for value in present if isinstance(value, str) and _IN_DIGITS.fullmatch(_bare(value))]
+    both = [
+        value
+        for value in present
+        if isinstance(value, str) and _IN_DIGITS.fullmatch(_WEEKDAY.sub("", " ".join(value.split()), count=1))
+    ]
     if not both:
         return Told("y-m-d")
     if kept in ("d/m/y", "m/d/y"):
@@ -150,10 +154,6 @@ def spelling(name: str, values: Sequence[Any], kept: str | None = None) -> Told:
     return Told(
         order, f"{remark}: `times: {'m/d/y' if order == 'd/m/y' else 'd/m/y'}` at the output says otherwise", False
     )
-
-
-def _bare(value: str) -> str:
-    return _WEEKDAY.sub("", " ".join(value.split()), count=1)
 
 
 def _reads(value: Any, order: str) -> bool:

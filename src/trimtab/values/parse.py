@@ -78,11 +78,9 @@ def is_missing(value: Any, text: bool = False, names: Container[str] = ()) -> bo
         return not stripped or (not text and stripped in NO_VALUE and stripped not in names and type(value) is not Name)
     if isinstance(value, (float, np.floating)):
         return math.isnan(value)
-    return value is None or _is_na(value)
-
-
-def _is_na(value: Any) -> bool:
-    """Whether an object stands for no value: pandas.NA and NaT, a Decimal or a date of numpy that is none."""
+    if value is None:
+        return True
+    # pandas.NA and NaT, a Decimal or a date of numpy that is none
     return not isinstance(value, (int, Sized)) and str(value) in ("<NA>", "NaT", "NaN", "sNaN")
 
 
@@ -185,15 +183,11 @@ def decimal_mark(values: Iterable[Any], most: int = 10_000) -> Literal[".", ","]
             if not _BARE.fullmatch(plain):
                 _, plain = _without_unit(plain)
             point = bool(_GROUPED["."].fullmatch(plain) or _PLAIN.fullmatch(plain))
-            comma = bool(_GROUPED[","].fullmatch(plain) or _PLAIN.fullmatch(_comma_to_point(plain)))
+            to_point = "" if "." in plain else plain.replace(",", ".")  # one with a point is made unreadable
+            comma = bool(_GROUPED[","].fullmatch(plain) or _PLAIN.fullmatch(to_point))
             points += point and not comma
             commas += comma and not point
     return "," if commas > points else "."
-
-
-def _comma_to_point(plain: str) -> str:
-    """For a plain number with a decimal comma; one with a point is made unreadable."""
-    return "" if "." in plain else plain.replace(",", ".")
 
 
 def label(value: Any) -> str:

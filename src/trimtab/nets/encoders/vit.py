@@ -48,7 +48,8 @@ class VitEncoder(PretrainedEncoder):
         found = shape_of(ViTConfig, Options, f"inputs.{column.name}.encoder", config)
         self.based = isinstance(found, ViTConfig)
         shape = found if isinstance(found, ViTConfig) else _from_scratch(found, column)
-        check_pictures(column, int(shape.num_channels), least=int(_side(shape.patch_size)))
+        patch = shape.patch_size
+        check_pictures(column, int(shape.num_channels), least=int(patch if isinstance(patch, int) else max(patch)))
         shape.image_size = (column.height, column.width)
         shape._attn_implementation = "sdpa"
         self.pixels = Pixels(column)
@@ -68,10 +69,6 @@ class VitEncoder(PretrainedEncoder):
         if match:
             return self.blocks - 1 - int(match.group(1))
         return self.blocks if "embeddings" in parameter else 0
-
-
-def _side(size: int | list[int] | tuple[int, int]) -> int:
-    return size if isinstance(size, int) else max(size)
 
 
 def _from_scratch(chosen: Options, column: ImageColumn) -> ViTConfig:
