@@ -229,18 +229,33 @@ def choose(points: Sequence[Point], gates: Sequence[Gate], metric: str) -> str |
     """The name of the network to take, the uncompressed one among them; None where no one meets every gate.
 
     Costs are what was measured. Quality has an interval: of those whose quality gates all hold on unseen rows with a
-    chance of 80%, the cheapest is taken; where there is none, of those that meet the gates at face value, the best.
-    With no gate on quality it is the best, or the cheapest of those less than half a standard error behind it.
+    chance of 80%, the best is taken where gates say what it may cost, and the cheapest where none does; where nobody is
+    so sure, the best of those that meet the gates at face value. "Best" is the cheapest of those less than half a
+    standard error behind it. A network that is better in something and worse in nothing is never passed over.
     """
     costs, qualities = _split(gates)
     affordable = _meets_all(_networks(points), costs, metric)
-    if qualities:
-        sure = [point for point in affordable if surely(point, qualities, metric, affordable)]
-        met = _meets_all(affordable, qualities, metric)
-        taken = _cheapest(sure) if sure else _best(met, metric)
+    sure = [point for point in affordable if surely(point, qualities, metric, affordable)] if qualities else affordable
+    if sure:
+        taken = _cheapest(_as_good_as_the_best(sure, metric) if costs or not qualities else sure)
     else:
-        taken = _cheapest(_as_good_as_the_best(affordable, metric))
-    return taken.name if taken else None
+        taken = _best(_meets_all(affordable, qualities, metric), metric)
+    return _improved(taken, affordable, gates, metric).name if taken else None
+
+
+def _improved(point: Point, points: Sequence[Point], gates: Sequence[Gate], metric: str) -> Point:
+    """The point, or one of the others that is no worse in anything and better in something; of these, the best."""
+    own = _aspects(point, gates, metric)
+    better = [(_aspects(other, gates, metric), other) for other in points]
+    better = [(theirs, other) for theirs, other in better if _beats(theirs, own)]
+    return min(better, key=lambda pair: pair[0])[1] if better else point
+
+
+def _aspects(point: Point, gates: Sequence[Gate], metric: str) -> tuple[float, ...]:
+    """Quality, latency, size, how far each gate is missed and how likely those on quality are, less is better."""
+    missed = (_excess(point, gate, metric) for gate in gates)
+    unlikely = (-likely(point, gate, metric) for gate in _split(gates)[1])
+    return (*_standing(point, metric), *missed, *unlikely)
 
 
 def _best(points: Sequence[Point], metric: str) -> Point | None:
@@ -284,13 +299,17 @@ def nearest(points: Sequence[Point], gates: Sequence[Gate], metric: str) -> str:
 
 
 def closest(points: Sequence[Point], gates: Sequence[Gate], metric: str) -> Point:
-    """The network whose worst gate is least missed, as a part of its bound; of equal ones, the better."""
+    """The network that misses the fewest gates, by the least: the worst of them as a part of its bound, then all.
 
-    def key(point: Point) -> tuple[float, float]:
-        worst = max((_excess(point, gate, metric) for gate in gates), default=0.0)
-        return worst, -_goodness(point, metric)
+    Of equal ones the better is taken; one that is better in something and worse in nothing is never passed over.
+    """
 
-    return min(_networks(points), key=key)
+    def key(point: Point) -> tuple[float, ...]:
+        missed = [_excess(point, gate, metric) for gate in gates if not _meets(point, gate, metric)]
+        return len(missed), max(missed, default=0.0), sum(missed), *_standing(point, metric)
+
+    networks = _networks(points)
+    return _improved(min(networks, key=key), networks, gates, metric)
 
 
 def _both_ways(points: Sequence[Point], costs: Sequence[Gate], qualities: Sequence[Gate], metric: str) -> str:
