@@ -40,5 +40,5 @@ def short_measurements() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("trimtab.audit.cost._THROUGHPUT_SECONDS", 0.05)
         patch.setattr("trimtab.audit.cost._LATENCY_SECONDS", 0.2)
-        patch.setattr("trimtab.audit.cost._QUICK_SECONDS", 0.1)
+        patch.setattr("trimtab.audit.quick._SECONDS", 0.1)
         yield

@@ -20,7 +20,7 @@ from trimtab import columns, runtime
 from trimtab.columns import OUTPUTS, EncodedRows, encode_rows
 from trimtab.columns.image import ImageColumn
 from trimtab.columns.label import LabelColumn
-from trimtab.compress import Skip, latency, prune, sparsity
+from trimtab.compress import Skip, latency, predict, prune, quantize, sparsity
 from trimtab.export import export
 from trimtab.nets.encoders.compact import Block, Layer, Options
 from trimtab.nets.fitted import FittedNetwork, built
@@ -340,3 +340,43 @@ def test_the_schedule_rises_fast_at_first_and_ends_at_the_share() -> None:
 
 def test_a_share_outside_0_and_1_is_skipped(texts: Task) -> None:
     assert isinstance(sparsity.sparse(texts.trained, 1.0), Skip)
+
+
+# ------------------------------------------------------------------------------------------------------ predictions
+
+
+@pytest.mark.parametrize("precision", ["none", "int8", "int8_int4", "int4"])
+def test_bytes_are_predicted_before_a_network_is_exported(texts: Task, tmp_path: Path, precision: str) -> None:
+    small = texts.by_share(heads=0.5, neurons=0.25)
+    sizes = [
+        exported_megabytes(one, tmp_path / str(number), precision) for number, one in enumerate((texts.trained, small))
+    ]
+    known = predict.Predictor(precision, texts.trained, {"size": sizes[0]})
+    predicted = known.costs_of(small)["size"]
+    assert sizes[1] < 0.8 * sizes[0]
+    assert predicted == pytest.approx(sizes[1], rel=0.03)
+
+
+def exported_megabytes(network: FittedNetwork, folder: Path, precision: str) -> float:
+    """MB of the ONNX files."""
+    folder.mkdir()
+    rows = encode_rows(network.inputs, {network.inputs[0].name: ["so good", "bad", "never again"]})
+    export(network.network, network.inputs, rows.batch(np.arange(3)), folder / "model.onnx")
+    if precision != "none":
+        quantize.quantize(precision, folder / "model.onnx", folder / "small.onnx")
+        for path in folder.glob("model.onnx*"):
+            path.unlink()
+    return sum(path.stat().st_size for path in folder.iterdir()) / 1e6
+
+
+def test_times_are_predicted_by_tables_and_without_one_by_the_weights_that_are_multiplied(texts: Task) -> None:
+    small = texts.by_share(heads=0.5, neurons=0.25)
+    costs = {"latency": 2.0, "latency_p95": 3.0, "throughput": 1000.0}
+    table = latency.Table((0, 4), (1.0, 2.0), (0, 128), (1.0, 2.0), 1, 8, "int8", fixed=1.0)
+    of_both = [latency.predicted(one, table) for one in (texts.trained, small)]
+    found = predict.Predictor("int8", texts.trained, costs, [table]).costs_of(small)
+    assert found["latency"] == pytest.approx(2.0 * of_both[1] / of_both[0])
+    assert found["latency_p95"] == pytest.approx(3.0 * of_both[1] / of_both[0])
+    assert 1000 < found["throughput"] < 1000 / predict._WHATEVER
+    again = predict.Predictor("int8", texts.trained, costs, [table]).taught(small, {"latency": 1.7})
+    assert again.costs_of(small)["latency"] == 1.7

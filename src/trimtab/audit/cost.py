@@ -33,7 +33,6 @@ _DIFFERENT_ROWS = 256  # of them, for the process holds what it is given
 _MEMORY_TIMEOUT = 120.0
 _RESAMPLES = 1000
 _MB = 1e6
-_QUICK_ROWS, _QUICK_SECONDS = 120, 2.0
 _QUICK_BATCH = 1000
 
 Rows = Sequence[Mapping[str, Any]]
@@ -49,24 +48,15 @@ def cost(model: runtime.Model, rows: Rows, latency_rows: int = LATENCY_ROWS, see
     bundle, rate = _bundle(model), _throughput(model, rows)
     return {
         "size": size(bundle),
-        **_latency(model, _thinned(rows, latency_rows), seed),
+        **_latency(model, thinned(rows, latency_rows), seed),
         "throughput": Measured(value=rate, unit="rows/s"),
         **_memory(bundle, rows, rate),
     }
 
 
-def quick(model: runtime.Model, rows: Rows, memory: bool = False, seed: int = 0) -> dict[str, Measured]:
-    """The same of fewer rows, in about two seconds, to compare many networks; `memory` only where it is asked for."""
-    bundle = _bundle(model)
-    latency = _latency(model, _thinned(rows, _QUICK_ROWS), seed, _QUICK_SECONDS)
-    rate = _throughput(model, _thinned(rows, _QUICK_BATCH), runs=1)
-    found = {"size": size(bundle), **latency, "throughput": Measured(value=rate, unit="rows/s")}
-    return found | (_memory(bundle, rows, rate) if memory else {})
-
-
 def memory(model: runtime.Model, rows: Rows) -> dict[str, Measured]:
     """What `cost` says of memory, alone."""
-    return _memory(_bundle(model), rows, _throughput(model, _thinned(rows, _QUICK_BATCH), runs=1))
+    return _memory(_bundle(model), rows, _throughput(model, thinned(rows, _QUICK_BATCH), runs=1))
 
 
 def _bundle(model: runtime.Model) -> Path:
@@ -111,10 +101,12 @@ def _latency(
         taken.append((now - begun) * 1e3)
         if now > stop:
             break
-    return {
-        "latency": _quantile(np.array(taken), 0.5, seed),
-        "latency_p95": _quantile(np.array(taken), 0.95, seed),
-    }
+    return quantiles(np.array(taken), seed)
+
+
+def quantiles(taken: np.ndarray, seed: int = 0) -> dict[str, Measured]:
+    """Median and 95th percentile of the milliseconds of calls, (calls,), with bootstrap intervals."""
+    return {"latency": _quantile(taken, 0.5, seed), "latency_p95": _quantile(taken, 0.95, seed)}
 
 
 def _quantile(values: np.ndarray, at: float, seed: int) -> Measured:
@@ -125,9 +117,9 @@ def _quantile(values: np.ndarray, at: float, seed: int) -> Measured:
 
 def _throughput(model: runtime.Model, rows: Rows, runs: int = _THROUGHPUT_RUNS) -> float:
     """Rows per second of whole calls: the median of some runs, short sets repeated until a run lasts."""
-    probe = _thinned(rows, 64)
+    probe = thinned(rows, 64)
     rate = len(probe) / max(_seconds(lambda: model.predict(probe)), 1e-6)
-    timed = _thinned(rows, max(len(probe), int(rate * _THROUGHPUT_ROWS_SECONDS)))
+    timed = thinned(rows, max(len(probe), int(rate * _THROUGHPUT_ROWS_SECONDS)))
     return float(np.median([_run(model, timed) for _ in range(runs)]))
 
 
@@ -145,7 +137,7 @@ def _seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
-def _thinned(rows: Rows, most: int) -> Rows:
+def thinned(rows: Rows, most: int) -> Rows:
     """At most `most` rows, evenly over all of them, so that short and long ones keep their share."""
     picked = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(np.int64))
     return [rows[int(row)] for row in picked]
@@ -165,7 +157,7 @@ def _memory(bundle: Path, rows: Rows, rate: float) -> dict[str, Measured]:
     It answers them over and over, as many at once as `predict` does; `rate` is how many take a second.
     """
     count = min(_MEMORY_ROWS, max(_LEAST_MEMORY_ROWS, int(rate * _MEMORY_SECONDS)))
-    given = [dict(row) for row in _thinned(rows, min(count, _DIFFERENT_ROWS))]
+    given = [dict(row) for row in thinned(rows, min(count, _DIFFERENT_ROWS))]
     package_parent = str(Path(__file__).resolve().parents[2])
     paths = [package_parent, *filter(None, [os.environ.get("PYTHONPATH")])]
     answer = subprocess.run(

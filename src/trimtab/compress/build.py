@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
+import time
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -41,8 +43,9 @@ _VARIED_SHARE, _MOST_VARIED = 8, 40_000  # rows made of each training row, and o
 _MINUTES = 10.0  # of a search for which the costs below are meant
 _NEIGHBOURS = 12  # tokens that may stand in for one
 _NEIGHBOUR_TOKENS = 12_000  # whose neighbours are looked for at most
-_ASK_TOKENS = 4096
+_ASK_TOKENS, _ASK_ROWS = 4096, 128  # in a batch; that tell how many are answered in a second
 _KEY, _VECTORS = "key", "vectors"  # of the file of the network's answers
+_LOOP = 0.85  # of the speed of bare passes that training has
 _LEAST_TOKENS = 20_000  # that stay where there are so many: on sst2, 16,000 of 30,522 cost half a point of accuracy
 
 
@@ -103,21 +106,24 @@ def prepare(
     minutes: float,
     folder: Path,
     progress: Progress,
+    seconds: float = math.inf,
 ) -> BuildContext:
     """Trim and simplify the network, vary the rows, and ask the network about all of them.
 
-    The answers are kept in `folder`, for a run that is killed and goes on.
+    Of the varied rows as many as it answers in `seconds`. The answers are kept in `folder`, for a run that is killed
+    and goes on.
     """
     notes: list[tuple[str, str]] = []
     teacher = trained
-    most = recipe.vocabulary if recipe else None
-    if most != "none":
+    tokens = recipe.vocabulary if recipe else None
+    if tokens != "none":
         known = {name: [*values, *rows.unlabelled.get(name, ())] for name, values in rows.train.items()}
-        teacher = _step("vocabulary", vocabulary.trim(teacher, known, most, _LEAST_TOKENS), teacher, notes)
+        teacher = _step("vocabulary", vocabulary.trim(teacher, known, tokens, _LEAST_TOKENS), teacher, notes)
     teacher = _step("compact", layers.compact(teacher), teacher, notes)
     train = encode_rows(teacher.inputs, rows.train)
     valid = encode_rows(teacher.inputs, rows.valid)
-    more = _more(teacher, train, rows.unlabelled, settings.seed)
+    most = _most_varied(teacher, train, folder, settings.precision, seconds)
+    more = _more(teacher, train, rows.unlabelled, settings.seed, most)
     outputs, vectors = _asked(teacher, more, folder, settings.precision, progress)
     taught = Taught(more, outputs, vectors, valid, rows.valid_targets, teacher.output)
     return BuildContext(teacher, train, rows.targets, taught, settings, minutes, tuple(notes))
@@ -131,14 +137,31 @@ def _step(name: str, found: FittedNetwork | Skip, before: FittedNetwork, notes: 
     return found
 
 
+def _most_varied(teacher: FittedNetwork, rows: EncodedRows, folder: Path, precision: str, seconds: float) -> int:
+    """As many rows as the network answers in the seconds, in steps of a fifth; written down, for a run that goes on."""
+    note = folder / "varied.json"
+    known = files.read_json(note)
+    if known is None:
+        some = rows.take(np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _ASK_ROWS)).astype(np.int64)))
+        begun = time.perf_counter()
+        if math.isfinite(seconds) and distillable(teacher):
+            distil.ask(teacher, some, _ASK_TOKENS, devices.device(), precision)
+        within = len(some) * seconds / max(time.perf_counter() - begun, 1e-6)
+        counts = (_MOST_VARIED * 0.8**number for number in range(40))
+        known = {"rows": next((int(count) for count in counts if count <= within), 0)}
+        folder.mkdir(parents=True, exist_ok=True)
+        files.write(note, json.dumps(known))
+    return int(known["rows"])
+
+
 def _more(
-    teacher: FittedNetwork, train: EncodedRows, unlabelled: Mapping[str, Sequence[Any]], seed: int
+    teacher: FittedNetwork, train: EncodedRows, unlabelled: Mapping[str, Sequence[Any]], seed: int, most: int
 ) -> EncodedRows:
-    """The training rows, those without an answer, and rows varied from both."""
+    """The training rows, those without an answer, and at most so many rows varied from both."""
     rows = train
     if unlabelled and all(len(values) for values in unlabelled.values()):
         rows = rows.concat(encode_rows(teacher.inputs, unlabelled))
-    count = min(_MOST_VARIED, _VARIED_SHARE * len(rows))
+    count = min(most, _VARIED_SHARE * len(rows))
     extra = varied.vary(teacher.inputs, rows, count, seed, neighbours=_neighbours(teacher, rows))
     return rows if extra is None else rows.concat(extra)
 
@@ -315,16 +338,47 @@ def training_plan(recipe: Recipe) -> TrainingPlan:
     return COURSES[recipe.student or ("layers" if recipe.layers else "pruned")]
 
 
+def planned_tokens(recipe: Recipe, minutes: float) -> float:
+    """Steps of rows that the network of a recipe learns from in a search of so many minutes, over all epochs."""
+    patience = _patience(recipe) if recipe.student else 1.0
+    return training_plan(recipe).tokens * patience * minutes / _MINUTES
+
+
+def affordable_tokens(
+    recipe: Recipe, minutes: float, rate: float, seconds: float, share: float, most: float = 1.0
+) -> float:
+    """Steps of rows that a network learns from where a share of the seconds that are left is its own.
+
+    `rate` is how many it learns from in a second. No more than `most` times what its plan says.
+    """
+    return min(most * planned_tokens(recipe, minutes), rate * share * max(0.0, seconds))
+
+
+def tokens_per_second(recipe: Recipe, network: FittedNetwork, context: BuildContext) -> float:
+    """About how many steps of rows a network learns from in a second, by a few forward and backward passes."""
+    rows, kind = context.taught.rows, devices.device()
+    count = int(np.searchsorted(np.cumsum(rows.steps), training_plan(recipe).batch or context.settings.batch_tokens))
+    picked = np.argsort(rows.steps, kind="stable")[len(rows) // 2 :][: max(1, count)]
+    return _LOOP * distil.steps_per_second(network, rows, picked, kind, context.settings.precision)
+
+
 def learnt(
-    recipe: Recipe, network: FittedNetwork, context: BuildContext, folder: Path, progress: Progress
+    recipe: Recipe,
+    network: FittedNetwork,
+    context: BuildContext,
+    folder: Path,
+    progress: Progress,
+    tokens: float | None = None,
 ) -> FittedNetwork:
-    """The network that `shape` gave for a recipe, distilled where it has to be; checkpoints in `folder`."""
+    """The network that `shape` gave for a recipe, distilled where it has to be; checkpoints in `folder`.
+
+    It learns from `tokens` steps of rows, over all epochs; default: as many as its plan says.
+    """
     if not learns(recipe):
         return network
     plan = training_plan(recipe)
-    if recipe.student:
-        plan = replace(plan, tokens=plan.tokens * _patience(recipe))
-    taught, epochs = _lesson(context, plan)
+    budget = planned_tokens(recipe, context.minutes) if tokens is None else tokens
+    taught, epochs = _lesson(context, plan, budget)
     settings = replace(
         context.settings,
         method="scratch",
@@ -350,15 +404,14 @@ def _patience(recipe: Recipe) -> float:
     return min(1.0, math.sqrt(size.layers * size.width**2 / (layers_ * width**2)))
 
 
-def _lesson(context: BuildContext, plan: TrainingPlan) -> tuple[Taught, int]:
-    """As many rows and epochs as the plan has time for: real rows always, of the varied ones some."""
+def _lesson(context: BuildContext, plan: TrainingPlan, budget: float) -> tuple[Taught, int]:
+    """As many rows and epochs as the budget of steps allows: real rows first, of the varied ones some."""
     taught, steps = context.taught, context.taught.rows.steps
-    budget = plan.tokens * context.minutes / _MINUTES
     real = len(context.train)
     if steps.sum() <= budget:
         return taught, max(1, min(plan.most_epochs, round(budget / steps.sum())))
     within = int(np.searchsorted(np.cumsum(steps), budget / 2))  # twice seen is worth more than once more
-    count = max(real, within)
+    count = max(real, within) if steps[:real].sum() <= budget else max(1, 2 * within)
     picked = np.arange(count)
     part = replace(
         taught,

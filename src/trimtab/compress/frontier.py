@@ -46,6 +46,8 @@ class Point(_Part):
     seconds: float = 0.0  # that making it took
     recipe: dict[str, Any] = {}  # what makes it again
     differs: float = 0.0  # its files from the network that they were exported from
+    spread: float = 0.0  # by how much the same timings differed, as a part of the quickest
+    share: float = 1.0  # of the cores' time that could be had when it was measured
 
 
 class Skipped(NamedTuple):

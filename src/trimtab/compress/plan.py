@@ -22,6 +22,8 @@ _CUTS = (
     (1 / 3, None, 0.5),
     (1 / 6, None, 0.5),
 )
+_RUNG, _RUNGS = 0.88, 20  # each rung of the ladder has this share of the neurons of the one before: down to a twelfth
+_NARROW = 0.2  # of the neurons: 25% of them, with 35% of the heads, lost nothing on trec6, a twelfth two points
 _EMBEDDING = 2 / 3  # of the width of token vectors: half of it costs four times the quality
 _WIDE = 256  # token vectors from which on narrower ones are worth it
 _STUDENTS = (
@@ -64,6 +66,41 @@ def cut(context: BuildContext, gates: Sequence[Gate]) -> list[Recipe]:
         kept = max(1, round(share * depth))
         found.append(Recipe(layers=None if kept == depth else kept, embedding=width, heads=heads, neurons=neurons))
     return list(dict.fromkeys(found))
+
+
+def ladder(context: BuildContext, narrow: bool) -> list[Recipe]:
+    """The network itself, cut from hardly to nearly all of it, the dearest first: along one line, so that they nest.
+
+    All blocks stay and become narrower: see LOG, 2026-11-24. With `narrow`, token vectors do too.
+    """
+    width = _narrower(context) if narrow else None
+    blocks = layers.depth(context.teacher)
+    if not blocks and not _convolves(context):
+        return []
+    shares = [_RUNG**number for number in range(_RUNGS)]
+    cuts = [Recipe(embedding=width, heads=_share(2 * share, blocks > 1), neurons=_share(share)) for share in shares]
+    return [cut for cut in dict.fromkeys(cuts) if cut != Recipe()]
+
+
+def _share(wanted: float, there: bool = True) -> float | None:
+    """Of the units that are kept; None where all are, or where there are none of the kind."""
+    return float(f"{wanted:.2g}") if wanted < 1 and there else None
+
+
+def narrow(recipe: Recipe) -> bool:
+    """Whether a rung of the ladder is so narrow that a student before a wider one may be better."""
+    return (recipe.neurons or 1.0) < _NARROW
+
+
+def clearly_larger(rungs: Sequence[Recipe], one: Recipe, other: Recipe) -> bool:
+    """Whether a rung is more than one above another."""
+    return rungs.index(one) + 1 < rungs.index(other)
+
+
+def aimed(context: BuildContext, gates: Sequence[Gate]) -> str:
+    """The precision that the largest network is looked for in: the smallest that is as quick as any."""
+    wanted = precisions(context, gates)
+    return "int8_int4" if "int8_int4" in wanted and wanted[1] == "int8" else wanted[1]
 
 
 def _narrower(context: BuildContext) -> int | None:

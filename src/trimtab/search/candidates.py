@@ -14,10 +14,10 @@ import numpy as np
 from pydantic import ValidationError
 
 from trimtab import files, runtime
-from trimtab.audit import cost, quality
+from trimtab.audit import cost, quality, quick
 from trimtab.bundle import store
-from trimtab.bundle.manifest import Measured
-from trimtab.columns import EncodedRows, Outputs, Targets, dense
+from trimtab.columns import EncodedRows, OutputColumn, Outputs, Targets, dense
+from trimtab.columns.label import LabelColumn
 from trimtab.compress import Skip, cascade, quantize, sensitivity
 from trimtab.compress.frontier import Point
 from trimtab.errors import TrimtabError
@@ -37,6 +37,7 @@ _SENSITIVE_BATCHES = 4
 _RESAMPLES = 400
 _POINT = "point.json"
 UNCOMPRESSED = "uncompressed"
+COSTS = frozenset({"size", "latency", "latency_p95", "throughput", "memory", "memory_peak"})
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class Bench:
     rows: Sequence[Mapping[str, Any]]
     targets: Targets
     before: Outputs
-    memory: bool  # whether a gate asks for it
+    output: OutputColumn  # of the uncompressed network
+    costs: tuple[str, ...]  # that are measured of every candidate: `quick.NAMES`, and what gates ask for
 
     @property
     def request(self) -> Request:
@@ -61,8 +63,8 @@ def bench(request: Request, uncompressed: Candidate) -> Bench:
     names = [column.name for column in request.inputs]
     rows = [{name: row[name] for name in names} for row in table.rows()]
     targets = uncompressed.output.targets(table.values[uncompressed.output.name])
-    asked = any(gate.name == "memory" for gate in request.gates)
-    return Bench(EncodedSplits(request), rows, targets, uncompressed.outputs, asked)
+    costs = dict.fromkeys((*quick.NAMES, *(gate.name for gate in request.gates if gate.name in COSTS)))
+    return Bench(EncodedSplits(request), rows, targets, uncompressed.outputs, uncompressed.output, tuple(costs))
 
 
 def measured(on: Bench, candidate: Candidate, point: Point) -> Point:
@@ -81,19 +83,22 @@ def measured(on: Bench, candidate: Candidate, point: Point) -> Point:
     weights = valid.weights
     found = quality.intervals(statistics, len(on.targets), output.width, seed, _RESAMPLES, users, weights)
     lost = quality.drop(output, on.targets, on.before, outputs, seed, users, weights)
+    taken = costs(on, candidate)
     return point.model_copy(
         update={
             "quality": found.get(metric, point.quality),
             "drop": lost.value if lost else None,
             "drop_interval": (lost.low, lost.high) if lost and lost.low is not None and lost.high is not None else None,
-            "measured": {**found, **costs(on, candidate)},
+            "measured": {**found, **taken.measured},
+            "spread": round(taken.spread, 3),
+            "share": round(taken.share, 3),
         }
     )
 
 
-def costs(on: Bench, candidate: Candidate) -> dict[str, Measured]:
-    """What a candidate costs, measured in a hurry."""
-    return cost.quick(candidate.model, on.rows, on.memory, on.request.spec.seed)
+def costs(on: Bench, candidate: Candidate, names: Collection[str] = ()) -> quick.Quick:
+    """What a candidate costs, measured in a hurry: all that is measured of every candidate, or these alone."""
+    return quick.quick(candidate.model, on.rows, names or on.costs, on.request.spec.seed)
 
 
 # --------------------------------------------------------------------------------------------------------- making
@@ -191,6 +196,14 @@ def _seconds(graph: runtime.Graph, rows: EncodedRows, calls: Sequence[np.ndarray
     return time.perf_counter() - begun
 
 
+def early(on: Bench, small: Candidate) -> float:
+    """The share of the validation rows that a small network may answer before the uncompressed one."""
+    if not isinstance(small.output, LabelColumn):
+        return 0.0
+    scale = cascade.logit_scale(small.output, on.output)
+    return cascade.threshold(dense(small.outputs), dense(on.before), dense(on.targets), on.output, 0.0, scale).early
+
+
 def cascaded(
     on: Bench, small: Candidate, large: Candidate, folder: Path, allowed: float
 ) -> tuple[Candidate, tuple[str, ...]] | Skip:
@@ -235,21 +248,22 @@ def read(folder: Path) -> Point | None:
 
 
 def completed(on: Bench, folder: Path, point: Point) -> Point:
-    """A kept point with what a gate asks for now and none did then: memory, and metrics in notes of older versions."""
-    lacking = {gate.name for gate in on.request.gates} - point.measured.keys() - {"drop"}
-    note = files.read_json(folder / _POINT) or {}
-    if not lacking or ("memory" not in lacking and note.get("complete")):
+    """A kept point with what a gate asks for now and none did then; its times anew where the machine was busy then."""
+    lacking = {*on.costs, *(gate.name for gate in on.request.gates)} - point.measured.keys() - {"drop"}
+    if not lacking and point.share >= quick.BUSY:
         return point
     candidate = assembly.reopened(on.splits, folder / "bundle", point.differs)
-    if note.get("complete"):
-        whole = point.model_copy(update={"measured": {**point.measured, **costs(on, candidate)}})
-    else:
+    if lacking - COSTS:
         whole = measured(on, candidate, point)
+    else:
+        taken = costs(on, candidate)
+        parts = {"measured": {**point.measured, **taken.measured}, "spread": taken.spread, "share": taken.share}
+        whole = point.model_copy(update=parts)
+    note = files.read_json(folder / _POINT) or {}
     keep(folder, str(note.get("key")), whole)
     return whole
 
 
 def keep(folder: Path, key: str, point: Point) -> None:
     """Note what was measured, for a search that is killed and goes on, for other gates and for `--pick`."""
-    every = {"complete": True}  # every metric was measured, not only those of the gates
-    files.write(folder / _POINT, json.dumps({"key": key, "point": point.model_dump(mode="json"), **every}))
+    files.write(folder / _POINT, json.dumps({"key": key, "point": point.model_dump(mode="json")}))

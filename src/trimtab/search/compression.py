@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from trimtab import metrics
-from trimtab.audit import cost
 from trimtab.audit.baselines import baselines
 from trimtab.bundle.manifest import Measured, Stage
 from trimtab.compress import Skip, build, layers, plan
 from trimtab.compress.frontier import LIKELY, Frontier, Point, choose, closest, likely, surely
+from trimtab.compress.predict import Predictor
 from trimtab.errors import nearest, problem
 from trimtab.nets.fitted import FittedNetwork
 from trimtab.progress import Progress
-from trimtab.request import Request, resume, thinned
-from trimtab.search import assembly, candidates
+from trimtab.request import Request, resume
+from trimtab.search import assembly, candidates, feasible
 from trimtab.search.assembly import Candidate, EncodedSplits
-from trimtab.search.candidates import UNCOMPRESSED
-from trimtab.search.trials import COSTS, Search, begin, cascade, context, recalled, timed, tried
+from trimtab.search.candidates import COSTS, UNCOMPRESSED, Bench
+from trimtab.search.feasible import Fit, load
+from trimtab.search.trials import Search, begin, cascade, context, recall, timed, tried
 from trimtab.spec import Compress, Gate, Recipe
 
 _TOLERATED = 1.25  # times a cost gate: measured on a network that has learnt nothing, and in a hurry
 _SURE = 1.02  # times the gate on size, which does not depend on what a network has learnt
 _SHARED, _EARLY = ("latency", "throughput"), 2.5  # times these gates, where a small network may answer most rows
-_TRIAL_ROWS = 256  # that a network is bundled with which has learnt nothing
+_EARLY_SHARE = 0.85  # of the rows that a student may answer before the uncompressed network: before a cut, fewer
+_WORTH = 0.2  # of the rows: with fewer that a student may answer, it is not worth its own time
 _STUDENTS = ("static", "conv", "tiny")  # that may answer first
 _CASCADES = 3  # that are tried
 
@@ -59,17 +61,29 @@ def compress(
         return Compressed(uncompressed, None, None)
     if wish == "auto" and not any(gate.name in COSTS for gate in request.gates):
         return Compressed(uncompressed, None, None)  # what it costs is measured once, by the audit
-    key = resume.search_key(request, origin or resume.train_key(request))
-    search = begin(request, trained, uncompressed, home, progress, key)
-    if wish == "auto" and not _missed(search, search.points[0]):
+    on = candidates.bench(request, uncompressed)
+    if wish == "auto" and _affordable_as_it_is(on, uncompressed, request.gates):
         return Compressed(uncompressed, None, None)
+    key = resume.search_key(request, origin or resume.train_key(request))
+    search = begin(request, trained, uncompressed, on, home, progress, key)
     asked = wish if isinstance(wish, Compress) else Compress()
     if asked.recipe and not asked.pick:
         return _one(search, asked.recipe)
-    if asked.pick and recalled(search, asked.pick):
+    recall(search)
+    if asked.pick and search.named(asked.pick):
         return _taken(search, "a candidate of an earlier search was picked", asked.pick)
     stopped = _walk(search)
     return _taken(search, stopped, asked.pick)
+
+
+def _affordable_as_it_is(on: Bench, uncompressed: Candidate, gates: Sequence[Gate]) -> bool:
+    """Whether the uncompressed network meets the gates on cost; nothing is timed where its size says no."""
+    names = [gate.name for gate in gates if gate.name in COSTS]
+    for some in (["size"], names):
+        measured = candidates.costs(on, uncompressed, some).measured
+        if not all(gate.met(measured[gate.name].value) for gate in gates if gate.name in some):
+            return False
+    return True
 
 
 def _missed(search: Search, point: Point) -> list[Gate]:
@@ -99,12 +113,19 @@ def _one(search: Search, recipe: Recipe) -> Compressed:
 
 
 def _walk(search: Search) -> str:
-    """Try one recipe after the other, until the time is over or nothing is left to gain; says why it ended."""
+    """Try one recipe after the other, until the time is over or nothing is left to gain; says why it ended.
+
+    Where gates say what a network may cost, the largest that meets them is learnt first and gets the time.
+    """
     found = context(search, None)
     search.progress.stage("compress", f"a search of {search.minutes:g} minutes among networks that could do")
     _all_precisions(search, Recipe())
     if search.eager and _fits(search):
         return "a network that had nothing to learn meets every gate"
+    if any(gate.name in COSTS for gate in search.gates):
+        _aim(search)
+        if _surely(search, search.points):
+            return "the largest network that meets the gates on cost surely meets every gate"
     for recipe in plan.students(found):
         if search.left <= 0:
             return f"the {search.minutes:g} minutes were over"
@@ -116,6 +137,99 @@ def _walk(search: Search) -> str:
     if search.left > 0 and everything:
         return "every way that applies was tried"
     return f"the {search.minutes:g} minutes were too few for more"
+
+
+# --------------------------------------------------------------------------------- the largest that meets the gates
+
+
+def _aim(search: Search) -> None:
+    """Learn the largest cut that meets the gates on cost: alone, or behind a student where that lets it be larger."""
+    precision = plan.aimed(context(search, None), search.gates)
+    predictor = _predictor(search, precision)
+    ladder = plan.ladder(context(search, None), narrow=load(search.gates, {"size": predictor.costs["size"]}) > 1)
+    if not ladder:
+        return
+    alone = feasible.largest(search, ladder, predictor, search.gates)
+    if alone is None or plan.narrow(alone.recipe):
+        _behind_a_student(search, ladder, alone, predictor)
+    elif alone:
+        _learn(search, alone)
+
+
+def _predictor(search: Search, precision: str) -> Predictor:
+    """Predicts by the trimmed network in the precision, which was measured, or by the uncompressed one."""
+    prepared = context(search, None)
+    whole = tried(search, Recipe()) or search.points[0]
+    folder = search.folder / "whole"
+    known = search.candidate(whole)
+    if precision != "none":
+        few = EncodedSplits(search.request)
+        known = assembly.sealed(search.request, assembly.quantized(few, known, precision, folder))
+    found = candidates.costs(search.bench, known)
+    search.watch(found.spread, found.share)
+    costs = {name: one.value for name, one in found.measured.items()}
+    return Predictor(precision, prepared.teacher, costs, feasible.tables(search, known, precision))
+
+
+def _learn(search: Search, fit: Fit) -> None:
+    """The network that gets the time, in the precision that it meets the gates in and in all others that may help."""
+    search.aim = fit.recipe
+    search.shapes[build.name(fit.recipe)] = fit.shape
+    search.progress.note(f"{build.name(fit.recipe)} in {fit.precision} is the largest that meets the gates on cost")
+    if tried(search, fit.recipe):
+        tried(search, plan.in_precision(fit.recipe, fit.precision))
+        _all_precisions(search, fit.recipe)
+
+
+def _behind_a_student(search: Search, ladder: Sequence[Recipe], alone: Fit | None, predictor: Predictor) -> None:
+    """Learn students, and then the cut that gets the time: a larger one where the best of them may answer first."""
+    for recipe in plan.students(context(search, None)):
+        if search.left > 0:
+            _all_precisions(search, recipe)
+    first = next(iter(_first_answers(search)), None)
+    both = feasible.largest(search, ladder, predictor, _left_behind(search, *first)) if first else None
+    if first and both and (alone is None or plan.clearly_larger(ladder, both.recipe, alone.recipe)):
+        _learn(search, both)
+        large = [point for point in search.points if _of(point, both.recipe)]
+        pairs = [big for big in _best_first(search, large) if _fit_together(search, first.point, big)]
+        for big in pairs[:1]:
+            _cascaded(search, first.point, big)
+    elif alone:
+        _learn(search, alone)
+
+
+class _First(NamedTuple):
+    """A student that may answer first, and the share of the rows that it is predicted to answer."""
+
+    point: Point
+    early: float
+
+
+def _first_answers(search: Search) -> list[_First]:
+    """Students that meet the gates on cost, by the share of rows on which they may stand in for the uncompressed."""
+    found = []
+    for point in search.points:
+        if point.recipe.get("student") in _STUDENTS and not _missed(search, point):
+            early = candidates.early(search.bench, search.candidate(point))
+            found.append(_First(point, _EARLY_SHARE * early))
+    return sorted((one for one in found if one.early > _WORTH), key=lambda one: (-one.early, one.point.name))
+
+
+def _left_behind(search: Search, point: Point, early: float) -> list[Gate]:
+    """What the gates on cost leave to a network that answers what a student does not."""
+    found = []
+    for gate in search.gates:
+        own = point.measured.get(gate.name)
+        if own is None:
+            continue
+        if gate.name == "size":
+            found.append(replace(gate, bound=gate.bound - own.value))
+        elif gate.name == "throughput":
+            left = max(1e-9, 1 / gate.bound - 1 / own.value)
+            found.append(replace(gate, bound=(1 - early) / left))
+        elif gate.name in ("latency", "latency_p95"):
+            found.append(replace(gate, bound=gate.bound - own.value))
+    return found
 
 
 def _cut(search: Search, recipes: Sequence[Recipe]) -> bool:
@@ -214,7 +328,7 @@ def _affordable(search: Search, recipes: Sequence[Recipe]) -> list[_Cut]:
 
     What a network costs does not depend on its weights: nothing is trained that would be too large or too slow.
     """
-    found, few = context(search, None), EncodedSplits(thinned(search.request, _TRIAL_ROWS))
+    found = context(search, None)
     depth = layers.depth(found.teacher)
     kept: list[_Cut] = []
     for recipe in recipes:
@@ -224,7 +338,7 @@ def _affordable(search: Search, recipes: Sequence[Recipe]) -> list[_Cut]:
         if isinstance(shape, Skip):
             search.skip(name, shape.reason)
             continue
-        costs = _costs(search, few, shape)
+        costs = _costs(search, shape)
         fits = not all(_too_dear(search, measured, 1.0, 1.0) for measured in costs)
         missed = [_too_dear(search, measured, _TOLERATED) for measured in costs]
         late = [_too_dear(search, measured, _EARLY) for measured in costs]
@@ -238,17 +352,13 @@ def _affordable(search: Search, recipes: Sequence[Recipe]) -> list[_Cut]:
     return kept
 
 
-def _costs(search: Search, few: EncodedSplits, shape: FittedNetwork) -> list[dict[str, Measured]]:
-    """What a network costs in each precision, fp32 first; of one that is too large, its size. Bundled with few rows."""
-    folder = search.folder / "trial"
-    trial = assembly.sealed(few.request, assembly.exported(few, shape, folder / "bundle"))
-    found = [candidates.costs(search.bench, trial)]
-    for precision in plan.precisions(context(search, None), search.gates)[1:]:
-        if not _too_dear(search, found[-1], _TOLERATED):
+def _costs(search: Search, shape: FittedNetwork) -> list[dict[str, Measured]]:
+    """What a network costs in each precision, fp32 first; of one that is too large, its size."""
+    found: list[dict[str, Measured]] = []
+    for precision in plan.precisions(context(search, None), search.gates):
+        if found and not _too_dear(search, found[-1], _TOLERATED):
             break
-        smaller = assembly.sealed(few.request, assembly.quantized(few, trial, precision, folder / precision))
-        size = {"size": cost.size(smaller.folder)}
-        found.append(size if _too_dear(search, size, 1.0) else candidates.costs(search.bench, smaller))
+        found.append(feasible.measured(search, shape, precision))
     return found
 
 
@@ -295,11 +405,16 @@ def _cascades(search: Search) -> None:
         small = next((p for p in _best_first(search, students) if _fit_together(search, p, big)), None)
         if small is None or tried_pairs == _CASCADES or search.left <= 0:
             continue
-        made = cascade(search, small, big)
         tried_pairs += 1
-        allowed = _to_lose(search, big)
-        if made and allowed > 0 and _missed(search, made):
-            cascade(search, small, big, allowed)
+        _cascaded(search, small, big)
+
+
+def _cascaded(search: Search, small: Point, big: Point) -> None:
+    """Both in one bundle; where that is too slow, the small one answers more rows."""
+    made = cascade(search, small, big)
+    allowed = _to_lose(search, big)
+    if made and allowed > 0 and _missed(search, made):
+        cascade(search, small, big, allowed)
 
 
 def _to_lose(search: Search, point: Point) -> float:

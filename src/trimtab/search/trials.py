@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from trimtab import files
+from trimtab.audit import quick
 from trimtab.bundle import store
 from trimtab.bundle.manifest import Measured
 from trimtab.compress import Skip, build, latency
@@ -19,14 +22,19 @@ from trimtab.progress import Progress
 from trimtab.request import Request, resume
 from trimtab.search import assembly, candidates
 from trimtab.search.assembly import Candidate
-from trimtab.search.candidates import UNCOMPRESSED, Bench
+from trimtab.search.candidates import COSTS, UNCOMPRESSED, Bench
 from trimtab.spec import Compress, Gate, Recipe
 
-COSTS = ("size", "latency", "latency_p95", "throughput", "memory")
 _CASCADE = "cascade-"  # how the names of two networks in one bundle begin
 _WHOLE = "fp32"
 _TOLD = ("size", "latency", "throughput")
 _NOTHING = Measured(value=float("nan"))
+_TOKENS = "tokens.json"  # of a candidate's folder: how much it learns from, the same for a run that goes on
+# Which share of the time that is left a candidate may learn for, and how many times what its plan says at most.
+_AIM = (0.9, 2.5)  # the one that gets the time
+_SHARES = {"static": (0.15, 1.0), "conv": (0.25, 1.0), "tiny": (0.4, 1.0)}
+_ASKED = 0.1  # of the minutes: for the answers that all of them learn from
+_REST = 15.0  # seconds, for what follows upon learning: the file, fewer bits, measurements
 _TABLE = "int8"  # the precision of the blocks that are timed: what is released for its latency is hardly ever in fp32
 
 Made = tuple[Candidate, tuple[str, ...]] | Skip  # a candidate and the steps that made it, for people
@@ -46,10 +54,11 @@ class Search:
     begun: float
     points: list[Point] = field(default_factory=list)
     folders: dict[str, Path] = field(default_factory=dict)
-    differs: dict[str, float] = field(default_factory=dict)
     skipped: list[Skipped] = field(default_factory=list)
     context: BuildContext | None = None
     shapes: dict[str, FittedNetwork] = field(default_factory=dict)  # of recipes, before they learn
+    share: float = 1.0  # of the cores' time that could be had, at the worst
+    aim: Recipe | None = None  # the largest that is known to meet the gates on cost
     # The last network in fp32, by its point's name: those in fewer bits that follow are made of it.
     whole: dict[str, Candidate] = field(default_factory=dict)
 
@@ -85,16 +94,25 @@ class Search:
         if found not in self.skipped:
             self.skipped.append(found)
 
-    def add(self, point: Point, candidate: Candidate) -> Point:
+    def watch(self, spread: float, share: float) -> None:
+        """Say, once, that other work runs on the machine."""
+        if share < quick.BUSY <= self.share:
+            self.progress.note(
+                f"the machine is busy: this process gets {share:.0%} of its cores, and the same calls took up to "
+                f"{spread:.0%} longer; of repeated calls the quickest count, and throughput is told as with cores alone"
+            )
+        self.share = min(self.share, share)
+
+    def add(self, point: Point, folder: Path, candidate: Candidate | None = None) -> Point:
         """Note a candidate that was measured: what it costs, and of its metrics those that a gate asks for."""
         asked = {*COSTS, *(gate.name for gate in self.gates)}
         shown = {name: value for name, value in point.measured.items() if name in asked}
         point = point.model_copy(update={"measured": shown})
         self.points.append(point)
-        self.folders[point.name] = candidate.folder
-        self.differs[point.name] = candidate.differs
-        if candidate.manifest.precision == _WHOLE:
+        self.folders[point.name] = folder
+        if candidate and candidate.manifest.precision == _WHOLE:
             self.whole = {point.name: candidate}
+        self.watch(point.spread, point.share)
         costs = ", ".join(f"{point.measured[name].value:.3g} {point.measured[name].unit}" for name in _TOLD)
         self.progress.note(f"{point.name}: {self.metric} {point.quality.value:.3f}, {costs}")
         return point
@@ -102,20 +120,30 @@ class Search:
     def candidate(self, point: Point) -> Candidate:
         """The bundle of a point that was added."""
         known = self.whole.get(point.name)
-        return known or assembly.reopened(self.bench.splits, self.folders[point.name], self.differs[point.name])
+        return known or assembly.reopened(self.bench.splits, self.folders[point.name], point.differs)
+
+    def named(self, name: str) -> Point | None:
+        """The point of this name, if it was added."""
+        return next((point for point in self.points if point.name == name), None)
 
 
 def begin(
-    request: Request, trained: FittedNetwork, uncompressed: Candidate, home: Path, progress: Progress, origin: str
+    request: Request,
+    trained: FittedNetwork,
+    uncompressed: Candidate,
+    on: Bench,
+    home: Path,
+    progress: Progress,
+    origin: str,
 ) -> Search:
     """A search that has found the uncompressed network."""
     wish = request.spec.compress
     minutes = wish.minutes if isinstance(wish, Compress) else Compress().minutes
     progress.stage("compress", "the uncompressed network on the validation rows")
-    on = candidates.bench(request, uncompressed)
     search = Search(request, trained, on, home / "work" / "compress", minutes, progress, origin, time.perf_counter())
     point = Point(name=UNCOMPRESSED, kind="uncompressed", quality=_NOTHING, made=(uncompressed.manifest.precision,))
-    search.add(candidates.measured(on, uncompressed, point), uncompressed)
+    point = candidates.measured(on, uncompressed, point).model_copy(update={"differs": uncompressed.differs})
+    search.add(point, uncompressed.folder, uncompressed)
     return search
 
 
@@ -132,7 +160,14 @@ def context(search: Search, recipe: Recipe | None) -> BuildContext:
             request.unlabelled,
         )
         search.context = build.prepare(
-            search.trained, rows, request.settings, recipe, search.minutes, search.folder, search.progress
+            search.trained,
+            rows,
+            request.settings,
+            recipe,
+            search.minutes,
+            search.folder,
+            search.progress,
+            _ASKED * 60 * search.minutes if search.searches else math.inf,
         )
         for name, reason in search.context.notes:
             search.skip(name, reason)
@@ -184,28 +219,29 @@ def cascade(search: Search, small: Point, large: Point, allowed: float = 0.0) ->
     )
 
 
-def recalled(search: Search, pick: str) -> bool:
-    """Take up what an earlier search of the same kind left, and say whether the one that is wanted is among it."""
+def recall(search: Search) -> None:
+    """Take up what an earlier search of the same kind left, whatever its gates were."""
     for path in sorted(search.folder.glob("*/bundle"), key=lambda path: path.stat().st_mtime):
         point = candidates.read(path.parent)
-        if point is None:
+        if point is None or search.named(point.name):
             continue
         two = point.name.startswith(_CASCADE)
-        key = _cascade_key(search, point.name) if two else _key(search, Recipe(**point.recipe))
-        if candidates.kept(path.parent, key):
-            point = candidates.completed(search.bench, path.parent, point)
-            search.add(point, assembly.reopened(search.bench.splits, path, point.differs))
-    return pick in {point.name for point in search.points}
+        _kept(search, point.name, _cascade_key(search, point.name) if two else _key(search, Recipe(**point.recipe)))
+
+
+def _kept(search: Search, name: str, key: str) -> Point | None:
+    """The point that an earlier run measured under the same key, with what the gates ask for now."""
+    folder = search.folder / name
+    known = candidates.kept(folder, key)
+    return known and search.add(candidates.completed(search.bench, folder, known), folder / "bundle")
 
 
 def _kept_or_made(search: Search, begun: Point, key: str, make: Callable[[], Made]) -> Point | None:
-    """The point that an earlier run measured under the same key; or else what `make` makes, measured and kept."""
-    folder = search.folder / begun.name
-    known = candidates.kept(folder, key)
+    """The point that is known, of this run or an earlier one; or else what `make` makes, measured and kept."""
+    known = search.named(begun.name) or _kept(search, begun.name, key)
     if known:
-        known = candidates.completed(search.bench, folder, known)
-        return search.add(known, assembly.reopened(search.bench.splits, folder / "bundle", known.differs))
-    started = time.perf_counter()
+        return known
+    folder, started = search.folder / begun.name, time.perf_counter()
     resume.begin(folder, key)
     made = make()
     if isinstance(made, Skip):
@@ -217,7 +253,7 @@ def _kept_or_made(search: Search, begun: Point, key: str, make: Callable[[], Mad
     point = candidates.measured(search.bench, candidate, point)
     point = point.model_copy(update={"seconds": round(time.perf_counter() - started, 1)})
     candidates.keep(folder, key, point)
-    return search.add(point, candidate)
+    return search.add(point, candidate.folder, candidate)
 
 
 def _made(search: Search, recipe: Recipe, folder: Path) -> Made:
@@ -237,14 +273,33 @@ def _made(search: Search, recipe: Recipe, folder: Path) -> Made:
     if isinstance(shape, Skip):
         return shape
     search.shapes[build.name(recipe)] = shape
-    network = build.learnt(recipe, shape, prepared, folder / "train", search.progress)
+    tokens = _tokens(search, recipe, shape, folder) if build.learns(recipe) else 0.0
+    network = build.learnt(recipe, shape, prepared, folder / "train", search.progress, tokens)
     return candidates.packed(search.bench, network, folder / "bundle"), network.made
+
+
+def _tokens(search: Search, recipe: Recipe, shape: FittedNetwork, folder: Path) -> float:
+    """Steps of rows that a candidate learns from: what its plan says, or in a search what there is time for.
+
+    Written down, for a run that is killed and goes on.
+    """
+    known = files.read_json(folder / _TOKENS)
+    if known is None:
+        tokens = build.planned_tokens(recipe, search.minutes)
+        if search.searches:
+            rate = build.tokens_per_second(recipe, shape, context(search, recipe))
+            share, most = _SHARES.get(recipe.student or "", (1.0, 1.0)) if recipe != search.aim else _AIM
+            tokens = build.affordable_tokens(
+                recipe, search.minutes, rate, search.left - _REST * min(1.0, search.minutes / 5), share, most
+            )
+        known = {"tokens": tokens}
+        files.write(folder / _TOKENS, json.dumps(known))
+    return float(known["tokens"])
 
 
 def _whole(search: Search, recipe: Recipe) -> Point | None:
     """The network of a recipe in fp32: one of the search's own, or the uncompressed one where nothing else is asked."""
-    name = build.name(recipe)
-    known = next((point for point in search.points if point.name == name), None) or tried(search, recipe)
+    known = search.named(build.name(recipe)) or tried(search, recipe)
     return search.points[0] if known is None and not build.learns(recipe) else known
 
 
