@@ -130,9 +130,13 @@ def in_precision(
         shutil.rmtree(folder)
         return Skip(useless)
     found = sensitivity.sensitive(whole, make, batches[:_SENSITIVE_BATCHES])
-    if found.keep:
-        make(whole, folder / store.MODEL, found.keep)
-    note = f"{precision}, {len(found.keep)} of its parts in fp32" if found.keep else precision
+    kept = found.keep
+    if kept:
+        make(whole, folder / store.MODEL, kept)
+    if kept and must_fit and _no_gain(on, candidate, folder, precision, must_fit):
+        make(whole, folder / store.MODEL, ())  # what its answers are worth is measured all the same
+        kept = ()
+    note = f"{precision}, {len(kept)} of its parts in fp32" if kept else precision
     return _sealed(on, assembly.in_precision(on.splits, candidate, precision, folder)), (note,)
 
 

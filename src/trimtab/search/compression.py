@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from trimtab import metrics
+from trimtab.audit import quick
 from trimtab.audit.baselines import baselines
 from trimtab.bundle.manifest import Measured, Stage
 from trimtab.compress import Skip, build, layers, plan
@@ -19,7 +20,7 @@ from trimtab.nets.fitted import FittedNetwork
 from trimtab.progress import Progress
 from trimtab.request import Request, resume
 from trimtab.search import assembly, candidates, feasible
-from trimtab.search.assembly import Candidate, EncodedSplits
+from trimtab.search.assembly import Candidate
 from trimtab.search.candidates import COSTS, UNCOMPRESSED, Bench
 from trimtab.search.feasible import Fit, load
 from trimtab.search.trials import Search, begin, cascade, context, recall, timed, tried
@@ -124,7 +125,7 @@ def _walk(search: Search) -> str:
         return "a network that had nothing to learn meets every gate"
     if any(gate.name in COSTS for gate in search.gates):
         _aim(search)
-        if _surely(search, search.points):
+        if _surely(search, search.points) or (search.eager and _fits(search) and not _qualities(search)):
             return "the largest network that meets the gates on cost surely meets every gate"
     for recipe in plan.students(found):
         if search.left <= 0:
@@ -132,7 +133,8 @@ def _walk(search: Search) -> str:
         _all_precisions(search, recipe)
         if _surely_fits(search, recipe):
             return "a network that is quick to learn meets every gate; others would cost more"
-    everything = _cut(search, plan.cut(timed(search), search.gates))
+    # Where the largest that may be afforded is known, others are too dear or smaller than it.
+    everything = search.aim is not None or _cut(search, plan.cut(timed(search), search.gates))
     _cascades(search)
     if search.left > 0 and everything:
         return "every way that applies was tried"
@@ -144,11 +146,13 @@ def _walk(search: Search) -> str:
 
 def _aim(search: Search) -> None:
     """Learn the largest cut that meets the gates on cost: alone, or behind a student where that lets it be larger."""
-    precision = plan.aimed(context(search, None), search.gates)
-    predictor = _predictor(search, precision)
-    ladder = plan.ladder(context(search, None), narrow=load(search.gates, {"size": predictor.costs["size"]}) > 1)
-    if not ladder:
+    found = context(search, None)
+    if not build.distillable(found.teacher) or not plan.ladder(found, narrow=False):
         return
+    predictor = _predictor(search, plan.aimed(found, search.gates))
+    if load(search.gates, predictor.costs) <= 1:
+        return  # nothing has to be cut
+    ladder = plan.ladder(found, narrow=load(search.gates, {"size": predictor.costs["size"]}) > 1)
     alone = feasible.largest(search, ladder, predictor, search.gates)
     if alone is None or plan.narrow(alone.recipe):
         _behind_a_student(search, ladder, alone, predictor)
@@ -163,8 +167,7 @@ def _predictor(search: Search, precision: str) -> Predictor:
     folder = search.folder / "whole"
     known = search.candidate(whole)
     if precision != "none":
-        few = EncodedSplits(search.request)
-        known = assembly.sealed(search.request, assembly.quantized(few, known, precision, folder))
+        known = assembly.sealed(search.request, assembly.quantized(search.bench.splits, known, precision, folder))
     found = candidates.costs(search.bench, known)
     search.watch(found.spread, found.share)
     costs = {name: one.value for name, one in found.measured.items()}
@@ -186,7 +189,7 @@ def _behind_a_student(search: Search, ladder: Sequence[Recipe], alone: Fit | Non
     for recipe in plan.students(context(search, None)):
         if search.left > 0:
             _all_precisions(search, recipe)
-    first = next(iter(_first_answers(search)), None)
+    first = _first_answers(search, ladder, predictor)
     both = feasible.largest(search, ladder, predictor, _left_behind(search, *first)) if first else None
     if first and both and (alone is None or plan.clearly_larger(ladder, both.recipe, alone.recipe)):
         _learn(search, both)
@@ -205,14 +208,17 @@ class _First(NamedTuple):
     early: float
 
 
-def _first_answers(search: Search) -> list[_First]:
-    """Students that meet the gates on cost, by the share of rows on which they may stand in for the uncompressed."""
+def _first_answers(search: Search, ladder: Sequence[Recipe], predictor: Predictor) -> _First | None:
+    """The student that lets the cut behind it be the largest, by what is predicted."""
     found = []
     for point in search.points:
         if point.recipe.get("student") in _STUDENTS and not _missed(search, point):
-            early = candidates.early(search.bench, search.candidate(point))
-            found.append(_First(point, _EARLY_SHARE * early))
-    return sorted((one for one in found if one.early > _WORTH), key=lambda one: (-one.early, one.point.name))
+            early = _EARLY_SHARE * candidates.early(search.bench, search.candidate(point))
+            left = _left_behind(search, point, early)
+            at = feasible.predicted(search, ladder, predictor, left, 0, len(ladder))
+            found.append((at, -early, _First(point, early)))
+    worth = [one for one in found if one[2].early > _WORTH]
+    return min(worth, key=lambda one: one[:2])[2] if worth else None
 
 
 def _left_behind(search: Search, point: Point, early: float) -> list[Gate]:
@@ -283,11 +289,16 @@ def _surely_fits(search: Search, recipe: Recipe) -> bool:
 
 
 def _surely(search: Search, points: Sequence[Point]) -> bool:
-    qualities = [gate for gate in search.gates if gate.name not in COSTS]
+    qualities = _qualities(search)
     affordable = [point for point in search.points if not _missed(search, point)]
     return bool(qualities) and any(
         surely(point, qualities, search.metric, affordable) for point in points if not _missed(search, point)
     )
+
+
+def _qualities(search: Search) -> list[Gate]:
+    """The gates on how good a network is."""
+    return [gate for gate in search.gates if gate.name not in COSTS]
 
 
 def _fits(search: Search) -> bool:
@@ -297,7 +308,7 @@ def _fits(search: Search) -> bool:
 
 def _hopeless(search: Search, recipe: Recipe) -> bool:
     """Whether a gate on quality is missed by the recipe in every precision, so that smaller ones will miss it too."""
-    qualities = [gate for gate in search.gates if gate.name not in COSTS]
+    qualities = _qualities(search)
     own = [point for point in search.points if _of(point, recipe)]
     return bool(qualities and own) and all(
         any(likely(point, gate, search.metric) < 1 - LIKELY for gate in qualities) for point in own
@@ -464,6 +475,8 @@ def _taken(search: Search, stopped: str, pick: str | None) -> Compressed:
 def _finished(search: Search, pick: str | None, stopped: str) -> Compressed:
     search.points += _floor(search)
     spent = time.perf_counter() - search.begun
+    if search.share < quick.BUSY:
+        stopped += f"; the machine was busy: at the worst {search.share:.0%} of its cores could be had"
     frontier = Frontier.of(
         search.metric, search.points, search.gates, search.skipped, search.minutes, round(spent, 1), stopped, pick
     )

@@ -6,6 +6,7 @@ which ones are worth that, so that two or three are enough.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -43,7 +44,10 @@ def load(gates: Sequence[Gate], costs: Mapping[str, float], room: Mapping[str, f
     used = [0.0]
     for gate in gates:
         if gate.name in COSTS and gate.name in costs:
-            part = costs[gate.name] / gate.bound if gate.operator[0] == "<" else gate.bound / costs[gate.name]
+            over, under = costs[gate.name], gate.bound
+            if gate.operator[0] == ">":
+                over, under = under, over
+            part = over / under if under > 0 else math.inf
             used.append(part / room.get(gate.name, 1.0))
     return max(used)
 
@@ -72,22 +76,10 @@ def first_that_fits(
 
 def largest(search: Search, recipes: Sequence[Recipe], predictor: Predictor, gates: Sequence[Gate]) -> Fit | None:
     """The dearest of the recipes, the dearest first, that meets the gates on cost in the predictor's precision."""
-    made = _Shapes(search, recipes)
     known, found = [predictor], dict[int, Fit]()
 
-    def guess(dear: int, fits: int) -> int:
-        low, high = dear + 1, min(fits, len(recipes))
-        while low < high:
-            middle = (low + high) // 2
-            shape = made.shape(middle)
-            if shape is not None and load(gates, known[-1].costs_of(shape)) <= 1:
-                high = middle
-            else:
-                low = middle + 1
-        return low
-
     def measure(at: int) -> float:
-        shape = made.shape(at)
+        shape = _shape(search, recipes[at])
         if shape is None:
             return float("inf")
         costs = {name: one.value for name, one in measured(search, shape, predictor.precision).items()}
@@ -98,26 +90,37 @@ def largest(search: Search, recipes: Sequence[Recipe], predictor: Predictor, gat
         search.progress.note(f"{build.name(recipes[at])}, before it learns: {said} ({'fits' if used <= 1 else 'no'})")
         return used
 
+    def guess(dear: int, fits: int) -> int:
+        return predicted(search, recipes, known[-1], gates, dear + 1, min(fits, len(recipes)))
+
     at = first_that_fits(len(recipes), guess, measure)
     return None if at is None else found[at]
 
 
-class _Shapes:
-    """The networks of recipes before they learn, each made once."""
+def predicted(
+    search: Search, recipes: Sequence[Recipe], predictor: Predictor, gates: Sequence[Gate], low: int, high: int
+) -> int:
+    """The first of the recipes from `low` on, the dearest first, that is predicted to meet the gates; `high`: none."""
+    while low < high:
+        middle = (low + high) // 2
+        shape = _shape(search, recipes[middle])
+        if shape is not None and load(gates, predictor.costs_of(shape)) <= 1:
+            high = middle
+        else:
+            low = middle + 1
+    return low
 
-    def __init__(self, search: Search, recipes: Sequence[Recipe]) -> None:
-        self.search, self.recipes = search, recipes
-        self.known: dict[int, FittedNetwork | None] = {}
 
-    def shape(self, at: int) -> FittedNetwork | None:
-        """None where the recipe does not apply."""
-        if at not in self.known:
-            name = build.name(self.recipes[at])
-            found = self.search.shapes.get(name) or build.shape(self.recipes[at], context(self.search, None))
-            if isinstance(found, Skip):
-                self.search.skip(name, found.reason)
-            self.known[at] = None if isinstance(found, Skip) else found
-        return self.known[at]
+def _shape(search: Search, recipe: Recipe) -> FittedNetwork | None:
+    """The network of a recipe before it learns, made once; None where the recipe does not apply."""
+    name = build.name(recipe)
+    if name not in search.shapes:
+        found = build.shape(recipe, context(search, None))
+        if isinstance(found, Skip):
+            search.skip(name, found.reason)
+            return None
+        search.shapes[name] = found
+    return search.shapes[name]
 
 
 def measured(search: Search, shape: FittedNetwork, precision: str) -> dict[str, Measured]:
