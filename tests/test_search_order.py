@@ -196,3 +196,37 @@ def test_what_meets_every_gate_with_nothing_learnt_is_enough_where_nobody_asked_
     names, taken = walked(monkeypatch, {"drop": "<= 0.02", "size": "<= 30 MB"}, wish="auto")
     assert names == ["trimmed", f"trimmed+{BITS}"]
     assert taken == f"trimmed+{BITS}"
+
+
+# -------------------------------------------------------------------------------------------- what costs nothing
+
+
+def asked(gates: dict[str, str]) -> Any:
+    return SimpleNamespace(spec=SimpleNamespace(compress="auto"), gates=parse_gates(gates))
+
+
+def test_without_gates_on_cost_nothing_is_measured_where_nobody_asked_for_a_search(monkeypatch) -> None:
+    monkeypatch.setattr(candidates, "bench", lambda *_: pytest.fail("the validation rows were prepared"))
+    monkeypatch.setattr(candidates, "costs", lambda *_: pytest.fail("something was measured"))
+    whole = SimpleNamespace()
+    found = compression.compress(asked({"accuracy": ">= 0.8"}), None, whole, Path(), Quiet())
+    assert found == compression.Compressed(whole, None, None)
+
+
+def test_only_the_costs_that_gates_ask_for_are_measured_and_no_time_where_the_size_says_no(monkeypatch) -> None:
+    names: list[str] = []
+
+    def measured(_: Any, __: Any, wanted: list[str]) -> Any:
+        names.extend(wanted)
+        return SimpleNamespace(measured={name: Measured(value=9.0) for name in {*wanted, "size"}})
+
+    monkeypatch.setattr(candidates, "bench", lambda *_: None)
+    monkeypatch.setattr(candidates, "costs", measured)
+    whole = SimpleNamespace()
+    gates = {"size": "<= 10 MB", "latency": "<= 10 ms", "accuracy": ">= 0.8"}
+    assert compression.compress(asked(gates), None, whole, Path(), Quiet()).candidate is whole
+    assert set(names) == {"size", "latency"}
+    names.clear()
+    small = parse_gates({"size": "<= 5 MB", "latency": "<= 10 ms"})
+    assert not compression._affordable_as_it_is(None, whole, small)
+    assert names == ["size"]
