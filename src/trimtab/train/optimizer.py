@@ -1,4 +1,4 @@
-"""Parameters in groups, each with its own learning rate; fused and sparse where that is faster."""
+"""Parameters in groups, each with its learning rate, and how it rises and falls; fused, sparse where that is faster."""
 
 from __future__ import annotations
 
