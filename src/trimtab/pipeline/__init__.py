@@ -10,7 +10,7 @@ from typing import Any
 from trimtab import spec as specs
 from trimtab.bundle.manifest import Stage
 from trimtab.nets.fitted import FittedNetwork
-from trimtab.pipeline import run_folder
+from trimtab.pipeline import few, run_folder
 from trimtab.pipeline.release import Release, audit
 from trimtab.pipeline.training import train
 from trimtab.progress import Progress, Quiet
@@ -51,15 +51,17 @@ def _carried_out(spec: Spec, folder: Path, home: Path, progress: Progress, start
     if kept is not None:
         progress.note("nothing to do: this spec was carried out on the same rows before")
         return Release(home / "bundle", kept)
+    asked, request = request, few.chosen(request, home / "work" / "few", progress)
     network, trained, stage = train(request, home / "work" / "train", progress)
     stages.append(stage)
+    request = few.name_next(request, network, home, progress)
     whole = FittedNetwork(network, request.architecture, request.inputs, request.output)
     uncompressed, stage = assemble(request, whole, home / "work" / "bundle", progress)
     stages.append(stage)
     found = compress(request, whole, uncompressed, home, progress)
     stages += [found.stage] if found.stage else []
     release = audit(request, uncompressed, found, trained.history, stages, home, progress)
-    resume.finish(home, request)
+    resume.finish(home, asked)
     return release
 
 

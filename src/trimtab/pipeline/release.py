@@ -65,6 +65,7 @@ def audit(
     sheet = request.augmentation.sheet(request.train) if request.augmentation and quotes else None
     shown: dict[str, Any] = {
         **found.evidence,
+        **({"to_label": list(request.to_label)} if request.to_label else {}),
         "history": history,
         "differs": candidate.differs,
         **({"augmentation": sheet.evidence} if sheet else {}),

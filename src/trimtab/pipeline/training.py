@@ -9,22 +9,35 @@ import torch
 
 from trimtab import pretrained
 from trimtab.bundle.manifest import Stage
+from trimtab.columns import dense, encode_rows
 from trimtab.nets.network import Network
 from trimtab.nets.pretrained import PretrainedEncoder
 from trimtab.progress import Progress
-from trimtab.request import Request, resume
+from trimtab.request import Request, few_rows, resume
 from trimtab.train import loop, methods
 from trimtab.train.method import TrainingData
 
 
 def train(request: Request, folder: Path, progress: Progress) -> tuple[Network, loop.TrainingResult, Stage]:
     """Train the network, or go on with a run of the same spec and rows that was stopped."""
-    splits, chosen = request.prepared.splits, request.settings
+    chosen = request.settings
     network = build(request)  # before an earlier run is thrown away: it may find the encoders' options wrong
     if resume.begin(folder, resume.train_key(request)):
         progress.note("trained anew: the spec, the rows or the version are not those of the launch before")
-    progress.stage("train", f"{len(request.train)} rows, {chosen.epochs} epochs, {chosen.method}")
-    data = TrainingData(
+    data = few_data(request) if request.held_out is not None else _data(request)
+    progress.stage("train", f"{len(data.train)} rows, {chosen.epochs} epochs, {chosen.method}")
+    method = methods.made(chosen.training_method or methods.SUPERVISED)
+    trained = loop.train(network, data, chosen, folder, progress, method)
+    for encoder in network.pretrained():
+        encoder.merge()
+    detail = {"steps": trained.steps, "rows_per_second": round(trained.rows_per_second, 1), "best": trained.best}
+    return network, trained, Stage(name="train", seconds=trained.seconds, detail=detail)
+
+
+def _data(request: Request) -> TrainingData:
+    """The training rows, and the validation rows that choose the best weights."""
+    splits = request.prepared.splits
+    return TrainingData(
         request.train,
         request.output.targets(splits.train.values[request.output.name]),
         request.valid,
@@ -34,12 +47,29 @@ def train(request: Request, folder: Path, progress: Progress) -> tuple[Network, 
         None if splits.train.weights is None else splits.train.weights.astype(np.float32),
         splits.valid.weights,
     )
-    method = methods.made(chosen.training_method or methods.SUPERVISED)
-    trained = loop.train(network, data, chosen, folder, progress, method)
-    for encoder in network.pretrained():
-        encoder.merge()
-    detail = {"steps": trained.steps, "rows_per_second": round(trained.rows_per_second, 1), "best": trained.best}
-    return network, trained, Stage(name="train", seconds=trained.seconds, detail=detail)
+
+
+def few_data(request: Request) -> TrainingData:
+    """All labelled rows but those that are tested on, with rows without an answer and rows about the classes' names."""
+    splits, output = request.prepared.splits, request.output
+    rows = request.train.concat(request.valid)
+    targets = np.concatenate([dense(output.targets(t.values[output.name])) for t in (splits.train, splits.valid)])
+    parts = [table.weights for table in (splits.train, splits.valid) if table.weights is not None]
+    weights = np.concatenate(parts).astype(np.float32) if parts else None
+    about = few_rows.about(output, [column.name for column in request.inputs])
+    more = encode_rows(request.inputs, request.unlabelled) if request.unlabelled else None
+    return TrainingData(
+        rows,
+        targets,
+        rows,
+        targets,
+        output,
+        request.augmentation,
+        weights,
+        weights,
+        None if more is None else more.take(few_rows.read_rows(more, request.spec.seed)),
+        encode_rows(request.inputs, about) if about else None,
+    )
 
 
 def build(request: Request) -> Network:

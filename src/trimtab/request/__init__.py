@@ -20,10 +20,11 @@ from trimtab.data.table import Table
 from trimtab.errors import problem, shortened
 from trimtab.nets.network import Architecture, EncoderEntry, head_kind, part
 from trimtab.progress import Progress
-from trimtab.request import encoder_plan, encoding, unlabelled
+from trimtab.request import encoder_plan, encoding, few_rows, unlabelled
 from trimtab.request.encoder_plan import Chosen
+from trimtab.request.few_rows import HeldOut
 from trimtab.rows import rejected
-from trimtab.spec import Choice, Gate, Part, Spec
+from trimtab.spec import Choice, Gate, Part, Spec, TrainingMethod
 from trimtab.train import augment, devices, methods, settings
 
 # Parts of the report whose keys are no words of the rows; lists in them are left out, for they quote rows.
@@ -62,6 +63,9 @@ class Request:
     augmentation: augment.Augmentation | None
     unlabelled: dict[str, list[Any]]  # raw values of rows without an answer, by input
     seen: dict[str, np.ndarray]  # fingerprints of the rows that it learns from, and is chosen by
+    ways: tuple[Part, ...] = ()  # training methods for few rows, of which cross-validation is to take one
+    held_out: HeldOut | None = None  # where few rows were cross-validated
+    to_label: tuple[dict[str, Any], ...] = ()  # rows without an answer that are most worth one
 
 
 def reported(request: Request) -> dict[str, Any]:
@@ -115,19 +119,8 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
     prepared = replace(prepared, report={**prepared.report, **told})
     targets = output.targets(prepared.splits.train.values[output.name])
     counts = np.bincount(dense(targets), minlength=output.width) if output.one_class else None
-    method = methods.check(spec.train.training_method or methods.SUPERVISED, output, len(chosen.plans))
-    settled, reasons = settings.choose(
-        spec,
-        output,
-        chosen.base,
-        len(train),
-        train.steps,
-        counts,
-        devices.device(),
-        chosen.kind,
-        method.weights,
-        method.defaults(len(train), chosen.base),
-    )
+    ways = few_rows.ways(spec, output, chosen, prepared.splits)
+    settled, reasons = _settled(_with_method(spec, ways[0]) if ways else spec, output, chosen, train, counts)
     augmentation, varied = _augmentation(prepared, chosen, inputs, output, settled)
     reasons |= varied
     _check_fusion(spec, output)
@@ -157,8 +150,48 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
         prepared = replace(prepared, report={**prepared.report, "unlabelled": more.report})
     return Request(
         spec, parsed, prepared, chosen, inputs, output, architecture, settled, automatic, train, valid,
-        augmentation, more.values, _seen(prepared),
+        augmentation, more.values, _seen(prepared), ways,
     )  # fmt: skip
+
+
+def by_method(request: Request, part: Part, reason: str = "") -> Request:
+    """The request with another training method and the settings that go with it; with a reason, as an automatic choice.
+
+    `part` is what the spec would say of the method.
+    """
+    targets = request.output.targets(request.prepared.splits.train.values[request.output.name])
+    counts = np.bincount(dense(targets), minlength=request.output.width) if request.output.one_class else None
+    spec = _with_method(request.spec, part)
+    settled, reasons = _settled(spec, request.output, request.chosen, request.train, counts)
+    kept = [entry for entry in request.automatic if not entry.key.startswith("train.") and entry.key not in reasons]
+    value = {"name": part.name, **part.options} if part.options else part.name
+    made = {"train.method": Choice(value, reason), **reasons} if reason else reasons
+    automatic = [*kept, *(Automatic(key=key, value=one, reason=why) for key, (one, why) in made.items())]
+    return replace(request, settings=settled, automatic=automatic)
+
+
+def _with_method(spec: Spec, part: Part) -> Spec:
+    method = TrainingMethod.model_validate({"name": part.name, **part.options})
+    return spec.model_copy(update={"train": spec.train.model_copy(update={"method": method})})
+
+
+def _settled(
+    spec: Spec, output: OutputColumn, chosen: Chosen, train: EncodedRows, counts: np.ndarray | None
+) -> tuple[settings.Settings, dict[str, Choice]]:
+    """The settings of training, and what was chosen of them with the reasons."""
+    method = methods.check(spec.train.training_method or methods.SUPERVISED, output, len(chosen.plans))
+    return settings.choose(
+        spec,
+        output,
+        chosen.base,
+        len(train),
+        train.steps,
+        counts,
+        devices.device(),
+        chosen.kind,
+        method.weights,
+        method.defaults(len(train), chosen.base),
+    )
 
 
 # What can be done about values of a kind that training rows hold many of.

@@ -1,4 +1,4 @@
-"""Rows without an answer, for students to learn from the uncompressed network."""
+"""Rows without an answer: for few labelled rows to be carried over to, and for students to learn from."""
 
 from __future__ import annotations
 
@@ -32,13 +32,14 @@ class Unlabelled:
 
 
 def read(spec: Spec, inputs: Sequence[InputColumn], prepared: Prepared, folder: Path, progress: Progress) -> Unlabelled:
-    """The rows of the files that `compress.unlabelled` names; nothing where it names none.
+    """The rows of the files that `unlabelled` and `compress.unlabelled` name; nothing where they name none.
 
     Rows that equal one of the validation or test rows are left out: a student that has seen the uncompressed network's
     answers to them would lose less there than elsewhere. Raises TrimtabError, for all files at once, where one cannot
     be read or lacks an input.
     """
-    names = spec.compress.unlabelled if isinstance(spec.compress, Compress) else ()
+    of_students = spec.compress.unlabelled if isinstance(spec.compress, Compress) else ()
+    names = tuple(dict.fromkeys([*spec.unlabelled, *of_students]))
     if not names:
         return Unlabelled()
     kinds = {name: kind.type for name, kind in prepared.inputs.items()}
@@ -66,7 +67,7 @@ def read(spec: Spec, inputs: Sequence[InputColumn], prepared: Prepared, folder: 
     if wrong:
         raise several(wrong)
     report = {"rows": len(values[inputs[0].name]), "equal_to_measured": equal, "set_aside": len(rejected) - equal}
-    told = f"rows without an answer, for distillation: {report['rows']:,}"
+    told = f"rows without an answer, {report['rows']:,}"
     for count, said in ((equal, "equal rows that are measured on"), (report["set_aside"], "cannot be read")):
         told += f"; {count:,} left out, which {said}" if count else ""
     progress.note(told)
@@ -80,7 +81,7 @@ def _table(
     source = rows.read(path, rejected.append, encoding=encoding)
     read_rows = list(islice(source, _MOST))
     if not read_rows:
-        raise problem("compress.unlabelled", f"{path} has no rows", do="leave it out")
+        raise problem("unlabelled", f"{path} has no rows", do="leave it out")
     if next(source, None) is not None:
         progress.note(f"{path}: only the first {_MOST:,} rows are read")
     given = [row.values for row in read_rows]

@@ -202,7 +202,12 @@ def _difference(here: Outputs, there: Outputs) -> float:
 
 
 def calibrated(request: Request, outputs: Outputs) -> OutputColumn:
-    """The output column with what decoding needs (a temperature, thresholds) fitted to the validation rows."""
+    """The output column with what decoding needs (a temperature, thresholds) fitted to the validation rows.
+
+    Where few rows were cross-validated, to the answers of networks that had not learnt them.
+    """
+    if request.held_out is not None:
+        return request.output.calibrated(request.held_out.targets, request.held_out.outputs)
     targets = request.output.targets(request.prepared.splits.valid.values[request.output.name])
     return request.output.calibrated(targets, outputs)
 

@@ -109,8 +109,9 @@ class Train(_Part):
         None,
         description="The answers of the rows are learnt by all weights (`full`), by low-rank updates (`lora`), by the "
         "head alone (`frozen`), or by the base's shape with random weights (`scratch`). Or a training method of "
-        "another kind, such as one's own, with its options and the weights that learn: `{name: mine, weights: lora}`. "
-        "Default: full.",
+        "another kind with its options and the weights that learn: `contrastive` (pairs of rows, for few of them), "
+        "`probe` (logistic regression on the encoder as it is), one's own: `{name: mine, weights: lora}`. Default: "
+        "full; up to 64 labelled rows of text for each class, by cross-validation.",
     )
     frozen_blocks: int | None = Field(
         None,
@@ -290,6 +291,11 @@ class Spec(_Part):
         description="Of the data's text, such as shift_jis, cp1251 or utf-16. Default: UTF-8, and what is none is told "
         "by its look. New rows that are not UTF-8 are read as these were.",
     )
+    unlabelled: tuple[str, ...] = Field(
+        (),
+        description="Files of more rows, without answers: what few labelled rows say is carried over to them, students "
+        "learn from the uncompressed network's answers to them, and those to label next are named.",
+    )
     inputs: dict[str, ColumnType] | None = Field(
         None, description="Column -> type. Default: every column but the output, typed by looking at its values."
     )
@@ -345,7 +351,7 @@ class Spec(_Part):
     seed: int = Field(7, ge=0, lt=2**31, description="Seeds every random choice.")
     _notes: tuple[str, ...] = PrivateAttr(())
 
-    @field_validator("data", "keep", mode="before")
+    @field_validator("data", "keep", "unlabelled", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value

@@ -69,12 +69,3 @@ def put_in(network: Network, found: Regression) -> None:
     layer = linear(network)
     layer.weight.copy_(torch.from_numpy(found.weights))
     layer.bias.copy_(torch.from_numpy(found.biases))
-
-
-def refuses(output_is_one_class: bool, output_type: str, encoders: int) -> str | None:
-    """Why a head cannot be fitted so; None where it can."""
-    if not output_is_one_class:
-        return f"the output is of type {output_type}: it learns one class of several"
-    if encoders > 1:
-        return f"{encoders} encoders read the inputs: it learns from the vectors of one (several texts are read by one)"
-    return None

@@ -45,6 +45,8 @@ class TrainingData:
     augmentation: Augmentation | None = None  # of the rows that are learnt from
     weights: np.ndarray | None = None  # (rows,) float32, their mean 1: how much each row counts that is learnt from
     valid_weights: np.ndarray | None = None  # (rows,) how much each row counts that the best weights are chosen by
+    unlabelled: Rows | None = None  # rows without an answer
+    names: Rows | None = None  # a row about the name of each class, in their order
 
 
 @dataclass(frozen=True)

@@ -15,17 +15,15 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from trimtab.columns import OutputColumn
 from trimtab.nets.batch import Batch
 from trimtab.nets.network import Network
 from trimtab.nets.states import Answers, Padded
 from trimtab.pretrained import Base
 from trimtab.spec import Choice
-from trimtab.train import logistic
 from trimtab.train.augment import Mix
 from trimtab.train.batches import Forward
-from trimtab.train.method import Method, Run
-from trimtab.train.methods.probe import fit_head
+from trimtab.train.fitted_head import FittedHead
+from trimtab.train.method import Run
 from trimtab.train.settings import Settings
 
 _VECTORS = "vectors"
@@ -34,28 +32,22 @@ _PASSES, _FEWEST, _MOST = 5, 10, 40  # over the rows; batches
 _RATE, _NARROW = 1e-4, 384
 
 
-class ContrastiveMethod(Method):
+class ContrastiveMethod(FittedHead):
     """The squared difference of two rows' cosine similarity from 1 (one class) or 0 (two), half of each kind."""
 
-    keeps_last: ClassVar[bool] = True
-    scored_last: ClassVar[bool] = True
     reads_classes: ClassVar[bool] = True
     rows: int = Field(16, ge=4, le=1024, description="Rows in a batch, which all meet; as many of each class.")
     steps: int | None = Field(None, ge=1, description="Batches of an epoch. Default: 10 to 40, by the rows.")
-    strength: float = Field(1.0, gt=0, description="Inverse of the L2 penalty of the head's logistic regression.")
-
-    def refuses(self, output: OutputColumn, encoders: int) -> str | None:
-        """See `Method.refuses`."""
-        return logistic.refuses(output.one_class, output.type, encoders)
 
     def defaults(self, rows: int, base: Base | None) -> dict[str, Choice]:
         """See `Method.defaults`."""
-        known = {"epochs": Choice(1, f"of {self._count(rows)} batches, in which all rows meet")}
+        known = {"epochs": Choice(1, "of some batches in which all rows meet")}
         if base is None or base.width > _NARROW:
             return known
         return known | {"learning_rate": Choice(_RATE, "pairs of rows, a small pretrained encoder")}
 
-    def _count(self, rows: int) -> int:
+    def steps_for(self, rows: int) -> int:
+        """Batches of an epoch with so many rows."""
         return self.steps or int(np.clip(round(rows * _PASSES / self.rows), _FEWEST, _MOST))
 
     def forward(self, network: Network, answers: Forward) -> Forward:
@@ -77,7 +69,7 @@ class ContrastiveMethod(Method):
         together = min(len(names), self.rows // _EACH)
         each = max(_EACH, self.rows // together)
         turns = _Endless({0: names}, random)
-        picks = (turns.take(0, together) for _ in range(self._count(len(classes))))
+        picks = (turns.take(0, together) for _ in range(self.steps_for(len(classes))))
         return [[np.concatenate([drawn.take(one, each) for one in picked])] for picked in picks]
 
     def losses(self, run: Run, answers: Answers, batch: Batch, mix: Mix | None) -> Tensor:
@@ -89,11 +81,6 @@ class ContrastiveMethod(Method):
         near = _mean((similarity - 1) ** 2, same & ~alone)
         far = _mean(similarity**2, ~same)
         return (near + far) / 2
-
-    def before_scoring(self, run: Run) -> float | None:
-        """Fit the head to the vectors that the encoder gives now."""
-        fit_head(run, self.strength)
-        return None
 
 
 class _Endless:
