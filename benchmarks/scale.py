@@ -1,4 +1,4 @@
-"""How much memory and time many rows, or many pictures, take: `python -m benchmarks.scale --rows 1000000`.
+"""How much memory and time many rows, pictures or classes take: `python -m benchmarks.scale --rows 1000000`.
 
 Rows are made up: a text, two numbers, a category and a label; pictures are of 64x64 pixels in two class folders.
 Each stage's figure is the highest resident memory while it ran (Linux: VmHWM, set back before each stage).
@@ -20,6 +20,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from trimtab import spec as specs
+from trimtab.audit import quality
+from trimtab.columns.label import LabelColumn
 from trimtab.data.prepare import prepare
 from trimtab.pipeline.training import train
 from trimtab.progress import Quiet
@@ -64,6 +66,16 @@ def write_pictures(folder: Path, count: int) -> None:
             Image.fromarray(pixels).resize((PIXELS, PIXELS)).save(folder / name / f"{number}.png")
 
 
+def measure_quality(rows: int, classes: int) -> None:
+    """All figures of quality, with their intervals, of made-up answers that are often right."""
+    random = np.random.default_rng(7)
+    column = LabelColumn("label", "label", tuple(f"class{number:04d}" for number in range(classes)))
+    targets = random.integers(0, classes, rows)
+    logits = random.normal(size=(rows, classes)).astype(np.float32)
+    logits[np.arange(rows), targets] += 2
+    quality.measure(column, targets, logits, seed=7)
+
+
 def _status(name: str) -> float:
     """A figure of this process in gigabytes (10^9 bytes); 0 where there is no /proc."""
     status = Path("/proc/self/status")
@@ -94,11 +106,12 @@ def measured(name: str, work: Callable[[], Result]) -> Result:
     reset = Path("/proc/self/clear_refs")
     if reset.exists():
         reset.write_text("5")
-    begun = time.perf_counter()
+    begun, worked = time.perf_counter(), time.process_time()
     found = work()
     figures = {
         "stage": name,
         "seconds": round(time.perf_counter() - begun, 1),
+        "cpu_seconds": round(time.process_time() - worked, 1),
         "peak_gb": round(_status("VmHWM"), 2),
         "after_gb": round(_status("VmRSS"), 2),
     }
@@ -113,9 +126,13 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--pictures", type=int, default=0, help="pictures in place of rows")
     parser.add_argument("--classes", type=int, default=2)
+    parser.add_argument("--quality", action="store_true", help="measure answers to the rows, and nothing else")
     parser.add_argument("--until", choices=STAGES, default="train")
     parser.add_argument("--data", type=Path, help="where the data are made, or were made before")
     chosen = parser.parse_args()
+    if chosen.quality:
+        measured("quality", lambda: measure_quality(chosen.rows, chosen.classes))
+        return
     with TemporaryDirectory(prefix="trimtab-scale-") as scratch:
         place = chosen.data or Path(scratch)
         place.mkdir(parents=True, exist_ok=True)

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn import metrics as rival
 from sklearn.metrics import ndcg_score
 
 from trimtab import columns, metrics, spec
 from trimtab.audit import gates, quality
 from trimtab.errors import TrimtabError
-from trimtab.metrics import Name, OneOf, Ranked
+from trimtab.metrics import Name, OneOf, Ranked, Statistic
+from trimtab.metrics import _statistics as statistics
 from trimtab.page import figures
 
 
@@ -108,6 +110,57 @@ def test_five_hundred_classes_are_measured_in_little_memory() -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 400  # MB: two dense arrays of a closure for each class had been 400 alone
+
+
+def ranked(rows: int, classes: int, digits: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Right classes, and scores that know something of them; few digits make ties."""
+    draw = np.random.default_rng(seed)
+    true = draw.integers(0, classes, rows)
+    chances = draw.random((rows, classes))
+    chances[np.arange(rows), true] += 0.3
+    return true, np.round(chances, digits)
+
+
+RIVALS = {"auc": rival.roc_auc_score, "average_precision": rival.average_precision_score}
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_the_ranking_of_five_hundred_classes_is_measured_as_scikit_learn_does(name: str) -> None:
+    true, chances = ranked(2000, 500, 3)
+    present = [number for number in range(500) if (true == number).any()]
+    expected = np.mean([RIVALS[name](true == number, chances[:, number]) for number in present])
+    found = metrics.statistics(OneOf([str(i) for i in range(500)], true, chances))[name]()(np.ones((2000, 1)))
+    assert found == pytest.approx(expected, abs=1e-9)
+
+
+def measured_anew(name: str, true: np.ndarray, chances: np.ndarray) -> Statistic:
+    """The metric of each resample by scikit-learn, from the scores of the rows that are in it."""
+
+    def statistic(weights: np.ndarray) -> np.ndarray:
+        found = np.full((weights.shape[1], chances.shape[1]), np.nan)
+        for resample, drawn in enumerate(weights.T):
+            rows = np.flatnonzero(drawn)
+            for number in set(true[rows].tolist()):
+                scores, own = chances[rows, number], true[rows] == number
+                found[resample, number] = RIVALS[name](own, scores, sample_weight=drawn[rows])
+        return statistics.mean_of_defined(found.T)
+
+    return statistic
+
+
+@pytest.mark.parametrize("digits", [1, 8])
+@pytest.mark.parametrize("name", RIVALS)
+def test_resamples_by_counts_give_the_interval_of_measuring_each_resample_anew(name: str, digits: int) -> None:
+    true, chances = ranked(150, 6, digits, seed=digits)
+    fast = metrics.statistics(OneOf(list("abcdef"), true, chances))[name]
+    users = np.arange(150) // 2
+    for whose, weights in ((None, None), (users.tolist(), np.linspace(0.5, 2, 150))):
+        own, plain = (
+            quality.intervals({name: make}, 150, 6, 7, 60, whose, weights)[name]
+            for make in (fast, lambda: measured_anew(name, true, chances))
+        )
+        assert own.low is not None
+        assert (own.value, own.low, own.high) == pytest.approx((plain.value, plain.low, plain.high), abs=1e-9)
 
 
 def test_the_confusion_of_many_classes_is_its_largest_parts() -> None:

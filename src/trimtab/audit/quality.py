@@ -220,7 +220,7 @@ class _Sample:
         """Each statistic without one part after the other: of all single units, or of some random parts."""
         parts = min(self.units, max(_FEWEST_PARTS, self.resamples // _RESAMPLES_OF_A_PART))
         part = np.random.default_rng(self.seed).permutation(self.units) % max(1, parts)
-        blocks = ((part[:, None] != numbers).astype(np.float64) for numbers in self._blocks(parts))
+        blocks = ((part != numbers[:, None]).astype(np.float64).T for numbers in self._blocks(parts))
         return self._of(statistics, blocks)
 
     def alone(self, statistic: Statistic) -> np.ndarray:
@@ -231,13 +231,13 @@ class _Sample:
         return self._of({"": statistic}, blocks)[""]
 
     def _resamples(self) -> Iterator[np.ndarray]:
-        """How often each unit is drawn, (units, resamples)."""
+        """How often each unit is drawn, (units, resamples), each resample end to end in memory."""
         draw = np.random.default_rng(self.seed)
         for numbers in self._blocks(self.resamples):
             columns = len(numbers)
-            picked = draw.integers(0, self.units, size=(self.units, columns)) * columns + np.arange(columns)
+            picked = draw.integers(0, self.units, size=(self.units, columns)) + np.arange(columns) * self.units
             counts = np.bincount(picked.ravel(), minlength=self.units * columns)
-            yield counts.reshape(self.units, columns).astype(np.float64)
+            yield counts.reshape(columns, self.units).astype(np.float64).T
 
     def _blocks(self, count: int) -> Iterator[np.ndarray]:
         """The numbers up to a count, in blocks that stay small in memory."""
@@ -248,7 +248,7 @@ class _Sample:
         """Each statistic by the weights of all units, which are those of their rows."""
         found: dict[str, list[np.ndarray]] = {name: [np.empty(0)] for name in statistics}
         for units in blocks if statistics else ():
-            weights = units if self.user is None else units[self.user]
+            weights = units if self.user is None else np.take(units.T, self.user, axis=1).T
             for name, statistic in statistics.items():
                 found[name].append(statistic(weights))
         return {name: np.concatenate(parts) for name, parts in found.items()}

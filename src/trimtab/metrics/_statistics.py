@@ -16,7 +16,7 @@ Statistic = Callable[[np.ndarray], np.ndarray]
 
 CALIBRATION_BINS = 15
 EPSILON = float(np.finfo(np.float64).eps)
-_CELLS = 2_000_000  # rows x resamples of a class that are looked at at a time
+_CELLS = 2_000_000  # groups x resamples of a class that are looked at at a time
 
 
 def undefined(weights: np.ndarray) -> np.ndarray:
@@ -100,17 +100,15 @@ class _Groups:
     """Rows by the group that each is in, (rows,): the weights of every group are summed without a matrix of both."""
 
     def __init__(self, group: np.ndarray, count: int) -> None:
-        self.count = count
-        self.order = np.argsort(group, kind="stable")
-        self.starts = np.searchsorted(group[self.order], np.arange(count))
-        self.filled = np.flatnonzero(np.bincount(group, minlength=count))
+        self.group, self.count = group.astype(np.intp), count
 
     def sums(self, weights: np.ndarray) -> np.ndarray:
         """(rows, resamples) -> (groups, resamples)."""
-        found = np.zeros((self.count, weights.shape[1]))
-        if len(self.filled):
-            found[self.filled] = np.add.reduceat(weights[self.order], self.starts[self.filled], axis=0)
-        return found
+        # A resample at a time, end to end in memory: as `quality` draws them nothing is copied.
+        found = np.empty((weights.shape[1], self.count))
+        for resample, own in enumerate(np.ascontiguousarray(weights.T, np.float64)):
+            found[resample] = np.bincount(self.group, own, self.count)
+        return found.T
 
 
 def macro_f1(targets: np.ndarray, chosen: np.ndarray, classes: int) -> Statistic:
@@ -139,44 +137,45 @@ def against_the_rest(
 def auc(score: np.ndarray, positive: np.ndarray) -> Statistic:
     """Chance that a positive row scores above a negative one; ties count half (Hanley & McNeil 1982).
 
-    Negative rows are counted between the scores of positive ones, of which a class of many has few.
+    Rows are ranked once, by where they lie among the scores of positive ones, of which a class of many has few.
     """
     steps, position = np.unique(score[positive], return_inverse=True)
-    members, others = np.flatnonzero(positive), np.flatnonzero(~positive)
-    # The gap below the k-th score is number 2k, the score itself 2k + 1.
-    gap = np.searchsorted(steps, score[others], "left") + np.searchsorted(steps, score[others], "right")
-    won, beaten = _Groups(position.reshape(-1), len(steps)), _Groups(gap, 2 * len(steps) + 1)
+    # The gap below the k-th score is number 2k, the score itself 2k + 1; behind them come positive rows, by score.
+    beaten = 2 * len(steps) + 1
+    group = np.searchsorted(steps, score, "left") + np.searchsorted(steps, score, "right")
+    group[positive] = beaten + position.reshape(-1)
+    groups = _Groups(group, beaten + len(steps))
 
     def statistic(weights: np.ndarray) -> np.ndarray:
-        own, rest = won.sums(weights[members]), beaten.sums(weights[others])
+        rest, own = np.split(groups.sums(weights), [beaten])
         below = np.cumsum(rest, axis=0)
         wins = np.einsum("rs,rs->s", own, below[:-1:2] + rest[1::2] / 2.0)
         return ratio(wins, own.sum(axis=0) * below[-1])
 
-    return _in_slices(statistic)
+    return _in_slices(statistic, groups.count)
 
 
 def average_precision(score: np.ndarray, positive: np.ndarray) -> Statistic:
     """Mean precision at the places of the positive rows, ties as one place, as scikit-learn has it."""
-    steps, position = np.unique(score[positive], return_inverse=True)
-    at = np.searchsorted(steps, score, "right") - 1  # the highest score of a positive row that a row reaches
-    members, near = np.flatnonzero(positive), np.flatnonzero(at >= 0)
-    found, taken = _Groups(position.reshape(-1), len(steps)), _Groups(at[near], len(steps))
+    steps = np.unique(score[positive])
+    # The highest score of a positive row that a row reaches, counted from 1; behind these the same of positive rows.
+    group = np.searchsorted(steps, score, "right") + (len(steps) + 1) * positive
+    groups = _Groups(group, 2 * (len(steps) + 1))
 
     def statistic(weights: np.ndarray) -> np.ndarray:
-        gained = found.sums(weights[members])
-        hits, drawn = (np.cumsum(part[::-1], axis=0)[::-1] for part in (gained, taken.sums(weights[near])))
+        missed, gained = np.split(groups.sums(weights), 2)
+        hits, drawn = (np.cumsum(part[::-1], axis=0)[::-1] for part in (gained, missed + gained))
         precision = np.divide(hits, drawn, out=np.zeros_like(hits), where=drawn > 0)
         return ratio((gained * precision).sum(axis=0), gained.sum(axis=0))
 
-    return _in_slices(statistic)
+    return _in_slices(statistic, groups.count)
 
 
-def _in_slices(statistic: Statistic) -> Statistic:
-    """The same, some resamples at a time: it makes several arrays as large as the weights."""
+def _in_slices(statistic: Statistic, groups: int) -> Statistic:
+    """The same, some resamples at a time: it makes several arrays of (groups, resamples)."""
+    step = max(1, _CELLS // max(1, groups))
 
     def sliced(weights: np.ndarray) -> np.ndarray:
-        step = max(1, _CELLS // max(1, len(weights)))
         if weights.shape[1] <= step:
             return statistic(weights)
         return np.concatenate([statistic(weights[:, i : i + step]) for i in range(0, weights.shape[1], step)])
