@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from trimtab import files
-from trimtab.columns import Encoded, EncodedRows, Outputs, Ragged, flat
+from trimtab.columns import Encoded, EncodedRows, InputColumn, Outputs, Ragged, flat
 
 _QUANTILES = np.linspace(0, 1, 101)
+_MOST_NUMBERS = 1_000_000  # numbers of a column that are looked at, evenly from all
 _MOST_VALUES = 10_000  # of images, or frames of sound, that are looked at
 _ROWS = "rows."  # no column's array is called so
 _MOST_OUTPUTS = 1000  # a ranking of a whole catalogue has too many
@@ -24,7 +25,7 @@ def write(path: Path, rows: EncodedRows, outputs: Outputs, seen: Mapping[str, np
     """
     arrays: dict[str, np.ndarray] = {}
     for column, encoded in zip(rows.columns, rows.encoded, strict=True):
-        arrays |= {f"{column.key}.{name}": array for name, array in _looks(encoded).items()}
+        arrays |= {f"{column.key}.{name}": array for name, array in _looks(_wide(column, encoded)).items()}
     arrays |= {f"{_ROWS}{part}": found for part, found in seen.items()}
     _save(path, arrays | _answers(outputs))
 
@@ -55,6 +56,13 @@ def _answers(outputs: Outputs) -> dict[str, np.ndarray]:
 def _save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     with files.aside(path) as place:
         np.savez_compressed(place, **arrays)  # type: ignore[arg-type]
+
+
+def _wide(column: InputColumn, encoded: Encoded) -> Encoded:
+    """As few rows are held; of very many numbers some."""
+    if isinstance(encoded, np.ndarray) and encoded.ndim == 1 and np.issubdtype(encoded.dtype, np.floating):
+        return column.widened(encoded[:: -(-len(encoded) // _MOST_NUMBERS) or 1])
+    return encoded
 
 
 def _looks(encoded: Encoded) -> dict[str, np.ndarray]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +16,7 @@ from trimtab import part_options
 from trimtab.columns import Encoded, InputColumn, Reading, _rewritten
 from trimtab.columns._lookup import Lookup, lookup
 from trimtab.errors import problem
-from trimtab.values import name_words, parse
+from trimtab.values import many, name_words, parse
 from trimtab.values.problems import Problem, written
 
 OTHER = 0  # rare in the training rows, or never seen there
@@ -72,7 +71,7 @@ class CategoryColumn(InputColumn):
         """See `Column.fit`; the kept categories are in alphabetical order."""
         chosen = part_options.check(Options, f"column {name!r} ({cls.type})", options)
         words = _words(values, chosen)
-        counts = Counter(parse.label(value) for value in values if not parse.is_missing(value, names=words))
+        counts = many.counted_labels(values, words)
         if not counts:
             said = "no training row has a value"
             raise problem(f"column {name!r} (category)", said, do=f"leave the column out: inputs: {{{name}: ignore}}")
@@ -121,10 +120,15 @@ class CategoryColumn(InputColumn):
         """See `InputColumn.read`; unseen categories are told where there are more than training leads to expect."""
         return Reading(*self._read(values))
 
+    def read_narrow(self, values: Sequence[Any]) -> Reading:
+        """See `InputColumn.read_narrow`."""
+        ids, problems = self._read(values)
+        return Reading(ids.astype(np.int32), problems)
+
     def _read(self, values: Sequence[Any]) -> tuple[np.ndarray, tuple[Problem, ...]]:
-        ids = list(map(self._id_of, values))
+        ids = many.gathered(self._ids, values)
         rewritten, unseen = [], []
-        for row in [row for row, found in enumerate(ids) if found == OTHER] if OTHER in ids else ():
+        for row in np.flatnonzero(ids == OTHER).tolist():
             value, quoted = values[row], written(values[row])
             if parse.is_missing(value, names=self.not_missing):  # what stands for it has no place
                 continue
@@ -138,11 +142,13 @@ class CategoryColumn(InputColumn):
             else:
                 told = f"{quoted} is no category"
                 rewritten.append(Problem(self.name, row, "unreadable", told, never=True))
-        found = np.array(ids, np.int64)
-        expected = self.others * int((found != self._missing_id).sum()) if unseen else 0.0
+        expected = self.others * int((ids != self._missing_id).sum()) if unseen else 0.0
         # A share that training's rows vouch for, and three standard deviations.
         told_of = unseen if len(unseen) > expected + 3 * math.sqrt(expected) else []
-        return found, (*rewritten, *told_of)
+        return ids, (*rewritten, *told_of)
+
+    def _ids(self, values: Sequence[Any]) -> np.ndarray:
+        return np.fromiter(map(self._id_of, values), np.int64, len(values))
 
     @cached_property
     def _spellings(self) -> dict[str, int]:
@@ -162,7 +168,7 @@ class CategoryColumn(InputColumn):
 
     def batch(self, encoded: Encoded, rows: np.ndarray) -> dict[str, np.ndarray]:
         """The ids of the given rows."""
-        return {f"{self.key}_ids": _array(encoded)[rows]}
+        return {f"{self.key}_ids": _array(encoded)[rows].astype(np.int64, copy=False)}
 
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""
@@ -184,7 +190,7 @@ def _words(values: Sequence[Any], chosen: Options) -> tuple[str, ...]:
     """
     if chosen.not_missing is not None or chosen.missing != "category":
         return name_words.kept((), None, chosen.not_missing or ())
-    return name_words.frequent(values) if any(parse.is_missing(value, text=True) for value in values) else ()
+    return name_words.frequent(values) if many.missing(values, text=True).any() else ()
 
 
 def _fill(name: str, chosen: Options, most_frequent: str) -> str | None:

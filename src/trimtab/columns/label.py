@@ -17,7 +17,7 @@ from trimtab.columns._lookup import Lookup, lookup
 from trimtab.columns._temperature import fit_temperature
 from trimtab.errors import nearest, problem
 from trimtab.metrics import Kind, OneOf
-from trimtab.values import list_cells, name_words, parse
+from trimtab.values import list_cells, many, name_words, parse
 
 _DECIMALS = 4  # of a confidence
 _SHOWN = 20  # letters of a class's name that a gate's comment shows
@@ -66,8 +66,8 @@ class LabelColumn(OutputColumn):
         """See `Column.fit`; classes that are numbers are sorted by value. Raises TrimtabError for a single class."""
         chosen = part_options.check(Options, f"column {name!r} ({cls.type})", options)
         words = cls.words_kept(values, options)
-        exact = any(type(value) is parse.Name for value in values)
-        found = {parse.label(value) for value in values if not parse.is_missing(value, names=words)}
+        exact = any(type(value) is parse.Name for value, _ in many.counted(values))
+        found = set(many.counted_labels(values, words))
         given = [parse.Name(one) if exact and isinstance(one, str) else one for one in chosen.classes or ()]
         classes = tuple(map(parse.label, given)) or tuple(in_order(found))
         where = f"column {name!r} (label)"
@@ -108,6 +108,9 @@ class LabelColumn(OutputColumn):
 
     def targets(self, values: Sequence[Any]) -> np.ndarray:
         """Class indices, (rows,) int64. Raises ValueError for a value that is no known class."""
+        return many.gathered(self._targets, values)
+
+    def _targets(self, values: Sequence[Any]) -> np.ndarray:
         for value in values:
             if reason := self.usable(value):
                 raise ValueError(f"{self.name}: {reason}")

@@ -16,7 +16,7 @@ from trimtab import part_options
 from trimtab.columns import Encoded, InputColumn, OutputColumn, Outputs, Reading, Targets, _rewritten, dense
 from trimtab.errors import problem
 from trimtab.metrics import Amounts, Kind
-from trimtab.values import parse
+from trimtab.values import many, parse
 from trimtab.values.problems import Problem, written
 
 Scale = Literal["standard", "log", "quantile", "none"]
@@ -122,8 +122,8 @@ class NumberColumn(InputColumn, OutputColumn):
         """See `Column.fit`. Raises TrimtabError when fewer than half of the values present are numbers."""
         chosen = part_options.check(Options, f"column {name!r} ({cls.type})", options)
         decimal = parse.decimal_mark(values)
-        found = _numbers(values, decimal)
-        _check_numbers(name, values, found, decimal)
+        found = many.numbers(values, decimal)
+        _check_numbers(name, values, found)
         known = found[~np.isnan(found)]
         fences = fence(known, chosen.outliers)
         inside = np.clip(known, *fences) if fences else known
@@ -173,6 +173,16 @@ class NumberColumn(InputColumn, OutputColumn):
         numbers, problems = self._read(values)
         return Reading(self.featured(numbers), (*problems, *self._outside(numbers)))
 
+    def read_narrow(self, values: Sequence[Any]) -> Reading:
+        """The numbers themselves, (rows,) float64, NaN for a missing one: their features are made batch by batch."""
+        numbers, problems = self._read(values)
+        return Reading(numbers, (*problems, *self._outside(numbers)))
+
+    def widened(self, encoded: Encoded) -> np.ndarray:
+        """Features, (rows, features) float32, of what `read` or `read_narrow` gave."""
+        found = _array(encoded)
+        return found if found.ndim == 2 else self.featured(found)
+
     def cell(self, values: Sequence[Any]) -> np.ndarray:
         """The scaled number, NaN where it is missing."""
         encoded = self.encode(values)
@@ -181,11 +191,11 @@ class NumberColumn(InputColumn, OutputColumn):
 
     def _read(self, values: Sequence[Any]) -> tuple[np.ndarray, list[Problem]]:
         """Parsed values, (rows,) float64, NaN for what is missing or no number; and what is wrong with them."""
-        numbers = _numbers(values, self.decimal)
+        numbers = many.numbers(values, self.decimal)
         absent = np.isnan(numbers)
         if not absent.any():
             return numbers, []
-        rows = [row for row in np.flatnonzero(absent).tolist() if not parse.is_missing(values[row])]
+        rows = np.flatnonzero(absent & ~many.missing(values)).tolist()
         if not rows:
             return numbers, []
         found = [_rewritten.number(values[row], self.decimal, self.least, self.most) for row in rows]
@@ -230,7 +240,7 @@ class NumberColumn(InputColumn, OutputColumn):
 
     def batch(self, encoded: Encoded, rows: np.ndarray) -> dict[str, np.ndarray]:
         """The features of the given rows."""
-        return {f"{self.key}_values": _array(encoded)[rows]}
+        return {f"{self.key}_values": self.widened(_array(encoded)[rows])}
 
     @property
     def width(self) -> int:
@@ -246,14 +256,11 @@ class NumberColumn(InputColumn, OutputColumn):
 
     def targets(self, values: Sequence[Any]) -> np.ndarray:
         """Standardised numbers, (rows,) float32; never clipped. Raises ValueError for what is not a number."""
-        found = np.array([self._target(value) for value in values], np.float64)
-        return ((found - self.mean) / self.std).astype(np.float32)
-
-    def _target(self, value: Any) -> float:
-        found = parse.number(value, self.decimal)
-        if found is None:
+        found = many.numbers(values, self.decimal)
+        for row in np.flatnonzero(np.isnan(found)).tolist():
+            parse.number(values[row], self.decimal)  # says what is wrong with it
             raise ValueError(f"{self.name}: no value")
-        return found
+        return ((found - self.mean) / self.std).astype(np.float32)
 
     def in_units(self, standardised: np.ndarray) -> np.ndarray:
         """Standardised numbers, (rows,) or (rows, 1), in the user's units, rounded to what a network can tell apart."""
@@ -274,7 +281,7 @@ class NumberColumn(InputColumn, OutputColumn):
 
     def balance(self, values: Sequence[Any]) -> dict[str, float]:
         """Mean, spread and range."""
-        known = _numbers(values, self.decimal)
+        known = many.numbers(values, self.decimal)
         figures = {"mean": known.mean(), "std": known.std(), "min": known.min(), "max": known.max()}
         return {name: float(f"{figure:.6g}") for name, figure in figures.items()}
 
@@ -316,28 +323,15 @@ def fence(numbers: np.ndarray, outliers: Outliers) -> tuple[float, float] | None
     return (float(first - reach), float(third + reach)) if reach > 0 else None
 
 
-def _numbers(values: Sequence[Any], decimal: str) -> np.ndarray:
-    """Parsed values, (rows,) float64; NaN for what is missing or not a number."""
-    return np.array([_number_or_nan(value, decimal) for value in values], np.float64)
-
-
-def _number_or_nan(value: Any, decimal: str) -> float:
-    try:
-        found = parse.number(value, decimal)
-    except ValueError:
-        return math.nan
-    return math.nan if found is None else found
-
-
-def _check_numbers(name: str, values: Sequence[Any], found: np.ndarray, decimal: str) -> None:
+def _check_numbers(name: str, values: Sequence[Any], found: np.ndarray) -> None:
     where = f"column {name!r} (number)"
-    present = [value for value in values if not parse.is_missing(value)]
-    if not present:
+    present = ~many.missing(values)
+    count, known = int(present.sum()), int((~np.isnan(found)).sum())
+    if not count:
         raise problem(where, "no training row has a value", do=f"leave the column out: inputs: {{{name}: ignore}}")
-    known = int((~np.isnan(found)).sum())
-    if 2 * known < len(present):
-        example = next(value for value in present if math.isnan(_number_or_nan(value, decimal)))
-        said = f"{len(present) - known} of {len(present)} values are not numbers, such as {example!r}"
+    if 2 * known < count:
+        example = values[int(np.flatnonzero(present & np.isnan(found))[0])]
+        said = f"{count - known} of {count} values are not numbers, such as {example!r}"
         raise problem(where, said, do="type the column as text or category")
 
 
@@ -350,7 +344,7 @@ def _fill(name: str, chosen: Options, inside: np.ndarray, decimal: str) -> float
     if chosen.missing == "mode":
         distinct, counts = np.unique(inside, return_counts=True)
         return float(distinct[counts.argmax()])
-    constant = _number_or_nan(chosen.fill, decimal)
+    constant = float(many.numbers([chosen.fill], decimal)[0])
     if math.isnan(constant):
         raise problem(f"column {name!r} (number): fill", f"found {chosen.fill!r}", "a number, for `missing: constant`")
     return constant

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from trimtab.columns import OutputColumn, Outputs, Targets, certain, dense
 from trimtab.columns._lookup import Lookup, lookup
 from trimtab.errors import nearest, problem
 from trimtab.metrics import Kind, Levels
-from trimtab.values import name_words, parse
+from trimtab.values import many, name_words, parse
 
 _DECIMALS = 4  # of a confidence
 
@@ -68,18 +68,17 @@ class OrdinalColumn(OutputColumn):
         chosen = part_options.check(Options, f"column {name!r} ({cls.type})", options)
         where = f"column {name!r} (ordinal)"
         words = cls.words_kept(values, options)
-        present = [parse.label(value) for value in values if not parse.is_missing(value, names=words)]
-        found = set(present)
+        found = many.counted_labels(values, words)
         given = tuple(map(parse.label, chosen.levels or chosen.classes or ()))
         levels = given or _by_value(where, found)
         if len(set(levels)) < len(levels):
             raise problem(f"{where}: levels", "a level is named twice", "each level once")
         names = lookup(levels)
-        known = [name for name in present if names.find(name) is not None]
-        if 2 * len(known) < len(present):  # a few others are rows to set aside
-            unknown = min(found - set(known))
+        known = [name for name in found if names.find(name) is not None]
+        if 2 * sum(found[name] for name in known) < found.total():  # a few others are rows to set aside
+            unknown = min(found.keys() - set(known))
             raise problem(f"{where}: levels", f"most training rows hold others: {unknown!r}", nearest(unknown, levels))
-        if len(set(known)) < 2:
+        if len(known) < 2:
             said = f"all training rows are {known[0]!r}" if known else "no training row has a value"
             raise problem(where, said, "at least two levels")
         return cls(name, key, levels, words)
@@ -102,6 +101,9 @@ class OrdinalColumn(OutputColumn):
 
     def targets(self, values: Sequence[Any]) -> np.ndarray:
         """Positions of the levels, the lowest is 0, (rows,) int64. Raises ValueError for what is no known level."""
+        return many.gathered(self._targets, values)
+
+    def _targets(self, values: Sequence[Any]) -> np.ndarray:
         for value in values:
             if reason := self.usable(value):
                 raise ValueError(f"{self.name}: {reason}")
@@ -175,7 +177,7 @@ def _units(levels: Sequence[str]) -> np.ndarray:
     return np.array(found, np.float64) if found and None not in found else np.arange(len(levels), dtype=np.float64)
 
 
-def _by_value(where: str, found: set[str]) -> tuple[str, ...]:
+def _by_value(where: str, found: Iterable[str]) -> tuple[str, ...]:
     """Numbers, sorted. Raises TrimtabError for names: their order is not known."""
     try:
         return tuple(sorted(found, key=lambda name: (parse.number(name) or 0.0, name)))

@@ -82,7 +82,7 @@ class RankingColumn(OutputColumn):
     def words_kept(cls, values: Sequence[Any], options: Mapping[str, Any]) -> tuple[str, ...]:
         """Those among the items that are given, else frequent ones."""
         items = chain.from_iterable(value if isinstance(value, (list, tuple)) else (value,) for value in values)
-        return name_words.kept(items, options.get("classes"), options.get("not_missing"))
+        return name_words.kept(list(items), options.get("classes"), options.get("not_missing"))
 
     @classmethod
     def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:

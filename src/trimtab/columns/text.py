@@ -228,6 +228,12 @@ class TextColumn(InputColumn):
             problems += self._unknown(values, encoded, lengths)
         return Reading(encoded, tuple(problems))
 
+    def read_narrow(self, values: Sequence[Any]) -> Reading:
+        """See `InputColumn.read_narrow`."""
+        reading = self.read(values)
+        encoded = _ragged(reading.encoded)
+        return replace(reading, encoded=replace(encoded, values=encoded.values.astype(np.int32)))
+
     def _no_texts(self, values: Sequence[Any], rows: Sequence[int]) -> Iterator[Problem]:
         lists = (list, tuple, np.ndarray) if self.words else (list, tuple, dict)
         for row in rows:
@@ -456,11 +462,13 @@ def _padded(found: Ragged, rows: np.ndarray, fill: int) -> tuple[np.ndarray, np.
     longest = int(lengths.max(initial=1))
     position = np.arange(longest)
     if lengths.min(initial=longest) == longest:  # the rule for one row, and frequent where rows are sorted by length
-        return found.values[starts[:, None] + position], np.ones((len(rows), longest), np.bool_)
+        return found.values[starts[:, None] + position].astype(np.int64, copy=False), np.ones(
+            (len(rows), longest), np.bool_
+        )
     mask = position < lengths[:, None]
     source = np.where(mask, starts[:, None] + position, 0)
     values = found.values if len(found.values) else np.full(1, fill, np.int64)
-    return np.where(mask, values[source], fill), mask
+    return np.where(mask, values[source], np.int64(fill)), mask
 
 
 def _ragged(encoded: Encoded) -> Ragged:

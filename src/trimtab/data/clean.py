@@ -9,17 +9,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from trimtab import columns
 from trimtab.columns.number import fence
-from trimtab.data.dedup import Numbered, each, lacking
-from trimtab.data.table import Cells, Origin, Table
+from trimtab.data.dedup import Numbered
+from trimtab.data.table import Origin, Table
 from trimtab.spec import Clean, Typed
-from trimtab.values import parse
+from trimtab.values import many, parse
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ def rules(column: Typed, clean: Clean) -> Rules:
 class Dropped:
     """Training rows that are kept, and how many were left out for what (a row counts once)."""
 
-    keep: list[int]
+    keep: np.ndarray
     missing: int
     outliers: int
 
@@ -66,28 +65,18 @@ def drop_for_training(train: Table, inputs: Mapping[str, Rules]) -> Dropped:
         if rule.drop_outliers:
             outside |= _outside(numbers(train.values[name]))
     outside &= ~absent
-    keep = np.flatnonzero(~(absent | outside)).tolist()
+    keep = np.flatnonzero(~(absent | outside))
     return Dropped(keep, int(absent.sum()), int(outside.sum()))
 
 
-def missing(values: Sequence[Any], column: Typed) -> list[bool]:
-    """Which values of an input are missing."""
-    return lacking(values, text=columns.kind(column.type, "inputs").is_text)
+def missing(values: Sequence[Any], column: Typed) -> np.ndarray:
+    """Which values of an input are missing, (rows,) bool."""
+    return many.missing(values, text=columns.kind(column.type, "inputs").is_text)
 
 
 def numbers(values: Sequence[Any]) -> np.ndarray:
     """Values as numbers, (rows,); NaN for what is missing or no number."""
-    number = partial(_number, decimal=parse.decimal_mark(values))
-    found = values.each(number) if isinstance(values, Cells) else each(number, values)
-    return np.fromiter(found, np.float64, len(values))
-
-
-def _number(value: Any, decimal: str) -> float:
-    try:
-        found = parse.number(value, decimal)
-    except ValueError:
-        return float("nan")
-    return float("nan") if found is None else found
+    return many.numbers(values, parse.decimal_mark(values))
 
 
 def _outside(values: np.ndarray) -> np.ndarray:
@@ -112,7 +101,7 @@ class Conflict:
 class Deduplicated:
     """Rows that stay, in their order; rows that merely repeat one of them; and conflicts."""
 
-    keep: list[int]
+    keep: np.ndarray
     repeated: int
     conflicts: list[Conflict]
 
@@ -133,7 +122,8 @@ def deduplicate(rows: np.ndarray, keys: np.ndarray, answers: Numbered, origins: 
     `keys`, `answers` and `origins` are indexed by row; only `rows` are looked at.
     """
     groups, alone = _equal(keys[rows])
-    keep, repeated, conflicts = rows[alone].tolist(), 0, []
+    keep: list[int] = []
+    repeated, conflicts = 0, []
     for group in (rows[members].tolist() for members in groups):
         winner = _winner(given := {row: answers[row] for row in group})
         winners = [row for row in group if given[row] == winner]
@@ -143,7 +133,8 @@ def deduplicate(rows: np.ndarray, keys: np.ndarray, answers: Numbered, origins: 
         if len(winners) < len(group):
             losers = tuple(row for row in group if given[row] != winner)
             conflicts.append(Conflict(losers, dict(Counter(given.values())), winner))
-    return Deduplicated(sorted(keep), repeated, conflicts)
+    kept = np.sort(np.concatenate([rows[alone], np.array(keep, np.int64)]))
+    return Deduplicated(kept, repeated, conflicts)
 
 
 def conflicts(keys: np.ndarray, answers: Numbered) -> int:

@@ -5,38 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from trimtab import columns
 from trimtab.data.table import Cells, Table
-from trimtab.values import list_cells, parse
+from trimtab.values import list_cells, many, parse
+from trimtab.values.many import each as each
+from trimtab.values.many import missing as missing
 
 _CLOSED = frozenset("])}")
-_LOOKED_AT = 1_000  # values that tell whether a column repeats itself
 _BLOCK = 50_000  # rows whose values are compared at a time
-
-Result = TypeVar("Result")
-
-
-def each(function: Callable[[Any], Result], values: Sequence[Any]) -> list[Result]:
-    """The function's result for each value; equal strings, where a column is full of them, are asked about once."""
-    if isinstance(values, Cells):
-        return list(values.each(function))
-    first = [value for value in values[:_LOOKED_AT] if type(value) is str]
-    if len(set(first)) > len(first) / 2:
-        return [function(value) for value in values]
-    known = {text: function(text) for text in {value for value in values if type(value) is str}}
-    return [known[value] if type(value) is str else function(value) for value in values]
-
-
-def lacking(values: Sequence[Any], text: bool = False, names: Sequence[str] = ()) -> list[bool]:
-    """Which values are missing; `names` are words for "no value" that are names."""
-    return each(partial(parse.is_missing, text=text, names=names), values)
 
 
 def normalised(value: Any) -> str:
@@ -46,6 +28,31 @@ def normalised(value: Any) -> str:
     if isinstance(value, (dict, list)):
         value = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
     return "" if parse.is_missing(value, text=True) else " ".join(parse.label(value).casefold().split())
+
+
+def all_normalised(values: Sequence[Any]) -> list[str]:
+    """Each value as `normalised` has it."""
+    cells = many.texts(values)
+    if cells is None:
+        return each(normalised, values)
+    plain = _evenly_spaced(cells) or [" ".join(cell.casefold().split()) for cell in cells]
+    # Lists, and whole numbers that are written like others, need a closer look.
+    return [
+        normalised(cell) if own[-2:] == ".0" or own[-1:] in _CLOSED else own
+        for cell, own in zip(cells, plain, strict=True)
+    ]
+
+
+# Between ASCII words; a NUL stands between cells.
+_UNEVEN = ("  ", "\0 ", " \0", *"\t\n\r\x0b\x0c\x1c\x1d\x1e\x1f")
+
+
+def _evenly_spaced(cells: Sequence[str]) -> list[str] | None:
+    """The cells without their case, where a single space stands between their words already; else None."""
+    whole = "\0".join(cells)
+    if not whole.isascii() or any(space in f"\0{whole}\0" for space in _UNEVEN) or whole.count("\0") != len(cells) - 1:
+        return None
+    return whole.lower().split("\0")
 
 
 def located(table: Table, inputs: Mapping[str, str], folder: Path) -> Table:
@@ -67,8 +74,8 @@ def keys(table: Table, inputs: Mapping[str, str]) -> np.ndarray:
     found = np.empty(len(table), np.uint64)
     for start in range(0, len(table), _BLOCK):
         block = slice(start, start + _BLOCK)
-        parts = [each(_comparing(type_name), table.values[name][block]) for name, type_name in inputs.items()]
-        found[block] = [hashed("\x1f".join(row)) for row in zip(*parts, strict=True)]
+        parts = [_compared(type_name, table.values[name][block]) for name, type_name in inputs.items()]
+        found[block] = _all_hashed(map("\x1f".join, zip(*parts, strict=True)))
     return found
 
 
@@ -95,10 +102,13 @@ class Numbered:
     numbers: np.ndarray  # (rows,) int32
 
     @classmethod
-    def of(cls, texts: Iterable[str]) -> Numbered:
-        """The texts, numbered."""
+    def of(cls, values: Sequence[Any], text: Callable[[Any], str] = str) -> Numbered:
+        """The text of each value, numbered."""
         found: dict[str, int] = {}
+        repeated = many.numbered(values)
+        texts = map(text, values if repeated is None else repeated[0])
         numbers = np.fromiter((found.setdefault(text, len(found)) for text in texts), np.int32)
+        numbers = numbers if repeated is None else numbers[repeated[1]]
         order = sorted(found)
         positions = np.empty(len(order), np.int32)
         positions[[found[text] for text in order]] = np.arange(len(order))
@@ -123,10 +133,16 @@ class Numbered:
 
 def hashed(text: str) -> int:
     """A text as a number that is evenly spread over 64 bits."""
-    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()[:8], "big")
+    return int(_all_hashed([text])[0])
 
 
-def _comparing(type_name: str) -> Callable[[Any], str]:
-    """What is compared of a value: the content, where it is the path of a file."""
+def _all_hashed(texts: Iterable[str]) -> np.ndarray:
+    """See `hashed`, (texts,) uint64."""
+    digests = [blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest() for text in texts]
+    return np.frombuffer(b"".join(digests), ">u8")[::2].astype(np.uint64)
+
+
+def _compared(type_name: str, values: Sequence[Any]) -> list[str]:
+    """What is compared of values: the content, where they are paths of files."""
     kind = columns.kind(type_name, "inputs")
-    return kind.digest if kind.from_files else normalised
+    return each(kind.digest, values) if kind.from_files else all_normalised(values)

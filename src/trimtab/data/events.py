@@ -15,7 +15,7 @@ import numpy as np
 from trimtab import columns, part_options
 from trimtab.columns import Column
 from trimtab.columns.ranking import Options
-from trimtab.data.dedup import each, lacking
+from trimtab.data.dedup import each, missing
 from trimtab.data.read import Loaded
 from trimtab.data.roles import Automatic, with_names
 from trimtab.data.splits import Part
@@ -189,7 +189,7 @@ def _events(spec: Spec, asked: Options, table: Table) -> tuple[_Events, list[Rej
     names = event_order.Names(str(asked.user), spec.output_name, asked.time, words)
     found = event_order.grouped(table.values, names, asked.times, asked.distinct)
     items = table.values[spec.output_name]
-    nameless = [position for position, absent in enumerate(lacking(items, names=words)) if absent]
+    nameless = [position for position, absent in enumerate(missing(items, names=words)) if absent]
     without = {**dict.fromkeys(nameless, spec.output_name), **found.lacking}
     reasons = {
         position: f"{name}: {parse.no_value(table.values[name][position])}" for position, name in without.items()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from trimtab import columns
-from trimtab.data.dedup import each, lacking
+from trimtab.data.dedup import each, missing
 from trimtab.rows import folder
 from trimtab.values import letters, list_cells, name_words, parse
 from trimtab.values.schemes import scheme_of
@@ -88,7 +88,7 @@ class Look:
     @cached_property
     def present(self) -> int:
         """Rows with a value."""
-        return lacking(self.values, names=self.names).count(False)
+        return int((~missing(self.values, names=self.names)).sum())
 
     @cached_property
     def distinct_share(self) -> float:

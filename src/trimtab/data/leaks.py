@@ -7,9 +7,11 @@ triples find the pairs that may be alike; those few are then compared exactly.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import overload
 
 import numpy as np
 
@@ -19,7 +21,8 @@ _BLOCK = 2_000  # held-out rows compared at a time
 _LONGEST = 20_000  # characters of a text that are compared
 _OCCURRENCES = 100  # training rows that are looked at for one triple
 _CANDIDATES = 5  # training rows that are compared exactly with a held-out row
-_SIEVE_BITS = 24
+_SIEVE_BITS = 24, 28  # at least, at most: 16 MB to 256 MB
+_SIEVE_SHARE = 16  # places of the table for each triple that is wanted
 
 # A word, or one character of a script that is written without spaces.
 _WORD = re.compile(r"[\u3000-\ud7af]|[^\W_\u3000-\ud7af]+")
@@ -56,6 +59,39 @@ class _Triples:
 
     def take(self, positions: np.ndarray) -> _Triples:
         return _Triples(self.rows[positions], self.hashes[positions])
+
+
+def near_in_each(train: Sequence[str], held: Sequence[Sequence[str]]) -> list[list[Near]]:
+    """What `near` finds in each of several sequences of held-out texts; training texts are read once."""
+    edges = np.cumsum([0, *map(len, held)])
+    found = near(train, _Chained(held, edges))
+    return [
+        [replace(one, held=one.held - int(begin)) for one in found if begin <= one.held < end]
+        for begin, end in pairwise(edges)
+    ]
+
+
+class _Chained(Sequence[str]):
+    """Texts of several sequences, one behind the other."""
+
+    def __init__(self, parts: Sequence[Sequence[str]], edges: np.ndarray) -> None:
+        self.parts, self.edges = parts, edges.tolist()
+
+    def __len__(self) -> int:
+        return int(self.edges[-1])
+
+    @overload
+    def __getitem__(self, row: int) -> str: ...
+    @overload
+    def __getitem__(self, row: slice) -> list[str]: ...
+    def __getitem__(self, row: int | slice) -> str | list[str]:
+        if isinstance(row, slice):
+            start, stop, _ = row.indices(len(self))
+            cut = zip(self.parts, self.edges, strict=False)
+            return [text for part, edge in cut for text in part[max(0, start - edge) : max(0, stop - edge)]]
+        part = bisect_right(self.edges, row) - 1
+        text: str = self.parts[part][row - self.edges[part]]
+        return text
 
 
 def near(train: Sequence[str], held: Sequence[str]) -> list[Near]:
@@ -102,11 +138,9 @@ def _joined(parts: Sequence[_Triples]) -> _Triples:
 
 def _hash_block(texts: Sequence[str], first_row: int) -> _Triples:
     """The triples of some texts, whose words are hashed all at once as the bytes of one long text."""
-    written = [text[:_LONGEST].casefold().encode("utf-8", "replace") + b"\0" for text in texts]
-    data = np.frombuffer(b"".join(written), np.uint8)
+    data, ends_of_rows = _written(texts)
     starts, ends = _words(data)
     words = _word_hashes(data, starts, ends)
-    ends_of_rows = np.cumsum([len(text) for text in written])
     rows = np.searchsorted(ends_of_rows, starts, "right")
     hashes = words * _MIX[0]
     for after in (1, 2):
@@ -114,6 +148,18 @@ def _hash_block(texts: Sequence[str], first_row: int) -> _Triples:
         same[:-after] = rows[after:] == rows[:-after]
         hashes += np.where(same, np.roll(words, -after), np.uint64(0)) * _MIX[after]
     return _Triples(rows + first_row, hashes ^ (hashes >> np.uint64(29)))
+
+
+def _written(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Texts without their case as bytes, a NUL behind each, and where each ends."""
+    whole = "\0".join(texts) + "\0"
+    if whole.isascii() and whole.count("\0") == len(texts):
+        data = np.frombuffer(whole.lower().encode(), np.uint8)
+        ends = np.flatnonzero(data == 0) + 1
+        if np.diff(ends, prepend=0).max() <= _LONGEST:
+            return data, ends
+    written = [text[:_LONGEST].casefold().encode("utf-8", "replace") + b"\0" for text in texts]
+    return np.frombuffer(b"".join(written), np.uint8), np.cumsum(list(map(len, written)))
 
 
 def _words(data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -157,14 +203,18 @@ def _relevant(texts: Sequence[str], wanted: np.ndarray) -> tuple[_Triples, np.nd
 
     A table of their low bits drops most of them before they are looked up.
     """
-    different = np.unique(wanted)
-    mask = np.uint64(2**_SIEVE_BITS - 1)
-    sieve = np.zeros(2**_SIEVE_BITS, bool)
+    different = np.sort(wanted)
+    different = different[np.diff(different, prepend=~different[:1]) != 0]
+    least, most = _SIEVE_BITS
+    size = 2 ** min(most, max(least, (_SIEVE_SHARE * len(different)).bit_length()))
+    mask = np.uint64(size - 1)
+    sieve = np.zeros(size, bool)
     sieve[different & mask] = True
     parts, words = [], np.zeros(len(texts), np.int64)
     for start in range(0, len(texts), _READ):
         part = _hash_block(texts[start : start + _READ], start)
-        words += np.bincount(part.rows, minlength=len(texts))
+        own = np.bincount(part.rows - start)
+        words[start : start + len(own)] = own
         part = part.take(np.flatnonzero(sieve[part.hashes & mask]))
         positions = np.minimum(np.searchsorted(different, part.hashes), max(0, len(different) - 1))
         parts.append(part.take(np.flatnonzero(different[positions] == part.hashes)) if len(different) else part)

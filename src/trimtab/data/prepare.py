@@ -24,7 +24,7 @@ from trimtab.errors import problem
 from trimtab.progress import Progress
 from trimtab.rows import FOLDER, Rejected
 from trimtab.spec import Spec, Typed
-from trimtab.values import parse
+from trimtab.values import many, parse
 
 LEAST_ROWS = 10
 _THREADS = min(8, os.cpu_count() or 1)
@@ -159,8 +159,9 @@ def _usable(rows: Working, roles: Roles) -> Working:
     """Without the rows that have no usable answer or no input at all."""
     values = rows.table.values[roles.output_name]
     has_input = _has_input(rows.table, roles)
-    present = [value for value in values if not parse.is_missing(value, names=roles.names)]
-    if not present:
+    here = np.flatnonzero(~dedup.missing(values, names=roles.names))
+    present = values if len(here) == len(values) else Cells.of(values).take(here)
+    if not len(here):
         words = sorted({value.strip() for value in values if isinstance(value, str) and value.strip()})
         read = f": {', '.join(words[:10])} is read as no value" if words else ""
         do = f"write output: {{{roles.output_name}: {{type: label, not_missing: [...]}}}} to make names of them"
@@ -169,11 +170,9 @@ def _usable(rows: Working, roles: Roles) -> Working:
     _check_repeats(present, roles)
     column = columns.fit(roles.output.type, roles.output_name, "output", present, roles.output.options)
     reasons: dict[int, str] = {}
-    for row, reason in enumerate(dedup.each(column.usable, values)):
-        if reason:
-            reasons[row] = f"{roles.output_name}: {reason}"
-        elif not has_input[row]:
-            reasons[row] = f"no input has a value ({', '.join(roles.inputs)})"
+    empty = f"no input has a value ({', '.join(roles.inputs)})"
+    reasons |= dict.fromkeys(np.flatnonzero(~has_input).tolist(), empty)
+    reasons |= {row: f"{roles.output_name}: {reason}" for row, reason in _unusable(column, values)}
     reasons = {**_refused(rows.table, roles), **_misfits(column, rows.table, roles), **reasons}
     usable = rows.set_aside(reasons)
     if not len(usable.table):
@@ -217,21 +216,26 @@ def _misfits(column: OutputColumn, table: Table, roles: Roles) -> dict[int, str]
 
 def _check_repeats(answers: Sequence[Any], roles: Roles) -> None:
     """Raises TrimtabError for an output of free text."""
-    different = len(set(dedup.each(parse.label, answers)))
+    different = len(set(many.labels([value for value, _ in many.counted(answers)])))
     if roles.has_classes and different > max(2, len(answers) / 2):
         found = f"{different:,} different answers in {len(answers):,} rows"
         raise problem(f"output: {roles.output_name}", found, "a label that repeats, or numbers with type number")
 
 
-def _has_input(table: Table, roles: Roles) -> list[bool]:
+def _unusable(column: OutputColumn, values: Sequence[Any]) -> Iterator[tuple[int, str]]:
+    """The rows whose answer cannot be used, in order, and why."""
+    return ((row, reason) for row, reason in enumerate(dedup.each(column.usable, values)) if reason is not None)
+
+
+def _has_input(table: Table, roles: Roles) -> np.ndarray:
     absent = [_absent(table.values[name], rule.column.type) for name, rule in roles.inputs.items()]
-    return [not all(row) for row in zip(*absent, strict=True)]
+    return np.asarray(~np.logical_and.reduce(absent))
 
 
-def _absent(values: Sequence[Any], type_name: str) -> list[bool]:
+def _absent(values: Sequence[Any], type_name: str) -> np.ndarray:
     """Which rows lack a value of an input; a history without events is one all the same, and so is the category NA."""
     silent = columns.kind(type_name, "inputs").silent
-    return [False] * len(values) if silent == "never" else dedup.lacking(values, silent == "empty")
+    return np.zeros(len(values), bool) if silent == "never" else dedup.missing(values, silent == "empty")
 
 
 # ------------------------------------------------------------------------------------------------ repeated rows
@@ -268,14 +272,14 @@ def _with_duplicates(rows: Working, roles: Roles) -> Working:
 def _without_duplicates(rows: Working, roles: Roles) -> Working:
     """Within the rows that are cut here, and within given train and valid rows; given test rows stay as they are."""
     answers = rows.answers
-    keep: list[int] = np.flatnonzero(rows.given == TEST).tolist()
+    keep = [np.flatnonzero(rows.given == TEST)]
     repeated = 0
     conflicts: list[clean.Conflict] = []
     reasons: dict[int, str] = {}
     for part in (NONE, TRAIN, VALID):
         members = np.flatnonzero(rows.given == part)
         found = clean.deduplicate(members, rows.keys, answers, rows.table.origins)
-        keep += found.keep
+        keep.append(found.keep)
         repeated += found.repeated
         conflicts += found.conflicts
         reasons |= found.set_aside()
@@ -288,7 +292,7 @@ def _without_duplicates(rows: Working, roles: Roles) -> Working:
         },
     }
     rejected = [rejected_row(rows.table, row, reason) for row, reason in sorted(reasons.items())]
-    return rows.take(sorted(keep), rejected, told)
+    return rows.take(np.sort(np.concatenate(keep)), rejected, told)
 
 
 def _conflict(table: Table, roles: Roles, conflict: clean.Conflict) -> dict[str, Any]:
@@ -349,7 +353,7 @@ def _parts(rows: Working, cut: split.Cut, roles: Roles) -> Parts:
 def _finish(parts: Parts, roles: Roles) -> report.Final:
     """Drop training rows as `clean` says, and held-out rows whose class no training row has."""
     dropped = clean.drop_for_training(parts.tables["train"], roles.inputs)
-    if not dropped.keep:
+    if not len(dropped.keep):
         raise problem("clean", "no training row is left: each lacks an input or holds an outlier", do="missing: impute")
     train = parts.tables["train"].take(dropped.keep)
     answers = train.values[roles.output_name]
@@ -384,10 +388,11 @@ def _check_answers(output: OutputColumn, answers: Sequence[Any]) -> None:
 
 
 def _known(table: Table, output: OutputColumn) -> tuple[Table, list[Rejected]]:
-    reasons = [output.usable(value) for value in table.values[output.name]]
-    keep = [row for row, reason in enumerate(reasons) if reason is None]
-    rejected = [rejected_row(table, row, f"{output.name}: {reason}") for row, reason in enumerate(reasons) if reason]
-    return table.take(keep), rejected
+    reasons = dict(_unusable(output, table.values[output.name]))
+    keep = np.ones(len(table), bool)
+    keep[list(reasons)] = False
+    rejected = [rejected_row(table, row, f"{output.name}: {reason}") for row, reason in reasons.items()]
+    return table.take(np.flatnonzero(keep)), rejected
 
 
 def _in_order(rejected: Sequence[Rejected]) -> list[Rejected]:

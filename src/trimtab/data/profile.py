@@ -112,13 +112,13 @@ def profile(patterns: Sequence[str], folder: Path, output: str | None = None, en
     looks[guess.value] = answer
     inputs = [name for name, look in looks.items() if look.type != "ignore" and name != guess.value]
     answers = infer.answers(guess.value, table.values[guess.value])
-    gone = dedup.lacking(answers.values, names=answers.names)
+    gone = dedup.missing(answers.values, names=answers.names)
     answered = [row for row, absent in enumerate(gone) if not absent]
     if not answered:
         raise problem(f"output: {guess.value}", "no row has a value", "a column with the answers to learn")
     rows = dedup.located(table.take(answered), {name: looks[name].type for name in inputs}, folder)
     keys = dedup.keys(rows, {name: looks[name].type for name in inputs}) if inputs else dedup.distinct_keys(len(rows))
-    given = dedup.Numbered.of(dedup.each(parse.label, rows.values[guess.value]))
+    given = dedup.Numbered.of(rows.values[guess.value], parse.label)
     return Profile(
         files=[file.file for file in found.files],
         rows=len(table),

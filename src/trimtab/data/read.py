@@ -97,25 +97,26 @@ def _append(
     source = read(reject=lambda row: reject(replace(row, file=shown)), told=encodings.append)
     named = _folder_names if source.format == rows.FOLDER else _as_read
     names = dict.fromkeys(source.names or ())
-    for row in source:
-        values = named(row.values)
-        if not columns.keys() >= values.keys():
-            for name in values:
-                columns.setdefault(name, Growing(missing=len(lines)))
+    for block in source.blocks():
+        values = named(block.values)
+        for name in values:
+            if name not in columns:
+                columns[name] = Growing(missing=len(lines))
+        nothing = [None] * len(block.lines)
         for name, column in columns.items():
-            column.append(values.get(name))
+            column.extend(values.get(name, nothing))
         names |= dict.fromkeys(values)
-        lines.append(row.line)
+        lines.extend(block.lines)
     return FileRead(shown, source.format, len(lines) - start, 0, tuple(names), next(iter(encodings), None))
 
 
-def _as_read(values: dict[str, Any]) -> dict[str, Any]:
+def _as_read(values: dict[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
     return values
 
 
-def _folder_names(values: dict[str, Any]) -> dict[str, Any]:
-    """The row of a file in a class folder, whose name is a class as it stands."""
-    return {name: parse.Name(value) if name == LABEL else value for name, value in values.items()}
+def _folder_names(values: dict[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
+    """The rows of files in class folders, whose names are classes as they stand."""
+    return {name: list(map(parse.Name, own)) if name == LABEL else own for name, own in values.items()}
 
 
 def _check_rows(file: FileRead, rejected: Sequence[Rejected]) -> None:

@@ -21,7 +21,7 @@ from trimtab.data.table import Splits, Table
 from trimtab.data.working import Working, place, short
 from trimtab.progress import Progress
 from trimtab.rows import Rejected, grouped
-from trimtab.values import parse
+from trimtab.values import many, parse
 
 EXAMPLES = 10  # conflicts and leaks that are shown
 
@@ -69,7 +69,7 @@ def build(data: Loaded, test: Loaded | None, rows: Working, cut: Cut, final: Fin
 
 
 def _missing(train: Table, name: str, rule: clean.Rules) -> int:
-    return sum(clean.missing(train.values[name], rule.column))
+    return int(clean.missing(train.values[name], rule.column).sum())
 
 
 def reasons(rejected: Sequence[Rejected], roles: Roles) -> dict[str, int]:
@@ -84,7 +84,9 @@ def _near(splits: Mapping[str, Table], roles: Roles) -> dict[str, Any]:
     if not texts:
         return {}
     joined = {part: _Joined(table, texts) for part, table in splits.items()}
-    found = {part: leaks.near(joined["train"], joined[part]) for part in ("valid", "test")}
+    found = dict(
+        zip(("valid", "test"), leaks.near_in_each(joined["train"], [joined["valid"], joined["test"]]), strict=True)
+    )
     examples = [
         {
             "similarity": round(near.similarity, 3),
@@ -113,8 +115,8 @@ class _Joined(Sequence[str]):
     def __getitem__(self, row: slice) -> list[str]: ...
     def __getitem__(self, row: int | slice) -> str | list[str]:
         if isinstance(row, slice):
-            texts = zip(*(column[row] for column in self.columns), strict=True)
-            return [" \n ".join(map(parse.text, own)) for own in texts]
+            texts = [many.read_as_text(column[row]) for column in self.columns]
+            return texts[0] if len(texts) == 1 else list(map(" \n ".join, zip(*texts, strict=True)))
         return " \n ".join(parse.text(column[row]) for column in self.columns)
 
 
@@ -124,8 +126,8 @@ def _suspicious(final: Final, roles: Roles) -> list[DataWarning]:
     found = data_warnings.target_leakage(inputs, train.values[roles.output_name], roles.output.type)
     numbers = {name: values for name, (kind, values) in inputs.items() if columns.kind(kind, name).holds_numbers}
     for name, values in numbers.items():
-        lost = np.isnan(clean.numbers(values))
-        cells = [value for value, gone in zip(values, lost, strict=True) if gone and not parse.is_missing(value)]
+        lost = np.flatnonzero(np.isnan(clean.numbers(values))).tolist()
+        cells = [value for row in lost if not parse.is_missing(value := values[row])]
         found += data_warnings.unreadable(name, cells, len(values), "count as missing")
     if final.output.holds_numbers:
         numbers[roles.output_name] = train.values[roles.output_name]
@@ -177,7 +179,7 @@ def _small_classes(final: Final, roles: Roles) -> list[str]:
     """Classes that are not measured, and names that differ only in case."""
     if not final.output.one_class:
         return []
-    tested = {parse.label(value) for value in final.splits.test.values[roles.output_name]}
+    tested = {parse.label(value) for value, _ in many.counted(final.splits.test.values[roles.output_name])}
     untested = [name for name in final.output.classes if name not in tested]
     folded = Counter(name.casefold() for name in final.output.classes)
     twins = [name for name in final.output.classes if folded[name.casefold()] > 1]

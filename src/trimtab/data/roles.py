@@ -105,7 +105,7 @@ def _check_cells(table: Table, kinds: Mapping[str, Typed]) -> None:
     """Raises one TrimtabError for all columns whose cells are objects where their type reads values."""
     wrong = []
     for name, kind in kinds.items():
-        objects = [value for value in table.values[name] if isinstance(value, Mapping)]
+        objects = list(table.of_kind(name, Mapping))
         if objects and columns.kind(kind.type, name).holds_values and 2 * len(objects) > len(table):
             keys = [str(key) for key in objects[0]]
             do = f"write the part that is meant into a column of its own, such as {name}_{keys[0] if keys else 'value'}"

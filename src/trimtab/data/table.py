@@ -6,22 +6,24 @@ that repeat are numbered, numbers are arrays. Some of a table's rows are a view 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar, cast, overload
+from itertools import islice
+from typing import Any, Protocol, cast, overload
 
 import numpy as np
 import polars as pl
 
 from trimtab.errors import problem
-from trimtab.values import parse
+from trimtab.values import many, parse
 from trimtab.values.parse import Name
 
 _CHUNK = 65_536  # rows that are Python objects at a time
 _LOOKED_AT = 10_000  # values that tell whether a column repeats itself
 _MOST_DIFFERENT = 1_000_000  # values that are numbered
 
-Result = TypeVar("Result")
+_PLAIN = (str, int, float, type(None))  # the values of such columns
+
 Rows = Sequence[int] | np.ndarray
 
 
@@ -116,8 +118,9 @@ class Cells(Sequence[Any]):
         if isinstance(values, Cells):
             return values
         growing = Growing()
-        for value in values:
-            growing.append(value)
+        rest = iter(values)
+        while part := list(islice(rest, _CHUNK)):
+            growing.extend(part)
         return growing.cells()
 
     def __len__(self) -> int:
@@ -159,17 +162,25 @@ class Cells(Sequence[Any]):
         picked = np.asarray(rows, np.int64)
         return Cells(self._store, (picked if self._rows is None else self._rows[picked]).astype(np.uint32))
 
-    def each(self, function: Callable[[Any], Result]) -> Iterator[Result]:
-        """The function's result for each value; numbered ones are asked about once, however often they stand there."""
+    def numbered(self) -> tuple[list[Any], np.ndarray] | None:
+        """The different values as each first appears, and each row's number, (rows,); None where they are many."""
         if not isinstance(self._store, _Repeated):
-            return map(function, self)
+            return None
         numbers = self._store.numbers if self._rows is None else self._store.numbers[self._rows]
-        asked = np.zeros(len(self._store.different), bool)
-        asked[numbers] = True
-        results = [function(value) if own else None for value, own in zip(self._store.different, asked, strict=True)]
-        found = np.empty(len(results), object)
-        found[:] = results
-        return (one for start in range(0, len(numbers), _CHUNK) for one in found[numbers[start : start + _CHUNK]])
+        first = np.full(len(self._store.different), len(numbers))
+        first[numbers[::-1]] = np.arange(len(numbers))[::-1]  # of equal places the last one given stays: the first row
+        order = np.argsort(first, kind="stable")[: int((first < len(numbers)).sum())]
+        places = np.empty(len(first), np.int32)
+        places[order] = np.arange(len(order))
+        return cast(list[Any], self._store.different[order].tolist()), places[numbers]
+
+    def of_kind(self, kind: type) -> Iterator[Any]:
+        """The values of a class; a column of texts or numbers alone is not looked at for any other."""
+        if isinstance(self._store, _Texts | _Numbers) and not any(issubclass(one, kind) for one in _PLAIN):
+            return iter(())
+        if isinstance(self._store, _Repeated) and not any(isinstance(own, kind) for own in self._store.different):
+            return iter(())
+        return (value for value in self if isinstance(value, kind))
 
 
 class Growing:
@@ -178,12 +189,16 @@ class Growing:
     def __init__(self, missing: int = 0) -> None:
         self._parts: list[_Store] = []
         self._open: list[Any] = []
-        for _ in range(missing):
-            self.append(None)
+        for start in range(0, missing, _CHUNK):
+            self.extend([None] * min(_CHUNK, missing - start))
 
     def append(self, value: Any) -> None:
         """One more value."""
-        self._open.append(value)
+        self.extend((value,))
+
+    def extend(self, values: Iterable[Any]) -> None:
+        """More values."""
+        self._open.extend(values)
         if len(self._open) >= _CHUNK:
             self._close()
 
@@ -304,6 +319,11 @@ class Table:
         """The values of a column; None where there is no such column."""
         return None if name is None else self.values.get(name)
 
+    def of_kind(self, name: str, kind: type) -> Iterator[Any]:
+        """The values of a column that are of a class."""
+        values = self.values[name]
+        return values.of_kind(kind) if isinstance(values, Cells) else (own for own in values if isinstance(own, kind))
+
     def take(self, rows: Rows) -> Table:
         """A view of the given rows, in the given order."""
         picked = np.asarray(rows, np.int64)
@@ -315,7 +335,7 @@ class Table:
         """How much each row counts, (rows,), 1 on average; None where all count alike. See `check_weights`."""
         if self.weight is None:
             return None
-        found = np.array([parse.number(value) for value in self.values[self.weight]], np.float64)
+        found = many.numbers(self.values[self.weight])
         with np.errstate(invalid="ignore"):  # nothing but zeros
             return np.asarray(found / found.mean())
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from trimtab import columns
 from trimtab.data.clean import numbers
-from trimtab.data.dedup import Numbered, each, normalised
+from trimtab.data.dedup import Numbered, normalised
 from trimtab.data.roles import Roles
 from trimtab.data.splits import Unsplit
 from trimtab.data.table import Origin, Table
@@ -76,7 +76,7 @@ class Working:
 def answers(table: Table, roles: Roles) -> Numbered:
     """The answer of each row as text, to compare."""
     compared = parse.label if columns.kind(roles.output.type, "output").single else normalised
-    return Numbered.of(each(compared, table.values[roles.output_name]))
+    return Numbered.of(table.values[roles.output_name], compared)
 
 
 def rejected_row(table: Table, row: int, reason: str) -> Rejected:

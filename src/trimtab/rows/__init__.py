@@ -16,8 +16,9 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby, islice
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, cast
+from typing import Any, BinaryIO, Protocol, TypeVar, cast, runtime_checkable
 
 from trimtab import files, registry
 from trimtab.errors import TrimtabError, nearest, problem
@@ -46,6 +47,14 @@ class Rejected:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Rows with the same columns, column by column: as many values in each as there are lines."""
+
+    values: dict[str, Sequence[Any]]
+    lines: Sequence[int]  # see `Row.line`
+
+
 @dataclass(frozen=True)
 class Format:
     """A format's module in this folder, and the endings of its files (before `.gz`)."""
@@ -69,8 +78,11 @@ LAYOUTS = (
     '{"column": {"0": value, ...}}, {"column": [values]}, {"columns": [names], "data": [[values], ...]}'
 )
 
+_BLOCK = 4096  # rows of a block
+
 Reject = Callable[[Rejected], None]
 Note = Callable[[str], None]
+Found = TypeVar("Found")
 
 
 def _to_nobody(text: str) -> None:
@@ -87,9 +99,30 @@ class Rows(Iterator[Row]):
     format: str
     names: tuple[str, ...] | None
     iterator: Iterator[Row]
+    in_blocks: Iterator[Block] | None = None  # the same rows, where the format has a quicker way to many of them
 
     def __next__(self) -> Row:
         return next(self.iterator)
+
+    def blocks(self) -> Iterator[Block]:
+        """The same rows, some thousands at a time, those of a block with the same columns. Waits for a slow pipe."""
+        return in_blocks(self.iterator) if self.in_blocks is None else self.in_blocks
+
+
+@runtime_checkable
+class InBlocks(Protocol):
+    """Rows of a format that has a quicker way to many of them."""
+
+    def blocks(self) -> Iterator[Block]:
+        """The rows that are left, some thousands at a time."""
+
+
+def in_blocks(rows: Iterator[Row]) -> Iterator[Block]:
+    """Rows, some thousands at a time; those of a block have the same columns."""
+    for names, alike in groupby(rows, lambda row: tuple(row.values)):
+        while some := list(islice(alike, _BLOCK)):
+            cells = zip(*(row.values.values() for row in some), strict=True)
+            yield Block(dict(zip(names, cells, strict=True)), [row.line for row in some])
 
 
 def read(
@@ -122,7 +155,10 @@ def read(
         with reading(file.name):
             names, iterator = module(file, name, reject, note)
         close = until_read.pop_all()
-    return Rows(name, _without_spaces(names) if names else names, _guarded(file, _renamed(iterator), close))
+    plain = _without_spaces(names) if names else names
+    blocks = _renamed_blocks(iterator.blocks()) if isinstance(iterator, InBlocks) else None
+    many = None if blocks is None else _guarded(file, blocks, close)
+    return Rows(name, plain, _guarded(file, _renamed(iterator), close), many)
 
 
 def _without_spaces(names: Sequence[str]) -> tuple[str, ...]:
@@ -144,7 +180,13 @@ def _renamed(rows: Iterator[Row]) -> Iterator[Row]:
         yield row
 
 
-def _guarded(file: Opened, rows: Iterator[Row], close: contextlib.ExitStack) -> Iterator[Row]:
+def _renamed_blocks(blocks: Iterator[Block]) -> Iterator[Block]:
+    for block in blocks:
+        names = _without_spaces(tuple(block.values))
+        yield Block(dict(zip(names, block.values.values(), strict=True)), block.lines)
+
+
+def _guarded(file: Opened, rows: Iterator[Found], close: contextlib.ExitStack) -> Iterator[Found]:
     with close, reading(file.name):
         yield from rows
 

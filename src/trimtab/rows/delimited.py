@@ -7,19 +7,20 @@ import csv
 import io
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, BinaryIO
 
 from trimtab.errors import problem
-from trimtab.rows import Note, Reject, Rejected, Row, plain, text_stream, unknown_columns
+from trimtab.rows import Block, Note, Reject, Rejected, Row, in_blocks, plain, text_stream, unknown_columns
 from trimtab.rows._opening import Opened, head_lines, lines
 
 DELIMITERS = {"csv": (",", ";", "\t", "|"), "tsv": ("\t",)}
 MOST_LINES = 10_000  # of one record: a quote that is still open then was never meant to be one
 MOST_CHARACTERS = 1 << 26  # of one record, for the same reason
 _PEEKED = 100  # records that tell whether the header lacks the name of the first column
+_LINES = 4096  # that are parsed together
 MOST_TEXT = 10_000  # characters of a rejected row that are kept
 _SEP = re.compile(r'^"?sep=(.)"?\s*$', re.IGNORECASE)
 
@@ -77,6 +78,22 @@ class _Feed:
         self.number += 1
         return line
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether lines were given back that are still to be read."""
+        return bool(self._again)
+
+    def many(self, most: int) -> list[str]:
+        """Lines, none of which belongs to the record being read."""
+        found = list(islice(self._source, most))
+        self.number += len(found)
+        return found
+
+    def give_back(self, found: Sequence[str]) -> None:
+        """Take lines back, to be read again."""
+        self._again.extendleft(reversed(found))
+        self.number -= len(found)
+
     def keep_first(self) -> str:
         """Give all lines of the record but its first back, to be read again; returns the first."""
         first, rest = self.record[0], self.record[1:]
@@ -89,14 +106,97 @@ class _Feed:
 def read(file: Opened, format: str, reject: Reject, note: Note) -> tuple[tuple[str, ...], Iterator[Row]]:
     """The column names and the rows of a csv or tsv file."""
     dialect = sniff(head_lines(file), DELIMITERS[format])
-    records = _records(_Feed(lines(file, note)), dialect)
+    feed = _Feed(lines(file, note))
+    records = _records(feed, dialect)
     header = next(((line, cells) for line, _, cells in records if not _is_sep(line, cells)), None)
     if header is None:
         raise problem(file.name, "the file is empty", "a header and rows")
     first = list(islice(records, _PEEKED))
     row_names = _has_row_names(len(header[1]), [cells for _, _, cells in first])
     names = _names(file.name, ["", *header[1]] if row_names else header[1], note)
-    return names, _rows(file.name, names, chain(first, records), dialect, reject)
+    return names, _Delimited(file.name, names, _Records(feed, dialect, chain(first, records), len(first)), reject)
+
+
+@dataclass
+class _Records:
+    """Records one by one, the first of which were read already; and where they come from."""
+
+    feed: _Feed
+    dialect: Dialect
+    each: Iterator[tuple[int, list[str], list[str]]]
+    ahead: int
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether something was read already that is still to be handed out."""
+        return self.ahead > 0 or self.feed.is_behind
+
+    def plain(self) -> tuple[list[str], list[list[str]]] | None:
+        """Many lines, and the record that each of them is; None where one may be of several, or rows are left."""
+        if self.is_behind:
+            return None
+        found = self.feed.many(_LINES)
+        with contextlib.suppress(csv.Error):
+            records = list(self.dialect.reader(iter(found)))
+            closed = not found or '"' not in found[-1] or list(self.dialect.reader(iter(found[-1:]), strict=True))
+            if len(records) == len(found) and closed and not self._goes_on(found):
+                return found, records
+        self.feed.give_back(found)
+        return None
+
+    def _goes_on(self, found: Sequence[str]) -> bool:
+        """Whether an escaped end of a line may join the last line to the next."""
+        return self.dialect.escape is not None and bool(found) and self.dialect.escape in found[-1]
+
+    def one(self) -> tuple[int, list[str], list[str]] | None:
+        """The next record; None behind the last."""
+        self.ahead = max(0, self.ahead - 1)
+        return next(self.each, None)
+
+
+class _Delimited(Iterator[Row]):
+    """The rows of a csv or tsv file."""
+
+    def __init__(self, file: str, names: tuple[str, ...], records: _Records, reject: Reject) -> None:
+        self._file, self._names, self._records, self._reject = file, names, records, reject
+        self._rows = _rows(file, names, iter(records.one, None), reject)
+
+    def __next__(self) -> Row:
+        return next(self._rows)
+
+    def blocks(self) -> Iterator[Block]:
+        """See `rows.InBlocks`: lines that are rows by themselves are parsed together, all others one by one."""
+        while True:
+            number = self._records.feed.number
+            plain = self._records.plain()
+            if plain is None:
+                yield from in_blocks(self._one_by_one())
+            elif not plain[0]:
+                return
+            else:
+                yield from self._together(number, *plain)
+
+    def _one_by_one(self) -> Iterator[Row]:
+        """Rows until no line is left of those that were given back."""
+        for row in self._rows:
+            yield row
+            if not self._records.is_behind:
+                return
+
+    def _together(self, number: int, lines: list[str], records: list[list[str]]) -> Iterator[Block]:
+        """Records of a line each; `number` is that of the line before."""
+        numbers = range(number + 1, number + 1 + len(lines))
+        if len(self._names) > 1 and set(map(len, records)) == {len(self._names)} and "\0" not in "".join(lines):
+            yield Block(dict(zip(self._names, zip(*records, strict=True), strict=True)), numbers)
+            return
+        several = zip(numbers, ([line] for line in lines), records, strict=True)
+        full = (own for own in several if not _is_blank(own[1], own[2]))
+        yield from in_blocks(_rows(self._file, self._names, full, self._reject))
+
+
+def _is_blank(lines: Sequence[str], cells: Sequence[str]) -> bool:
+    """Whether a record holds nothing; a quoted nothing is a cell."""
+    return len(cells) < 2 and not any(line.strip() for line in lines)
 
 
 def _has_row_names(width: int, records: Sequence[Sequence[str]]) -> bool:
@@ -174,7 +274,7 @@ def _records(feed: _Feed, dialect: Dialect) -> Iterator[tuple[int, list[str], li
         if stray:
             cells = feed.keep_first().rstrip("\r\n").split(dialect.delimiter)
             parser = dialect.reader(feed)
-        if len(cells) < 2 and not any(line.strip() for line in feed.record):  # a quoted nothing is a cell
+        if _is_blank(feed.record, cells):
             continue
         width = width or len(cells)
         yield feed.number - len(feed.record) + 1, feed.record, cells
@@ -238,8 +338,7 @@ def _is_stray(record: Sequence[str], cells: Sequence[str], dialect: Dialect, wid
 def _rows(
     file: str,
     names: tuple[str, ...],
-    records: Iterator[tuple[int, list[str], list[str]]],
-    dialect: Dialect,
+    records: Iterable[tuple[int, list[str], list[str]]],
     reject: Reject,
 ) -> Iterator[Row]:
     width = len(names)

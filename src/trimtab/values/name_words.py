@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from trimtab.values import parse
+from trimtab.values import many, parse
 
 # A word that stands in fewer cells is taken for "no value": of 20 classes the rarest usually has more.
 _SHARE = 0.05
@@ -18,7 +18,7 @@ OPTION = (
 )
 
 
-def kept(values: Iterable[Any], classes: Sequence[Any] | None, asked: Sequence[str] | None) -> tuple[str, ...]:
+def kept(values: Sequence[Any], classes: Sequence[Any] | None, asked: Sequence[str] | None) -> tuple[str, ...]:
     """Words that are names among these cells: those that the user names, else those that are frequent."""
     if asked is not None:
         return tuple(sorted({str(word).strip() for word in asked}))
@@ -27,16 +27,20 @@ def kept(values: Iterable[Any], classes: Sequence[Any] | None, asked: Sequence[s
     return frequent(values)
 
 
-def frequent(values: Iterable[Any]) -> tuple[str, ...]:
+def frequent(values: Sequence[Any]) -> tuple[str, ...]:
     """Words for "no value" that stand in many cells, beside others that are no numbers; those that are a `Name`."""
-    cells = [value for value in values if not parse.is_missing(value, text=True)]
-    written = Counter(value.strip() for value in cells if isinstance(value, str))
+    times = [(value, count) for value, count in many.counted(values) if not parse.is_missing(value, text=True)]
+    cells = [value for value, _ in times]
+    written: Counter[str] = Counter()
+    for value, count in times:
+        if isinstance(value, str):
+            written[value.strip()] += count
     words = {word: written[word] for word in parse.NO_VALUE & written.keys()}
     named = {str(value) for value in cells if type(value) is parse.Name} & parse.NO_VALUE
     has_others = written.keys() - parse.NO_VALUE or any(not isinstance(value, str) for value in cells)
     if not words or not has_others or _are_numbers(cells, written):
         return tuple(sorted(named))
-    least = max(_FEWEST, _SHARE * len(cells))
+    least = max(_FEWEST, _SHARE * sum(count for _, count in times))
     return tuple(sorted({word for word, count in words.items() if count >= least} | named))
 
 

@@ -65,7 +65,7 @@ class Name(str):
 
 
 # What pandas and numpy write for "no text"; "NA", "null" and "-" may be what somebody said.
-_NO_TEXT = ("<NA>", "NaN", "nan", "NaT")
+NO_TEXT = frozenset(("<NA>", "NaN", "nan", "NaT"))
 
 
 def is_missing(value: Any, text: bool = False, names: Container[str] = ()) -> bool:
@@ -206,7 +206,7 @@ def text(value: Any) -> str:
     """A value as text: "" when there is none, or a word that programs write for none; bytes are taken for UTF-8."""
     if isinstance(value, (bytes, bytearray)):
         return value.decode("utf-8", "replace")
-    return "" if is_missing(value, text=True) or (isinstance(value, str) and value in _NO_TEXT) else str(value)
+    return "" if is_missing(value, text=True) or (isinstance(value, str) and value in NO_TEXT) else str(value)
 
 
 def is_scalar(value: Any) -> bool:

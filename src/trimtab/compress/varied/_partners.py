@@ -22,24 +22,24 @@ def near(
     apart = np.where(candidates == picked[:, None], np.inf, 0.0)
     for column, encoded in zip(inputs, rows.encoded, strict=True):
         if column.type in _DISTANCES:
-            apart += _DISTANCES[column.type](encoded, picked[:, None], candidates)
+            apart += _DISTANCES[column.type](column, encoded, picked[:, None], candidates)
     return np.asarray(candidates[np.arange(len(picked)), apart.argmin(axis=1)])
 
 
-def _numbers(encoded: Encoded, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+def _numbers(column: InputColumn, encoded: Encoded, one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """The first feature is the scaled number."""
-    values = np.asarray(encoded)[:, 0]
+    values = np.asarray(column.widened(encoded))[:, 0]
     return np.asarray((values[one] - values[other]) ** 2)
 
 
-def _categories(encoded: Encoded, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+def _categories(column: InputColumn, encoded: Encoded, one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """As much as two numbers differ on average."""
     values = np.asarray(encoded)
     return np.asarray(2.0 * (values[one] != values[other]))
 
 
 # Column type -> squared distances of rows, by their numbers: each like those of numbers of variance 1.
-_DISTANCES: dict[str, Callable[[Encoded, np.ndarray, np.ndarray], np.ndarray]] = {
+_DISTANCES: dict[str, Callable[[InputColumn, Encoded, np.ndarray, np.ndarray], np.ndarray]] = {
     "number": _numbers,
     "category": _categories,
 }

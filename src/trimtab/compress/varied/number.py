@@ -20,7 +20,7 @@ _CODES = 20  # different numbers of a column, at most, that are taken for codes:
 def vary(column: InputColumn, encoded: Encoded, draw: Draw) -> np.ndarray:
     """Features, (rows, features) -> (count, features) float32; a missing number is exchanged as such."""
     assert isinstance(column, NumberColumn)
-    features = np.asarray(encoded)
+    features = column.widened(encoded)
     exchanged = draw.random.random(len(draw.picked)) < _EXCHANGED
     found = features[np.where(exchanged, draw.partners, draw.picked)]
     scaled = features[:, 0]

@@ -33,7 +33,7 @@ class Group(splits.Strategy):
         """See `Strategy.together`: a hash of the group's name; the row's own key where it has none."""
         values = columns[self.group]
         hashed = np.fromiter(dedup.each(lambda value: dedup.hashed(parse.label(value)), values), np.uint64, len(values))
-        return np.where(np.fromiter(dedup.lacking(values), bool, len(values)), keys, hashed)
+        return np.where(dedup.missing(values), keys, hashed)
 
     def assign(self, rows: Unsplit, bands: Sequence[Band]) -> np.ndarray:
         """See `Strategy.assign`."""
