@@ -21,13 +21,14 @@ import numpy as np
 
 from trimtab import spec as specs
 from trimtab.audit import quality
+from trimtab.audit.baselines import baselines
 from trimtab.columns.label import LabelColumn
 from trimtab.data.prepare import prepare
 from trimtab.pipeline.training import train
 from trimtab.progress import Quiet
 from trimtab.request import check
 
-STAGES = ("prepare", "check", "train")
+STAGES = ("prepare", "check", "train", "baselines")
 BLOCK = 100_000  # rows written at a time
 PIXELS = 64
 WORDS = 5_000  # different words of the texts
@@ -146,8 +147,11 @@ def main() -> None:
             measured("prepare", lambda: prepare(asked, place, Quiet()))
         else:
             request = measured("check", lambda: check(asked, place, Path(scratch) / "home", Quiet()))
-            if chosen.until == "train":
+            if chosen.until in ("train", "baselines"):
                 measured("train", lambda: train(request, Path(scratch) / "train", Quiet()))
+            if chosen.until == "baselines":
+                splits = request.prepared.splits
+                measured("baselines", lambda: baselines(request.inputs, splits.train, splits.test, request.output, 7))
         sys.stdout.write(json.dumps({"stage": "disk", "peak_gb": round(disk.peak, 2)}) + "\n")
 
 

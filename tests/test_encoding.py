@@ -11,7 +11,9 @@ import tiny_pictures
 from tiny_bundle import ROWS, write_tokenizer
 
 from trimtab import columns
+from trimtab.audit import linear
 from trimtab.columns import Ragged, encode_rows, read_rows
+from trimtab.columns.image import ImageColumn
 from trimtab.data.table import Cells, Origin, Table
 from trimtab.request import encoding
 
@@ -77,3 +79,23 @@ def test_what_is_cut_is_counted_over_blocks(rows: tuple[list[Any], Table], monke
     blocks = encoding.read(fitted, asked)[1].cuts["text"]
     assert once.rows == blocks.rows > 0
     assert once.shares(50) == blocks.shares(50)
+
+
+def test_a_picture_is_decoded_once_for_the_network_and_its_baselines(
+    rows: tuple[list[Any], Table], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (*_, column), asked = rows
+    again, test = (Table(asked.values, asked.origins) for _ in range(2))
+    encoding.encode([column], asked)
+    monkeypatch.setattr(linear, "_BLOCK", 7)
+    plain = linear.features([column], again, test)
+    decoded: list[Any] = []
+    whole = ImageColumn.encode
+    monkeypatch.setattr(ImageColumn, "encode", lambda self, values: decoded.extend(values) or whole(self, values))
+    found = linear.features([column], asked, test)
+    assert decoded == list(test.values["picture"])  # these rows were measured, not learnt from
+    for one, other in zip(found, plain, strict=True):
+        assert (one != other).nnz == 0
+    assert found[0].shape == (50, 64)
+    other = columns.fit("image", "picture", "picture", list(asked.values["picture"][:2]), {"size": 6})
+    assert linear.features([other], asked, test)[0].shape == (50, 36)  # another column makes other numbers of them

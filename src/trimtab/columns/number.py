@@ -94,7 +94,7 @@ class NumberColumn(InputColumn, OutputColumn):
     @classmethod
     def figures(cls, values: Sequence[Any]) -> dict[str, float]:
         """Range, middle and outliers; nothing where no value is a number."""
-        found = _numbers(values, parse.decimal_mark(values))
+        found = many.numbers(values, parse.decimal_mark(values))
         known = found[~np.isnan(found)]
         if not len(known):
             return {}

@@ -23,7 +23,7 @@ from trimtab import files, part_options
 from trimtab.columns import Encoded, InputColumn, InputPolicy, Ragged, Reading, _wordpieces, ragged
 from trimtab.columns._wordwise import Wordwise
 from trimtab.errors import problem
-from trimtab.values import letters, list_cells, parse
+from trimtab.values import letters, list_cells, many, parse
 from trimtab.values.problems import Problem, written
 from trimtab.values.unknown import unknown_id
 
@@ -209,7 +209,7 @@ class TextColumn(InputColumn):
         if self.words:
             return self._encode_words([list_cells.words(value) for value in values])
         most = self.max_tokens * _MOST_CHARACTERS_PER_TOKEN
-        texts = [_writable(parse.text(value)[:most]) for value in values]
+        texts = [_writable(text[:most]) for text in many.read_as_text(values)]
         if self._wordwise:
             return Ragged(*self._wordwise.encode(texts, self.pad_id))
         parts = [self._ids(self.tokenizer.encode_batch_fast(part)) for part in _portions(texts)]

@@ -7,13 +7,14 @@ that repeat are numbered, numbers are arrays. Some of a table's rows are a view 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Protocol, cast, overload
 
 import numpy as np
 import polars as pl
 
+from trimtab.columns import Encoded, InputColumn
 from trimtab.errors import problem
 from trimtab.values import many, parse
 from trimtab.values.parse import Name
@@ -311,6 +312,8 @@ class Table:
     values: Mapping[str, Sequence[Any]]
     origins: Sequence[Origin]
     weight: str | None = None  # the column that says how much each row counts
+    # What was decoded of files, by column: a picture is decoded once, for the network and for its baselines.
+    _decoded: dict[str, tuple[InputColumn, Encoded]] = field(default_factory=dict, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.origins)
@@ -323,6 +326,15 @@ class Table:
         """The values of a column that are of a class."""
         values = self.values[name]
         return values.of_kind(kind) if isinstance(values, Cells) else (own for own in values if isinstance(own, kind))
+
+    def hold(self, column: InputColumn, encoded: Encoded) -> None:
+        """Keep the numbers of these rows, for `encoded`: as long as the table is there they are too."""
+        self._decoded[column.name] = column, encoded
+
+    def encoded(self, column: InputColumn) -> Encoded | None:
+        """The numbers of these rows that are kept of this very column; None where none are."""
+        made_by, found = self._decoded.get(column.name, (None, None))
+        return found if made_by == column else None
 
     def take(self, rows: Rows) -> Table:
         """A view of the given rows, in the given order."""

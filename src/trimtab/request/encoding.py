@@ -83,6 +83,8 @@ def _column(column: InputColumn, table: Table, found: Found) -> Encoded:
         found.tally.add(0, reading.problems, place)
         cut.add(column, reading)
     encoded = held.whole()
+    if column.from_files:
+        table.hold(column, encoded)
     if cut.rows:
         found.cuts[column.name] = replace(cut, read=int(column.steps(encoded).sum()))
     return encoded
