@@ -160,8 +160,17 @@ class Cells(Sequence[Any]):
 
     def take(self, rows: Rows) -> Cells:
         """A view of the given rows, in the given order."""
+        return Cells.take_of([self], rows)[0]
+
+    @staticmethod
+    def take_of(columns: Sequence[Cells], rows: Rows) -> list[Cells]:
+        """Views of the given rows of several columns; those that were views of the same rows share theirs."""
         picked = np.asarray(rows, np.int64)
-        return Cells(self._store, (picked if self._rows is None else self._rows[picked]).astype(np.uint32))
+        found: dict[int, np.ndarray] = {}
+        for one in columns:
+            if id(one._rows) not in found:
+                found[id(one._rows)] = (picked if one._rows is None else one._rows[picked]).astype(np.uint32)
+        return [Cells(one._store, found[id(one._rows)]) for one in columns]
 
     def numbered(self) -> tuple[list[Any], np.ndarray] | None:
         """The different values as each first appears, and each row's number, (rows,); None where they are many."""
@@ -339,8 +348,8 @@ class Table:
     def take(self, rows: Rows) -> Table:
         """A view of the given rows, in the given order."""
         picked = np.asarray(rows, np.int64)
-        views = {name: Cells.of(column).take(picked) for name, column in self.values.items()}
-        return Table(views, Origins.of(self.origins).take(picked), self.weight)
+        views = Cells.take_of(list(map(Cells.of, self.values.values())), picked)
+        return Table(dict(zip(self.values, views, strict=True)), Origins.of(self.origins).take(picked), self.weight)
 
     @property
     def weights(self) -> np.ndarray | None:
