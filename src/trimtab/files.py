@@ -50,6 +50,14 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
+def cache() -> Path | None:
+    """What is kept on this machine is here: $TRIMTAB_CACHE, else ~/.cache/trimtab; None without a home folder."""
+    if named := os.environ.get("TRIMTAB_CACHE"):
+        return Path(named)
+    home = os.path.expanduser("~")  # "~" of a user whom the system does not know
+    return None if home == "~" else Path(home) / ".cache" / "trimtab"
+
+
 def swap(staging: Path, final: Path) -> None:
     """Put the folder `staging` in the place of the folder `final`, on the same disk.
 

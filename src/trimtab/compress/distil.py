@@ -33,13 +33,14 @@ from trimtab.nets.states import Answers
 from trimtab.progress import Progress
 from trimtab.train import loop
 from trimtab.train.batches import tensors_of, to_numpy
+from trimtab.train.devices import alone
+from trimtab.train.execution import attending, usual_attention
 from trimtab.train.method import TrainingData
 from trimtab.train.methods.distil import VECTORS, DistilMethod
 from trimtab.train.settings import Settings
 
 _SPARSE_BY = 0.7  # part of the training by whose end all weights are zero that shall be
 _PASSES = 3
-_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 Loss = Callable[[Answers, Answers], Tensor]  # of a student's answers and a teacher's -> (rows,)
 
@@ -64,7 +65,8 @@ def ask(
 
     Computed in the precision that it was trained in.
     """
-    with torch.autocast(device.type, _TYPES.get(precision), enabled=precision in _TYPES):
+    devices = replace(alone(device), precision=precision)
+    with devices.autocast(), attending(usual_attention(devices)):
         return _asked(teacher, rows, budget, device)
 
 
@@ -122,7 +124,9 @@ def distil(
     assert loss, f"{taught.output.type} is not distillable"  # `build.distillable` was asked before
     method = DistilMethod(loss=loss, then=_zeroing(sparse) if sparse else None)
     data = TrainingData(taught.rows, _targets(student, taught), taught.valid, taught.valid_targets, taught.output)
-    plain = replace(settings, class_weights="none", sampling="none", label_smoothing=0.0, frozen_blocks=0)
+    plain = replace(
+        settings, class_weights="none", sampling="none", label_smoothing=0.0, frozen_blocks=0, precisions=()
+    )
     with qat.fake_quantized(network) if aware else nullcontext():
         trained = loop.train(network, data, plain, folder, progress, method)
     learnt = replace(student, network=network.cpu().eval()).noted(f"distilled, {trained.rows:,} rows")

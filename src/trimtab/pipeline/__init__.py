@@ -12,7 +12,7 @@ from trimtab.bundle.manifest import Stage
 from trimtab.nets.fitted import FittedNetwork
 from trimtab.pipeline import few, run_folder
 from trimtab.pipeline.release import Release, audit
-from trimtab.pipeline.training import train
+from trimtab.pipeline.training import told, train
 from trimtab.progress import Progress, Quiet
 from trimtab.request import check, reported, resume
 from trimtab.search.assembly import assemble
@@ -54,7 +54,7 @@ def _carried_out(spec: Spec, folder: Path, home: Path, progress: Progress, start
     asked, request = request, few.chosen(request, home / "work" / "few", progress)
     network, trained, stage = train(request, home / "work" / "train", progress)
     stages.append(stage)
-    request = few.name_next(request, network, home, progress)
+    request = few.name_next(told(request, trained.choices), network, home, progress)
     whole = FittedNetwork(network, request.architecture, request.inputs, request.output)
     uncompressed, stage = assemble(request, whole, home / "work" / "bundle", progress)
     stages.append(stage)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from trimtab import pretrained
-from trimtab.bundle.manifest import Stage
+from trimtab.bundle.manifest import Automatic, Stage
 from trimtab.columns import dense, encode_rows
 from trimtab.nets.network import Network
 from trimtab.nets.pretrained import PretrainedEncoder
 from trimtab.progress import Progress
 from trimtab.request import Request, few_rows, resume
+from trimtab.spec import Choice
 from trimtab.train import loop, methods
 from trimtab.train.method import TrainingData
 
@@ -70,6 +73,13 @@ def few_data(request: Request) -> TrainingData:
         None if more is None else more.take(few_rows.read_rows(more, request.spec.seed)),
         encode_rows(request.inputs, about) if about else None,
     )
+
+
+def told(request: Request, choices: Mapping[str, Choice]) -> Request:
+    """The request with what the first steps chose among its automatic choices."""
+    made = {key: Automatic(key=key, value=value, reason=why) for key, (value, why) in choices.items()}
+    kept = [made.pop(entry.key, entry) for entry in request.automatic]
+    return replace(request, automatic=[*kept, *made.values()])
 
 
 def build(request: Request) -> Network:

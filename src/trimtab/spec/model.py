@@ -164,8 +164,22 @@ class Train(_Part):
         "network, 5 to 20 for one from scratch.",
     )
     evaluations: int = Field(1, ge=1, le=100, description="Evaluations on the validation rows in each epoch.")
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto", description="`auto`: bf16 where the device computes it natively, else fp32."
+    precision: Literal["auto", "fp32", "bf16", "bf16_weights", "fp16"] = Field(
+        "auto",
+        description="What products are computed in; weights learn in fp32 in any case. `bf16_weights`: bf16, from "
+        "copies of the weights, which spares rounding them anew in every step. `auto`: where a CPU multiplies bf16 "
+        "natively what is quickest in the first steps; on a GPU bf16, or fp16 where it has none; else fp32.",
+    )
+    attention: Literal["auto", "fused", "plain"] = Field(
+        "auto",
+        description="`fused`: PyTorch's kernel. `plain`: batched products. `auto`: the quicker one in the first steps.",
+    )
+    threads: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="Threads of a step on a CPU. Default: those that PyTorch takes, or fewer where that is quicker in "
+        "the first steps, and where others keep the processor busy.",
     )
     checkpoint_seconds: float = Field(60.0, ge=0, description="Least time between two checkpoints inside an epoch.")
     lora: Lora = Lora()

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, distributed, nn
 
-_COMPUTED = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_COMPUTED = {"bf16": torch.bfloat16, "bf16_weights": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)

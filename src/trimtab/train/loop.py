@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
@@ -20,10 +20,12 @@ from trimtab.nets.batch import LossOptions
 from trimtab.nets.network import Network
 from trimtab.nets.states import Answers
 from trimtab.progress import Progress, Quiet
-from trimtab.train import checkpoint, devices, frozen, methods
+from trimtab.spec import Choice
+from trimtab.train import autotune, checkpoint, devices, execution, frozen, methods
 from trimtab.train.batches import Forward, computed
 from trimtab.train.checkpoint import Position
 from trimtab.train.devices import Devices
+from trimtab.train.dropout import make_cheap
 from trimtab.train.method import Method, Run, TrainingData
 from trimtab.train.optimizer import use_sparse_gradients
 from trimtab.train.score import score
@@ -43,6 +45,7 @@ class TrainingResult:
     steps: int
     rows: int  # learnt from, over all epochs
     seconds: float  # evaluations and checkpoints left out
+    choices: dict[str, Choice] = field(default_factory=dict)  # by spec key: what the first steps chose
 
     @property
     def rows_per_second(self) -> float:
@@ -68,15 +71,22 @@ def train(
     torch.manual_seed(settings.seed + found.rank)
     own_progress = progress if found.writes else Quiet()
     run = _prepare(network, data, settings, found, folder, own_progress, method or methods.kind("supervised")())
-    position = _resume(run)
+    position, groups = _resume(run), _groups(run)
+    tuned = autotune.choose(run, groups)
+    run = autotune.computing(run, tuned.execution)
+    for key, (value, why) in tuned.choices.items():
+        run.progress.note(f"{key}: {value} ({why})")
     if not position.finished:
-        position = _epochs(run, position)
+        with execution.applied(tuned.execution, run.bf16_weights):
+            position = _epochs(run, position, groups)
     run.devices.wait()  # the first process has written
     best = checkpoint.read(folder, "best")
     if best is None:
         raise problem("train", "the loss was not a number from the first evaluation on", do="lower train.learning_rate")
     run.network.load_state_dict(best[0])
-    return TrainingResult(position.history, position.best, position.step, position.rows, position.seconds)
+    return TrainingResult(
+        position.history, position.best, position.step, position.rows, position.seconds, tuned.choices
+    )
 
 
 @torch.no_grad()
@@ -110,8 +120,10 @@ def _prepare(
             settings = replace(settings, batch_tokens=max(1, settings.batch_rows // 4))
     elif settings.method == "full" and settings.frozen_blocks:
         frozen.freeze_below(network, settings.frozen_blocks)
-    if found.device.type == "cpu" and settings.optimizer in ("adamw", "adam"):
-        use_sparse_gradients(network)
+    if found.device.type == "cpu":
+        make_cheap(network)
+        if settings.optimizer in ("adamw", "adam"):
+            use_sparse_gradients(network)
     optimizers = method.optimizers(network, settings)
     balanced = settings.class_weights == "balanced"
     weights = _balanced(dense(data.train_targets), data.output.width, found.device) if balanced else None
@@ -145,12 +157,17 @@ def _balanced(targets: np.ndarray, classes: int, device: torch.device) -> Tensor
 # --------------------------------------------------------------------------------------------------------- epochs
 
 
-def _epochs(run: Run, position: Position) -> Position:
-    """Train from `position` to the end."""
-    settings, steps = run.settings, run.data.train.steps
+def _groups(run: Run) -> list[list[list[np.ndarray]]]:
+    """Of each epoch the batches of each of its steps."""
+    settings = run.settings
     by_class = settings.sampling == "balanced" or run.method.reads_classes
     classes = dense(run.data.train_targets) if by_class else None
-    groups = [run.method.batches(steps, settings, epoch, classes) for epoch in range(settings.epochs)]
+    return [run.method.batches(run.data.train.steps, settings, epoch, classes) for epoch in range(settings.epochs)]
+
+
+def _epochs(run: Run, position: Position, groups: list[list[list[np.ndarray]]]) -> Position:
+    """Train from `position` to the end."""
+    settings, steps = run.settings, run.data.train.steps
     total = sum(len(epoch) for epoch in groups)
     mean_rows = len(steps) * settings.epochs / max(1, sum(len(group) for epoch in groups for group in epoch))
     clock = _Clock(position)

@@ -29,6 +29,7 @@ from trimtab.train.augment import Augmentation, Mix
 from trimtab.train.batches import Forward, Rows, epoch_batches, parts_of, targets_of, tensors_of
 from trimtab.train.checkpoint import Position
 from trimtab.train.devices import Devices
+from trimtab.train.execution import Bf16Weights
 from trimtab.train.optimizer import Optimizers
 from trimtab.train.settings import Settings
 
@@ -65,6 +66,7 @@ class Run:
     folder: Path
     progress: Progress
     ema_weights: dict[str, Tensor]  # the running average of the weights, where one is kept
+    bf16_weights: Bf16Weights | None = None  # what the steps read in place of the weights
 
 
 class Method(part_options.Options, ABC):

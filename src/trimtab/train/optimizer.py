@@ -116,20 +116,27 @@ def set_rates(optimizers: Optimizers, step: int, steps: int, settings: Settings)
     return share
 
 
-def clip(network: Network, most: float) -> None:
-    """Scale all gradients, sparse ones too, so that their common norm is at most `most`. Waits for no device."""
+def clip(network: Network, optimizers: Optimizers, most: float) -> None:
+    """Scale all gradients, sparse ones too, so that their common norm is at most `most`. Waits for no device.
+
+    A fused optimizer on a CPU scales dense gradients as it reads them, which spares a pass over all of them.
+    """
     dense, sparse = [], []
     for parameter in network.parameters():
         if parameter.grad is None:
             continue
         if parameter.grad.is_sparse:
             parameter.grad = parameter.grad.coalesce()
-            sparse.append(parameter.grad)
+            sparse.append(parameter.grad._values())
         else:
             dense.append(parameter.grad)
-    values: list[Tensor] = dense + [gradient._values() for gradient in sparse]
+    values: list[Tensor] = dense + sparse
     if not values:
         return
     norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(values)))
     scale = torch.clamp(most / (norm + 1e-6), max=1.0)
-    torch._foreach_mul_(values, scale)
+    if norm.device.type == "cpu" and optimizers.dense.defaults.get("fused"):
+        optimizers.dense.grad_scale = scale.reciprocal()  # type: ignore[attr-defined]
+        values = sparse
+    if values:
+        torch._foreach_mul_(values, scale)

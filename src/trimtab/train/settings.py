@@ -14,6 +14,7 @@ from trimtab.columns import OutputColumn
 from trimtab.errors import problem
 from trimtab.pretrained import Base
 from trimtab.spec import Choice, Lora, Part, Spec
+from trimtab.train.execution import BF16_WEIGHTS
 
 T = TypeVar("T")
 Kind = Literal["pretrained", "table", "pictures", "sequences"]
@@ -75,6 +76,9 @@ class Settings:
     patience: int
     evaluations: int
     precision: str
+    precisions: tuple[str, ...]  # those that the first steps choose among; none where it is settled
+    attention: str  # auto, fused or plain
+    threads: int | None  # None: the first steps choose
     lora: Lora
     seed: int
     score: str
@@ -142,6 +146,7 @@ def choose(
         batch_tokens=take("batch_tokens", train.batch_tokens, _batch_tokens(batch_rows, steps)),
         batch_rows=4 * batch_rows,
         precision=precision,
+        precisions=_precisions(train.precision, precision, device),
         class_weights=weights,
         seed=spec.seed,
         score=made["checkpoint"].value,
@@ -152,7 +157,7 @@ def choose(
             include={
                 "optimizer", "momentum", "weight_decay", "warmup", "schedule", "layer_decay", "accumulate", "clip_norm",
                 "dropout", "evaluations", "checkpoint_seconds",
-                "sampling",
+                "sampling", "attention", "threads",
             }
         ),
         lora=train.lora,
@@ -193,6 +198,12 @@ def _precision(asked: str, device: torch.device, method: str, kind: Kind) -> Cho
     if device.type == "cpu" and (kind == "pictures" or method != "scratch") and native_bf16():
         return Choice("bf16", "this CPU multiplies bf16 natively; weights and sums stay in fp32")
     return Choice("fp32", "bf16 would not be faster on this device")
+
+
+def _precisions(asked: str, usual: str, device: torch.device) -> tuple[str, ...]:
+    """What is worth measuring: bf16 is quicker on a CPU that multiplies it, but not for all shapes."""
+    opens = asked == "auto" and device.type == "cpu" and usual == "bf16"
+    return ("bf16", BF16_WEIGHTS, "fp32") if opens else ()
 
 
 def native_bf16() -> bool:

@@ -30,16 +30,20 @@ def step(
             if not _out_of_memory(error):
                 raise
             position = _split(run, group, position)
+    if run.bf16_weights:
+        run.bf16_weights.gather()
     run.devices.sum_gradients(run.network)
     for optimizer in run.optimizers.all:
         run.devices.scaler.unscale_(optimizer)
-    clip(run.network, run.settings.clip_norm)
+    clip(run.network, run.optimizers, run.settings.clip_norm)
     set_rates(run.optimizers, position.step, total, run.settings)
     for optimizer in run.optimizers.all:
         run.devices.scaler.step(optimizer)
         optimizer.zero_grad()
     run.devices.scaler.update()
     run.method.after(run.network, (position.step + 1) / total)
+    if run.bf16_weights:
+        run.bf16_weights.refresh()
     if run.ema_weights:
         _update_average(run, position.step)
     rows = sum(len(batch) for batch in group)
@@ -55,6 +59,8 @@ def _split(run: Run, group: list[np.ndarray], position: Position) -> Position:
         raise problem("train", "a single row does not fit into memory", do="set max_tokens of the text input lower")
     for optimizer in run.optimizers.all:
         optimizer.zero_grad()
+    if run.bf16_weights:
+        run.bf16_weights.forget()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     run.progress.note(f"out of memory: each batch is now worked on in {2 ** (position.split_depth + 1)} parts")

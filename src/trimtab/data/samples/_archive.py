@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tarfile
@@ -96,7 +95,7 @@ class Archive:
 
 def cache() -> Path:
     """The folder for what was downloaded: $TRIMTAB_CACHE, else ~/.cache/trimtab."""
-    home = os.path.expanduser("~")
-    if home == "~" and not os.environ.get("TRIMTAB_CACHE"):  # a user whom the system does not know
+    found = files.cache()
+    if found is None:
         raise problem("sample", "there is no home folder to keep downloads in", do="set TRIMTAB_CACHE")
-    return Path(os.environ.get("TRIMTAB_CACHE") or Path(home) / ".cache" / "trimtab")
+    return found
