@@ -96,11 +96,12 @@ def steps_per_second(
     """Steps of the picked rows that go forward and back through a network in a second, the best of three passes."""
     tensors = tensors_of(rows, picked, device)
     learner, taken = _copy(network).to(device).train(), []
+    devices = replace(alone(device), precision=precision)
     for _ in range(_PASSES):
         begun = time.perf_counter()
-        with torch.autocast(device.type, _TYPES.get(precision), enabled=precision in _TYPES):
+        with devices.autocast(), attending(usual_attention(devices)):
             answers = learner(tensors)
-        torch.stack([part.values.float().sum() for part in answers.values()]).sum().backward()
+            torch.stack([part.values.float().sum() for part in answers.values()]).sum().backward()
         taken.append(time.perf_counter() - begun)
     return float(rows.steps[picked].sum()) / min(taken)
 

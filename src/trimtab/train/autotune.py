@@ -34,7 +34,7 @@ _LEAST_STEPS = 300  # of a whole run; of fewer, the measuring would be more than
 _ROUNDS = 2  # timed steps of each way, after one that warms up
 _FASTER = 1.1  # how much quicker a way has to be than one that stands before it
 _FEWER_THREADS_FASTER = 1.15
-_ALONE = 0.75  # of the processor time that a machine would give which nobody else uses
+_ALONE = 0.75  # of a processor for the thread that computes a step: less where others use the machine, too
 _AGREES = 1e-3  # how far the mean loss may be from that in fp32, and where products are rounded
 _AGREES_ROUNDED = 0.05
 _FILE = "execution.json"
@@ -130,7 +130,7 @@ def _threads(run: Run, group: Sequence[np.ndarray], best: Execution) -> tuple[Ex
 
 
 def _rates(run: Run, group: Sequence[np.ndarray], ways: Sequence[Execution]) -> tuple[dict[Execution, float], float]:
-    """Rows per second of each way that agrees with the first in fp32, and the share of the processor that was had."""
+    """Rows per second of each way that agrees with the first in fp32, and the share of a processor that they got."""
     trials = {way: computing(run, way) for way in ways}
     losses = {way: _step(trial, way, group)[0] for way, trial in trials.items()}
     sure = next((loss for way, loss in losses.items() if way.precision == "fp32"), next(iter(losses.values())))
@@ -140,7 +140,7 @@ def _rates(run: Run, group: Sequence[np.ndarray], ways: Sequence[Execution]) -> 
         for way in right:
             taken[way].append(_step(trials[way], way, group)[1:])
     rows = sum(len(batch) for batch in group)
-    alone = max(cpu / (wall * way.threads) for way, of in taken.items() for wall, cpu in of)
+    alone = max(cpu / wall for of in taken.values() for wall, cpu in of)
     return {way: rows / min(wall for wall, _ in of) for way, of in taken.items()}, alone
 
 
@@ -150,11 +150,11 @@ def _agrees(way: Execution, loss: float, sure: float) -> bool:
 
 
 def _step(run: Run, way: Execution, group: Sequence[np.ndarray]) -> tuple[float, float, float]:
-    """The mean loss of a step whose gradients are thrown away, and its seconds by the clock and of the processor."""
+    """The mean loss of a step whose gradients are thrown away, and its seconds, and those with a processor."""
     rows = sum(len(batch) for batch in group)
     with applied(way, run.bf16_weights), torch.random.fork_rng(devices=[]):
         torch.manual_seed(run.settings.seed)
-        wall, cpu = time.perf_counter(), time.process_time()
+        wall, cpu = time.perf_counter(), time.thread_time()
         try:
             total = run.method.gradients(run, list(group), Position(), rows / len(group))
             if run.bf16_weights:
@@ -163,7 +163,7 @@ def _step(run: Run, way: Execution, group: Sequence[np.ndarray]) -> tuple[float,
             loss = float(total) / rows
         except RuntimeError:  # a lack of memory, or of a kernel: this way is left out
             loss = math.nan
-        taken = time.perf_counter() - wall, time.process_time() - cpu
+        taken = time.perf_counter() - wall, time.thread_time() - cpu
     for optimizer in run.optimizers.all:
         optimizer.zero_grad()
     return loss, *taken

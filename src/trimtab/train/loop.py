@@ -23,6 +23,7 @@ from trimtab.progress import Progress, Quiet
 from trimtab.spec import Choice
 from trimtab.train import autotune, checkpoint, devices, execution, frozen, methods
 from trimtab.train.batches import Forward, computed
+from trimtab.train.busy import BusyWatch, waits_asleep
 from trimtab.train.checkpoint import Position
 from trimtab.train.devices import Devices
 from trimtab.train.dropout import make_cheap
@@ -171,8 +172,9 @@ def _epochs(run: Run, position: Position, groups: list[list[list[np.ndarray]]]) 
     total = sum(len(epoch) for epoch in groups)
     mean_rows = len(steps) * settings.epochs / max(1, sum(len(group) for epoch in groups for group in epoch))
     clock = _Clock(position)
+    watch = _watch(run)
     for epoch in range(position.epoch, settings.epochs):
-        position = _epoch(run, replace(position, epoch=epoch), groups[epoch], total, mean_rows, clock)
+        position = _epoch(run, replace(position, epoch=epoch), groups[epoch], total, mean_rows, clock, watch)
         if position.finished:
             break
         position = replace(position, epoch=epoch + 1, batch=0)
@@ -185,7 +187,13 @@ def _epochs(run: Run, position: Position, groups: list[list[list[np.ndarray]]]) 
 
 
 def _epoch(
-    run: Run, position: Position, groups: list[list[np.ndarray]], total: int, mean_rows: float, clock: _Clock
+    run: Run,
+    position: Position,
+    groups: list[list[np.ndarray]],
+    total: int,
+    mean_rows: float,
+    clock: _Clock,
+    watch: BusyWatch,
 ) -> Position:
     """The rest of one epoch: steps, evaluations, and checkpoints when they are due."""
     settings = run.settings
@@ -195,9 +203,11 @@ def _epoch(
     resumed = position.batch > 0 and not math.isnan(position.loss)
     smooth = torch.tensor(position.loss, device=run.devices.device) if resumed else None
     for number in range(position.batch, len(groups)):
-        position, loss = step(run, groups[number], position, total, mean_rows)
+        rows = sum(len(batch) for batch in groups[number])
+        with watch.step(rows):
+            position, loss = step(run, groups[number], position, total, mean_rows)
         smooth = loss if smooth is None else torch.lerp(smooth, loss, _LOSS_SHARE)
-        clock.rows += sum(len(batch) for batch in groups[number])
+        clock.rows += rows
         position = replace(position, batch=number + 1)
         evaluate, save = number + 1 in evaluate_after, run.devices.agreed(clock.due(settings.checkpoint_seconds))
         if evaluate or save or clock.tell():  # only then is the device waited for
@@ -211,6 +221,12 @@ def _epoch(
         if position.finished:
             break
     return position if groups else _evaluate(run, position)  # of a method without steps
+
+
+def _watch(run: Run) -> BusyWatch:
+    """Threads are changed where they would spin, unless the spec says how many there are."""
+    threads = torch.get_num_threads() if run.devices.device.type == "cpu" else 1
+    return BusyWatch(threads, run.settings.threads is None and not waits_asleep(), run.progress.note)
 
 
 class _Clock:
