@@ -8,6 +8,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +127,21 @@ def test_a_model_in_memory_answers_as_its_bundle_does(folder: Path, model: runti
             use(held)
     with pytest.raises(TrimtabError, match="network: ONNX Runtime"):
         runtime.open_session(b"no network", 1)
+
+
+def test_batches_that_are_computed_at_once_answer_as_those_one_after_the_other(folder: Path) -> None:
+    alone, several = (runtime.load(folder, threads=threads) for threads in (1, 3))
+    rows = [ROWS[position] for position in np.random.default_rng(1).integers(0, len(ROWS), 600)]
+    values = {column.name: [row[column.name] for row in rows] for column in alone.inputs}
+    encoded = columns.encode_rows(alone.inputs, values)
+    expected = alone.outputs(encoded)
+    graph, large = (one.graphs["model"].in_batches(100_000) for one in (alone, several))
+    most, several_most = (max(map(len, one.batches(encoded.costs))) for one in (graph, large))
+    assert most > 200 >= several_most  # a third of the rows for each thread
+    np.testing.assert_allclose(several.outputs(encoded), expected, atol=1e-6)
+    with ThreadPoolExecutor(4) as pool:  # the network is opened beside once, whoever asks first
+        found = list(pool.map(lambda _: runtime.load(folder, threads=3).outputs(encoded), range(4)))
+    assert all(np.array_equal(one, found[0]) for one in found)
 
 
 def test_a_copy_for_serving_has_no_manifest_and_says_so(folder: Path, tmp_path: Path) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -41,6 +43,8 @@ _SETTLED = 3.0  # tolerances by which a golden row's outputs may be off without 
 _LARGEST = 512  # rows of one batch
 _NUMBERS = 2_000_000  # of rows of fixed size, such as pictures, that are encoded for one batch
 _ENCODED = 16  # batches whose rows are encoded at a time
+_SMALL = 4_000_000  # bytes of a network whose operations are too short to be shared by threads
+_LEAST = 256  # cost of a batch that is worth a thread of its own
 _PADDING = 16  # part of `batch_cost` that may be padding in one batch: another call costs about as much
 _GOLDEN_AT_LOAD = 3  # golden rows replayed at every load; `verify` replays all of them
 
@@ -81,20 +85,44 @@ class Answered:
     early: np.ndarray | None = None  # as in `Predictions`
 
 
+class Beside:
+    """A network that computes several batches at once, each with one thread; its file is opened when it is asked for.
+
+    Several batches at once, each on a core of its own, wait for nothing; threads that share a batch meet behind every
+    operation.
+    """
+
+    def __init__(self, network: Path, threads: int, session: onnxruntime.InferenceSession | None = None) -> None:
+        self.network, self.threads = network, threads
+        self._lock, self._session = Lock(), session
+
+    @property
+    def session(self) -> onnxruntime.InferenceSession:
+        """Opened once, also where several threads ask first."""
+        with self._lock:
+            self._session = self._session or open_session(self.network, 1)
+            return self._session
+
+
 @dataclass(frozen=True)
 class Graph:
     """One network, ready to run."""
 
     session: onnxruntime.InferenceSession = field(repr=False, compare=False)
     entry: GraphEntry
+    beside: Beside | None = field(default=None, repr=False, compare=False)  # for several batches at once
 
     def batches(self, costs: np.ndarray) -> list[np.ndarray]:
         """Which rows of such costs are computed together.
 
-        A network that is quick with small batches has dear steps: of padding it is given little.
+        A network that is quick with small batches has dear steps: of padding it is given little. Where several batches
+        are computed at once, the last of them have something for every thread.
         """
-        most = self.entry.batch_cost
-        return length_batches(costs, most, self.entry.batch_rows or _LARGEST, most // _PADDING)
+        most, rows = self.entry.batch_cost, self.entry.batch_rows or _LARGEST
+        if self.beside:
+            share = math.ceil(float(costs.sum()) / self.beside.threads)
+            most, rows = min(most, max(share, _LEAST)), min(rows, math.ceil(len(costs) / self.beside.threads))
+        return length_batches(costs, most, rows, self.entry.batch_cost // _PADDING)
 
     def in_batches(self, cost: int, rows: int | None = None) -> Self:
         """The same in batches of another size."""
@@ -102,8 +130,19 @@ class Graph:
 
     def run(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The tensors that the network gives for those of one batch, by their names."""
+        return self._run(self.session, tensors)
+
+    def run_each(self, batches: Sequence[Callable[[], Mapping[str, np.ndarray]]]) -> list[dict[str, np.ndarray]]:
+        """What `run` gives for the tensors that each call returns, several at once where that is quicker."""
+        if self.beside is None or len(batches) == 1:
+            return [self.run(tensors()) for tensors in batches]
+        session = self.beside.session
+        with ThreadPoolExecutor(min(self.beside.threads, len(batches))) as pool:
+            return list(pool.map(lambda tensors: self._run(session, tensors()), batches))
+
+    def _run(self, session: onnxruntime.InferenceSession, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         given = {name: tensors[name] for name in self.entry.inputs}
-        return dict(zip(self.entry.outputs, self.session.run(self.entry.outputs, given), strict=True))
+        return dict(zip(self.entry.outputs, session.run(self.entry.outputs, given), strict=True))
 
 
 @dataclass(frozen=True)
@@ -116,7 +155,7 @@ class Answering:
     def outputs(self, rows: EncodedRows, picked: np.ndarray) -> Outputs:
         """Outputs of the picked rows, in batches of like length, within the entry's cost and rows of a batch."""
         batches, positions = self.graph.batches(rows.costs[picked]), rows.positions(self.output)
-        parts = [self.graph.run(rows.batch(picked[batch])) for batch in batches]
+        parts = self.graph.run_each([partial(rows.batch, picked[batch]) for batch in batches])
         return in_order(batches, parts, self.output.tensors, None if positions is None else positions[picked])
 
 
@@ -270,10 +309,21 @@ def put_together(
 
 def open_graphs(folder: Path, serving: Serving, threads: int | None = None) -> dict[str, Graph]:
     """The networks of a folder, opened as they are served."""
+    threads = threads or usable_cores()
     with ThreadPoolExecutor(len(serving.graphs)) as pool:
-        files = {name: folder / entry.file for name, entry in serving.graphs.items()}
-        sessions = {name: pool.submit(open_session, path, threads or usable_cores()) for name, path in files.items()}
-        return {name: Graph(session.result(), serving.graphs[name]) for name, session in sessions.items()}
+        opened = {name: pool.submit(_open_graph, folder, entry, threads) for name, entry in serving.graphs.items()}
+        return {name: graph.result() for name, graph in opened.items()}
+
+
+def _open_graph(folder: Path, entry: GraphEntry, threads: int) -> Graph:
+    """A small network answers a row no slower with one thread, and is opened once."""
+    path = folder / entry.file
+    if threads == 1:
+        return Graph(open_session(path, 1), entry)
+    if sum(part.stat().st_size for part in folder.glob(f"{entry.file}*")) > _SMALL:
+        return Graph(open_session(path, threads), entry, Beside(path, threads))
+    session = open_session(path, 1)
+    return Graph(session, entry, Beside(path, threads, session))
 
 
 def most_rows(inputs: Sequence[InputColumn]) -> int:
