@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,10 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from trimtab import columns, rows
+from trimtab import columns, rows, spec
 from trimtab.columns import EncodedRows
 from trimtab.data import dedup, leaks, read
+from trimtab.data.prepare import prepare
 from trimtab.data.table import Cells, Origin, Table
+from trimtab.progress import Quiet
 from trimtab.request import encoding
 from trimtab.rows import Rejected, delimited
 from trimtab.values import many, parse
@@ -95,6 +98,18 @@ def test_rows_are_equal_by_the_key_that_each_had() -> None:
     assert found.tolist() == [dedup.hashed(text) for text in plain]
     assert found[0] == found[1]
     assert found[2] == found[3]
+
+
+def test_the_rows_of_a_split_keep_their_keys(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,y,label\n" + "".join(f"text {n % 70},{n % 90},c{n % 2}\n" for n in range(200)))
+    prepared = prepare(spec.parse({"data": "a.csv", "output": "label"}), tmp_path, Quiet())
+    kinds = {name: kind.type for name, kind in prepared.inputs.items()}
+    for table in (prepared.splits.train, prepared.splits.valid, prepared.splits.test):
+        assert table.keys is not None
+        assert table.keys.tolist() == dedup.keys(table, kinds).tolist()
+        assert (
+            dedup.fingerprints(table, kinds).tolist() == dedup.fingerprints(replace(table, keys=None), kinds).tolist()
+        )
 
 
 def test_near_copies_in_two_parts_are_those_of_each_alone() -> None:

@@ -81,7 +81,7 @@ def keys(table: Table, inputs: Mapping[str, str]) -> np.ndarray:
 
 def fingerprints(table: Table, inputs: Mapping[str, str]) -> np.ndarray:
     """Four bytes of each row's key, sorted, uint32: enough to know a row again, and to learn nothing else of it."""
-    return np.unique(fingerprint(keys(table, inputs)))
+    return np.unique(fingerprint(keys(table, inputs) if table.keys is None else table.keys))
 
 
 def fingerprint(keys: np.ndarray) -> np.ndarray:

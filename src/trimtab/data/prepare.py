@@ -347,7 +347,9 @@ def _parts(rows: Working, cut: split.Cut, roles: Roles) -> Parts:
             "rows that differ for train, valid and test",
             f"mark other rows in {roles.split_name!r}" if roles.split_name else "add rows",
         )
-    return Parts({part: rows.table.take(found) for part, found in members.items()}, rows.rejected)
+    # Rows made of events have keys that say nothing of what they hold.
+    table = rows.table if roles.user else replace(rows.table, keys=rows.keys)
+    return Parts({part: table.take(found) for part, found in members.items()}, rows.rejected)
 
 
 def _finish(parts: Parts, roles: Roles) -> report.Final:

@@ -321,6 +321,7 @@ class Table:
     values: Mapping[str, Sequence[Any]]
     origins: Sequence[Origin]
     weight: str | None = None  # the column that says how much each row counts
+    keys: np.ndarray | None = field(default=None, compare=False)  # (rows,) uint64, where known: see `dedup.keys`
     # What was decoded of files, by column: a picture is decoded once, for the network and for its baselines.
     _decoded: dict[str, tuple[InputColumn, Encoded]] = field(default_factory=dict, compare=False, repr=False)
 
@@ -348,8 +349,11 @@ class Table:
     def take(self, rows: Rows) -> Table:
         """A view of the given rows, in the given order."""
         picked = np.asarray(rows, np.int64)
+        keys = None if self.keys is None else self.keys[picked]
         views = Cells.take_of(list(map(Cells.of, self.values.values())), picked)
-        return Table(dict(zip(self.values, views, strict=True)), Origins.of(self.origins).take(picked), self.weight)
+        return Table(
+            dict(zip(self.values, views, strict=True)), Origins.of(self.origins).take(picked), self.weight, keys
+        )
 
     @property
     def weights(self) -> np.ndarray | None:
