@@ -175,13 +175,15 @@ def _predictor(search: Search, precision: str) -> Predictor:
 
 
 def _learn(search: Search, fit: Fit) -> None:
-    """The network that gets the time, in the precision that it meets the gates in and in all others that may help."""
+    """The network that gets the time, in the precision that it meets the gates in, and in others nearer to fp32."""
     search.aim = fit.recipe
     search.shapes[build.name(fit.recipe)] = fit.shape
     search.progress.note(f"{build.name(fit.recipe)} in {fit.precision} is the largest that meets the gates on cost")
-    if tried(search, fit.recipe):
-        tried(search, plan.in_precision(fit.recipe, fit.precision))
-        _all_precisions(search, fit.recipe)
+    if tried(search, fit.recipe) is None:
+        return
+    wanted = plan.precisions(context(search, None), search.gates)
+    for precision in (fit.precision, *wanted[1 : wanted.index(fit.precision)]):
+        tried(search, plan.in_precision(fit.recipe, precision))
 
 
 def _behind_a_student(search: Search, ladder: Sequence[Recipe], alone: Fit | None, predictor: Predictor) -> None:

@@ -25,8 +25,9 @@ from trimtab.spec import Gate, Recipe
 _TRIALS = 4  # cuts that are measured, where one of them fits
 _TRIAL_ROWS = 256  # that a network is bundled with which has learnt nothing
 _MANY = 32  # rows of the calls that a table for a gate on throughput is of
-# Share of a gate that may be used up by what was measured in a hurry: sizes are exact, times come again within 5%.
-_ROOM = {"size": 1.0, "latency": 0.95, "latency_p95": 0.85, "throughput": 0.95, "memory": 0.97}
+# Share of a gate that may be used up by what was measured in a hurry: sizes are exact; the quickest of a few calls lies
+# below the median that is released, and that comes again within 5%.
+_ROOM = {"size": 1.0, "latency": 0.92, "latency_p95": 0.8, "throughput": 0.93, "memory": 0.97}
 
 
 @dataclass(frozen=True)
