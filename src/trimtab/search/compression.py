@@ -188,9 +188,10 @@ def _learn(search: Search, fit: Fit) -> None:
 
 def _behind_a_student(search: Search, ladder: Sequence[Recipe], alone: Fit | None, predictor: Predictor) -> None:
     """Learn students, and then the cut that gets the time: a larger one where the best of them may answer first."""
-    for recipe in plan.students(context(search, None)):
-        if search.left > 0:
-            _all_precisions(search, recipe)
+    for recipe in reversed(plan.students(context(search, None))):
+        made = [tried(search, recipe), tried(search, plan.in_precision(recipe, predictor.precision))]
+        if any(point and not _missed(search, point) for point in made) or search.left <= 0:
+            break  # cheaper ones are worse
     first = _first_answers(search, ladder, predictor)
     both = feasible.largest(search, ladder, predictor, _left_behind(search, *first)) if first else None
     if first and both and (alone is None or plan.clearly_larger(ladder, both.recipe, alone.recipe)):
