@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 from pathlib import Path
@@ -11,12 +12,14 @@ import torch
 
 from benchmarks import rows
 from benchmarks.measure import answer_with, cores
+from benchmarks.ours import bare
 from trimtab import columns, pretrained
 from trimtab.nets.network import Architecture, Network, one_each
 from trimtab.nets.pretrained import PretrainedEncoder
 from trimtab.progress import Quiet
 from trimtab.spec import parse
 from trimtab.train.devices import device
+from trimtab.train.execution import Execution
 from trimtab.train.loop import train
 from trimtab.train.method import TrainingData
 from trimtab.train.settings import choose
@@ -56,13 +59,17 @@ def _train(
     encoder = network.encoders["in_text"]
     assert isinstance(encoder, PretrainedEncoder)
     pretrained.load_weights(base, encoder.model)
-    data = TrainingData(encoded[0], targets[0], encoded[1], targets[1], label)
-    trained = train(network, data, settings, folder / "checkpoints", Quiet())
+    taught = TrainingData(encoded[0], targets[0], encoded[1], targets[1], label)
+    trained = train(network, taught, settings, folder / "checkpoints", Quiet())
+    told = json.loads((folder / "checkpoints" / "execution.json").read_text(encoding="utf-8"))
+    execution = Execution(**told["execution"])
     return {
+        **bare.rates(network, taught, settings, execution),
         "rows_per_second": trained.rows_per_second,
         "seconds": trained.seconds,
         "curve": [(entry["seconds"], entry["score"]) for entry in trained.history],
-        "precision": settings.precision,
+        "precision": str(execution),
+        "why": {key: reason for key, (_, reason) in told["choices"].items()},
         "torch": torch.__version__,
     }
 
