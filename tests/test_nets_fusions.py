@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from trimtab.nets.fusions.deepfm import DeepfmFusion
 from trimtab.nets.fusions.ft_transformer import Block, FtTransformerFusion
 from trimtab.nets.fusions.mean import MeanFusion
 from trimtab.nets.fusions.wide_deep import WideDeepFusion
-from trimtab.nets.states import States
+from trimtab.nets.states import States, lay_end_to_end, single
 
 WIDTH, INPUTS = 6, 3
 PAIRS = INPUTS * (INPUTS - 1) // 2
@@ -85,6 +86,15 @@ def test_several_steps_of_an_input_are_averaged_under_their_mask() -> None:
     assert torch.allclose(each_input(given, INPUTS), means(given), atol=1e-6)
     alone = States(given.values[:, :3], given.mask[:, :3], given.source[:3])
     assert torch.allclose(each_input(alone, 1), means(given)[:, :1], atol=1e-6)
+
+
+def test_single_steps_are_their_own_means_to_the_last_bit() -> None:
+    values = torch.randn(4, INPUTS, WIDTH)
+    given = lay_end_to_end([single(values[:, place]) for place in range(INPUTS)])
+    assert given.single
+    assert torch.equal(each_input(given, INPUTS), values)
+    assert torch.equal(each_input(replace(given, single=False), INPUTS), values)
+    assert not lay_end_to_end([single(values[:, 0]), states()]).single
 
 
 def test_second_order_of_deepfm_is_the_sum_of_all_products_of_pairs() -> None:

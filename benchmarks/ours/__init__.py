@@ -1,3 +1,6 @@
-"""Trimtab's side of the benchmarks; it is imported before PyTorch, as by the program, so that threads wait as there."""
+"""Our side: each module is run as a process of its own and prints one JSON object.
+
+Trimtab is imported before PyTorch, as by its program: threads wait as they do there.
+"""
 
 import trimtab as trimtab

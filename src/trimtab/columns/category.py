@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -148,7 +148,10 @@ class CategoryColumn(InputColumn):
         return ids, (*rewritten, *told_of)
 
     def _ids(self, values: Sequence[Any]) -> np.ndarray:
-        return np.fromiter(map(self._id_of, values), np.int64, len(values))
+        known: Callable[[Any], int] = self._id_of
+        if set(map(type, values)) == {str}:  # of others, 1 and True are the same key
+            known = {value: self._id_of(value) for value in set(values)}.__getitem__
+        return np.fromiter(map(known, values), np.int64, len(values))
 
     @cached_property
     def _spellings(self) -> dict[str, int]:

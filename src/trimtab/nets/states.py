@@ -25,6 +25,7 @@ class States:
     mask: Tensor
     source: Tensor
     parts: tuple[States, ...] = ()  # of each encoder, where there are several
+    single: bool = False  # whether each input has one step, which is never padding
 
     @property
     def lengths(self) -> Tensor:
@@ -64,7 +65,8 @@ def only(answers: Answers) -> Tensor:
 def single(values: Tensor) -> States:
     """States of an input that has one step: (rows, width) -> (rows, 1, width), nothing masked."""
     steps = values.unsqueeze(1)
-    return States(steps, torch.ones_like(steps[..., 0], dtype=torch.bool), values.new_zeros(1, dtype=torch.long))
+    mask, source = torch.ones_like(steps[..., 0], dtype=torch.bool), values.new_zeros(1, dtype=torch.long)
+    return States(steps, mask, source, single=True)
 
 
 def lay_end_to_end(parts: Sequence[States]) -> States:
@@ -76,4 +78,5 @@ def lay_end_to_end(parts: Sequence[States]) -> States:
         torch.cat([part.mask for part in parts], dim=1),
         torch.cat([torch.full_like(part.source, position) for position, part in enumerate(parts)]),
         tuple(parts),
+        all(part.single for part in parts),
     )

@@ -15,6 +15,8 @@ def each_input(states: States, inputs: int) -> Tensor:
 
     An input whose steps are all masked gives zeros.
     """
+    if states.single:
+        return states.values
     if inputs == 1:
         weight = states.mask.unsqueeze(-1).to(states.values.dtype)
         return (states.values * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp(min=1.0)
