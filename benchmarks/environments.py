@@ -17,11 +17,13 @@ PACKAGES = {
     "deepctr": ["deepctr-torch==0.3.0", "torch==2.13.0"],
     "onnx": ["onnxruntime", "onnx", "tokenizers"],
     "olive": ["olive-ai==0.13.0", "onnxruntime", "requests"],  # it imports requests and does not ask for it
+    "setfit": ["setfit==1.1.3", "transformers==4.57.6"],
     "model2vec": ["model2vec[distill,train,quantization]==0.10.0", "transformers==5.3.0"],
 }
 
 # What an environment cannot have at the versions of constraints.txt.
-FREE = {"model2vec": ("transformers", "tokenizers", "huggingface_hub")}
+_OWN = ("transformers", "tokenizers", "huggingface_hub")
+FREE = {"setfit": _OWN, "model2vec": _OWN}
 # An environment is made anew when one of these is newer.
 DEPENDS_ON = {
     "core": [ROOT / "constraints.txt", ROOT / "pyproject.toml", *(ROOT / "src" / "trimtab").rglob("*.py")],

@@ -45,6 +45,17 @@ def read(path: Path, split: str) -> Labelled:
     return Labelled([row["text"] for row in picked], [row["label"] for row in picked])
 
 
+def few(path: Path, each: int, seed: int) -> Labelled:
+    """So many training rows of each class, drawn at random."""
+    found = read(path, "train")
+    draw = random.Random(seed)
+    picked: list[tuple[str, str]] = []
+    for label in sorted(set(found.labels)):
+        own = [text for text, its in zip(found.texts, found.labels, strict=True) if its == label]
+        picked += [(text, label) for text in draw.sample(own, min(each, len(own)))]
+    return Labelled([text for text, _ in picked], [label for _, label in picked])
+
+
 def _pairs(source: Path) -> Iterator[tuple[str, str]]:
     with source.open(encoding="utf-8-sig", newline="") as file:
         for row in csv.DictReader(file):

@@ -50,6 +50,8 @@ class Setting:
     seed: int
     minutes: float  # for the search of a smaller network
     gates: Mapping[str, float]  # see GATES
+    each: int = 8  # rows of each class, where labels are few
+    setfit_steps: int = 0  # batches of 16 pairs that SetFit learns from; 0: its own choice
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,21 @@ def clicks(setting: Setting) -> dict[str, Any]:
     return {"runs": _in_turn(who, setting.repeats, lambda turn: (str(setting.seed + turn),))}
 
 
+def few(setting: Setting) -> dict[str, Any]:
+    """Few rows of each class: a launch beside SetFit, each turn with other rows."""
+    each, data = str(setting.each), str(setting.data)
+    who = [
+        Contestant("trimtab", Path(sys.executable), ("benchmarks.ours.few", data, each)),
+        Contestant(
+            "setfit",
+            environments.python("setfit"),
+            ("benchmarks.rivals.few", data, each, str(setting.base), str(setting.setfit_steps)),
+        ),
+    ]
+    found = _in_turn(who, setting.repeats, lambda turn: (str(setting.seed + turn),))
+    return {"runs": found, "each": setting.each, "setfit_steps": setting.setfit_steps}
+
+
 def compression(setting: Setting) -> dict[str, Any]:
     """The same network made smaller by everybody under the same gates; then each answers the same test rows."""
     bundle, model = _bundle(setting), setting.work / "pipeline"
@@ -234,6 +251,7 @@ BENCHMARKS = {
     "digits": digits,
     "movies": movies,
     "clicks": clicks,
+    "few": few,
     "compression": compression,
 }
 
@@ -355,6 +373,9 @@ def _arguments() -> argparse.Namespace:
     for name, bound in GATES.items():
         told = f"a gate of compression: {about[name]} (default: {bound:g})"
         parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=bound, help=told)
+    parser.add_argument("--each", type=int, default=8, help="rows of each class, of few (default: 8)")
+    told = "batches that SetFit learns from, of few (default: 0, its own choice)"
+    parser.add_argument("--setfit-steps", type=int, default=0, help=told)
     parser.add_argument("--only", nargs="+", choices=list(BENCHMARKS), default=list(BENCHMARKS))
     parser.add_argument("--results", type=Path, default=ROOT / "bench-results")
     return parser.parse_args()
@@ -375,6 +396,8 @@ def _setting(asked: argparse.Namespace) -> Setting:
         seed=asked.seed,
         minutes=asked.minutes,
         gates={name: getattr(asked, name) for name in GATES},
+        each=asked.each,
+        setfit_steps=asked.setfit_steps,
     )
 
 

@@ -127,6 +127,23 @@ def digits(result: Result) -> Iterator[str]:
     yield ""
 
 
+def few(result: Result) -> Iterator[str]:
+    """Accuracy with few rows of each class, and the seconds of a whole launch beside those of SetFit's training."""
+    runs: Runs = result["runs"]
+    yield from _head("Few labels", result, f"{result['each']} rows of each class")
+    yield "| | accuracy, mean | least | most | seconds |"
+    yield "|---|---|---|---|---|"
+    for name, of in runs.items():
+        found = [run["accuracy"] for run in of]
+        middle = sum(found) / len(found)
+        seconds = median(run["seconds"] for run in of)
+        yield f"| {_title(name)} | {middle:.3f} | {min(found):.3f} | {max(found):.3f} | {seconds:.0f} |"
+    yield ""
+    steps = f"{result['setfit_steps']} batches" if result["setfit_steps"] else "as many batches as it takes by itself"
+    yield f"On {result['rows']['test']} test rows; SetFit learns from {steps} and is not exported or audited."
+    yield ""
+
+
 def movies(result: Result) -> Iterator[str]:
     """How high the next movie stands, and what it took."""
     runs: Runs = result["runs"]
@@ -248,6 +265,7 @@ SECTIONS: dict[str, Callable[[Result], Iterator[str]]] = {
     "start": start,
     "digits": digits,
     "movies": movies,
+    "few": few,
     "clicks": clicks,
     "compression": compression,
 }

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from trimtab import launch, runtime
+from trimtab.errors import TrimtabError
 from trimtab.pipeline import few
 from trimtab.progress import Quiet
 from trimtab.request import Request, check, few_rows
@@ -181,3 +182,54 @@ def test_rows_to_label_next_are_unsure_and_unlike_each_other() -> None:
     picked = few.to_label(vectors, chances, 2)
     assert len({0, 1} & set(picked.tolist())) == 1
     assert len({2, 3} & set(picked.tolist())) == 1
+
+
+def zero(folder: Path, base: Path, **keys: object) -> dict[str, object]:
+    """A spec of rows without labels and the names of the classes."""
+    unlabelled = [{"text": row["text"]} for row in texts(20, 3)]
+    spec = spec_of(folder, base, **keys)
+    return {
+        **spec,
+        "data": written(folder, "rows.jsonl", unlabelled),
+        "output": {"topic": {"type": "label", "classes": list(TOPICS)}},
+        **keys,
+    }
+
+
+def test_without_a_label_the_names_of_the_classes_are_learnt(tmp_path: Path, tiny_base: Path) -> None:
+    release = launch(zero(tmp_path, tiny_base), runs=tmp_path / "runs")
+    manifest = release.manifest
+    assert manifest.spec["train"]["method"]["name"] == "probe"
+    assert manifest.data["unlabelled"]["rows"] == 60
+    assert manifest.data["rows"]["test"] == 30
+    assert runtime.load(release.folder).output.classes == tuple(TOPICS)
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"test": None}, r"output: topic: no row has a label.*nothing can be measured\n.*test: labelled.csv"),
+        (
+            {"output": {"topic": {"type": "label", "classes": ["0", "1"]}}},
+            r"the name of the class '0' says nothing",
+        ),
+        ({"output": "topic"}, r"topic"),
+    ],
+)
+def test_a_start_without_labels_says_what_it_needs(
+    tmp_path: Path, tiny_base: Path, keys: dict[str, object], said: str
+) -> None:
+    with pytest.raises(TrimtabError, match=f"(?s){said}"):
+        launch(zero(tmp_path, tiny_base, **keys), runs=tmp_path / "runs")
+
+
+@pytest.mark.slow
+def test_topics_are_told_apart_by_their_names_alone(tmp_path: Path) -> None:
+    release = launch({**zero(tmp_path, Path()), "base": "minilm"}, runs=tmp_path / "runs")
+    assert release.manifest.measured["accuracy"].value > 0.8
+
+
+@pytest.mark.slow
+def test_eight_rows_of_each_topic_are_enough_for_minilm(tmp_path: Path) -> None:
+    release = launch({**spec_of(tmp_path, Path()), "base": "minilm"}, runs=tmp_path / "runs")
+    assert release.manifest.measured["accuracy"].value > 0.85

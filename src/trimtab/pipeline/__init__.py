@@ -10,7 +10,7 @@ from typing import Any
 from trimtab import spec as specs
 from trimtab.bundle.manifest import Stage
 from trimtab.nets.fitted import FittedNetwork
-from trimtab.pipeline import few, run_folder
+from trimtab.pipeline import few, run_folder, zero_labels
 from trimtab.pipeline.release import Release, audit
 from trimtab.pipeline.training import told, train
 from trimtab.progress import Progress, Quiet
@@ -45,6 +45,7 @@ def launch(
 
 def _carried_out(spec: Spec, folder: Path, home: Path, progress: Progress, started: float) -> Release:
     """Stage after stage, in the run's folder `home`; paths in the spec are relative to `folder`."""
+    spec = zero_labels.started(spec, folder, home, progress)
     request = check(spec, folder, home, progress)
     stages = [Stage(name="data", seconds=time.perf_counter() - started, detail=reported(request))]
     kept = resume.finished(home, request)

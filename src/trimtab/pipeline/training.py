@@ -11,13 +11,14 @@ import torch
 
 from trimtab import pretrained
 from trimtab.bundle.manifest import Automatic, Stage
-from trimtab.columns import dense, encode_rows
+from trimtab.columns import EncodedRows, dense, encode_rows
 from trimtab.nets.network import Network
 from trimtab.nets.pretrained import PretrainedEncoder
 from trimtab.progress import Progress
 from trimtab.request import Request, few_rows, resume
 from trimtab.spec import Choice
 from trimtab.train import loop, methods
+from trimtab.train.fitted_head import FittedHead
 from trimtab.train.method import TrainingData
 
 
@@ -49,6 +50,19 @@ def _data(request: Request) -> TrainingData:
         request.augmentation,
         None if splits.train.weights is None else splits.train.weights.astype(np.float32),
         splits.valid.weights,
+        *_beside(request),
+    )
+
+
+def _beside(request: Request) -> tuple[EncodedRows | None, EncodedRows | None]:
+    """Rows without an answer, and rows about the names of the classes, for a method whose head is fitted."""
+    if not isinstance(methods.made(request.settings.training_method or methods.SUPERVISED), FittedHead):
+        return None, None
+    about = few_rows.about(request.output, [column.name for column in request.inputs])
+    more = encode_rows(request.inputs, request.unlabelled) if request.unlabelled else None
+    return (
+        None if more is None else more.take(few_rows.read_rows(more, request.spec.seed)),
+        encode_rows(request.inputs, about) if about else None,
     )
 
 
@@ -59,20 +73,7 @@ def few_data(request: Request) -> TrainingData:
     targets = np.concatenate([dense(output.targets(t.values[output.name])) for t in (splits.train, splits.valid)])
     parts = [table.weights for table in (splits.train, splits.valid) if table.weights is not None]
     weights = np.concatenate(parts).astype(np.float32) if parts else None
-    about = few_rows.about(output, [column.name for column in request.inputs])
-    more = encode_rows(request.inputs, request.unlabelled) if request.unlabelled else None
-    return TrainingData(
-        rows,
-        targets,
-        rows,
-        targets,
-        output,
-        request.augmentation,
-        weights,
-        weights,
-        None if more is None else more.take(few_rows.read_rows(more, request.spec.seed)),
-        encode_rows(request.inputs, about) if about else None,
-    )
+    return TrainingData(rows, targets, rows, targets, output, request.augmentation, weights, weights, *_beside(request))
 
 
 def told(request: Request, choices: Mapping[str, Choice]) -> Request:

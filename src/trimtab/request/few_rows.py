@@ -42,9 +42,14 @@ def ways(spec: Spec, output: OutputColumn, chosen: Chosen, splits: Splits) -> tu
     return (Part(name="contrastive"), Part(name="probe")) if (enough > 1).sum() > 1 else ()
 
 
+def says_something(name: str) -> bool:
+    """Whether a sentence can be made about a class that is called so: not about 0 and 1."""
+    return sum(letter.isalpha() for letter in name) >= _LETTERS
+
+
 def about(output: OutputColumn, columns: Sequence[str]) -> dict[str, list[str | None]]:
     """A text about each class as the values of the inputs; nothing where the names say nothing, such as 0 and 1."""
-    if any(sum(letter.isalpha() for letter in name) < _LETTERS for name in output.classes):
+    if not all(map(says_something, output.classes)):
         return {}
     first, *others = columns
     texts: list[str | None] = [_ABOUT.format(name) for name in output.classes]
