@@ -21,8 +21,8 @@ from trimtab.rows import FOLDER
 from trimtab.spec import Spec, Typed
 from trimtab.values import parse
 
-# Several sentences about each class. AG News on the pretrained encoder: nearest sentence 0.63 to 0.68, carried over to 1,000
-# rows without an answer 0.82 to 0.84 (LOG, 2026-11-29).
+# Several sentences about each class. AG News on the pretrained encoder: nearest sentence 0.63 to 0.68, carried over to
+# 1,000 rows without an answer 0.82 to 0.84 (LOG, 2026-11-29).
 SENTENCES = ("This text is about {}.", "{}", "{} news", "A text about {}.", "All of this is {}.", "It says much of {}.")
 _SHARE = 0.8  # of the rows that are believed in the end
 _METHOD = {"name": "probe", "self_training": _SHARE}
