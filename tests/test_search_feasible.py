@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trimtab.audit import quick
+from trimtab.compress import predict
+from trimtab.compress.quantize import PRECISIONS
 from trimtab.search.feasible import first_that_fits, load
 from trimtab.spec import parse_gates
 
@@ -66,6 +68,10 @@ def test_a_load_is_that_of_the_tightest_gate_and_leaves_room_for_what_a_hurry_ma
     assert load(gates, {"size": 4.0, "latency": 0.1, "throughput": 500.0}) == pytest.approx(2 / 0.93)
     assert load(gates, {"drop": 1.0}) == 0.0
     assert load(parse_gates({"size": "<= 0 MB"}), {"size": 1.0}) == float("inf")
+
+
+def test_the_bytes_of_every_precision_are_known() -> None:
+    assert set(predict._BYTES) == {"none", *PRECISIONS}
 
 
 # ---------------------------------------------------------------------------------------------------- measurements

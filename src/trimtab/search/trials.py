@@ -34,7 +34,7 @@ _TOKENS = "tokens.json"  # of a candidate's folder: how much it learns from, the
 _AIM = (0.9, 2.5)  # the one that gets the time
 _SHARES = {"static": (0.15, 1.0), "conv": (0.25, 1.0), "tiny": (0.4, 1.0)}
 _ASKED = 0.1  # of the minutes: for the answers that all of them learn from
-_REST = 15.0  # seconds, for what follows upon learning: the file, fewer bits, measurements
+_REST = 30.0  # seconds, for what follows upon learning: the file, fewer bits, measurements
 _TABLE = "int8"  # the precision of the blocks that are timed: what is released for its latency is hardly ever in fp32
 
 Made = tuple[Candidate, tuple[str, ...]] | Skip  # a candidate and the steps that made it, for people
