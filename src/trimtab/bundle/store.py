@@ -51,7 +51,9 @@ def save(staging: Path, manifest: Manifest, final: Path) -> Manifest:
     """
     with files.writing(str(final)):
         recover(final)
-        _check_replaceable(final)
+        known = any((final / name).is_file() for name in (MANIFEST, SERVING))
+        if final.exists() and not known and (not final.is_dir() or any(final.iterdir())):  # an empty folder is replaced
+            raise problem(str(final), "exists and is not a bundle", do="choose another place, or move it away")
         complete = write_manifest(staging, manifest)
         files.swap(staging, final)
     return complete
@@ -87,13 +89,6 @@ def _write_serving(folder: Path, manifest: Manifest, hashes: Mapping[str, str]) 
     serving = Serving.model_validate({**values, "checksum": _checksum(values)})
     files.write(folder / SERVING, serving.model_dump_json(indent=1) + "\n")
     return serving
-
-
-def _check_replaceable(final: Path) -> None:
-    """Nothing but a bundle or an empty folder is ever replaced."""
-    known = any((final / name).is_file() for name in (MANIFEST, SERVING))
-    if final.exists() and not known and (not final.is_dir() or any(final.iterdir())):
-        raise problem(str(final), "exists and is not a bundle", do="choose another place, or move it away")
 
 
 def content_hash(hashes: Mapping[str, str], spec: Mapping[str, Any], serving: Serving) -> str:

@@ -97,5 +97,5 @@ def _bars(headline: str, shown: Mapping[str, Measured]) -> Iterator[Bar]:
     longest = _PERFECT[True] if _more_is_better(headline) else max(high.values()) or 1.0
     for name, own in shown.items():
         length, start, end = (min(1.0, max(0.0, value / longest)) for value in (own.value, low[name], high[name]))
-        text = figures.value(own) + figures.in_brackets(own)
+        text = figures.whole(own)
         yield Bar(name, text, length, start, end, name == "this bundle")

@@ -37,7 +37,7 @@ def _row(point: Point, frontier: Frontier) -> tuple[str, ...]:
     measured = [point.measured.get(name) for name in ("size", "latency", "throughput", "memory")]
     costs = [figures.value(found) if found else figures.NOTHING for found in measured]
     drop = figures.NOTHING if point.drop is None else f"{point.drop + 0.0:.3f}"
-    quality = figures.value(point.quality) + figures.in_brackets(point.quality)
+    quality = figures.whole(point.quality)
     return point.name, quality, drop, *costs, _standing(point, frontier)
 
 

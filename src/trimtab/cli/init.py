@@ -113,13 +113,12 @@ def _scalar(text: str) -> str:
 def _about(found: Profile) -> str:
     if columns.kind(found.output_type, "output").holds_numbers:
         return f"from {found.answers['min']:g} to {found.answers['max']:g}"
-    return _comment(f"{len(found.answers)} classes: {_shares(found)}") if found.answers else "lists of numbers"
-
-
-def _shares(found: Profile) -> str:
-    total = sum(found.answers.values())
-    shown = [f"{shortened(name, _WIDTH)} {count / total:.0%}" for name, count in list(found.answers.items())[:_FEW]]
-    return ", ".join(shown) + (", ..." if len(found.answers) > _FEW else "")
+    if not found.answers:
+        return "lists of numbers"
+    total, answers = sum(found.answers.values()), list(found.answers.items())
+    shown = [f"{shortened(name, _WIDTH)} {count / total:.0%}" for name, count in answers[:_FEW]]
+    more = ["..."] if len(answers) > _FEW else []
+    return _comment(f"{len(answers)} classes: {', '.join([*shown, *more])}")
 
 
 # ------------------------------------------------------------------------------------------------------- people

@@ -50,9 +50,11 @@ def show(manifest: Manifest, folder: Path, console: Console) -> None:
     for table in (_tables.measured(manifest), _tables.gates(manifest)):
         if table.row_count:
             console.print(table)
-    for title, header, lines in _files(manifest):
-        if lines:
-            console.print(_table(title, header, lines))
+    quoted, hashes = store.quoted(manifest), [(name, digest[:12]) for name, digest in manifest.files.items()]
+    if quoted:
+        console.print(_table("says of your data", ("where", "what"), quoted))
+    if hashes:
+        console.print(_table("files", ("file", "sha256"), hashes))
 
 
 Lines = list[Sequence[str]]
@@ -75,13 +77,7 @@ def _made(manifest: Manifest) -> Iterable[tuple[str, Sequence[str], Lines]]:
     yield "stages", ("stage", "seconds"), [(stage.name, f"{stage.seconds:.1f}") for stage in manifest.stages]
 
 
-def _files(manifest: Manifest) -> Iterable[tuple[str, Sequence[str], Lines]]:
-    """What the bundle quotes, and its files."""
-    yield "says of your data", ("where", "what"), list(store.quoted(manifest))
-    yield "files", ("file", "sha256"), [(name, digest[:12]) for name, digest in manifest.files.items()]
-
-
-def _table(title: str, header: Sequence[str], lines: Lines) -> Table:
+def _table(title: str, header: Sequence[str], lines: Sequence[Sequence[str]]) -> Table:
     table = Table(*header, title=title, title_justify="left", box=None, title_style="bold")
     for line in lines:
         table.add_row(*line)

@@ -90,7 +90,7 @@ def compact(trained: FittedNetwork) -> FittedNetwork | Skip:
         chosen.append(old if isinstance(new, Skip) else new)
         if isinstance(new, EncoderEntry):
             prefix = f"encoders.{old.key}."
-            given = _under(weights, prefix)
+            given = {k.removeprefix(prefix): value for k, value in weights.items() if k.startswith(prefix)}
             weights = {name: value for name, value in weights.items() if not name.startswith(prefix)}
             encoder = trained.network.encoders[old.key]
             assert isinstance(encoder, TextEncoder)
@@ -249,10 +249,6 @@ def _translated(encoder: TextEncoder, given: Mapping[str, Tensor], entry: Encode
 def _named(ours: str, given: Mapping[str, Tensor], names: Sequence[str]) -> dict[str, Tensor]:
     """Weight and bias of one map out of several, laid one below the other."""
     return {f"{ours}.{part}": torch.cat([given[f"{name}.{part}"] for name in names]) for part in ("weight", "bias")}
-
-
-def _under(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
 
 
 def _kept(encoder: nn.Module, entry: EncoderEntry, wanted: Sequence[int]) -> EncoderEntry | Skip:

@@ -89,8 +89,12 @@ def student(
     shape = teacher.architecture.model_copy(update={"encoders": tuple(chosen)})
     begun = built(shape, teacher.inputs, teacher.output, seed=seed)
     weights = begun.network.state_dict()
-    fitting = {key: value for key, value in teacher.network.state_dict().items() if _fits(weights.get(key), value)}
-    weights |= {key: value for key, value in fitting.items() if not _is_new(key, entries)}
+    prefixes = tuple(f"encoders.{entry.key}." for entry in entries if entry)
+    weights |= {
+        key: value
+        for key, value in teacher.network.state_dict().items()
+        if not key.startswith(prefixes) and key in weights and weights[key].shape == value.shape
+    }
     for new, old in zip(entries, teacher.architecture.encoders, strict=True):
         if new is not None:
             weights |= _vectors(teacher.network.encoders[old.key], new, kind, weights)
@@ -104,14 +108,6 @@ def _replaced(entry: EncoderEntry, columns: Sequence[InputColumn], kind: Kind, s
     if len(texts) < len(columns) or (not kind.positions and any(column.words for column in texts)):
         return None
     return EncoderEntry(name=kind.encoder, reads=entry.reads, config=kind.config(texts, size))
-
-
-def _fits(wanted: Tensor | None, given: Tensor) -> bool:
-    return wanted is not None and wanted.shape == given.shape
-
-
-def _is_new(parameter: str, entries: Sequence[EncoderEntry | None]) -> bool:
-    return any(entry and parameter.startswith(f"encoders.{entry.key}.") for entry in entries)
 
 
 def _vectors(old: nn.Module, new: EncoderEntry, kind: Kind, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

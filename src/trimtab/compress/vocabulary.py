@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trimtab.columns import Encoded, InputColumn, Ragged, ragged
+from trimtab.columns import InputColumn, Ragged, ragged
 from trimtab.columns.text import TextColumn, Worded
 from trimtab.compress import Skip, _tokenizers
 from trimtab.compress._tokenizers import Tokens
@@ -54,7 +54,9 @@ def trim(
     characters of the rows: the most
     frequent stay, rarer words fall apart. Encoders that read several texts have one set of tokens for all of them.
     """
-    groups = [_Texts(entry, own) for entry in trained.architecture.encoders if (own := _texts(trained, entry))]
+    texts = [column for column in trained.inputs if isinstance(column, TextColumn)]
+    own = [(entry, tuple(c for c in texts if c.key in entry.reads)) for entry in trained.architecture.encoders]
+    groups = [_Texts(entry, columns) for entry, columns in own if columns]
     if not groups:
         return Skip("no input is a text")
     found: list[FittedNetwork | Skip] = []
@@ -92,10 +94,6 @@ def cut(config: Mapping[str, Any], definition: str, pad_id: int, texts: Sequence
     if isinstance(smaller, Skip):
         return smaller
     return Cut(tuple(kept), smaller, _config(config, kept), kept.index(pad_id))
-
-
-def _texts(trained: FittedNetwork, entry: EncoderEntry) -> tuple[TextColumn, ...]:
-    return tuple(column for column in trained.inputs if isinstance(column, TextColumn) and column.key in entry.reads)
 
 
 def _names(columns: Sequence[TextColumn]) -> str:
@@ -161,7 +159,7 @@ def _counts(columns: Sequence[TextColumn], values: Mapping[str, Sequence[Any]]) 
     counts: Counter[int] = Counter()
     for column in columns:
         texts = [value for value in values.get(column.name, ()) if not parse.is_missing(value, text=True)]
-        ids, times = np.unique(_ids(column.encode(texts)), return_counts=True)
+        ids, times = np.unique(column.encode(texts).values, return_counts=True)
         counts.update(dict(zip(ids.tolist(), times.tolist(), strict=True)))
     return counts
 
@@ -305,8 +303,3 @@ def _spread(column: TextColumn, ids: np.ndarray) -> Ragged:
     if not column.words:
         return rows
     return Worded(rows.values, rows.offsets, ragged([np.arange(length) for length in rows.lengths], ids[:0]))
-
-
-def _ids(encoded: Encoded) -> np.ndarray:
-    assert isinstance(encoded, Ragged)
-    return encoded.values

@@ -48,6 +48,11 @@ def interval(found: Measured) -> str:
     return f"{number(found.low, found.unit)} to {number(found.high, found.unit)}"
 
 
+def whole(found: Measured) -> str:
+    """`0.907 (0.870 to 0.938)`: the value, and its interval where it has one."""
+    return value(found) + in_brackets(found)
+
+
 def in_brackets(found: Measured) -> str:
     """The interval as it stands behind a value; empty where there is none."""
     text = interval(found)

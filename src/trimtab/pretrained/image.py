@@ -123,17 +123,12 @@ def _saved_weights(base: Base) -> dict[str, Tensor]:
 
 def _resized(positions: Tensor, was: Mapping[str, Any], now: Any) -> Tensor:
     """Position embeddings (1, 1 + patches, width) of another size of pictures; the class token's stays."""
-    (high, wide), (new_high, new_wide) = (
-        _patches(size, was["patch_size"]) for size in (was["image_size"], now.image_size)
-    )
+    patch_high, patch_wide = _pair(was["patch_size"])
+    sizes = (_pair(was["image_size"]), _pair(now.image_size))
+    (high, wide), (new_high, new_wide) = ((tall // patch_high, broad // patch_wide) for tall, broad in sizes)
     grid = positions[:, 1:].unflatten(1, (high, wide)).permute(0, 3, 1, 2)
     resized = functional.interpolate(grid, size=(new_high, new_wide), mode="bicubic", align_corners=False)
     return torch.cat([positions[:, :1], resized.flatten(2).transpose(1, 2)], dim=1)
-
-
-def _patches(size: Any, patch: Any) -> tuple[int, int]:
-    (high, wide), (patch_high, patch_wide) = _pair(size), _pair(patch)
-    return high // patch_high, wide // patch_wide
 
 
 def _pair(size: Any) -> tuple[int, int]:

@@ -64,7 +64,7 @@ def _table(found: Found) -> Table:
     columns = {
         "network": [point["name"] for point in points],
         "how it was made": [", ".join(point["made"]) for point in points],
-        figures.label(found["metric"]): [_quality(point) for point in points],
+        figures.label(found["metric"]): [figures.whole(Measured.model_validate(point["quality"])) for point in points],
         "drop": [_drop(point) for point in points],
         **{name: [_measured(point, name) for point in points] for name in _COSTS},
         "latency predicted": [
@@ -79,11 +79,6 @@ def _table(found: Found) -> Table:
     words = ("network", "how it was made", "gates missed", "")
     numbers = frozenset(position for position, name in enumerate(told) if name not in words)
     return Table(tuple(told), tuple(zip(*told.values(), strict=True)), numbers, title="All networks")
-
-
-def _quality(point: Found) -> str:
-    measured = Measured.model_validate(point["quality"])
-    return figures.value(measured) + figures.in_brackets(measured)
 
 
 def _drop(point: Found) -> str:

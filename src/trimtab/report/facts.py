@@ -44,9 +44,7 @@ def _summary(manifest: Manifest) -> str:
     name = manifest.headline
     if name in manifest.measured:
         figure = manifest.measured[name]
-        says += (
-            f" {figures.label(name)} {figures.value(figure)}{figures.in_brackets(figure)} on {_test_rows(manifest)}."
-        )
+        says += f" {figures.label(name)} {figures.whole(figure)} on {_test_rows(manifest)}."
     met = sum(gate.met for gate in manifest.gates)
     return f"{says} {met} of {len(manifest.gates)} gates met." if manifest.gates else f"{says} No gates were set."
 

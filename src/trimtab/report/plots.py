@@ -332,7 +332,8 @@ def _name_dots(figure: Figure, axes: Axes, dots: Sequence[_Dot], baselines: Sequ
     left, bottom, right, top = (points * edge for edge in axes.bbox.extents)
     lines = [points * float(axes.transData.transform((1.0, value))[1]) for value in baselines]
     taken = [_Box((left + right) / 2, line, right, line + _LABEL_HEIGHT) for line in lines]
-    taken += [_square(x, y, _radius(dot)) for dot, (x, y) in centres.items()]
+    radii = {dot: _radius(dot) for dot in dots}
+    taken += [_Box(x - radii[dot], y - radii[dot], x + radii[dot], y + radii[dot]) for dot, (x, y) in centres.items()]
     for dot in sorted((dot for dot in dots if dot.named), key=lambda dot: dot.colour != _WARNING):
         x, y = centres[dot]
         boxes = list(_beside(x, y, dot))
@@ -347,10 +348,6 @@ def _name_dots(figure: Figure, axes: Axes, dots: Sequence[_Dot], baselines: Sequ
 
 def _radius(dot: _Dot) -> float:
     return math.sqrt(dot.area / math.pi)
-
-
-def _square(x: float, y: float, radius: float) -> _Box:
-    return _Box(x - radius, y - radius, x + radius, y + radius)
 
 
 def _beside(x: float, y: float, dot: _Dot) -> Iterator[_Box]:
@@ -383,7 +380,9 @@ def contact_sheet(grids: Sequence[np.ndarray], folder: Path) -> list[Path]:
         return []
     sheets = [_sheet(grid) for grid in grids]
     width = max(sheet.shape[1] for sheet in sheets)
-    whole = np.concatenate([_padded(sheet, width) for sheet in sheets])
+    whole = np.concatenate(
+        [np.pad(sheet, ((0, 0), (0, width - sheet.shape[1]), (0, 0)), constant_values=255) for sheet in sheets]
+    )
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "augmentation.png"
     imsave(path, whole, metadata=_UNSIGNED)
@@ -414,10 +413,6 @@ def _resized(tiles: np.ndarray) -> np.ndarray:
     cut = tiles[:, : height * by, : width * by]
     means = cut.reshape(len(tiles), height, -1, width, cut.shape[2] // width, 3).mean(axis=(2, 4))
     return np.asarray(np.rint(means), np.uint8)
-
-
-def _padded(sheet: np.ndarray, width: int) -> np.ndarray:
-    return np.pad(sheet, ((0, 0), (0, width - sheet.shape[1]), (0, 0)), constant_values=255)
 
 
 def _short(name: object) -> str:

@@ -208,7 +208,9 @@ class Model:
         absent = check_names(self.inputs, _names(rows)) if rows else []
         found = self.answer(rows, top)
         _check_possible(self.inputs, found.problems)
-        return replace(found, problems=(*(_absent(name, rows[0]) for name in absent), *found.problems))
+        told = [f"no row has a column {name!r}, but {nearest(name, map(str, rows[0]))}" for name in absent]
+        lacking = [Problem(name, 0, "absent", why) for name, why in zip(absent, told, strict=True)]
+        return replace(found, problems=(*lacking, *found.problems))
 
     def answer(self, rows: Sequence[Mapping[str, Any]], top: int = 1, folder: Path | None = None) -> Predictions:
         """Answer rows as they are, and say what is wrong with their values; nothing is refused.
@@ -387,10 +389,6 @@ def check_names(inputs: Sequence[InputColumn], names: Iterable[str]) -> list[str
     if needed:
         raise problem("rows", f"no column named {needed[0].name!r}", nearest(needed[0].name, given) or "(no columns)")
     return [column.name for column in absent]
-
-
-def _absent(name: str, row: Mapping[str, Any]) -> Problem:
-    return Problem(name, 0, "absent", f"no row has a column {name!r}, but {nearest(name, map(str, row))}")
 
 
 def _check_possible(inputs: Sequence[InputColumn], problems: Sequence[Problem]) -> None:

@@ -29,7 +29,8 @@ def epoch_batches(
     rows = np.arange(len(steps)) if classes is None else balanced(classes, random)
     blurred = steps[rows] * random.uniform(0.9, 1.1, len(rows))
     order = rows[np.argsort(blurred, kind="stable")]
-    batches = [order[batch] for batch in _consecutive(steps[order], budget, most_rows)]
+    longest = np.maximum.accumulate(steps[order])  # which grows, so that rows are cut as they stand
+    batches = [order[batch] for batch in length_batches(longest, budget, most_rows)]
     return [batches[position] for position in random.permutation(len(batches))]
 
 
@@ -41,19 +42,11 @@ def balanced(classes: np.ndarray, random: np.random.Generator) -> np.ndarray:
     members = [np.flatnonzero(classes == one) for one in np.unique(classes)]
     quotas = np.full(len(members), len(classes) // len(members))
     quotas[random.permutation(len(members))[: len(classes) % len(members)]] += 1
-    drawn = [_repeated(rows, int(quota), random) for rows, quota in zip(members, quotas, strict=True)]
+    drawn: list[np.ndarray] = []
+    for own, quota in zip(members, quotas.tolist(), strict=True):
+        whole, rest = divmod(quota, len(own))
+        drawn += [*[own] * whole, random.permutation(own)[:rest]]
     return random.permutation(np.concatenate(drawn))
-
-
-def _repeated(rows: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
-    whole, rest = divmod(count, len(rows))
-    return np.concatenate([*[rows] * whole, random.permutation(rows)[:rest]])
-
-
-def _consecutive(steps: np.ndarray, budget: int, most_rows: int) -> list[np.ndarray]:
-    """Cut rows as they stand: the running longest row times the rows stays within the budget."""
-    longest = np.maximum.accumulate(steps)
-    return length_batches(longest, budget, most_rows)
 
 
 def parts_of(batch: np.ndarray, split_depth: int) -> list[np.ndarray]:

@@ -148,7 +148,10 @@ def spelling(name: str, values: Sequence[Any], kept: str | None = None) -> Told:
         return Told(
             order, f"{name}: dates such as {str(both[0])[:40]!r} are {SPELLINGS[order]}: {share} can be read so"
         )
-    spans = {order: _span(both, order) for order in ("d/m/y", "m/d/y")}
+    spans = {}  # how far the dates lie apart, read in this order
+    for order in ("d/m/y", "m/d/y"):
+        moments = [moment(value, order) for value in both if _reads(value, order)]
+        spans[order] = max(moments) - min(moments) if moments else float("inf")
     order = min(spans, key=lambda order: spans[order])
     remark = f"{name}: {str(both[0])[:40]!r} could be day/month/year or month/day/year; read as {SPELLINGS[order]}"
     return Told(
@@ -162,12 +165,6 @@ def _reads(value: Any, order: str) -> bool:
     except (ValueError, OverflowError):
         return False
     return True
-
-
-def _span(values: Sequence[Any], order: str) -> float:
-    """How far the dates lie apart, read in this order."""
-    found = [moment(value, order) for value in values if _reads(value, order)]
-    return max(found) - min(found) if found else float("inf")
 
 
 # ----------------------------------------------------------------------------------------------------------- users

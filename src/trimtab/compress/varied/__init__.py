@@ -54,7 +54,11 @@ def vary(
     for position, (column, own, changes) in enumerate(zip(inputs, rows.encoded, varied, strict=True)):
         near = (neighbours or {}).get(column.key)
         draw = Draw(picked, partners, np.random.default_rng([seed, position]), near)
-        encoded.append(_kind(column)(column, own, draw) if changes else taken(own, picked))
+        if changes:
+            vary: Vary = registry.load(__name__, column.type, "vary", f"column {column.name!r}")
+            encoded.append(vary(column, own, draw))
+        else:
+            encoded.append(taken(own, picked))
     steps = np.sum([column.steps(part) for column, part in zip(inputs, encoded, strict=True)], axis=0)
     return EncodedRows(tuple(inputs), tuple(encoded), np.asarray(steps, np.int64))
 
@@ -63,8 +67,3 @@ def _spread(rows: int, count: int, random: np.random.Generator) -> np.ndarray:
     """Row numbers, (count,): every row once, in any order, before one comes again."""
     rounds = -(-count // rows)
     return np.concatenate([random.permutation(rows) for _ in range(rounds)])[:count]
-
-
-def _kind(column: InputColumn) -> Vary:
-    found: Vary = registry.load(__name__, column.type, "vary", f"column {column.name!r}")
-    return found

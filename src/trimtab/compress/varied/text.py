@@ -39,17 +39,14 @@ def vary(column: InputColumn, encoded: Encoded, draw: Draw) -> Ragged:
     around = column.surroundings()
     if around is None:
         return encoded.take(draw.picked)
-    bodies = _bodies(encoded, *map(len, around))
+    before, after = map(len, around)
+    lengths = np.maximum(0, encoded.lengths - before - after)
+    bodies = _Bodies(before, after, encoded.offsets[:-1] + before, lengths)
     if isinstance(encoded, Worded):
         found = _words(encoded, bodies, draw)
         return Worded(_exchanged(found, encoded, bodies, draw), found.offsets, found.words)
     found_texts = _texts(encoded, bodies, column.max_tokens, draw)
     return Ragged(_exchanged(found_texts, encoded, bodies, draw), found_texts.offsets)
-
-
-def _bodies(encoded: Ragged, before: int, after: int) -> _Bodies:
-    lengths = np.maximum(0, encoded.lengths - before - after)
-    return _Bodies(before, after, encoded.offsets[:-1] + before, lengths)
 
 
 def _texts(encoded: Ragged, bodies: _Bodies, most: int, draw: Draw) -> Ragged:

@@ -25,13 +25,9 @@ def _digits() -> Iterator[tuple[str, bytes]]:
     lines = gzip.decompress(ARCHIVE.read(_TABLE)).decode().split()
     table = np.array([line.split(",") for line in lines], np.uint8)
     for number, row in enumerate(table):
-        yield f"{row[-1]}/{number:04}.png", _png(row[:-1].reshape(_SIDE, _SIDE))
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    content = io.BytesIO()
-    Image.fromarray(pixels).save(content, "PNG")
-    return content.getvalue()
+        content = io.BytesIO()
+        Image.fromarray(row[:-1].reshape(_SIDE, _SIDE)).save(content, "PNG")
+        yield f"{row[-1]}/{number:04}.png", content.getvalue()
 
 
 SAMPLES = {

@@ -29,14 +29,11 @@ class Stratified(splits.Strategy):
         if splits.different(rows.keys) >= EXACT_BELOW:
             return "stratified, by content hash: a row keeps its split when rows are added"
         few = f"exact shares of every class (fewer than {EXACT_BELOW} different rows)"
-        if not rows.classes or _large_enough(rows):
+        largest = np.unique(rows.strata, return_counts=True)[1].max(initial=0)
+        if not rows.classes or largest >= SMALLEST:
             return f"stratified, by content hash, {few}"
         small = "the classes are too small to be cut one by one, so rows are cut as a whole"
         return f"stratified, by content hash, {few}; {small}"
-
-
-def _large_enough(rows: Unsplit) -> bool:
-    return bool(np.unique(rows.strata, return_counts=True)[1].max(initial=0) >= SMALLEST)
 
 
 def _exactly(rows: Unsplit, bands: Sequence[Band]) -> np.ndarray:

@@ -43,7 +43,9 @@ class DistilMethod(Method):
 
     def losses(self, run: Run, answers: Answers, batch: Batch, mix: Mix | None) -> Tensor:
         """The loss of each row, (rows,)."""
-        own, taught = (_without_vectors(found) for found in (answers, batch.targets))
+        own, taught = (
+            {name: padded for name, padded in found.items() if name != VECTORS} for found in (answers, batch.targets)
+        )
         loss = self.loss(own, taught)
         if VECTORS not in batch.targets:
             return loss
@@ -54,7 +56,3 @@ class DistilMethod(Method):
         """What else is to be done to the weights, such as setting some to zero."""
         if self.then:
             self.then(network, share)
-
-
-def _without_vectors(answers: Answers) -> Answers:
-    return {name: padded for name, padded in answers.items() if name != VECTORS}
