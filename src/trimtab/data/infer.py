@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
+from inspect import getattr_static
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from trimtab import columns
+from trimtab import columns, registry
 from trimtab.data.dedup import each, missing
 from trimtab.rows import folder
 from trimtab.values import letters, list_cells, name_words, parse
@@ -170,11 +172,19 @@ def _told_by(wanted: Any) -> Rule:
     """A rule that asks the types themselves, such as a user's own: see `Column.recognised`."""
 
     def rule(look: Look) -> Inferred | None:
-        kinds = {name: columns.kind(name, look.name) for name in columns.types_of(wanted)} if look.sample else {}
-        said = ((name, kind.recognised(look.sample)) for name, kind in kinds.items())
+        kinds = _recognising(wanted, os.environ.get(registry.OWN_PARTS, "")) if look.sample else ()
+        said = ((kind.type, kind.recognised(look.sample)) for kind in kinds)
         return next((Inferred(name, why) for name, why in said if why), None)
 
     return rule
+
+
+@cache
+def _recognising(wanted: Any, own_parts: str) -> tuple[type[columns.Column], ...]:
+    """The types that know values of their own; all are imported, once for each place of own parts."""
+    kinds = [columns.kind(name, "column") for name in columns.types_of(wanted)]
+    silent = columns.Column.__dict__["recognised"]
+    return tuple(kind for kind in kinds if getattr_static(kind, "recognised") is not silent)
 
 
 def _nested(look: Look) -> Inferred | None:
