@@ -133,7 +133,8 @@ def start(setting: Setting) -> dict[str, Any]:
 def digits(setting: Setting) -> dict[str, Any]:
     """A network for pictures, from scratch: accuracy, training and serving."""
     who = [
-        Contestant("trimtab", Path(sys.executable), ("benchmarks.ours.digits",)),
+        Contestant("trimtab", Path(sys.executable), ("benchmarks.ours.digits", "default")),
+        Contestant("trimtab, keras's network", Path(sys.executable), ("benchmarks.ours.digits", "keras")),
         Contestant("keras", environments.python("keras"), ("benchmarks.rivals.digits", KERAS_EPOCHS)),
     ]
     return {"runs": _in_turn(who, setting.repeats, lambda turn: (str(setting.seed + turn),))}

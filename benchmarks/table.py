@@ -13,6 +13,7 @@ TITLES = {
     "plain": "plain recipe: AdamW, batch 16, every row padded to 128 tokens",
     "trainer": "transformers Trainer, its defaults",
     "trainer-grouped": "transformers Trainer, grouping by length",
+    "trimtab, keras's network": "trimtab, the convolutions, epochs and batches of Keras's example",
     "keras": "Keras, its own MNIST example",
     "recbole": "SASRec of recbole",
     "deepctr-torch": "DeepFM of deepctr-torch",

@@ -2,10 +2,12 @@
 
 import torch
 from benchmarks import table
-from benchmarks.ours import bare
+from benchmarks.ours import bare, digits
 from test_train import text_network
 from torch import nn
 
+from trimtab.nets.images import ConvTrunk
+from trimtab.spec import parse
 from trimtab.train.execution import Execution
 
 
@@ -27,3 +29,13 @@ def test_the_table_tells_the_shares_of_our_runs_and_nothing_of_the_rivals() -> N
     lines = list(table.training({**about, "runs": {"trimtab": [own], "trainer": [rival]}}))
     assert "| trimtab | 90.0 | 1.0 | 1 | 0.900 | 0.90 | 30% | fp32 |" in lines
     assert any(line.endswith("| 2.2 | 1 | 0.900 |  |  | fp32 |") for line in lines)
+
+
+def test_the_networks_for_digits_are_specs_and_one_has_the_convolutions_of_the_rival() -> None:
+    specs = {name: parse({"data": "digits", "output": "label", **more}) for name, more in digits.NETWORKS.items()}
+    assert set(specs) == {"default", "keras"}
+    assert specs["keras"].train.epochs == 15
+    shape = {key: value for key, value in digits.CONVOLUTIONS.items() if key != "name"}
+    network = ConvTrunk(1, shape["channels"], shape["stages"], shape["depth"], 3, 0.0)
+    maps = [one for one in network.modules() if isinstance(one, nn.Conv2d)]
+    assert [one.out_channels for one in maps] == [32, 64]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,9 @@ import torch
 from test_train import Notes, same, text_network, weights
 from torch import nn
 
+from trimtab.bundle.manifest import Automatic
 from trimtab.nets.network import Network
+from trimtab.pipeline.training import told
 from trimtab.progress import Quiet
 from trimtab.spec import Choice
 from trimtab.train import autotune, execution, loop, methods, optimizer
@@ -249,3 +251,23 @@ def test_attention_in_bf16_is_plain_on_a_cpu_where_nothing_is_measured() -> None
     assert execution.usual_attention(alone) == "fused"
     assert execution.usual_attention(replace(alone, precision="bf16")) == "plain"
     assert execution.usual_attention(replace(alone, device=torch.device("cuda"), precision="bf16")) == "fused"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """As much of a request as is told of it."""
+
+    automatic: list[Automatic]
+
+
+def test_what_the_first_steps_chose_stands_among_the_automatic_choices_in_place_of_what_was_expected() -> None:
+    values = {"precision": "bf16", "x": 1}
+    expected = [Automatic(key=f"train.{key}", value=value, reason="") for key, value in values.items()]
+    choices = {"train.precision": Choice("fp32", "fp32 75, bf16 67"), "train.threads": Choice(1, "1 75, 2 67")}
+    found = told(Asked(expected), choices).automatic
+    assert [(entry.key, entry.value) for entry in found] == [
+        ("train.precision", "fp32"),
+        ("train.x", 1),
+        ("train.threads", 1),
+    ]
+    assert found[0].reason == "fp32 75, bf16 67"
