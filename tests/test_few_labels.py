@@ -92,6 +92,8 @@ def test_every_labelled_row_is_learnt_and_answered_once_by_a_network_that_had_no
         (8, {}, ["contrastive", "probe"]),
         (100, {}, []),
         (8, {"train": {"method": "full"}}, []),
+        (8, {"train": {"method": "probe"}}, ["probe"]),
+        (100, {"train": {"method": "probe"}}, []),
         (8, {"inputs": {"text": {"type": "text", "encoder": "textcnn"}}}, []),
     ],
 )

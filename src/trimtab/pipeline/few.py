@@ -67,8 +67,11 @@ def chosen(request: Request, folder: Path, progress: Progress) -> Request:
     if not request.ways:
         return request
     data = few_data(request)
-    progress.stage("choose", f"{len(data.train)} labelled rows: {_FOLDS}-fold cross-validation of training methods")
-    usual, probe = request.ways
+    progress.stage("choose", f"{len(data.train)} labelled rows: {_FOLDS}-fold cross-validation")
+    usual = request.ways[0]
+    if len(request.ways) == 1:
+        return _held_out(request, data, usual, folder)
+    probe = request.ways[1]
     heads = _heads(request, data)
     head = best(heads, _HEAD)
     progress.note(f"on the pretrained encoder: {', '.join(way.told() for way in heads)}")
@@ -83,6 +86,16 @@ def chosen(request: Request, folder: Path, progress: Progress) -> Request:
     found = by_method(replace(request, ways=()), part, reason)
     held_out = taken if taken is pairs else head
     return replace(found, held_out=HeldOut(held_out.targets, held_out.logits))
+
+
+def _held_out(request: Request, data: TrainingData, part: Part, folder: Path) -> Request:
+    """The request whose training method is asked for, with the answers to rows that were not learnt."""
+    method = methods.made(part)
+    if isinstance(method, ContrastiveMethod):
+        logits = _by_pairs(request, data, folder)
+    else:
+        logits = _head(_known(request, data, build(request).to(devices.device())), part.name, part).logits
+    return replace(request, ways=(), held_out=HeldOut(dense(data.train_targets), logits))
 
 
 def best(ways: list[Way], sure: float) -> Way:
@@ -146,11 +159,10 @@ def _heads(request: Request, data: TrainingData) -> list[Way]:
         options.append(("with rows without an answer", {"self_training": _SHARE}))
     if known.names is not None and known.unlabelled is not None:
         options.append(("with both", {"class_names": True, "self_training": _SHARE}))
-    return [_head(known, said, own) for said, own in options]
+    return [_head(known, said, Part.model_validate({"name": "probe", **own})) for said, own in options]
 
 
-def _head(known: Known, said: str, options: dict[str, object]) -> Way:
-    part = Part.model_validate({"name": "probe", **options})
+def _head(known: Known, said: str, part: Part) -> Way:
     method = methods.made(part)
     assert isinstance(method, fitted_head.FittedHead)
     logits = np.zeros((len(known.targets), known.classes))

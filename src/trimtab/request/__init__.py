@@ -120,7 +120,7 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
     targets = output.targets(prepared.splits.train.values[output.name])
     counts = np.bincount(dense(targets), minlength=output.width) if output.one_class else None
     ways = few_rows.ways(spec, output, chosen, prepared.splits)
-    settled, reasons = _settled(_with_method(spec, ways[0]) if ways else spec, output, chosen, train, counts)
+    settled, reasons = _settled(_with_method(spec, ways[0]) if len(ways) > 1 else spec, output, chosen, train, counts)
     augmentation, varied = _augmentation(prepared, chosen, inputs, output, settled)
     reasons |= varied
     _check_fusion(spec, output)

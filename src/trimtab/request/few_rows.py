@@ -11,6 +11,8 @@ from trimtab.columns import EncodedRows, OutputColumn, Outputs, Targets, dense
 from trimtab.data.table import Splits
 from trimtab.request.encoder_plan import Chosen
 from trimtab.spec import Part, Spec
+from trimtab.train import methods
+from trimtab.train.fitted_head import FittedHead
 
 # Contrastive learning was ahead up to so many rows of each class where it was published (Tunstall et al. 2022); beyond,
 # rows that choose a checkpoint can be spared.
@@ -29,17 +31,24 @@ class HeldOut:
 
 
 def ways(spec: Spec, output: OutputColumn, chosen: Chosen, splits: Splits) -> tuple[Part, ...]:
-    """The training methods that cross-validation is to choose from, the usual one first; none where rows are enough."""
-    base = chosen.base
+    """The training methods that cross-validation is to choose from, the usual one first; none where rows are enough.
+
+    One alone where the spec names it: then its confidence is made honest by cross-validation.
+    """
+    base, asked = chosen.base, spec.train.training_method
     of_sentences = base is not None and "tokenizer" in base.options and len(chosen.plans) == 1
-    if spec.train.method is not None or not output.one_class or not of_sentences:
+    if (spec.train.method is not None and asked is None) or not output.one_class or not of_sentences:
+        return ()
+    if asked is not None and not isinstance(methods.made(asked), FittedHead):
         return ()
     rows = len(splits.train) + len(splits.valid)
     if rows > min(_MOST, EACH * output.width):
         return ()
     answers = [dense(output.targets(table.values[output.name])) for table in (splits.train, splits.valid)]
     enough = np.bincount(np.concatenate(answers), minlength=output.width)
-    return (Part(name="contrastive"), Part(name="probe")) if (enough > 1).sum() > 1 else ()
+    if (enough > 1).sum() < 2:
+        return ()
+    return (asked,) if asked is not None else (Part(name="contrastive"), Part(name="probe"))
 
 
 def says_something(name: str) -> bool:
