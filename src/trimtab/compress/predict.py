@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from trimtab.compress import latency
+from trimtab.compress.rewrite import SMALLEST
 from trimtab.nets.fitted import FittedNetwork
 
 _BLOCK, _TABLE_BLOCK = 64, 32  # numbers that share a scale in 4 bits: of a product's weights, of a table
@@ -36,7 +37,7 @@ def megabytes(trained: FittedNetwork, precision: str) -> float:
     tables = {id(part.weight) for part in trained.network.modules() if isinstance(part, nn.Embedding)}
     total = 0.0
     for weight in trained.network.parameters():
-        if weight.ndim < 2:
+        if weight.ndim < 2 or weight.numel() < SMALLEST:  # these stay in fp32
             total += 4 * weight.numel()
         else:
             total += (table if id(weight) in tables else product) * weight.numel() + scale * len(weight)
