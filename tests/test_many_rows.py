@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from trimtab import columns, rows, spec
@@ -20,10 +21,14 @@ from trimtab.columns import EncodedRows
 from trimtab.data import dedup, leaks, read
 from trimtab.data.prepare import prepare
 from trimtab.data.table import Cells, Origin, Table
+from trimtab.errors import TrimtabError
+from trimtab.pipeline.training import train
 from trimtab.progress import Quiet
-from trimtab.request import encoding
-from trimtab.rows import Rejected, delimited
+from trimtab.request import check, encoding
+from trimtab.rows import Rejected, Rows, delimited
 from trimtab.values import many, parse
+
+few = settings(max_examples=60, derandomize=True, deadline=None, database=None)
 
 WRITTEN = some.sampled_from([
     "1", "-2.50", " 7 ", "1e3", "1e999", "\u0663", "1,5", "1.500,0", "$3", "45%", "NA", "nan", "-", "", "  ", "\n",
@@ -49,6 +54,7 @@ def number(value: Any, decimal: str) -> float:
     return math.nan if found is None else found
 
 
+@few
 @given(VALUES, some.sampled_from([".", ","]))
 def test_numbers_are_read_as_one_by_one(values: list[Any], decimal: str) -> None:
     expected = np.array([number(value, decimal) for value in values], np.float64)
@@ -56,6 +62,7 @@ def test_numbers_are_read_as_one_by_one(values: list[Any], decimal: str) -> None
         np.testing.assert_array_equal(many.numbers(own, decimal), expected)
 
 
+@few
 @given(VALUES, some.booleans(), some.sampled_from([(), ("NA",), ("-", "nan")]))
 def test_missing_values_are_found_as_one_by_one(values: list[Any], text: bool, names: tuple[str, ...]) -> None:
     expected = [parse.is_missing(value, text, names) for value in values]
@@ -63,6 +70,7 @@ def test_missing_values_are_found_as_one_by_one(values: list[Any], text: bool, n
         assert many.missing(own, text, names).tolist() == expected
 
 
+@few
 @given(VALUES)
 def test_names_and_texts_are_those_of_each_value(values: list[Any]) -> None:
     assert many.labels(values) == [parse.label(value) for value in values]
@@ -78,6 +86,7 @@ def test_names_and_texts_are_those_of_each_value(values: list[Any]) -> None:
         assert list(found) == list(expected)
 
 
+@few
 @given(some.lists(some.sampled_from(["a", "b", None, "c"]), min_size=1), some.data())
 def test_values_that_repeat_are_numbered_as_they_first_appear(values: list[Any], data: some.DataObject) -> None:
     cells = Cells.of(values * 200)
@@ -130,6 +139,7 @@ CELL = some.one_of(
 )
 
 
+@few
 @given(
     some.lists(some.lists(CELL, min_size=2, max_size=4), min_size=1, max_size=40), some.booleans(), some.integers(1, 9)
 )
@@ -142,23 +152,36 @@ def test_blocks_of_a_csv_file_are_its_rows(table: list[list[str]], quoted: bool,
 
 
 def compare(raw: bytes, lines: int) -> None:
-    """Rows one by one and in blocks, what was set aside, and where each stands."""
-    with pytest.MonkeyPatch.context() as patch:
+    """Rows one by one and in blocks, what was set aside, and where each stands; or why it is no table."""
+    with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as folder:
         patch.setattr(delimited, "_LINES", lines)
         patch.setattr(delimited, "_PEEKED", 2)
-        with TemporaryDirectory() as folder:
-            file = Path(folder) / "rows.csv"
-            file.write_bytes(raw)
-            aside: tuple[list[Rejected], list[Rejected]] = ([], [])
-            single = [(row.values, row.line) for row in rows.read(file, aside[0].append)]
-            blocks = list(rows.read(file, aside[1].append).blocks())
-    found = [
+        file = Path(folder) / "rows.csv"
+        file.write_bytes(raw)
+        assert found(file, in_blocks) == found(file, one_by_one)
+
+
+def found(file: Path, how: Callable[[Rows], list[tuple[dict[str, Any], int]]]) -> Any:
+    """What is read, and what is set aside; the message where nothing can be."""
+    aside: list[Rejected] = []
+    try:
+        return how(rows.read(file, aside.append)), aside
+    except TrimtabError as error:
+        return str(error)
+
+
+def one_by_one(source: Rows) -> list[tuple[dict[str, Any], int]]:
+    """Rows, with where they stand."""
+    return [(row.values, row.line) for row in source]
+
+
+def in_blocks(source: Rows) -> list[tuple[dict[str, Any], int]]:
+    """The same of blocks."""
+    return [
         (dict(zip(block.values, cells, strict=True)), line)
-        for block in blocks
+        for block in source.blocks()
         for cells, line in zip(zip(*block.values.values(), strict=True), block.lines, strict=True)
     ]
-    assert found == single
-    assert aside[0] == aside[1]
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
@@ -212,3 +235,19 @@ def same(one: EncodedRows, other: EncodedRows, picked: np.ndarray) -> None:
     for name, tensor in one.batch(picked).items():
         assert tensor.dtype == expected[name].dtype
         np.testing.assert_array_equal(tensor, expected[name])
+
+
+def test_rows_held_in_few_bytes_train_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [f"word{n % 40} and word{n % 7},{n % 101}.5,k{n % 5},c{n % 2}\n" for n in range(600)]
+    (tmp_path / "a.csv").write_text("text,size,kind,label\n" + "".join(lines))
+    inputs = {"text": {"type": "text", "encoder": "static", "max_tokens": 8}, "size": "number", "kind": "category"}
+    asked = spec.parse({"data": "a.csv", "inputs": inputs, "output": {"label": "label"}, "train": {"epochs": 1}})
+    states = []
+    for limit in (encoding._MANY, 50):
+        monkeypatch.setattr(encoding, "_MANY", limit)
+        request = check(asked, tmp_path, tmp_path / f"home-{limit}", Quiet())
+        network, _, _ = train(request, tmp_path / f"run-{limit}", Quiet())
+        states.append((request.train.nbytes, network.state_dict()))
+    (wide, first), (narrow, second) = states
+    assert narrow < wide
+    assert all((first[name] == second[name]).all() for name in first)
