@@ -22,7 +22,7 @@ test: $(VENV)/.all ## the tests that need neither a GPU nor minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not gpu" -n 2 --dist loadfile $(PYTEST)
 
 test-slow: $(VENV)/.all ## the tests that take minutes or install packages
-	$(BIN)/python -m pytest -m "slow and not gpu" $(PYTEST)
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -m "slow and not gpu" $(PYTEST)
 
 check: $(VENV)/.all ## lint, format, types, who imports whom, freshness of the generated docs
 	$(BIN)/ruff check .
