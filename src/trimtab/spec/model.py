@@ -262,6 +262,11 @@ class Compress(Recipe):
     )
     pick: str | None = Field(None, description="The candidate to release, by its name on the card, whatever it costs.")
 
+    @field_validator("unlabelled", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
     @property
     def recipe(self) -> Recipe | None:
         """The one recipe that was asked for; None to search."""

@@ -38,7 +38,10 @@ def schema(inputs: Options, outputs: Options, encoders: Sequence[str], fusions: 
     definitions["Input"] = _typed({**inputs, "ignore": None}, beside, definitions)
     definitions["Output"] = _typed(outputs, {}, definitions)
     keys = found["properties"]
-    keys["data"] = _also_one(keys["data"])
+    keys["data"] = _also_one(keys["data"], least=1)
+    keys |= {name: _also_one(keys[name]) for name in ("keep", "unlabelled")}
+    students = definitions["Compress"]["properties"]
+    students["unlabelled"] = _also_one(students["unlabelled"])
     keys["inputs"] |= {"anyOf": _mappings(keys["inputs"]["anyOf"], {"$ref": "#/$defs/Input"})}
     one = {"minProperties": 1, "maxProperties": 1}
     keys["output"] |= {"anyOf": _mappings(keys["output"]["anyOf"], {"$ref": "#/$defs/Output"}, one)}
@@ -53,10 +56,10 @@ def line(file: str) -> str:
     return f"# yaml-language-server: $schema={file}"
 
 
-def _also_one(many: Mapping[str, Any]) -> dict[str, Any]:
-    """A list, or one of its items by itself."""
+def _also_one(many: Mapping[str, Any], least: int = 0) -> dict[str, Any]:
+    """A list of at least so many, or one of its items by itself."""
     shape = {key: value for key, value in many.items() if key not in ("description", "title")}
-    return {"description": many["description"], "anyOf": [many["items"] | {"minLength": 1}, shape | {"minItems": 1}]}
+    return {"description": many["description"], "anyOf": [many["items"] | {"minLength": 1}, shape | {"minItems": least}]}
 
 
 def _named(key: str, names: Sequence[str]) -> dict[str, Any]:
