@@ -59,7 +59,8 @@ def line(file: str) -> str:
 def _also_one(many: Mapping[str, Any], least: int = 0) -> dict[str, Any]:
     """A list of at least so many, or one of its items by itself."""
     shape = {key: value for key, value in many.items() if key not in ("description", "title")}
-    return {"description": many["description"], "anyOf": [many["items"] | {"minLength": 1}, shape | {"minItems": least}]}
+    one = many["items"] | {"minLength": 1}
+    return {"description": many["description"], "anyOf": [one, shape | {"minItems": least}]}
 
 
 def _named(key: str, names: Sequence[str]) -> dict[str, Any]:
