@@ -107,12 +107,11 @@ class Deduplicated:
 
     def set_aside(self) -> dict[int, str]:
         """Row -> reason, for rows whose answer lost or tied."""
-        return {row: reason for conflict in self.conflicts for row, reason in _losers(conflict)}
-
-
-def _losers(conflict: Conflict) -> list[tuple[int, str]]:
-    told = ", ".join(f"{answer} ({count})" for answer, count in sorted(conflict.answers.items()))
-    return [(row, f"equal rows disagree: {told}") for row in conflict.rows]
+        reasons: dict[int, str] = {}
+        for conflict in self.conflicts:
+            told = ", ".join(f"{answer} ({count})" for answer, count in sorted(conflict.answers.items()))
+            reasons |= dict.fromkeys(conflict.rows, f"equal rows disagree: {told}")
+        return reasons
 
 
 def deduplicate(rows: np.ndarray, keys: np.ndarray, answers: Numbered, origins: Sequence[Origin]) -> Deduplicated:
@@ -125,7 +124,9 @@ def deduplicate(rows: np.ndarray, keys: np.ndarray, answers: Numbered, origins: 
     keep: list[int] = []
     repeated, conflicts = 0, []
     for group in (rows[members].tolist() for members in groups):
-        winner = _winner(given := {row: answers[row] for row in group})
+        given = {row: answers[row] for row in group}
+        ranked = Counter(given.values()).most_common(2)
+        winner = None if len(ranked) == 2 and ranked[0][1] == ranked[1][1] else ranked[0][0]  # a tie has none
         winners = [row for row in group if given[row] == winner]
         if winners:
             keep.append(min(winners, key=lambda row: (origins[row].file, origins[row].line)))
@@ -152,8 +153,3 @@ def _equal(keys: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
         zip(starts[counts > 1].tolist(), counts[counts > 1].tolist(), strict=True), key=lambda s: order[s[0]]
     )
     return [order[start : start + count] for start, count in several], order[starts[counts == 1]]
-
-
-def _winner(given: Mapping[int, str]) -> str | None:
-    ranked = Counter(given.values()).most_common(2)
-    return None if len(ranked) == 2 and ranked[0][1] == ranked[1][1] else ranked[0][0]

@@ -19,7 +19,7 @@ from trimtab.data.dedup import each, missing
 from trimtab.data.read import Loaded
 from trimtab.data.roles import Automatic, with_names
 from trimtab.data.splits import Part
-from trimtab.data.table import Origin, Table
+from trimtab.data.table import Table
 from trimtab.errors import brief, nearest, problem, several
 from trimtab.rows import Rejected
 from trimtab.spec import Spec, Split, Typed, typed
@@ -199,7 +199,8 @@ def _events(spec: Spec, asked: Options, table: Table) -> tuple[_Events, list[Rej
         position: f"{asked.time}: {text!r} cannot be read as a time ({known})"
         for position, text in found.unreadable.items()
     } | reasons
-    rejected = [_rejected(table.origins[position], brief(reason)) for position, reason in sorted(reasons.items())]
+    origins = [(table.origins[position], brief(reason)) for position, reason in sorted(reasons.items())]
+    rejected = [Rejected(origin.file, origin.line, reason, "") for origin, reason in origins]
     users = [[position for position in found.users[user] if position not in without] for user in sorted(found.users)]
     users = [own for own in users if own]
     if not users:
@@ -223,10 +224,6 @@ def _remarks(found: event_order.Grouped, asked: Options) -> list[str]:
     return notes
 
 
-def _rejected(origin: Origin, reason: str) -> Rejected:
-    return Rejected(origin.file, origin.line, reason, "")
-
-
 # --------------------------------------------------------------------------------------------------------- parts
 
 
@@ -235,7 +232,9 @@ def _parts(spec: Spec, asked: Options, events: _Events) -> tuple[list[Part], str
     if asked.holdout == "time" and isinstance(spec.split, Split):
         shares = spec.split
         how = f"by time: the latest {shares.test:g} of all events are tested on, the {shares.valid:g} before are valid"
-        return _latest(events, shares), how
+        edges = np.quantile(events.times, [1 - shares.test - shares.valid, 1 - shares.test], method="higher")
+        named: tuple[Part, ...] = ("train", "valid", "test")
+        return [named[position] for position in np.searchsorted(edges, events.times, "right")], how
     return _last(events), "by time: each user's last event is tested on, the one before it chooses the checkpoint"
 
 
@@ -254,12 +253,6 @@ def _last(events: _Events) -> list[Part]:
         if len(own) >= _FEWEST:
             parts[own[-2]], parts[own[-1]] = "valid", "test"
     return parts
-
-
-def _latest(events: _Events, shares: Split) -> list[Part]:
-    edges = np.quantile(events.times, [1 - shares.test - shares.valid, 1 - shares.test], method="higher")
-    named: tuple[Part, ...] = ("train", "valid", "test")
-    return [named[position] for position in np.searchsorted(edges, events.times, "right")]
 
 
 # ---------------------------------------------------------------------------------------------------------- rows

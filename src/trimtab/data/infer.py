@@ -239,7 +239,8 @@ def _identifier(look: Look) -> Inferred | None:
     if look.present < FEW or look.distinct_share < _ENOUGH or look.words > 1.5:
         return None
     whole, named = look.whole, _has_id_name(look.name)
-    if whole and (named or _counts_up(look.numbers)):
+    counts_up = len({after - before for before, after in pairwise(look.numbers)}) == 1
+    if whole and (named or counts_up):
         return Inferred("ignore", "an id: a whole number that is different in every row")
     if not look.numbers and (named or look.share(_ID_VALUE) > _ENOUGH):
         return Inferred("ignore", "an id: a code that is different in every row")
@@ -254,11 +255,6 @@ def _reference(look: Look) -> Inferred | None:
 
 def _has_id_name(name: str) -> bool:
     return bool(_ID_NAME.search(name) or _ID_CAMEL.search(name))
-
-
-def _counts_up(numbers: Sequence[float]) -> bool:
-    steps = {after - before for before, after in pairwise(numbers)}
-    return len(steps) == 1
 
 
 def _date(look: Look) -> Inferred | None:
@@ -298,10 +294,6 @@ def _prose(look: Look) -> Inferred | None:
     return None
 
 
-def _category(look: Look) -> Inferred:
-    return Inferred("category", f"{look.distinct:,} different values in {look.present:,} rows")
-
-
 RULES: tuple[Rule, ...] = (
     _empty,
     _told_by(columns.InputColumn),
@@ -324,7 +316,8 @@ def input_type(name: str, values: Sequence[Any]) -> Inferred:
     """text, number, category, or ignore: the first rule that knows the column decides."""
     look = Look(name, values)
     found = (rule(look) for rule in RULES)
-    return next((inferred for inferred in found if inferred), None) or _category(look)
+    category = Inferred("category", f"{look.distinct:,} different values in {look.present:,} rows")
+    return next((inferred for inferred in found if inferred), category)
 
 
 # ----------------------------------------------------------------------------------------------------- outputs

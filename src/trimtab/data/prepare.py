@@ -86,7 +86,7 @@ def prepare(spec: Spec, folder: Path, progress: Progress) -> Prepared:
         parts=list(final.output.parts),
         automatic=automatic,
         report=found,
-        rejected=_in_order(final.rejected),
+        rejected=sorted(final.rejected, key=lambda row: (row.file, row.line, row.reason)),
     )
 
 
@@ -395,7 +395,3 @@ def _known(table: Table, output: OutputColumn) -> tuple[Table, list[Rejected]]:
     keep[list(reasons)] = False
     rejected = [rejected_row(table, row, f"{output.name}: {reason}") for row, reason in reasons.items()]
     return table.take(np.flatnonzero(keep)), rejected
-
-
-def _in_order(rejected: Sequence[Rejected]) -> list[Rejected]:
-    return sorted(rejected, key=lambda row: (row.file, row.line, row.reason))

@@ -63,7 +63,7 @@ def load(patterns: Sequence[str], folder: Path, encoding: str | None = None, kno
     files: list[FileRead] = []
     notes: list[str] = []
     for path in rows.find(patterns, folder):
-        shown = _shown(path, folder)
+        shown = str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
         before = len(rejected)
         read = partial(rows.read, path, note=notes.append, encoding=encoding, known=known)
         found = _append(read, shown, columns, lines, rejected.append)
@@ -77,11 +77,6 @@ def load(patterns: Sequence[str], folder: Path, encoding: str | None = None, kno
     origins = Origins(tuple(file.file for file in files), of_file, np.array(lines, np.int64))
     table = Table({name: column.cells() for name, column in columns.items()}, origins)
     return Loaded(table, rejected, files, [note.replace(str(folder) + os.sep, "") for note in notes])
-
-
-def _shown(path: Path, folder: Path) -> str:
-    """A file's name as messages and reports show it: relative to the spec where it lies below it."""
-    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
 
 
 def _append(

@@ -48,7 +48,10 @@ def build(data: Loaded, test: Loaded | None, rows: Working, cut: Cut, final: Fin
         "rows": {part: len(table) for part, table in splits.items()},
         "split": cut.how,
         "balance": {part: final.output.balance(table.values[roles.output_name]) for part, table in splits.items()},
-        "missing": {name: _missing(final.splits.train, name, rule) for name, rule in roles.inputs.items()},
+        "missing": {
+            name: sum(clean.missing(final.splits.train.values[name], rule.column))
+            for name, rule in roles.inputs.items()
+        },
         "rejected": reasons(final.rejected, roles),
         "duplicates": rows.found["duplicates"],
         "conflicts": rows.found["conflicts"],
@@ -66,10 +69,6 @@ def build(data: Loaded, test: Loaded | None, rows: Working, cut: Cut, final: Fin
             *final.output.remarks(final.splits.train.values[roles.output_name]),
         ],
     }
-
-
-def _missing(train: Table, name: str, rule: clean.Rules) -> int:
-    return int(clean.missing(train.values[name], rule.column).sum())
 
 
 def reasons(rejected: Sequence[Rejected], roles: Roles) -> dict[str, int]:
