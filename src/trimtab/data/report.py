@@ -49,7 +49,7 @@ def build(data: Loaded, test: Loaded | None, rows: Working, cut: Cut, final: Fin
         "split": cut.how,
         "balance": {part: final.output.balance(table.values[roles.output_name]) for part, table in splits.items()},
         "missing": {
-            name: sum(clean.missing(final.splits.train.values[name], rule.column))
+            name: int(clean.missing(final.splits.train.values[name], rule.column).sum())
             for name, rule in roles.inputs.items()
         },
         "rejected": reasons(final.rejected, roles),
