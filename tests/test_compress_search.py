@@ -149,7 +149,7 @@ def test_a_pick_that_is_no_candidate_is_refused_with_the_nearest_name(searched: 
     [
         pytest.param({"student": "static", "embedding": 64, "quantize": "int8"}, marks=pytest.mark.slow),
         {"layers": 1, "neurons": 0.5, "embedding": 16, "aware": True, "quantize": "int8"},
-        {"student": "conv", "layers": 1, "embedding": 32, "sparsity": 0.5},
+        pytest.param({"student": "conv", "layers": 1, "embedding": 32, "sparsity": 0.5}, marks=pytest.mark.slow),
     ],
 )
 def test_one_recipe_gives_a_smaller_bundle_that_answers(tmp_path: Path, reviews, tiny_base: Path, recipe) -> None:

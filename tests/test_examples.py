@@ -102,7 +102,8 @@ SMALL = {
     "spoken-digits": Small(folder=tones),
     "tweets": Small(spread(120)),  # with a tiny encoder of random weights for the pretrained one
 }
-SLOW = {"solar-cells", "spoken-digits"}  # to export an EfficientNet, or sounds, takes longer than a test should
+# To export an EfficientNet, or sounds, takes long; movies and hotel-reviews are of kinds that other tests launch.
+SLOW = {"solar-cells", "spoken-digits", "movies", "hotel-reviews"}
 NOT_RUN_HERE = {"reviews"}  # tests/test_launch.py and others run it
 
 

@@ -66,7 +66,7 @@ def test_every_way_gives_the_gradients_of_fused_attention_in_fp32_up_to_rounding
     whole = torch.cat([one.flatten() for one in sure.values()])
     differs = torch.cat([(found[name] - one).flatten() for name, one in sure.items()]).norm() / whole.norm()
     assert differs < apart
-    assert differs > 0 or way == PLAIN
+    assert (differs > 0) >= (way != PLAIN)  # another way rounds otherwise; plain products may not
 
 
 def timed(rates: dict[Execution, float], losses: dict[Execution, float] | None = None, alone: float = 1.0):

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from trimtab.bundle.manifest import Measured
 from trimtab.compress.frontier import Frontier, Point, Skipped, choose, closest, hold, likely, nearest, pareto, surely
 from trimtab.metrics import named
-from trimtab.spec import Gate, parse_gate
+from trimtab.spec import Gate, parse_gate, parse_gates
 
 METRIC = "accuracy"
 
@@ -294,9 +294,13 @@ def test_the_nearest_point_misses_no_more_gates_than_any_other(points: list[Poin
     missed = {one.name: len(hold(one, asked, METRIC).missed) for one in points}
     near = closest(points, asked, METRIC)
     assert missed[near.name] == min(missed.values())
-    bounds = {gate.name: gate.bound for gate in asked}
-    if set(bounds) == {"size"} and missed[near.name]:
-        assert near.measured["size"].value == min(one.measured["size"].value for one in points)
+
+
+@few
+@given(networks())
+def test_the_nearest_point_misses_a_gate_by_the_least(points: list[Point]) -> None:
+    near = closest(points, parse_gates({"size": "<= 0 MB"}), METRIC)
+    assert near.measured["size"].value == min(one.measured["size"].value for one in points)
 
 
 @few

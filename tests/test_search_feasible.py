@@ -44,8 +44,9 @@ def test_the_largest_that_fits_is_found_although_the_first_prediction_is_wrong(f
     ladder = Ladder(found, off)
     at = first_that_fits(len(found), ladder.guess, ladder.measure)
     assert at == next((at for at, one in enumerate(found) if one <= 1), None)
-    assert at is None or at in ladder.measured
-    assert len(ladder.measured) <= 4 or at is None
+    most = len(found) if at is None else 4
+    assert len(ladder.measured) <= most
+    assert (at in ladder.measured) == (at is not None)
 
 
 @few
@@ -54,11 +55,9 @@ def test_what_is_taken_was_measured_to_fit_whatever_is_predicted(found: list[flo
     ladder = Ladder(found, 1.0)
     at = first_that_fits(len(found), lambda dear, fits: draw.randint(0, len(found) + 2), ladder.measure)
     assert len(set(ladder.measured)) == len(ladder.measured)
-    if at is None:
-        assert found[-1] > 1
-    else:
-        assert at in ladder.measured
-        assert found[at] <= 1
+    taken = len(found) - 1 if at is None else at
+    assert taken in ladder.measured
+    assert (found[taken] <= 1) == (at is not None)
 
 
 def test_a_load_is_that_of_the_tightest_gate_and_leaves_room_for_what_a_hurry_may_be_wrong_by() -> None:
@@ -71,7 +70,7 @@ def test_a_load_is_that_of_the_tightest_gate_and_leaves_room_for_what_a_hurry_ma
 
 
 def test_the_bytes_of_every_precision_are_known() -> None:
-    assert set(predict._BYTES) == {"none", *PRECISIONS}
+    assert set(predict._STORED) == {"none", *PRECISIONS}
 
 
 # ---------------------------------------------------------------------------------------------------- measurements

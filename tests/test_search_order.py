@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from trimtab.bundle.manifest import Measured
-from trimtab.compress import build, plan
+from trimtab.compress import build, layers, plan
 from trimtab.compress.frontier import Point, choose
 from trimtab.progress import Quiet
 from trimtab.search import candidates, compression, feasible
@@ -28,7 +28,11 @@ SURE = {"drop": "<= 0.05", "size": "<= 8 MB"}
 
 
 def share(recipe: Recipe) -> float:
-    return recipe.neurons or 1.0
+    return (recipe.neurons or 1.0) * (0.05 if recipe.layers else 1.0)
+
+
+def rungs(_: Any, narrow: bool, shallow: bool = False) -> list[Recipe]:
+    return [Recipe(neurons=0.8**at) for at in range(1, 15)] if not shallow else []
 
 
 def costs(recipe: Recipe, noise: float = 1.0) -> dict[str, float]:
@@ -81,7 +85,7 @@ class Told:
             (feasible, "measured", self.measured),
             (build, "shape", lambda recipe, _: recipe),
             (build, "distillable", lambda _: True),
-            (plan, "ladder", lambda *_, narrow: [Recipe(neurons=0.8**at) for at in range(1, 15)]),
+            (plan, "ladder", rungs),
             (plan, "students", lambda _: [Recipe(student=name) for name in STUDENTS]),
             (compression, "_cut", lambda *_: True),
             (plan, "cut", lambda *_: []),
@@ -230,3 +234,26 @@ def test_only_the_costs_that_gates_ask_for_are_measured_and_no_time_where_the_si
     small = parse_gates({"size": "<= 5 MB", "latency": "<= 10 ms"})
     assert not compression._affordable_as_it_is(None, whole, small)
     assert names == ["size"]
+
+
+def test_a_cut_that_is_too_large_in_fp32_is_judged_by_the_precision_that_is_timed(monkeypatch) -> None:
+    told = Told(monkeypatch, {"size": "<= 8 MB", "latency": "<= 2 ms"}, None, 1.0, 0.6)
+    measured = {
+        "none": {"size": Measured(value=20.0)},
+        BITS: {"size": Measured(value=5.0), "latency": Measured(value=1.5)},
+    }
+    monkeypatch.setattr(
+        feasible, "measured", lambda _, __, precision: measured[precision]
+    )  # as it is: no time of those
+    monkeypatch.setattr(layers, "depth", lambda _: 6)
+    (cut,) = compression._affordable(told.search, [Recipe(neurons=0.5)])
+    assert (cut.latency, cut.fits, cut.alone) == (1.5, True, True)
+
+
+def test_half_of_the_blocks_go_where_no_network_of_all_of_them_meets_the_gates(monkeypatch) -> None:
+    told = Told(monkeypatch, {"drop": "<= 0.2", "latency": "<= 0.3 ms"}, None, 1.0, 0.6)
+    monkeypatch.setattr(
+        plan, "ladder", lambda _, narrow, shallow=False: [Recipe(layers=3 if shallow else None, neurons=0.5)]
+    )
+    compression._aim(told.search)
+    assert told.names[-2:] == ["layers-3-neurons-0.5", f"layers-3-neurons-0.5+{BITS}"]

@@ -110,7 +110,8 @@ def test_weights_are_words_of_the_same_key(method: str, weights: str | None, by_
 
 def test_every_method_of_the_folder_can_be_asked_for_or_says_that_it_cannot() -> None:
     kinds = {name: methods.kind(name).of_a_spec for name in registry.names(methods.__name__)}
-    assert kinds == {"contrastive": True, "distil": False, "probe": True, "supervised": True}
+    ours = {"contrastive": True, "distil": False, "probe": True, "supervised": True}
+    assert ours.items() <= kinds.items()  # beside those that other tests have added
 
 
 # ------------------------------------------------------------------------------------------- few rows with an answer

@@ -23,6 +23,7 @@ _CUTS = (
     (1 / 6, None, 0.5),
 )
 _RUNG, _RUNGS = 0.88, 20  # each rung of the ladder has this share of the neurons of the one before: down to a twelfth
+_DEEP = 4  # blocks of a network of which half may go
 _NARROW = 0.2  # of the neurons: 25% of them, with 35% of the heads, lost nothing on trec6, a twelfth two points
 _EMBEDDING = 2 / 3  # of the width of token vectors: half of it costs four times the quality
 _WIDE = 256  # token vectors from which on narrower ones are worth it
@@ -68,17 +69,24 @@ def cut(context: BuildContext, gates: Sequence[Gate]) -> list[Recipe]:
     return list(dict.fromkeys(found))
 
 
-def ladder(context: BuildContext, narrow: bool) -> list[Recipe]:
+def ladder(context: BuildContext, narrow: bool, shallow: bool = False) -> list[Recipe]:
     """The network itself, cut from hardly to nearly all of it, the dearest first: along one line, so that they nest.
 
-    All blocks stay and become narrower: see LOG, 2026-11-24. With `narrow`, token vectors do too.
+    All blocks stay and become narrower: see LOG, 2026-11-24. With `narrow`, token vectors do too. With `shallow`, half
+    of the blocks go, for gates that no network of all of them meets; none of a network of few blocks.
     """
     width = _narrower(context) if narrow else None
     blocks = layers.depth(context.teacher)
     if not blocks and not _convolves(context):
         return []
+    if shallow and blocks < _DEEP:
+        return []
+    left = blocks // 2 if shallow else None
     shares = [_RUNG**number for number in range(_RUNGS)]
-    cuts = [Recipe(embedding=width, heads=_share(2 * share, blocks > 1), neurons=_share(share)) for share in shares]
+    cuts = [
+        Recipe(layers=left, embedding=width, heads=_share(2 * share, blocks > 1), neurons=_share(share))
+        for share in shares
+    ]
     return [cut for cut in dict.fromkeys(cuts) if cut != Recipe()]
 
 

@@ -7,40 +7,58 @@ the formulas say of both.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from trimtab.compress import latency
+from trimtab.compress.quantize import BLOCK
 from trimtab.compress.rewrite import SMALLEST
 from trimtab.nets.fitted import FittedNetwork
 
-_BLOCK, _TABLE_BLOCK = 64, 32  # numbers that share a scale in 4 bits: of a product's weights, of a table
-# Bytes of a number of a product's weights and of a table, and of the scale of a row; see `quantize`.
-_BYTES = {
-    "none": (4.0, 4.0, 0),
-    "fp16": (2.0, 2.0, 0),
-    "int8": (1.0, 1.0, 4),
-    "int8_static": (1.0, 1.0, 4),
-    "int8_blocks": (1.0 + 4 / 128, 1.0, 4),
-    "int8_int4": (1.0, 0.5 + 4 / _TABLE_BLOCK, 4),
-    "int4": (0.5 + 4 / _BLOCK, 0.5 + 4 / _TABLE_BLOCK, 4),
+
+class _Stored(NamedTuple):
+    """How the numbers of a matrix are kept: in so many bits, with a scale for each row, or for each block of a row."""
+
+    bits: int
+    block: int = 0  # numbers that share a scale; the last block of a row is filled up. 0: the whole row
+    scale: int = 4  # bytes of a scale
+
+    def bytes_of(self, weight: Tensor) -> float:
+        rows, width = len(weight), weight.numel() // len(weight)
+        block = self.block or width
+        return rows * math.ceil(width / block) * (block * self.bits / 8 + self.scale)
+
+
+_FP32, _FP16, _INT8 = _Stored(32, scale=0), _Stored(16, scale=0), _Stored(8)
+_INT4_ROWS = _Stored(4, 32)
+# A product's weights and a table in each precision; see `quantize`.
+_STORED = {
+    "none": (_FP32, _FP32),
+    "fp16": (_FP16, _FP16),
+    "int8": (_INT8, _INT8),
+    "int8_static": (_INT8, _INT8),
+    "int8_blocks": (_Stored(8, 128), _INT8),
+    "int8_int4": (_INT8, _INT4_ROWS),
+    "int4": (_Stored(4, BLOCK), _INT4_ROWS),
 }
 _WHATEVER = 0.15  # of a call's time that does not depend on the network's size, where there is no latency table
 
 
 def megabytes(trained: FittedNetwork, precision: str) -> float:
     """MB of the weights in a precision (a name of `quantize.PRECISIONS`, or "none")."""
-    product, table, scale = _BYTES[precision]
+    product, table = _STORED[precision]
     tables = {id(part.weight) for part in trained.network.modules() if isinstance(part, nn.Embedding)}
     total = 0.0
     for weight in trained.network.parameters():
         if weight.ndim < 2 or weight.numel() < SMALLEST:  # these stay in fp32
             total += 4 * weight.numel()
         else:
-            total += (table if id(weight) in tables else product) * weight.numel() + scale * len(weight)
+            total += (table if id(weight) in tables else product).bytes_of(weight)
     return total / 1e6
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -152,8 +153,11 @@ def _aim(search: Search) -> None:
     predictor = _predictor(search, plan.aimed(found, search.gates))
     if load(search.gates, predictor.costs) <= 1:
         return  # nothing has to be cut
-    ladder = plan.ladder(found, narrow=load(search.gates, {"size": predictor.costs["size"]}) > 1)
+    narrow = load(search.gates, {"size": predictor.costs["size"]}) > 1
+    ladder = plan.ladder(found, narrow)
     alone = feasible.largest(search, ladder, predictor, search.gates)
+    if alone is None and (shallow := plan.ladder(found, narrow, shallow=True)):
+        ladder, alone = shallow, feasible.largest(search, shallow, predictor, search.gates)
     if alone is None or plan.narrow(alone.recipe):
         _behind_a_student(search, ladder, alone, predictor)
     elif alone:
@@ -327,7 +331,7 @@ class _Cut(NamedTuple):
 
     recipe: Recipe
     shallow: bool  # whether half of its blocks are left out, or more
-    latency: float  # ms in fp32
+    latency: float  # ms in fp32, or in the first precision that is small enough
     fits: bool  # whether it meets the cost gates
     alone: bool  # whether it does but for what measuring in a hurry may be wrong by; else only behind a small network
 
@@ -360,10 +364,15 @@ def _affordable(search: Search, recipes: Sequence[Recipe]) -> list[_Cut]:
         if alone or (_may_cascade(search, shape) and not all(late)):
             search.shapes[name] = shape
             shallow = 0 < 2 * (recipe.layers or depth) <= depth
-            kept.append(_Cut(recipe, shallow, costs[0]["latency"].value, fits, alone))
+            kept.append(_Cut(recipe, shallow, _latency(costs), fits, alone))
         else:
             search.skip(name, f"would not fit: {missed[-1]}")
     return kept
+
+
+def _latency(costs: Sequence[Mapping[str, Measured]]) -> float:
+    """ms in the first precision that was timed: nothing is timed in one that is too large."""
+    return next((measured["latency"].value for measured in costs if "latency" in measured), math.inf)
 
 
 def _costs(search: Search, shape: FittedNetwork) -> list[dict[str, Measured]]:
