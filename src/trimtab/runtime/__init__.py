@@ -116,13 +116,12 @@ class Graph:
         """Which rows of such costs are computed together.
 
         A network that is quick with small batches has dear steps: of padding it is given little. Where several batches
-        are computed at once, the last of them have something for every thread.
+        are computed at once there is one for every thread, as far as each is worth it.
         """
-        most, rows = self.entry.batch_cost, self.entry.batch_rows or _LARGEST
+        most = self.entry.batch_cost
         if self.beside:
-            share = math.ceil(float(costs.sum()) / self.beside.threads)
-            most, rows = min(most, max(share, _LEAST)), min(rows, math.ceil(len(costs) / self.beside.threads))
-        return length_batches(costs, most, rows, self.entry.batch_cost // _PADDING)
+            most = min(most, max(_LEAST, math.ceil(float(costs.sum()) / self.beside.threads)))
+        return length_batches(costs, most, self.entry.batch_rows or _LARGEST, self.entry.batch_cost // _PADDING)
 
     def in_batches(self, cost: int, rows: int | None = None) -> Self:
         """The same in batches of another size."""
