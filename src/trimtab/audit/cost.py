@@ -76,7 +76,9 @@ def machine() -> dict[str, Any]:
     return {
         "cpu": _cpu(),
         "cores": runtime.usable_cores(),
-        "memory": _total_memory(),
+        "memory": None
+        if sys.platform == "win32"
+        else f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9:.1f} GB",
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
         "onnxruntime": onnxruntime.__version__,
@@ -192,9 +194,3 @@ def _sysctl(name: str) -> str:
     if sys.platform != "darwin":
         return ""
     return subprocess.run(["sysctl", "-n", name], capture_output=True, text=True, check=False).stdout.strip()
-
-
-def _total_memory() -> str | None:
-    if sys.platform == "win32":
-        return None
-    return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9:.1f} GB"

@@ -38,7 +38,8 @@ class Told:
         """Count the problems of some rows."""
         self.tally.add(len(chunk), problems, lambda row: f"line {chunk[row].line}")
         if self.sink and problems:
-            self.sink.write([{"line": chunk[one.row].line, **_parts(one)} for one in problems])
+            told = [{"line": chunk[one.row].line, **asdict(one)} for one in problems]
+            self.sink.write([{name: line[name] for name in _FIELDS} for line in told])
 
     def early(self, note: Callable[[str], None]) -> None:
         """What has to be told at once: columns of which not one value so far means anything to the network."""
@@ -66,10 +67,6 @@ def telling(target: Path | None) -> Iterator[Told]:
         return
     with rows.writer(target, "jsonl", _FIELDS) as sink:
         yield Told(sink)
-
-
-def _parts(one: Problem) -> dict[str, object]:
-    return {name: value for name, value in asdict(one).items() if name in _FIELDS}
 
 
 def absent_columns(absent: Sequence[str], names: Sequence[str]) -> str:

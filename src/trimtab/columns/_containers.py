@@ -241,15 +241,14 @@ def _ordered(
         return result
     found: list[np.ndarray] = [first[0, :0]] * count
     for batch, part in zip(batches, parts, strict=True):
-        lengths = part[tensor.lengths] if tensor.per == "step" else _given(positions)[batch]
+        if tensor.per == "step":
+            lengths = part[tensor.lengths]
+        else:
+            assert positions is not None, "an answer for each position of an input needs an input"
+            lengths = positions[batch]
         for row, values, length in zip(batch, part[tensor.name], lengths, strict=True):
             found[row] = values[:length]
     return ragged(found, first[0, :0])
-
-
-def _given(positions: np.ndarray | None) -> np.ndarray:
-    assert positions is not None, "an answer for each position of an input needs an input"
-    return positions
 
 
 # -------------------------------------------------------------------------------------------------------- batches

@@ -428,7 +428,8 @@ _NAMED = ("layers", "embedding", "heads", "neurons", "to_latency", "sparsity")  
 def name(recipe: Recipe) -> str:
     """What a candidate is called: `layers-3-neurons-0.5+int8`."""
     parts: list[str] = [recipe.student] if recipe.student else []
-    parts += [f"{key}-{_short(value)}" for key in _NAMED if (value := getattr(recipe, key))]
+    values = {key: value for key in _NAMED if (value := getattr(recipe, key))}
+    parts += [f"{key}-{value if isinstance(value, int) else f'{value:.3g}'}" for key, value in values.items()]
     parts += ["aware"] if recipe.aware else []
     if isinstance(recipe.vocabulary, int):
         parts.append(f"tokens-{recipe.vocabulary}")
@@ -436,7 +437,3 @@ def name(recipe: Recipe) -> str:
     if recipe.quantize and recipe.quantize != "none":
         whole += f"+{recipe.quantize}"
     return f"cascade-{whole}" if recipe.cascade else whole
-
-
-def _short(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:.3g}"

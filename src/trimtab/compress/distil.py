@@ -123,7 +123,10 @@ def distil(
     network = _copy(student)
     loss = against_a_teacher(taught.output)
     assert loss, f"{taught.output.type} is not distillable"  # `build.distillable` was asked before
-    method = DistilMethod(loss=loss, then=_zeroing(sparse) if sparse else None)
+    method = DistilMethod(loss=loss)
+    if sparse:
+        schedule = sparsity.Schedule(sparse, _SPARSE_BY)
+        method = DistilMethod(loss=loss, then=lambda network, share: sparsity.apply(network, schedule.share(share)))
     data = TrainingData(taught.rows, _targets(student, taught), taught.valid, taught.valid_targets, taught.output)
     plain = replace(
         settings, class_weights="none", sampling="none", label_smoothing=0.0, frozen_blocks=0, precisions=()
@@ -141,24 +144,13 @@ def _copy(student: FittedNetwork) -> Network:
     return network
 
 
-def _zeroing(sparse: float) -> Callable[[Network, float], None]:
-    """Sets weights to zero, as far as the schedule has come."""
-    schedule = sparsity.Schedule(sparse, _SPARSE_BY)
-    return lambda network, share: sparsity.apply(network, schedule.share(share))
-
-
 def _targets(student: FittedNetwork, taught: Taught) -> Named:
-    """What the student learns: the answers and, where its head reads vectors, the teacher's own in its width."""
+    """What the student learns: the answers and, where its head reads vectors as wide as the teacher's, those too."""
     outputs = taught.outputs.parts if isinstance(taught.outputs, Named) else {OUTPUTS: taught.outputs}
-    if taught.vectors is None or student.network.fusion is None:
+    fusion = student.network.fusion
+    if taught.vectors is None or fusion is None or taught.vectors.shape[1] != fusion.width:
         return Named(outputs)
-    mapped = _mapped(taught.vectors, int(student.network.fusion.width))  # type: ignore[arg-type]
-    return Named(outputs if mapped is None else {**outputs, VECTORS: mapped})
-
-
-def _mapped(vectors: np.ndarray, width: int) -> np.ndarray | None:
-    """The teacher's vectors in the student's width; None where it is the wider one, or they differ in their meaning."""
-    return vectors if vectors.shape[1] == width else None
+    return Named({**outputs, VECTORS: taught.vectors})
 
 
 def against_a_teacher(output: OutputColumn) -> Loss | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import overload
@@ -101,13 +101,16 @@ def near(train: Sequence[str], held: Sequence[str]) -> list[Near]:
     """
     if not train or not held:
         return []
-    asked = _distinct(_hashed(held))
+    asked = _distinct(
+        _joined([_hash_block(held[start : start + _READ], start) for start in range(0, len(held), _READ)])
+    )
     known, known_words = _relevant(train, asked.hashes)
     known = known.take(np.argsort(known.hashes, kind="stable"))
     words = np.bincount(asked.rows, minlength=len(held))
     found: list[Near] = []
-    for block in _blocks(asked, len(held)):
-        for row, candidates in _candidates(asked, block, known, words, known_words).items():
+    edges = np.searchsorted(asked.rows, np.arange(0, len(held) + _BLOCK, _BLOCK)).tolist()
+    for start, end in pairwise(edges):
+        for row, candidates in _candidates(asked, slice(start, end), known, words, known_words).items():
             found += _best(row, candidates, train, held)
     return sorted(found, key=lambda near: near.held)
 
@@ -125,11 +128,6 @@ def triples(text: str) -> set[tuple[str, ...]]:
 
 
 # ----------------------------------------------------------------------------------------------------- hashing
-
-
-def _hashed(texts: Sequence[str]) -> _Triples:
-    parts = [_hash_block(texts[start : start + _READ], start) for start in range(0, len(texts), _READ)]
-    return _joined(parts)
 
 
 def _joined(parts: Sequence[_Triples]) -> _Triples:
@@ -219,11 +217,6 @@ def _relevant(texts: Sequence[str], wanted: np.ndarray) -> tuple[_Triples, np.nd
         positions = np.minimum(np.searchsorted(different, part.hashes), max(0, len(different) - 1))
         parts.append(part.take(np.flatnonzero(different[positions] == part.hashes)) if len(different) else part)
     return _joined(parts), words
-
-
-def _blocks(asked: _Triples, count: int) -> Iterator[slice]:
-    edges = np.searchsorted(asked.rows, np.arange(0, count + _BLOCK, _BLOCK))
-    return (slice(int(start), int(end)) for start, end in pairwise(edges))
 
 
 def _candidates(

@@ -158,7 +158,8 @@ def _of(table: Table, name: str) -> Sequence[Any]:
 def _usable(rows: Working, roles: Roles) -> Working:
     """Without the rows that have no usable answer or no input at all."""
     values = rows.table.values[roles.output_name]
-    has_input = _has_input(rows.table, roles)
+    absent = [_absent(rows.table.values[name], rule.column.type) for name, rule in roles.inputs.items()]
+    has_input = ~np.logical_and.reduce(absent)
     here = np.flatnonzero(~dedup.missing(values, names=roles.names))
     present = values if len(here) == len(values) else Cells.of(values).take(here)
     if not len(here):
@@ -225,11 +226,6 @@ def _check_repeats(answers: Sequence[Any], roles: Roles) -> None:
 def _unusable(column: OutputColumn, values: Sequence[Any]) -> Iterator[tuple[int, str]]:
     """The rows whose answer cannot be used, in order, and why."""
     return ((row, reason) for row, reason in enumerate(dedup.each(column.usable, values)) if reason is not None)
-
-
-def _has_input(table: Table, roles: Roles) -> np.ndarray:
-    absent = [_absent(table.values[name], rule.column.type) for name, rule in roles.inputs.items()]
-    return np.asarray(~np.logical_and.reduce(absent))
 
 
 def _absent(values: Sequence[Any], type_name: str) -> np.ndarray:

@@ -185,17 +185,15 @@ def _warnings(
     rows: Table, looks: Mapping[str, infer.Inferred], inputs: Sequence[str], output: str
 ) -> list[DataWarning]:
     columns = {name: (looks[name].type, rows.values[name]) for name in inputs}
-    texts = {name: rows.values[name] for name, look in looks.items() if not _is_cell_of_answers(_kind(look))}
+    kinds = {name: _kind(look) for name, look in looks.items()}
+    # Numbers and names of classes, one in a cell, say nothing of a person.
+    answers = [name for name, kind in kinds.items() if issubclass(kind, OutputColumn) and kind.single]
+    texts = {name: rows.values[name] for name in looks if name not in answers}
     headers = [name for name in looks if parse.is_missing(name) or _is_cell(name)]
     no_header = [DataWarning(name, "header", "looks like a value: is the first line a header?") for name in headers]
     leakage = data_warnings.target_leakage(columns, rows.values[output], looks[output].type)
-    numbers = {name: rows.values[name] for name, look in looks.items() if _kind(look).holds_numbers}
+    numbers = {name: rows.values[name] for name, kind in kinds.items() if kind.holds_numbers}
     return no_header + leakage + data_warnings.units(numbers) + data_warnings.personal(texts)
-
-
-def _is_cell_of_answers(kind: type[Column]) -> bool:
-    """Whether values are numbers or names of classes, one in a cell: they say nothing of a person."""
-    return issubclass(kind, OutputColumn) and kind.single
 
 
 def _is_cell(name: str) -> bool:

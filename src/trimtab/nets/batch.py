@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from trimtab.nets.states import Answers, Padded, only
+from trimtab.nets.states import Answers, only
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,4 @@ class Batch:
 
     def taught_by(self, rows: Tensor) -> Batch:
         """The same inputs with the targets of other rows of the batch, (rows,) int64."""
-        return replace(self, targets={name: _taken(padded, rows) for name, padded in self.targets.items()})
-
-
-def _taken(padded: Padded, rows: Tensor) -> Padded:
-    return Padded(padded.values[rows], None if padded.lengths is None else padded.lengths[rows])
+        return replace(self, targets={name: padded.take(rows) for name, padded in self.targets.items()})

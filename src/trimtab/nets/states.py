@@ -47,6 +47,10 @@ class Padded(NamedTuple):
     values: Tensor
     lengths: Tensor | None = None
 
+    def take(self, rows: Tensor) -> Padded:
+        """Some of its rows, (n,) int64."""
+        return Padded(self.values[rows], None if self.lengths is None else self.lengths[rows])
+
 
 Answers = Mapping[str, Padded]  # by name, as `OutputColumn.tensors` declares them
 

@@ -51,6 +51,11 @@ class Way:
         """Whether each row was answered rightly, (rows,) float."""
         return np.asarray(self.logits.argmax(1) == self.targets, np.float64)
 
+    def ahead_of(self, usual: Way) -> float:
+        """By how many standard errors it answers more rows rightly, as if one row more told both apart (McNemar 1947)."""
+        gained = self.right - usual.right
+        return float(gained.sum() / np.sqrt(np.abs(gained).sum() + 1))
+
     def told(self) -> str:
         """Its accuracy with the 95% interval of a share of few rows (Wilson 1927)."""
         rows, share = len(self.targets), float(self.right.mean())
@@ -100,14 +105,8 @@ def _held_out(request: Request, data: TrainingData, part: Part, folder: Path) ->
 
 def best(ways: list[Way], sure: float) -> Way:
     """The first, unless others are ahead of it by so many standard errors; then the best of those."""
-    ahead = [way for way in ways[1:] if _ahead(way, ways[0]) > sure]
+    ahead = [way for way in ways[1:] if way.ahead_of(ways[0]) > sure]
     return max(ahead, key=lambda way: way.right.mean(), default=ways[0])
-
-
-def _ahead(way: Way, usual: Way) -> float:
-    """By how many standard errors it answers more rows rightly, as if one row more told them apart (McNemar 1947)."""
-    gained = way.right - usual.right
-    return float(gained.sum() / np.sqrt(np.abs(gained).sum() + 1))
 
 
 def name_next(request: Request, network: Network, home: Path, progress: Progress) -> Request:

@@ -48,7 +48,11 @@ def audit(
     laps = Laps()
     progress.stage("audit", "quality, cost, baselines")
     splits = request.prepared.splits
-    candidate = _staged(compressed.candidate, home / "work" / "release")
+    # A copy is completed and moved: what the search found stays where it is, to be picked another time.
+    folder = home / "work" / "release"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(compressed.candidate.folder, folder)
+    candidate = replace(compressed.candidate, folder=folder)
     model = runtime.load(candidate.folder)
     context = checks.Context(
         model,
@@ -93,13 +97,6 @@ def _judged(
     why = _why_not(results, candidate, frontier)
     verdict = {"measured": dict(measured), "gates": results, "released": not why, "why": why}
     return store.write_manifest(candidate.folder, candidate.manifest.model_copy(update=verdict))
-
-
-def _staged(candidate: Candidate, folder: Path) -> Candidate:
-    """A copy to complete and to move: what the search found stays where it is, to be picked another time."""
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(candidate.folder, folder)
-    return replace(candidate, folder=folder)
 
 
 def _why_not(results: list[GateResult], candidate: Candidate, frontier: Frontier | None) -> list[str]:

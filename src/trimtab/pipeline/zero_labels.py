@@ -38,7 +38,8 @@ def started(spec: Spec, folder: Path, home: Path, progress: Progress) -> Spec:
     if not classes:
         return spec
     data = read.load(spec.data, folder, spec.encoding)
-    if any(file.format == FOLDER for file in data.files) or not _without_labels(data, spec.output_name):
+    labels = data.table.values.get(spec.output_name, ())
+    if any(file.format == FOLDER for file in data.files) or not all(map(parse.is_missing, labels)):
         return spec
     where = f"output: {spec.output_name}"
     if mute := [name for name in classes if not few_rows.says_something(name)]:
@@ -68,10 +69,6 @@ def _classes(spec: Spec) -> Sequence[str]:
     kind = spec.output_type
     given = kind.options.get("classes") if isinstance(kind, Typed) else None
     return [parse.label(name) for name in given] if isinstance(given, (list, tuple)) else []
-
-
-def _without_labels(data: Loaded, name: str) -> bool:
-    return all(parse.is_missing(value) for value in data.table.values.get(name, ()))
 
 
 def _text(spec: Spec, data: Loaded) -> str:

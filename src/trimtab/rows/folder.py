@@ -199,10 +199,6 @@ def _rows(folder: Path, files: Sequence[_File], column: str, reject: Reject) -> 
 _FAULTS: tuple[tuple[Callable[[_File], bool], str], ...] = (
     (lambda file: file.column is None, "not a picture or sound, by its ending"),
     (lambda file: file.label is None, "lies in no class folder"),
-    (lambda file: not _is_text("/".join(file.parts)), "its name is not UTF-8"),
+    # A name that is no UTF-8 on the disk holds lone surrogates, and cannot be written.
+    (lambda file: any("\udc80" <= character <= "\udcff" for character in "".join(file.parts)), "its name is not UTF-8"),
 )
-
-
-def _is_text(name: str) -> bool:
-    """Whether a name can be written; one that is no UTF-8 on the disk holds lone surrogates."""
-    return not any("\udc80" <= character <= "\udcff" for character in name)

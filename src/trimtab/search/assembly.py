@@ -91,7 +91,9 @@ def exported(splits: EncodedSplits, trained: FittedNetwork, folder: Path, laps: 
     budget = max(request.settings.batch_tokens * 2, int(valid.steps.max(initial=1)))
     outputs = loop.predict(trained.network, valid, budget, torch.device("cpu"))
     laps.lap("answers of the network")
-    tensors = export.export(trained.network, trained.inputs, _example(train), folder / store.MODEL)
+    # The three longest rows: of one, the exporter would take how many there are for a constant.
+    example = train.batch(np.argsort(train.steps, kind="stable")[-3:])
+    tensors = export.export(trained.network, trained.inputs, example, folder / store.MODEL)
     laps.lap("ONNX")
     weights = {key: value.contiguous() for key, value in trained.network.state_dict().items()}
     save_file(weights, folder / store.WEIGHTS)
@@ -185,11 +187,6 @@ def _tolerated(values: np.ndarray, rounded: np.ndarray | None) -> float:
         moved = float(np.abs(values - rounded)[told].max(initial=0.0))
     apart = float(np.ma.masked_where(~told, values).std(axis=0).max()) if told.any() else 0.0
     return max(_TOLERANCE * scale, min(2 * moved, apart))
-
-
-def _example(rows: EncodedRows) -> dict[str, np.ndarray]:
-    """Tensors of the three longest rows: of one, the exporter would take how many there are for a constant."""
-    return rows.batch(np.argsort(rows.steps, kind="stable")[-3:])
 
 
 def _difference(here: Outputs, there: Outputs) -> float:

@@ -132,7 +132,7 @@ def _walk(search: Search) -> str:
         if search.left <= 0:
             return f"the {search.minutes:g} minutes were over"
         _all_precisions(search, recipe)
-        if _surely_fits(search, recipe):
+        if _surely(search, [point for point in search.points if _of(point, recipe)]):
             return "a network that is quick to learn meets every gate; others would cost more"
     # Where the largest that may be afforded is known, others are too dear or smaller than it.
     everything = search.aim is not None or _cut(search, plan.cut(timed(search), search.gates))
@@ -287,15 +287,11 @@ def _all_precisions(search: Search, recipe: Recipe) -> None:
 # ----------------------------------------------------------------------------------------------- what is worth a try
 
 
-def _surely_fits(search: Search, recipe: Recipe) -> bool:
-    """Whether a network of the recipe meets every gate, on unseen rows too with a chance of 80%.
+def _surely(search: Search, points: Sequence[Point]) -> bool:
+    """Whether one of the networks meets every gate, on unseen rows too with a chance of 80%.
 
     Without a gate on quality, dearer networks may still be better: nothing is sure then.
     """
-    return _surely(search, [point for point in search.points if _of(point, recipe)])
-
-
-def _surely(search: Search, points: Sequence[Point]) -> bool:
     qualities = _qualities(search)
     affordable = [point for point in search.points if not _missed(search, point)]
     return bool(qualities) and any(
@@ -348,6 +344,7 @@ def _affordable(search: Search, recipes: Sequence[Recipe]) -> list[_Cut]:
     """
     found = context(search, None)
     depth = layers.depth(found.teacher)
+    answers_first = any(point.recipe.get("student") in _STUDENTS for point in search.points)  # in a cascade
     kept: list[_Cut] = []
     for recipe in recipes:
         if search.left <= 0:
@@ -361,7 +358,7 @@ def _affordable(search: Search, recipes: Sequence[Recipe]) -> list[_Cut]:
         missed = [_too_dear(search, measured, _TOLERATED) for measured in costs]
         late = [_too_dear(search, measured, _EARLY) for measured in costs]
         alone = not all(missed)
-        if alone or (_may_cascade(search, shape) and not all(late)):
+        if alone or (answers_first and layers.depth(shape) > 0 and not all(late)):
             search.shapes[name] = shape
             shallow = 0 < 2 * (recipe.layers or depth) <= depth
             kept.append(_Cut(recipe, shallow, _latency(costs), fits, alone))
@@ -390,10 +387,6 @@ def _too_dear(search: Search, measured: Mapping[str, Measured], late: float, lar
     factors = {"size": _SURE} | dict.fromkeys(_SHARED, late)
     missed = (_beyond(gate, measured, factors.get(gate.name, large)) for gate in search.gates if gate.name in COSTS)
     return next(filter(None, missed), "")
-
-
-def _may_cascade(search: Search, shape: FittedNetwork) -> bool:
-    return layers.depth(shape) > 0 and any(point.recipe.get("student") in _STUDENTS for point in search.points)
 
 
 def _beyond(gate: Gate, measured: Mapping[str, Measured], tolerated: float) -> str:
@@ -493,15 +486,12 @@ def _finished(search: Search, pick: str | None, stopped: str) -> Compressed:
         search.metric, search.points, search.gates, search.skipped, search.minutes, round(spent, 1), stopped, pick
     )
     if frontier.chosen is None:
-        frontier = frontier.model_copy(update={"chosen": closest(_networks(search), search.gates, search.metric).name})
+        networks = [point for point in search.points if point.kind != "baseline"]
+        frontier = frontier.model_copy(update={"chosen": closest(networks, search.gates, search.metric).name})
     chosen = str(frontier.chosen)
     search.progress.note(f"taken: {chosen}")
     candidate = search.candidate(next(point for point in search.points if point.name == chosen))
     return Compressed(candidate, frontier, Stage(name="compress", seconds=spent, detail={"chosen": chosen}))
-
-
-def _networks(search: Search) -> list[Point]:
-    return [point for point in search.points if point.kind != "baseline"]
 
 
 def _floor(search: Search) -> list[Point]:

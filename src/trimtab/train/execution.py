@@ -49,7 +49,8 @@ class Bf16Weights:
 
     def __init__(self, network: nn.Module) -> None:
         self.linears = [module for module in network.modules() if type(module) is nn.Linear]
-        self.copies = [_rounded(linear.weight) for linear in self.linears]
+        weights = [linear.weight for linear in self.linears]
+        self.copies = [w.detach().to(torch.bfloat16).requires_grad_(w.requires_grad) for w in weights]
 
     @contextmanager
     def read(self) -> Iterator[None]:
@@ -92,10 +93,6 @@ def applied(execution: Execution, weights: Bf16Weights | None) -> Iterator[None]
             yield
     finally:
         torch.set_num_threads(before)
-
-
-def _rounded(weight: Tensor) -> Tensor:
-    return weight.detach().to(torch.bfloat16).requires_grad_(weight.requires_grad)
 
 
 def _reading(linear: nn.Linear, copy: Tensor) -> Any:

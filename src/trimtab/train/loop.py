@@ -172,7 +172,9 @@ def _epochs(run: Run, position: Position, groups: list[list[list[np.ndarray]]]) 
     total = sum(len(epoch) for epoch in groups)
     mean_rows = len(steps) * settings.epochs / max(1, sum(len(group) for epoch in groups for group in epoch))
     clock = _Clock(position)
-    watch = _watch(run)
+    threads = torch.get_num_threads() if run.devices.device.type == "cpu" else 1
+    # Threads are changed where they would spin, unless the spec says how many there are.
+    watch = BusyWatch(threads, settings.threads is None and not waits_asleep(), run.progress.note)
     for epoch in range(position.epoch, settings.epochs):
         position = _epoch(run, replace(position, epoch=epoch), groups[epoch], total, mean_rows, clock, watch)
         if position.finished:
@@ -198,7 +200,8 @@ def _epoch(
     """The rest of one epoch: steps, evaluations, and checkpoints when they are due."""
     settings = run.settings
     scored = not run.method.scored_last or position.epoch + 1 == settings.epochs
-    evaluate_after = _evaluation_points(len(groups), settings.evaluations) if scored else set()
+    parts = range(1, settings.evaluations + 1) if scored else ()
+    evaluate_after = {round(len(groups) * part / settings.evaluations) for part in parts} - {0}
     run.network.train()
     resumed = position.batch > 0 and not math.isnan(position.loss)
     smooth = torch.tensor(position.loss, device=run.devices.device) if resumed else None
@@ -221,12 +224,6 @@ def _epoch(
         if position.finished:
             break
     return position if groups else _evaluate(run, position)  # of a method without steps
-
-
-def _watch(run: Run) -> BusyWatch:
-    """Threads are changed where they would spin, unless the spec says how many there are."""
-    threads = torch.get_num_threads() if run.devices.device.type == "cpu" else 1
-    return BusyWatch(threads, run.settings.threads is None and not waits_asleep(), run.progress.note)
 
 
 class _Clock:
@@ -263,10 +260,6 @@ class _Clock:
             return False
         self.told = now
         return True
-
-
-def _evaluation_points(groups: int, evaluations: int) -> set[int]:
-    return {round(groups * (part + 1) / evaluations) for part in range(evaluations)} - {0}
 
 
 def _figures(position: Position, settings: Settings) -> dict[str, float | str]:

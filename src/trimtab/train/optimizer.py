@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -34,7 +34,7 @@ def make(network: Network, settings: Settings) -> Optimizers:
     Pretrained weights learn at `learning_rate`, times `layer_decay` for each block below the last; new weights at
     `head_rate`. Biases and norms do not decay.
     """
-    sparse = {id(table.weight) for table in _sparse_tables(network)}
+    sparse = {id(part.weight) for part in network.modules() if isinstance(part, nn.Embedding) and part.sparse}
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     tables: dict[float, list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
@@ -60,12 +60,6 @@ def use_sparse_gradients(network: Network) -> None:
         if isinstance(encoder, PretrainedEncoder | CompactEncoder):
             for table in encoder.tables():
                 table.sparse = table.weight.requires_grad
-
-
-def _sparse_tables(network: Network) -> Iterator[nn.Embedding]:
-    for module in network.modules():
-        if isinstance(module, nn.Embedding) and module.sparse:
-            yield module
 
 
 def _rate(network: Network, name: str, settings: Settings) -> float:

@@ -118,7 +118,8 @@ def choose(
         return chosen
 
     by_name = train.training_method
-    known = weights or train.weights or (_weights_of_methods(base) if by_name else None)
+    by_default = "scratch" if base is None else "full"  # what a training method changes
+    known = weights or train.weights or (by_default if by_name else None)
     method = take("method", known, _method(base, rows, device))
     precision = train.precision
     if chosen := _precision(train.precision, device, method, kind):
@@ -163,11 +164,6 @@ def choose(
         lora=train.lora,
     )  # fmt: skip
     return settings, made
-
-
-def _weights_of_methods(base: Base | None) -> str:
-    """Those that a training method changes by default."""
-    return "scratch" if base is None else "full"
 
 
 def _method(base: Base | None, rows: int, device: torch.device) -> Choice:

@@ -27,7 +27,7 @@ def step(
             total_loss = run.method.gradients(run, group, position, mean_rows)
             break
         except (torch.OutOfMemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
+            if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
                 raise
             position = _split(run, group, position)
     if run.bf16_weights:
@@ -48,10 +48,6 @@ def step(
         _update_average(run, position.step)
     rows = sum(len(batch) for batch in group)
     return replace(position, step=position.step + 1), run.devices.sum(total_loss) / rows
-
-
-def _out_of_memory(error: Exception) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
 
 
 def _split(run: Run, group: list[np.ndarray], position: Position) -> Position:

@@ -48,7 +48,8 @@ def vary(
     if not any(varied) or not len(rows) or count < 1:
         return None
     random = np.random.default_rng(seed)
-    picked = _spread(len(rows), count, random)
+    rounds = -(-count // len(rows))  # in each every row once, in any order
+    picked = np.concatenate([random.permutation(len(rows)) for _ in range(rounds)])[:count]
     partners = _partners.near(inputs, rows, picked, random)
     encoded = []
     for position, (column, own, changes) in enumerate(zip(inputs, rows.encoded, varied, strict=True)):
@@ -61,9 +62,3 @@ def vary(
             encoded.append(taken(own, picked))
     steps = np.sum([column.steps(part) for column, part in zip(inputs, encoded, strict=True)], axis=0)
     return EncodedRows(tuple(inputs), tuple(encoded), np.asarray(steps, np.int64))
-
-
-def _spread(rows: int, count: int, random: np.random.Generator) -> np.ndarray:
-    """Row numbers, (count,): every row once, in any order, before one comes again."""
-    rounds = -(-count // rows)
-    return np.concatenate([random.permutation(rows) for _ in range(rounds)])[:count]

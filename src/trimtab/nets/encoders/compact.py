@@ -78,13 +78,6 @@ class Block(nn.Module):
         return found
 
 
-def _seen(mask: Tensor) -> Tensor:
-    """What attention needs to leave padding out, once for all blocks: (rows, steps), 1 for real steps."""
-    if torch.onnx.is_in_onnx_export():
-        return mask.to(torch.int32)
-    return mask.bool()[:, None, None]
-
-
 def _attended(parts: Tensor, seen: Tensor, heads: int) -> Tensor:
     """Queries, keys and values side by side (rows, steps, 3 * width) -> (rows, steps, width).
 
@@ -128,7 +121,8 @@ class CompactEncoder(nn.Module):
         """`<key>_ids` and `<key>_mask`, both (rows, steps) -> states (rows, steps, width)."""
         ids, mask, kinds = self._read(tensors)
         values = self._embedded(ids, kinds)
-        seen = _seen(mask)
+        # What attention needs to leave padding out, once for all blocks; in a file (rows, steps), 1 for real steps.
+        seen = mask.to(torch.int32) if torch.onnx.is_in_onnx_export() else mask.bool()[:, None, None]
         for block in self.blocks:
             values = block(values, seen)
         values = self.project(values)
