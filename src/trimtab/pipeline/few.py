@@ -52,7 +52,7 @@ class Way:
         return np.asarray(self.logits.argmax(1) == self.targets, np.float64)
 
     def ahead_of(self, usual: Way) -> float:
-        """By how many standard errors it answers more rows rightly, as if one row more told both apart (McNemar 1947)."""
+        """Standard errors by which it answers more rows rightly, as if one row more told both apart (McNemar 1947)."""
         gained = self.right - usual.right
         return float(gained.sum() / np.sqrt(np.abs(gained).sum() + 1))
 
