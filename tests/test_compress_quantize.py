@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -140,29 +141,30 @@ def test_neither_the_other_rows_nor_padding_change_an_answer(either: Case, name:
     assert np.ptp(together) > 0.1
 
 
-def otherwise(source: Path, target: Path, relative: float, part: str = "") -> Path:
-    """The file with the floats of its tensors called like `part` moved a little, each by chance."""
-    model, rng = onnx.load(source), np.random.default_rng(0)
+def otherwise(source: Path, target: Path, factor: Callable[[tuple[int, ...]], Any], part: str = "") -> Path:
+    """The file with the floats of its tensors called like `part` times a factor for each, by their shape."""
+    model = onnx.load(source)
     for tensor in model.graph.initializer:
         if tensor.data_type == TensorProto.FLOAT and part in tensor.name and not tensor.name.startswith("int8/"):
             values = numpy_helper.to_array(tensor)
-            kept = np.abs(values) < 1e30
-            noisy = np.where(kept, values * (1 + relative * rng.normal(size=values.shape)), values)
-            tensor.CopyFrom(numpy_helper.from_array(noisy.astype(np.float32), tensor.name))
+            changed = np.where(np.abs(values) < 1e30, values * factor(values.shape), values)
+            tensor.CopyFrom(numpy_helper.from_array(changed.astype(np.float32), tensor.name))
     export.write(model, target)
     return target
 
 
 @pytest.mark.parametrize("name", ["int8", "int4", "int8_blocks"])
 def test_golden_rows_bear_another_machines_rounding_and_no_damage(texts: Case, name: str, tmp_path: Path) -> None:
-    made = tmp_path / "model.onnx"
+    made, rng = tmp_path / "model.onnx", np.random.default_rng(0)
     quantize.quantize(name, texts.source, made, texts.seen)
     whole, here = (sensitivity.answers(path, texts.seen) for path in (texts.source, made))
     allowed = assembly.tolerated(whole, here)
-    there = sensitivity.answers(otherwise(made, tmp_path / "there.onnx", 1e-6), texts.unseen)
-    damaged = sensitivity.answers(otherwise(made, tmp_path / "damaged.onnx", 1.0, "/scale"), texts.unseen)
-    stored = sensitivity.answers(made, texts.unseen)
-    assert np.abs(there - stored).max() < allowed < np.abs(damaged - stored).max()
+    rounded = otherwise(made, tmp_path / "there.onnx", lambda shape: 1 + 1e-6 * rng.normal(size=shape))
+    # Without its scales a file has one answer for all rows. What is only a little wrong, its checksum finds: where a
+    # network bears 4 bits badly, which depends on the processor that it learnt on, that is less than rounding moves.
+    lost = otherwise(made, tmp_path / "damaged.onnx", np.zeros, "/scale")
+    there, damaged = (sensitivity.answers(path, texts.seen) for path in (rounded, lost))
+    assert np.abs(there - here).max() < allowed < np.abs(damaged - here).max()
     assert allowed > assembly.tolerated(whole)
 
 
