@@ -249,7 +249,7 @@ def test_the_worth_is_right_for_errors_and_for_intervals_that_end_at_nothing(
     }
     measured = {headline: Measured(**dict(zip(ends, own, strict=True)))}
     made = manifest("number", {}, headline=headline, measured=measured, evidence={"baselines": baseline})
-    (section,) = [section for section in facts.page(Path(), made).sections if section.short == "Worth"]
+    (section,) = [section for section in facts.page(Path("no-folder"), made).sections if section.short == "Worth"]
     texts = [block.text for block in section.blocks if isinstance(block, page.Text)]
     (bars,) = [block.bars for block in section.blocks if isinstance(block, page.Bars)]
     assert [said in text for text in texts] == [True]
@@ -263,7 +263,7 @@ def test_the_worth_is_right_for_errors_and_for_intervals_that_end_at_nothing(
 def test_a_card_without_a_baseline_of_the_main_metric_says_nothing_of_its_worth() -> None:
     made = manifest("number", {}, headline="rmse", measured={"rmse": Measured(value=1.0)})
     for baseline in ({}, {"mean": {}}, {"mean": {"mae": {"value": 1.0}}}):
-        shown = facts.page(Path(), made.model_copy(update={"evidence": {"baselines": baseline}}))
+        shown = facts.page(Path("no-folder"), made.model_copy(update={"evidence": {"baselines": baseline}}))
         blocks = [block for section in shown.sections if section.short == "Worth" for block in section.blocks]
         assert not [block for block in blocks if isinstance(block, page.Text | page.Bars)]
 

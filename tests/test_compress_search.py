@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -38,6 +39,14 @@ def searched(tmp_path_factory: pytest.TempPathFactory, reviews, tiny_base: Path)
     )  # fmt: skip
     assert made.launch() == 1
     return made
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory: pytest.TempPathFactory, reviews, tiny_base: Path) -> Path:
+    """A bundle that no search was asked for; to be copied before anything of it changes."""
+    made = place(tmp_path_factory.mktemp("released"), reviews, **SPEC, base=str(tiny_base))
+    assert made.launch() == 0
+    return bundle_of(made)
 
 
 def bundle_of(made: Place) -> Path:
@@ -136,6 +145,7 @@ def test_any_candidate_can_be_picked(searched: Place) -> None:
     assert trimtab.load(bundle_of(searched)).predict([{"review": "works well"}])[0]["sentiment"]
 
 
+@pytest.mark.slow
 def test_a_pick_that_is_no_candidate_is_refused_with_the_nearest_name(searched: Place, capsys) -> None:
     assert searched.launch("--pick", "trimed") == 2
     assert "trimmed" in capsys.readouterr().err
@@ -213,25 +223,22 @@ def test_unlabelled_rows_must_have_the_inputs(tmp_path: Path, reviews, tiny_base
 # ---------------------------------------------------------------------------------------------------- the command
 
 
-def test_compress_makes_a_bundle_beside_the_old_one(tmp_path: Path, reviews, tiny_base: Path, capsys) -> None:
-    made = place(tmp_path, reviews, **SPEC, base=str(tiny_base))
-    assert made.launch() == 0
-    before = store.read_manifest(bundle_of(made))
-    words = [str(bundle_of(made)), "--size", "10GB", "--set", "compress.quantize=int8", "--folder", str(tmp_path)]
+def test_compress_makes_a_bundle_beside_the_old_one(tmp_path: Path, released: Path, capsys) -> None:
+    before = store.read_manifest(released)
+    words = [str(released), "--size", "10GB", "--set", "compress.quantize=int8", "--folder", str(tmp_path)]
     assert main(["compress", *words, "--json"]) == 0
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     after = store.read_manifest(Path(told["bundle"]))
     assert after.precision == "int8"
     assert after.measured["size"].value < before.measured["size"].value
-    assert store.read_manifest(bundle_of(made)) == before
+    assert store.read_manifest(released) == before
     assert {gate["name"] for gate in told["gates"]} == {"size"}
 
 
-def test_compress_refuses_a_copy_for_serving(tmp_path: Path, reviews, tiny_base: Path, capsys) -> None:
-    made = place(tmp_path, reviews, **SPEC, base=str(tiny_base))
-    assert made.launch() == 0
-    (bundle_of(made) / store.WEIGHTS).unlink()
-    assert main(["compress", str(bundle_of(made)), "--size", "1MB", "--folder", str(tmp_path)]) == 2
+def test_compress_refuses_a_copy_for_serving(tmp_path: Path, released: Path, capsys) -> None:
+    bundle = shutil.copytree(released, tmp_path / "bundle")
+    (bundle / store.WEIGHTS).unlink()
+    assert main(["compress", str(bundle), "--size", "1MB", "--folder", str(tmp_path)]) == 2
     assert "a copy for serving" in capsys.readouterr().err
 
 

@@ -44,6 +44,7 @@ def test_all_pages_are_looked_at() -> None:
     assert len(PAGES) >= 12
 
 
+@pytest.mark.slow  # `make check` asks for it too
 def test_generated_pages_are_fresh() -> None:
     command = [sys.executable, "tools/generate_docs.py", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)

@@ -75,6 +75,7 @@ HOTEL = [
 ]
 
 
+@pytest.mark.slow
 def test_chinese_text_works_from_end_to_end(tmp_path: Path) -> None:
     rows = [{"评论": f"{text}{i}号房", "标签": label} for i in range(20) for text, label in HOTEL]
     base = tiny_models.save(tmp_path / "zh", "bert", [text for text, _ in HOTEL])

@@ -108,9 +108,11 @@ def test_the_same_launch_again_has_nothing_to_do(launched: Place, bundle: Path, 
     assert (bundle / "manifest.json").stat().st_mtime_ns == before
 
 
-def test_a_missed_gate_keeps_the_bundle_unreleased_with_exit_code_1(launched: Place, capsys) -> None:
-    assert launched.launch("--set", "gates.accuracy=>= 0.9999", "--set", "name=missed", "--set", "train.epochs=1") == 1
-    manifest = store.read_manifest(launched.runs / "missed" / "bundle")
+def test_a_missed_gate_keeps_the_bundle_unreleased_with_exit_code_1(tmp_path: Path, capsys) -> None:
+    rows = [{"height": 150 + row * 7 % 40, "group": "ab"[row * 5 % 3 % 2]} for row in range(120)]
+    made = place(tmp_path, rows, output="group", train={"epochs": 1}, gates={"accuracy": ">= 0.9999"})
+    assert made.launch() == 1
+    manifest = store.read_manifest(made.runs / "rows" / "bundle")
     assert not manifest.released
     assert any("accuracy" in reason for reason in manifest.why)
     assert "not released" in capsys.readouterr().out

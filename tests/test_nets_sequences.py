@@ -190,10 +190,8 @@ EXPORTED = [  # each a network of several inputs
 ]
 
 
-READ = [pytest.param(EXPORTED[0], id="steps"), pytest.param(EXPORTED[1], id="sound", marks=pytest.mark.slow)]
-
-
-@pytest.mark.parametrize("read", READ)
+@pytest.mark.slow
+@pytest.mark.parametrize("read", EXPORTED, ids=["steps", "sound"])
 def test_exported_networks_give_the_same_outputs_at_any_size(tmp_path: Path, read: dict[str, str]) -> None:
     inputs = [fit(kind, name, name, VALUES[kind], OPTIONS[kind]) for name, kind in read.items()]
     rows = encode_rows(inputs, {name: VALUES[kind] for name, kind in read.items()})

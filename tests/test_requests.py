@@ -108,10 +108,17 @@ NO_SPACE = {
 }
 
 
-@pytest.mark.parametrize("teller", list(NO_SPACE))
-@pytest.mark.parametrize("place", ["trimtab.train.checkpoint._write", "trimtab.search.assembly.save_file"])
+WRITTEN = ["trimtab.train.checkpoint._write", "trimtab.search.assembly.save_file"]
+FULL = [
+    *((WRITTEN[0], teller) for teller in NO_SPACE),
+    (WRITTEN[1], "safetensors"),
+    *(pytest.param(WRITTEN[1], teller, marks=pytest.mark.slow) for teller in ("the system", "copying")),
+]
+
+
+@pytest.mark.parametrize(("place", "teller"), FULL)
 def test_a_full_disk_is_told_and_leaves_no_bundle(
-    tmp_path: Path, reviews, tiny_base, monkeypatch, capsys, teller: str, place: str
+    tmp_path: Path, reviews, tiny_base, monkeypatch, capsys, place: str, teller: str
 ) -> None:
     made = places.place(tmp_path, reviews, output="sentiment", base=str(tiny_base), train={"epochs": 1})
 

@@ -24,9 +24,10 @@ FETCHED = {  # sample -> rows or files, the column to predict, its rarest and it
     "clicks": (100_000, "click", ("no", 44_625), ("yes", 55_375)),
     "movies": (100_000, "movie", None, ("Star Wars (1977)", 583)),
 }
+LARGE = {"income", "hotel-reviews", "clicks"}
 
 
-@pytest.mark.parametrize("name", FETCHED)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in FETCHED])
 def test_a_sample_has_the_rows_and_answers_that_are_told(name: str, tmp_path: Path) -> None:
     count, output, rarest, most = FETCHED[name]
     assert sample(name, tmp_path / "rows.csv") == count
