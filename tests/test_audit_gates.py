@@ -39,6 +39,15 @@ def test_the_drop_can_be_asked_of_every_output(task: str) -> None:
     assert parse_gate("drop", "<= 1%").bound == pytest.approx(0.01)
 
 
+def test_a_gate_on_a_perturbation_needs_one_that_the_inputs_have() -> None:
+    asked = [parse_gate("robustness.typos", ">= 0.9")]
+    gates.check_names(asked, "label", CLASSES, {"robustness": ["typos", "spacing"]})
+    with pytest.raises(TrimtabError, match=r"(?s)no perturbation 'typos'.*missing_number"):
+        gates.check_names(asked, "label", CLASSES, {"robustness": ["missing_number"]})
+    with pytest.raises(TrimtabError, match=r"(?s)robustness needs a perturbation.*write robustness.<perturbation>"):
+        parse_gate("robustness", ">= 0.9")
+
+
 def test_gates_that_fit_pass() -> None:
     fitting = [parse_gate("recall.spam", ">= 90%"), parse_gate("auc", ">= 0.9"), parse_gate("latency", "<= 3 ms")]
     gates.check_names(fitting, "label", CLASSES)

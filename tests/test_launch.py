@@ -110,9 +110,12 @@ def test_the_same_launch_again_has_nothing_to_do(launched: Place, bundle: Path, 
 
 def test_a_missed_gate_keeps_the_bundle_unreleased_with_exit_code_1(tmp_path: Path, capsys) -> None:
     rows = [{"height": 150 + row * 7 % 40, "group": "ab"[row * 5 % 3 % 2]} for row in range(120)]
-    made = place(tmp_path, rows, output="group", train={"epochs": 1}, gates={"accuracy": ">= 0.9999"})
+    gates = {"accuracy": ">= 0.9999", "robustness.missing_number": ">= 0.1"}
+    made = place(tmp_path, rows, output="group", train={"epochs": 1}, gates=gates)
     assert made.launch() == 1
     manifest = store.read_manifest(made.runs / "rows" / "bundle")
+    assert [gate.met for gate in manifest.gates] == [False, True]
+    assert manifest.measured["robustness.unit_slip"].low is not None
     assert not manifest.released
     assert any("accuracy" in reason for reason in manifest.why)
     assert "not released" in capsys.readouterr().out

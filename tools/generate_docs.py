@@ -15,7 +15,7 @@ import typer
 import typer.main
 from pydantic import BaseModel
 
-from trimtab import metrics, registry
+from trimtab import metrics, perturb, registry
 from trimtab.columns import OutputColumn
 from trimtab.data import splits
 from trimtab.spec import UNITS, Clean, Compress, Lora, Spec, Split, Train, schema
@@ -184,6 +184,10 @@ def _gates() -> Iterator[str]:
     yield from ("", "A bound may be written in any of these:", "", "| unit | may be written as |", "|---|---|")
     for unit, spellings in UNITS.items():
         yield f"| {unit or 'share'} | {', '.join(f'`{s}`' if s else 'no unit' for s in spellings)} |"
+    yield from ("", "Of `robustness.<perturbation>`, by the type of the inputs:", "")
+    yield from ("| perturbation | inputs | what |", "|---|---|---|")
+    for name in registry.names("trimtab.perturb"):
+        yield from (f"| `{one.name}` | {name} | {_cell(one.meaning)} |" for one in perturb.of_type(name))
     yield ""
 
 

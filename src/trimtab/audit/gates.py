@@ -12,13 +12,15 @@ from trimtab.metrics import every, named, parsed
 from trimtab.spec import Gate
 
 
-def check_names(gates: Sequence[Gate], task: str, parts: Sequence[str]) -> None:
+def check_names(
+    gates: Sequence[Gate], task: str, parts: Sequence[str], checked: Mapping[str, Sequence[str]] | None = None
+) -> None:
     """Refuse, before anything is spent, gates that can never be measured.
 
-    `task` is the output's type; `parts` are the classes of a label, or the columns of several numbers. Raises
-    TrimtabError with all of them at once.
+    `task` is the output's type; `parts` are the classes of a label, or the columns of several numbers; `checked` what
+    checks measure a metric of, by its family. Raises TrimtabError with all of them at once.
     """
-    found = [error for gate in gates if (error := _unfit(gate, task, parts))]
+    found = [error for gate in gates if (error := _unfit(gate, task, parts, checked or {}))]
     if found:
         raise several(found)
 
@@ -31,9 +33,12 @@ def check_meaning(gates: Sequence[Gate], output: OutputColumn) -> None:
         raise several(found)
 
 
-def _unfit(gate: Gate, task: str, parts: Sequence[str]) -> TrimtabError | None:
+def _unfit(gate: Gate, task: str, parts: Sequence[str], checked: Mapping[str, Sequence[str]]) -> TrimtabError | None:
     family, _, name = parsed(gate.name)
     kind = columns.kind(task, "output")
+    if word := named(gate.name).part_of_check:
+        known = checked.get(family, ())
+        return None if name in known else problem(f"gates.{gate.name}", f"no {word} {name!r}", nearest(name, known))
     families = {parsed(metric).family for metric in kind.metrics}
     if not named(gate.name).of_every_output and family not in families:
         fitting = [

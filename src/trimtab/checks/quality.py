@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from trimtab import metrics
 from trimtab.audit import quality
-from trimtab.bundle.manifest import Manifest
+from trimtab.bundle.manifest import Manifest, Measured
 from trimtab.checks import Context, Finding
 from trimtab.page import Block, Plots, Section, Table, Text, figures
 
@@ -37,7 +38,7 @@ def sections(manifest: Manifest) -> Iterator[Section]:
     yield Section(
         "Quality",
         (
-            figures.table({name: one for name, one in manifest.measured.items() if not figures.is_cost(one)}),
+            figures.table(dict(_of_quality(manifest))),
             Plots(("confusion", "reliability", "roc", "precision_recall", "scatter", "histogram", "history")),
             *_parts(found.get("parts")),
             *_confusion(found.get("confusion")),
@@ -46,6 +47,13 @@ def sections(manifest: Manifest) -> Iterator[Section]:
         ),
     )
     yield Section("Hardest mistakes", _mistakes(found.get("hardest", [])[:_MISTAKES]), "Mistakes")
+
+
+def _of_quality(manifest: Manifest) -> Iterator[tuple[str, Measured]]:
+    """The numbers that are no cost, and that no check has evidence of under their name: that shows them itself."""
+    for name, one in manifest.measured.items():
+        if not figures.is_cost(one) and metrics.parsed(name).family not in manifest.evidence:
+            yield name, one
 
 
 def limits(manifest: Manifest) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""`trimtab predict`: rows in, the same rows plus answers out, in constant memory."""
+"""`trimtab predict`: rows in, the same rows plus answers out, safe for spreadsheets if asked; in constant memory."""
 
 from __future__ import annotations
 

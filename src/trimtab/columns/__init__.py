@@ -407,6 +407,13 @@ class OutputColumn(Column):
         With `top` above 1, types that rank their answers add `<name>_top`: the best answers of each row, in order.
         """
 
+    def agrees(self, one: Outputs, other: Outputs) -> np.ndarray:
+        """Whether two outputs of each row mean the same answer, however sure, (rows,) bool."""
+        first, second = self.decode(one), self.decode(other)
+        names = [name for name in (self.name, *self.sources) if name in first]
+        same = [[a == b for a, b in zip(first[name], second[name], strict=True)] for name in names]
+        return np.logical_and.reduce(np.array(same, bool))
+
     @abstractmethod
     def answered(self, targets: Targets, outputs: Outputs) -> Answers:
         """The answers of the network beside what is right, in the user's units, of the kind `answers`."""

@@ -21,6 +21,7 @@ from trimtab.values.problems import Problem, written
 
 Scale = Literal["standard", "log", "quantile", "none"]
 Outliers = Literal["keep", "clip", "iqr", "drop"]
+SAME = 0.1  # standard deviations of the answers learnt: two answers that differ by less are one
 FIRST_GATE = 'r2: ">= 0.3"  # share of the variance that is explained; always answering the mean gets 0'
 
 SKEWED = 2.0  # skewness beyond which `scale: auto` takes logarithms
@@ -270,6 +271,10 @@ class NumberColumn(InputColumn, OutputColumn):
     def decode(self, outputs: Outputs, top: int = 1) -> dict[str, list[Any]]:
         """Numbers in the user's units, rounded to what the network can tell apart; None for what is none."""
         return {self.name: answers(self.in_units(dense(outputs)))}
+
+    def agrees(self, one: Outputs, other: Outputs) -> np.ndarray:
+        """Whether two answers differ by no more than a tenth of the standard deviation of those learnt, (rows,)."""
+        return np.asarray(np.abs(dense(one) - dense(other)).reshape(-1) <= SAME)
 
     def answered(self, targets: Targets, outputs: Outputs) -> Amounts:
         """The numbers of the network beside the true ones."""

@@ -116,6 +116,10 @@ class NumbersColumn(OutputColumn):
             return {self.name: [number.answers(row) for row in found]}
         return {source: number.answers(found[:, position]) for position, source in enumerate(self.sources)}
 
+    def agrees(self, one: Outputs, other: Outputs) -> np.ndarray:
+        """Whether no number differs by more than a tenth of the standard deviation of those learnt, (rows,)."""
+        return np.asarray((np.abs(dense(one) - dense(other)) <= number.SAME).all(axis=1))
+
     def answered(self, targets: Targets, outputs: Outputs) -> SeveralAmounts:
         """The numbers of the network beside the true ones."""
         return SeveralAmounts(self.parts, self.in_units(dense(targets)), self.in_units(dense(outputs)), self.stds)

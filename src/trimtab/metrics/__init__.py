@@ -71,6 +71,7 @@ class Metric:
     resamples: bool = True  # what rows drawn again say of it is right: not of what is biased by drawing rows twice
     of_rows: bool = False  # a mean over rows, to which a wrong answer adds nothing
     checked: bool = False  # measured by a check of its own, whatever the output
+    part_of_check: str = ""  # what a check measures it of, one by one: the perturbations of `robustness.<perturbation>`
     compared: bool = False  # with the uncompressed network on the same rows
     gain: str = ""  # what the card says where the network is better than the best baseline: {gone}, {name}
 
@@ -86,13 +87,18 @@ class Metric:
 
     @property
     def parts(self) -> bool:
-        """Whether it may be asked of one class, or one column: `recall.<class>`, `r2.<column>`."""
-        return bool(self.of_parts)
+        """Whether it may be asked of one class, one column, or whatever its check measures it of."""
+        return bool(self.of_parts or self.part_of_check)
+
+    @property
+    def part_word(self) -> str:
+        """What one of its parts is called where a gate is explained."""
+        return self.part_of_check or "class"
 
     @property
     def whole(self) -> bool:
         """Whether it may be asked without a part."""
-        return bool(self.of) or self.of_every_output
+        return bool(self.of) or (self.of_every_output and not self.part_of_check)
 
     def lost(self, before: float, after: float) -> float:
         """Quality lost from `before` to `after`, both on the same rows; below 0 where quality was gained.
@@ -109,7 +115,7 @@ class Metric:
     @property
     def written(self) -> str:
         """How a gate on it is written: `ndcg@k`, `recall.<class>`."""
-        return f"{self.name}{'' if self.at is None else '@k'}{'' if self.whole else '.<class>'}"
+        return f"{self.name}{'' if self.at is None else '@k'}{'' if self.whole else f'.<{self.part_word}>'}"
 
     @property
     def default(self) -> str:

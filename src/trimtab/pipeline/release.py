@@ -1,4 +1,4 @@
-"""The stage `audit`: the very files that will be served are measured, judged and released, or not."""
+"""The stage `audit`: the files that will be served are measured, held against gates and the network, released."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from trimtab import columns
+from trimtab import columns, perturb
 from trimtab import spec as specs
 from trimtab.audit import gates
 from trimtab.bundle.manifest import Automatic
@@ -102,7 +102,8 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
     for note in spec.notes:
         progress.note(note)
     prepared = prepare(spec, folder, progress)
-    gates.check_names(parsed, prepared.task, prepared.parts)
+    perturbations = [found.name for column in prepared.inputs.values() for found in perturb.of_type(column.type)]
+    gates.check_names(parsed, prepared.task, prepared.parts, {"robustness": perturbations})
     automatic = [Automatic(key=a.key, value=a.value, reason=a.reason) for a in prepared.automatic]
     chosen = encoder_plan.choose(spec, prepared, folder, home / "work" / "base")
     automatic += chosen.automatic

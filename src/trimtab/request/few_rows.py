@@ -1,4 +1,4 @@
-"""Few labelled rows: which training methods are tried, and what the names of the classes say."""
+"""Few labelled rows: which training methods are tried, and texts made of the names of the classes."""
 
 from __future__ import annotations
 

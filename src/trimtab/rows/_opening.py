@@ -1,4 +1,4 @@
-"""From a path or stdin to bytes, unpacked, and from bytes to lines of text, whatever their encoding."""
+"""From a path or stdin to lines of text: unpacked, decoded; what is no text, such as an Excel sheet, is refused."""
 
 from __future__ import annotations
 

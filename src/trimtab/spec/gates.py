@@ -84,7 +84,8 @@ def _metric(where: str, name: str) -> Metric:
         known = [one.written.replace("@k", f"@{one.at}") for one in metrics.every().values() if one.gate]
         raise problem(where, f"no metric named {name!r}", nearest(name, known))
     if not part and not metric.whole:
-        raise problem(where, f"{family} needs a class", do=f"write {family}.<class>, for example {family}.spam")
+        example = "" if metric.part_of_check else f", for example {family}.spam"
+        raise problem(where, f"{family} needs a {metric.part_word}", do=f"write {metric.written}{example}")
     if metric.at is not None and at is None:
         do = f"write {family}@k, for example {family}@{metric.at}"
         raise problem(where, f"{family} needs the number of places that count", do=do)

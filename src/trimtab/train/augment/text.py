@@ -6,8 +6,7 @@ The operations on words are two of the four of Wei and Zou 2019 (arXiv:1901.1119
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, cast
 
@@ -21,53 +20,9 @@ from trimtab.columns import InputColumn, OutputColumn
 from trimtab.spec import Choice
 from trimtab.train.augment import InputAugment, Mix
 from trimtab.values import parse
+from trimtab.values.typing_errors import WORDS, mistyped
 
-_SHORTEST = 4  # letters of a word that is mistyped: `not` and `no` stay what they are
 _SHOWN = 200  # characters
-# A word is what stands between white space; in scripts without it, one character.
-_WORDS = re.compile(r"\s+|[぀-ヿ㐀-鿿豈-﫿]|[^\s぀-ヿ㐀-鿿豈-﫿]+")
-_KEYS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
-
-
-def _neighbours() -> dict[str, str]:
-    """The letters beside, above and below each letter of an English keyboard."""
-    positions = {letter: (row, column) for row, letters in enumerate(_KEYS) for column, letter in enumerate(letters)}
-    return {
-        one: "".join(
-            other
-            for other, (row, column) in positions.items()
-            if other != one and abs(row - positions[one][0]) <= 1 and abs(column - positions[one][1]) <= 1
-        )
-        for one in positions
-    }
-
-
-_BESIDE = _neighbours()
-
-Random = np.random.Generator
-
-
-def _neighbour(word: str, position: int, random: Random) -> str:
-    """A letter of the key beside; other signs are typed twice."""
-    beside = _BESIDE.get(word[position].lower(), word[position] * 2)
-    typed = beside[random.integers(len(beside))] if word[position].lower() in _BESIDE else beside
-    return word[:position] + (typed.upper() if word[position].isupper() else typed) + word[position + 1 :]
-
-
-def _twisted(word: str, position: int, random: Random) -> str:
-    position = min(position, len(word) - 2)
-    return word[:position] + word[position + 1] + word[position] + word[position + 2 :]
-
-
-def _dropped(word: str, position: int, random: Random) -> str:
-    return word[:position] + word[position + 1 :]
-
-
-def _doubled(word: str, position: int, random: Random) -> str:
-    return word[:position] + word[position] + word[position:]
-
-
-_TYPOS: tuple[Callable[[str, int, Random], str], ...] = (_neighbour, _twisted, _dropped, _doubled)
 
 
 class Options(part_options.Options):
@@ -127,7 +82,7 @@ class TextAugment(InputAugment):
         """A text, or a list of words, with other words."""
         if isinstance(value, (list, tuple)):
             return [self._mistyped(str(word), random) for word in value]
-        pieces = cast("list[str]", _WORDS.findall(parse.text(value)))
+        pieces = cast("list[str]", WORDS.findall(parse.text(value)))
         positions = [position for position, piece in enumerate(pieces) if not piece.isspace()]
         self._swap(pieces, positions, random)
         for position in positions:
@@ -140,10 +95,7 @@ class TextAugment(InputAugment):
             pieces[one], pieces[other] = pieces[other], pieces[one]
 
     def _mistyped(self, word: str, random: np.random.Generator) -> str:
-        if random.random() >= self.chosen.typos or len(word) < _SHORTEST:
-            return word
-        typo = _TYPOS[random.integers(len(_TYPOS))]
-        return typo(word, int(random.integers(1, len(word))), random)  # the first letter is seldom wrong
+        return word if random.random() >= self.chosen.typos else mistyped(word, random)
 
     def _thinned(self, pieces: list[str], positions: Sequence[int], random: np.random.Generator) -> list[str]:
         """Without the words that are left out and the white space behind them."""
