@@ -412,7 +412,7 @@ class OutputColumn(Column):
         first, second = self.decode(one), self.decode(other)
         names = [name for name in (self.name, *self.sources) if name in first]
         same = [[a == b for a, b in zip(first[name], second[name], strict=True)] for name in names]
-        return np.logical_and.reduce(np.array(same, bool))
+        return np.asarray(np.logical_and.reduce(np.array(same, bool)))
 
     @abstractmethod
     def answered(self, targets: Targets, outputs: Outputs) -> Answers:

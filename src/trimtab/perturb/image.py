@@ -47,7 +47,7 @@ def _jpeg(image: Image.Image, random: Random, strength: float) -> Image.Image:
 def _rotation(image: Image.Image, random: Random, strength: float) -> Image.Image:
     corner = image.getpixel((0, 0))
     turned = strength if random.random() < 0.5 else -strength
-    return image.rotate(turned, Image.Resampling.BILINEAR, fillcolor=corner)  # type: ignore[arg-type]
+    return image.rotate(turned, Image.Resampling.BILINEAR, fillcolor=corner)
 
 
 def _of_pixels(change: Change) -> Callable[[InputColumn, Sequence[Any], Random, float], list[Any]]:
