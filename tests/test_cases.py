@@ -48,7 +48,7 @@ from trimtab.cli import _view, launch
 from trimtab.columns import encode_rows, ragged
 from trimtab.columns.ranking import RankingColumn
 from trimtab.compress import quantize, sensitivity
-from trimtab.data import infer, read
+from trimtab.data import infer, infer_output, read
 from trimtab.data.prepare import prepare
 from trimtab.data.profile import profile
 from trimtab.errors import TrimtabError
@@ -705,7 +705,7 @@ def test_case_21_amounts_are_numbers_and_dates_are_dates(cells: list[Any], type_
 
 
 def test_case_21_truths_are_no_numbers_of_which_there_are_few() -> None:
-    assert infer.output_type("sold", ["TRUE", "FALSE", "True", "false"] * 9).reason == "true or false"
+    assert infer_output.output_type("sold", ["TRUE", "FALSE", "True", "false"] * 9).reason == "true or false"
 
 
 # ------------------------------------------------------------------------------------------------- x02: new pictures

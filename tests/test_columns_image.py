@@ -17,7 +17,7 @@ from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images
 
 from trimtab import columns
-from trimtab.columns import InputPolicy, _files, image
+from trimtab.columns import InputPolicy, _files, _pictures, image
 from trimtab.columns.image import ImageColumn
 from trimtab.errors import TrimtabError
 
@@ -193,7 +193,7 @@ def test_a_huge_jpeg_is_decoded_small() -> None:
     content = saved(FLOWER.resize((4_800, 3_200)), "JPEG")
     exact = FLOWER.resize((4_800, 3_200)).resize((48, 32), Image.Resampling.BILINEAR)
     with _files.opened(content) as stream:
-        assert image._decoded(stream, 64, InputPolicy()).width == 600  # an eighth
+        assert _pictures._from_stream(stream, 64, InputPolicy()).width == 600  # an eighth
     assert np.abs(pixels(content, size=(32, 48), zoom=1).astype(int) - np.asarray(exact).astype(int)).mean() < 3
 
 

@@ -23,7 +23,8 @@ from trimtab.bundle.manifest import Measured
 from trimtab.compress import cascade
 from trimtab.compress.frontier import Point
 from trimtab.errors import TrimtabError
-from trimtab.search import assembly, candidates, compression
+from trimtab.runtime import _graphs
+from trimtab.search import assembly, candidates, cascades
 from trimtab.spec import parse_gates
 
 POINTS = Path(__file__).parent / "fixtures" / "format-1" / "points.csv"
@@ -69,8 +70,8 @@ def test_a_cascade_is_made_of_what_keeps_its_size_and_may_keep_its_time(
     gates = parse_gates({"size": "<= 8 MB", "throughput": ">= 10000 rows/s", "drop": "<= 0.01"})
     search = SimpleNamespace(gates=gates, metric="accuracy")
     small, large = point("conv", 0.9, 2.0, 40_000, "conv"), point("cut", 0.94, megabytes, rate)
-    assert compression._fit_together(search, small, large) == together
-    assert compression._best_first(search, [small, large])[0] is large
+    assert cascades.fit_together(search, small, large) == together
+    assert cascades.best_first(search, [small, large])[0] is large
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ def test_a_cascade_is_made_of_what_keeps_its_size_and_may_keep_its_time(
 def test_a_cascade_may_lose_half_of_what_the_gates_on_quality_leave(gates: dict[str, str], allowed: float) -> None:
     large = Point(name="large", quality=Measured(value=0.9), drop=0.01)
     search = SimpleNamespace(gates=parse_gates(gates), metric="accuracy")
-    assert compression._to_lose(search, large) == pytest.approx(allowed)
+    assert cascades.to_lose(search, large) == pytest.approx(allowed)
 
 
 # ---------------------------------------------------------------------------------------------------------- search
@@ -261,7 +262,7 @@ def test_a_quantized_candidate_is_hashed_once_and_rows_are_encoded_once(
         return encode(columns, values)
 
     encode = assembly.encode_rows
-    monkeypatch.setattr(runtime, "open_session", counted(opened, runtime.open_session))
+    monkeypatch.setattr(_graphs, "open_session", counted(opened, runtime.open_session))
     monkeypatch.setattr(files, "sha256", counted(hashed, files.sha256))
     monkeypatch.setattr(assembly, "encode_rows", encode_rows)
     spec = {

@@ -13,8 +13,8 @@ import pytest
 import torch
 from sklearn.datasets import load_breast_cancer, load_digits, load_sample_images
 
-from trimtab.columns import EncodedRows, InputColumn, Ragged, encode_rows, fit
-from trimtab.columns.text import TextColumn, Worded
+from trimtab.columns import EncodedRows, InputColumn, Ragged, Worded, encode_rows, fit
+from trimtab.columns.text import TextColumn
 from trimtab.compress import varied
 from trimtab.compress.varied import Draw, _partners, text
 

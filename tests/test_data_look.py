@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sklearn import datasets
 
-from trimtab.data import data_warnings, infer, leaks
+from trimtab.data import data_warnings, infer, infer_output, leaks
 from trimtab.data.dedup import normalised
 from trimtab.data.profile import profile
 from trimtab.errors import TrimtabError
@@ -76,7 +76,7 @@ def test_an_input_gets_the_type_that_a_person_would_give(name: str, values: list
     ],
 )
 def test_numbers_are_a_label_when_few_are_different(values: list[Any], type_name: str) -> None:
-    assert infer.output_type("y", values).type == type_name
+    assert infer_output.output_type("y", values).type == type_name
 
 
 def test_rows_are_equal_but_for_case_and_white_space() -> None:

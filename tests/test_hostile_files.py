@@ -22,7 +22,7 @@ from tiny_bundle import build, make_manifest
 from trimtab import InputPolicy, columns, runtime, spec
 from trimtab.__main__ import main
 from trimtab.bundle import store
-from trimtab.columns import _files, audio, image
+from trimtab.columns import _files, _pictures, _sounds
 from trimtab.columns.audio import AudioColumn
 from trimtab.columns.image import ImageColumn
 from trimtab.errors import TrimtabError
@@ -94,8 +94,8 @@ def test_a_small_file_of_long_silence_is_decoded_in_little_room(tmp_path: Path) 
 
 def test_pictures_share_the_room_that_they_are_decoded_in(tmp_path: Path) -> None:
     program = (
-        "from trimtab.columns import image\n"
-        "image._DECODING = _files.Room(4_000_000)\n"
+        "from trimtab.columns import _pictures\n"
+        "_pictures._DECODING = _files.Room(4_000_000)\n"
         "column = columns.fit('image', 'shot', 'shot', [content], {'size': 32, 'channels': 3})\n"
         "before = held()\n"
         "assert column.encode([content] * 16).shape == (16, 3, 32, 32)\n"
@@ -125,10 +125,10 @@ def test_a_picture_that_unpacks_to_too_much_is_refused_by_its_header(content: by
 
 
 def test_a_sound_that_unpacks_to_too_much_is_refused_by_its_header(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audio, "_MOST_SAMPLES", 50_000)
+    monkeypatch.setattr(_sounds, "_MOST_SAMPLES", 50_000)
     clip = silence(8, 8_000, 1)
-    with pytest.raises(audio.Unreadable, match="64,000 samples in 8 channels at 8,000 Hz: more than 50,000"):
-        audio._samples(clip, 8_000, 10, InputPolicy())
+    with pytest.raises(_files.Unreadable, match="64,000 samples in 8 channels at 8,000 Hz: more than 50,000"):
+        _sounds.decoded(clip, 8_000, 10, InputPolicy())
     assert AudioColumn.refuses(clip) is None  # to see whether it is whole, the first samples are enough
 
 
@@ -215,9 +215,9 @@ def test_what_is_larger_than_a_policy_lets_in_is_not_unpacked(tmp_path: Path, pi
         with pytest.raises(_files.Unreadable, match="MB: more than"):
             _files.opened(value, small)
     with pytest.raises(_files.Unreadable, match="megapixels: more than 1e-05"):
-        image._picture(picture, 1, InputPolicy(megapixels=1e-5))
+        _pictures.decoded(picture, 1, InputPolicy(megapixels=1e-5))
     with pytest.raises(_files.Unreadable, match=r"2\.0 seconds: more than 1"):
-        audio._samples(silence(1, 8_000, 2), 8_000, 1, InputPolicy(seconds=1))
+        _sounds.decoded(silence(1, 8_000, 2), 8_000, 1, InputPolicy(seconds=1))
 
 
 def test_a_loaded_model_holds_its_rows_to_the_policy(tmp_path: Path, picture: bytes) -> None:

@@ -19,7 +19,7 @@ from trimtab import columns
 from trimtab.__main__ import main
 from trimtab.audit import quality
 from trimtab.columns.labels import LabelsColumn
-from trimtab.data import infer
+from trimtab.data import infer_output
 from trimtab.errors import TrimtabError
 from trimtab.nets.heads.labels import LabelsHead
 
@@ -154,11 +154,11 @@ def test_answers_are_names_with_their_probabilities_the_likeliest_first(tmp_path
 
 
 def test_columns_of_several_labels_are_seen_by_looking() -> None:
-    assert infer.output_type("x", [["a"], ["a", "b"], []] * 10).type == "labels"
-    assert infer.output_type("x", ["drama|war", "comedy", "comedy|drama", "war"] * 10).type == "labels"
+    assert infer_output.output_type("x", [["a"], ["a", "b"], []] * 10).type == "labels"
+    assert infer_output.output_type("x", ["drama|war", "comedy", "comedy|drama", "war"] * 10).type == "labels"
     texts = [f"word {number} of a text | and {number} more" for number in range(60)]
-    assert infer.output_type("x", texts).type == "label"
-    assert infer.output_type("x", [[1, 2.5], [3, 4]] * 10).type == "numbers"
+    assert infer_output.output_type("x", texts).type == "label"
+    assert infer_output.output_type("x", [[1, 2.5], [3, 4]] * 10).type == "numbers"
 
 
 def digit_rows(count: int = 400) -> list[dict[str, object]]:

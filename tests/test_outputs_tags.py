@@ -18,7 +18,7 @@ from trimtab.audit import quality
 from trimtab.columns import Ragged, encode_rows, ragged
 from trimtab.columns.tags import TagsColumn
 from trimtab.columns.text import TextColumn
-from trimtab.data import infer
+from trimtab.data import infer_output
 from trimtab.errors import TrimtabError
 from trimtab.nets.heads.tags import TagsHead
 from trimtab.train.batches import targets_of
@@ -138,9 +138,9 @@ def test_the_loss_is_the_mean_over_the_words_of_a_row() -> None:
 
 
 def test_columns_of_tags_are_seen_by_looking() -> None:
-    assert infer.output_type("x", TAGS * 5).type == "tags"
-    assert infer.output_type("x", [" ".join(row) for row in TAGS] * 5).type == "tags"
-    assert infer.output_type("x", ["O", "A", "B", "O"] * 5).type == "label"
+    assert infer_output.output_type("x", TAGS * 5).type == "tags"
+    assert infer_output.output_type("x", [" ".join(row) for row in TAGS] * 5).type == "tags"
+    assert infer_output.output_type("x", ["O", "A", "B", "O"] * 5).type == "label"
 
 
 # ------------------------------------------------------------------------------------------------------- words

@@ -28,6 +28,7 @@ KNOWN_TO = {
     "compress/cascade.py",
     "compress/build.py",
     "search/candidates.py",
+    "search/cascades.py",
     "search/compression.py",
     "search/trials.py",
     "spec/model.py",

@@ -20,6 +20,7 @@ from trimtab.__main__ import main
 from trimtab.bundle import store
 from trimtab.columns import InputPolicy, OutputTensor, in_order, length_batches
 from trimtab.errors import TrimtabError
+from trimtab.runtime import _graphs
 from trimtab.search import candidates
 
 HEAVY = {"torch", "transformers", "sklearn", "scipy", "polars", "pandas", "matplotlib", "onnx", "typer", "rich"}
@@ -60,7 +61,7 @@ def test_the_size_of_a_batch_decides_no_answer(model: runtime.Model, steps: int)
 
 def test_rows_of_a_large_call_are_encoded_in_parts(model: runtime.Model, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = model.predict(ROWS * 20).outputs
-    monkeypatch.setattr(runtime, "_LARGEST", 7)
+    monkeypatch.setattr(_graphs, "_LARGEST", 7)
     monkeypatch.setattr(runtime, "_ENCODED", 1)
     assert np.abs(np.asarray(model.predict(ROWS * 20).outputs) - np.asarray(whole)).max() < 1e-5
 

@@ -17,7 +17,7 @@ from trimtab.bundle.manifest import Measured
 from trimtab.compress import build, layers, plan
 from trimtab.compress.frontier import Point, choose
 from trimtab.progress import Quiet
-from trimtab.search import candidates, compression, feasible
+from trimtab.search import candidates, cascades, compression, feasible, worth
 from trimtab.search.trials import Search
 from trimtab.spec import Recipe, parse_gates
 
@@ -77,10 +77,11 @@ class Told:
         material = SimpleNamespace(teacher=None)
         fakes: tuple[tuple[Any, str, Any], ...] = (
             (compression, "context", lambda *_: material),
+            (worth, "context", lambda *_: material),
             (feasible, "context", lambda *_: material),
             (compression, "timed", lambda *_: material),
             (compression, "tried", self.tried),
-            (compression, "cascade", self.cascade),
+            (cascades, "cascade", self.cascade),
             (compression, "_predictor", lambda *_: Predicted(self.off)),
             (feasible, "measured", self.measured),
             (build, "shape", lambda recipe, _: recipe),
@@ -246,7 +247,7 @@ def test_a_cut_that_is_too_large_in_fp32_is_judged_by_the_precision_that_is_time
         feasible, "measured", lambda _, __, precision: measured[precision]
     )  # as it is: no time of those
     monkeypatch.setattr(layers, "depth", lambda _: 6)
-    (cut,) = compression._affordable(told.search, [Recipe(neurons=0.5)])
+    (cut,) = worth.affordable(told.search, [Recipe(neurons=0.5)])
     assert (cut.latency, cut.fits, cut.alone) == (1.5, True, True)
 
 

@@ -203,7 +203,7 @@ def test_each_picture_is_decoded_once_readable_or_not(
     pictures: Path, tmp_path: Path, command: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoded: Counter[str] = Counter()
-    picture = image._picture
+    picture = image.decoded
 
     def counting(value: Any, *others: Any) -> Any:
         decoded[Path(value).name] += 1
@@ -213,7 +213,7 @@ def test_each_picture_is_decoded_once_readable_or_not(
     (tmp_path / "damaged.png").write_bytes((tmp_path / "red-1.png").read_bytes()[:40])
     table = tmp_path / "rows.csv"
     table.write_text("image,label\nred-1.png,red\ndamaged.png,red\nblue-1.png,blue\n")
-    monkeypatch.setattr(image, "_picture", counting)
+    monkeypatch.setattr(image, "decoded", counting)
     done = run(command, pictures, table)
     assert done.exit_code == 0
     assert decoded == {"red-1.png": 1, "damaged.png": 1, "blue-1.png": 1}

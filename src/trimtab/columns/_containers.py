@@ -64,6 +64,27 @@ class Ragged:
         return np.where(real, found, values.dtype.type(fill))
 
 
+@dataclass(frozen=True)
+class Worded(Ragged):
+    """Token ids of rows of words, and where in its row each word's first token stands: -1 for a word without any."""
+
+    words: Ragged
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all its arrays."""
+        return super().nbytes + self.words.nbytes
+
+    def take(self, rows: np.ndarray) -> Worded:
+        """The given rows, in that order."""
+        return replace(super().take(rows), words=self.words.take(rows))
+
+    @classmethod
+    def concat(cls, parts: Sequence[Any]) -> Worded:
+        """The rows of several, one part after the other."""
+        return replace(super().concat(parts), words=Ragged.concat([part.words for part in parts]))
+
+
 def ragged(rows: Sequence[np.ndarray], empty: np.ndarray) -> Ragged:
     """Lay rows end to end; `empty` (0, ...) tells the shape and the type where there are no rows."""
     offsets = np.cumsum([0, *map(len, rows)], dtype=np.int64)

@@ -1,29 +1,32 @@
-"""Sound becomes log-mel frames.
-
-Read, by content and not by ending, is what libsndfile reads: WAV, FLAC, Ogg, MP3, AIFF and others. Channels are
-averaged, the rate is changed by soxr, and of a clip that is too long the start is kept, so that only as much is read
-as is used. All of that is done block by block: what is held is never more than the samples that are kept.
-"""
+"""Sound becomes log-mel frames; `_sounds` opens and decodes it."""
 
 from __future__ import annotations
 
 import math
-import struct
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-import soundfile
-import soxr
 from pydantic import Field
 
 from trimtab import part_options
-from trimtab.columns import Encoded, InputColumn, InputPolicy, Ragged, Reading, _arrays, _files, ragged
-from trimtab.columns._files import ANYTHING, Impossible, Unreadable
+from trimtab.columns import Encoded, InputColumn, InputPolicy, Ragged, Reading, _files, ragged
+from trimtab.columns._files import ANYTHING, Unreadable
+from trimtab.columns._sounds import (
+    LEAST_RATE,
+    LONGEST,
+    Clip,
+    check_whole,
+    clip_or_reason,
+    decoded,
+    in_memory,
+    is_decoded,
+    wav,
+)
 from trimtab.errors import problem
 from trimtab.values import parse
 
@@ -34,17 +37,10 @@ FLOOR = 1e-6  # of a band's power: about 50 dB below a quiet voice, above the no
 
 _MOST_RATE = 16_000  # Hz, by default
 _MOST_SECONDS = 30.0  # by default
-_LEAST_RATE, _HIGHEST_RATE = 1_000, 768_000  # Hz, of a file
-_MOST_CHANNELS = 32
-_LOUDEST = 32_768.0  # samples beyond it are cut: full scale is 1, and some programs write 16-bit numbers as floats
-_LONGEST = 600.0  # seconds of a file that are ever read
-_MOST_SAMPLES = 1 << 29  # of all channels that are ever decoded of a file: ten minutes of 8 channels at 96,000 Hz
 _MARGIN = 0.1  # seconds read beyond what is kept, which the resampling filter looks at
 _SILENCE = 0.01  # of a clip's loudest sample (-40 dB)
 _FIT_ROWS = 2_000
 _LEAST_STD = 0.1  # a band without any sound in training is not blown up
-_BLOCK = 1 << 18  # samples of all channels that are decoded at a time
-_UNKNOWN = 1 << 48  # samples or more, of a file written to a pipe
 
 
 class Options(part_options.Options):
@@ -52,14 +48,14 @@ class Options(part_options.Options):
 
     rate: int | None = Field(
         None,
-        ge=_LEAST_RATE,
+        ge=LEAST_RATE,
         le=48_000,
         description="Samples per second, 1,000 to 48,000. Default: the training clips' commonest rate, at most 16,000.",
     )
     seconds: float | None = Field(
         None,
         gt=0,
-        le=_LONGEST,
+        le=LONGEST,
         description="Seconds kept of each clip, from its start, up to 600. Default: 99.5% of the training clips are "
         "kept whole, at most 30 seconds.",
     )
@@ -133,10 +129,10 @@ class AudioColumn(InputColumn):
         if parse.is_missing(value):
             return None
         try:
-            if _in_memory(value):
-                _samples(value, None, _LONGEST, ANYTHING)
+            if in_memory(value):
+                decoded(value, None, LONGEST, ANYTHING)
             else:
-                _check(value)
+                check_whole(value)
         except Unreadable as reason:
             return str(reason)
         return None
@@ -144,7 +140,7 @@ class AudioColumn(InputColumn):
     @classmethod
     def digest(cls, value: Any) -> str:
         """See `_files.digest`."""
-        return _files.digest(value["array"] if _is_decoded(value) else value)
+        return _files.digest(value["array"] if is_decoded(value) else value)
 
     @classmethod
     def located(cls, value: Any, folder: Path) -> Any:
@@ -158,7 +154,7 @@ class AudioColumn(InputColumn):
     def portable(self, value: Any) -> str | None:
         """The samples that the frames are made of, as a data: URI of a mono WAV; None for what cannot be read."""
         try:
-            return _files.uri("audio/wav", _wav(self._waveform(value), self.rate))
+            return _files.uri("audio/wav", wav(self._waveform(value), self.rate))
         except Unreadable:
             return None
 
@@ -195,8 +191,8 @@ class AudioColumn(InputColumn):
     def _waveform(self, value: Any) -> np.ndarray:
         if parse.is_missing(value):
             raise Unreadable("no value")
-        needed = _LONGEST if self.trim else self.seconds + _MARGIN
-        samples = _samples(value, self.rate, needed, self.policy)
+        needed = LONGEST if self.trim else self.seconds + _MARGIN
+        samples = decoded(value, self.rate, needed, self.policy)
         most = max(1, round(self.seconds * self.rate))
         return _trimmed(_trimmed(samples)[:most]) if self.trim else samples[:most]
 
@@ -305,31 +301,13 @@ def fourier_length(rate: int, mels: int) -> int:
 # ----------------------------------------------------------------------------------------------- what fit looks at
 
 
-@dataclass(frozen=True)
-class _Clip:
-    """A clip by its header."""
-
-    rate: int  # 0 for samples from Python, which have that of the column
-    samples: int
-
-
-def _clips(name: str, sample: Sequence[Any]) -> list[_Clip]:
-    found = _files.each(_clip_or_reason, sample)
-    clips = [clip for clip in found if isinstance(clip, _Clip)]
+def _clips(name: str, sample: Sequence[Any]) -> list[Clip]:
+    found = _files.each(clip_or_reason, sample)
+    clips = [clip for clip in found if isinstance(clip, Clip)]
     if not clips:
         said = f"none of {len(sample):,} clips can be read; the first: {found[0]}" if sample else "no value"
         raise problem(f"column {name!r} (audio)", f"training rows: {said}", "sounds: WAV, FLAC, Ogg, MP3, AIFF")
     return clips
-
-
-def _clip_or_reason(value: Any) -> _Clip | str:
-    try:
-        if held := _in_memory(value):
-            return _Clip(held.rate, len(held.samples))
-        with _files.opened(value) as stream, _open(stream, ANYTHING) as sound:
-            return _Clip(sound.samplerate, _promised(sound, _LONGEST))
-    except Unreadable as reason:
-        return str(reason)
 
 
 def _covering(seconds: Sequence[float]) -> float:
@@ -338,153 +316,7 @@ def _covering(seconds: Sequence[float]) -> float:
     return min(_MOST_SECONDS, max(WINDOW, math.ceil(covering * 100 - 1e-9) / 100))
 
 
-# ----------------------------------------------------------------------------------------------- bytes to samples
-
-
-class _Held(NamedTuple):
-    """Mono samples, (samples,) float32, and their rate: 0 where they have that of the column."""
-
-    samples: np.ndarray
-    rate: int
-
-
-def _in_memory(value: Any) -> _Held | None:
-    """Sound that is decoded already; None for what has to be opened. Raises Unreadable.
-
-    An array or tensor, with its rate as datasets of Hugging Face, soundfile and Gradio have it: `{"array": ...,
-    "sampling_rate": ...}`, `(samples, rate)` and `(rate, samples)`.
-    """
-    found = _arrays.array(value)
-    if found is not None:
-        return _Held(_mono(found), 0)
-    if _is_decoded(value):
-        return _taken_apart(value["array"], value["sampling_rate"])
-    if isinstance(value, tuple) and len(value) == 2:
-        samples, rate = value if isinstance(value[1], (int, np.integer)) else value[::-1]
-        return _taken_apart(samples, rate)
-    return None
-
-
-def _is_decoded(value: Any) -> bool:
-    return isinstance(value, Mapping) and "array" in value and "sampling_rate" in value
-
-
-def _taken_apart(samples: Any, rate: Any) -> _Held:
-    """Mono samples and rate. Raises Unreadable."""
-    found = _arrays.array(samples)
-    try:
-        return _Held(_mono(np.asarray(samples) if found is None else found), _plausible(int(rate)))
-    except (TypeError, OverflowError):
-        raise Unreadable(f"a sampling rate of {rate!r:.80}") from None
-    except ValueError as error:
-        raise Unreadable(str(error)) from None
-
-
-def _samples(value: Any, rate: int | None, seconds: float, policy: InputPolicy) -> np.ndarray:
-    """The first seconds, mono, at `rate` (None: the file's own): (samples,) float32. Raises Unreadable."""
-    try:
-        if held := _in_memory(value):
-            found = _heard([held.samples], held.rate, rate)
-        else:
-            with _files.opened(value, policy) as stream, _open(stream, policy) as sound:
-                found = _heard(_blocks(sound, seconds), sound.samplerate, rate)
-    except Unreadable:
-        raise
-    except Exception as error:  # decoders of damaged files raise nearly anything
-        raise Unreadable(f"damaged or not supported ({error})") from None
-    if not len(found):
-        raise Unreadable("no samples")
-    return found
-
-
-def _heard(blocks: Iterable[np.ndarray], own: int, rate: int | None) -> np.ndarray:
-    """Mono samples of a clip at its own rate (0: that of the column), put together at `rate`, (samples,) float32."""
-    plain = (np.clip(np.nan_to_num(block, posinf=0, neginf=0), -_LOUDEST, _LOUDEST) for block in blocks)
-    if not own or not rate or own == rate:
-        return np.concatenate([np.empty(0, np.float32), *plain])
-    stream = soxr.ResampleStream(own, rate, 1, "float32", "HQ")
-    parts = [stream.resample_chunk(block) for block in plain]
-    return np.concatenate([*parts, stream.resample_chunk(np.empty(0, np.float32), last=True)])
-
-
-def _blocks(sound: soundfile.SoundFile, seconds: float) -> Iterator[np.ndarray]:
-    """The first seconds of a file, mono: blocks of (samples,) float32. Raises Unreadable, also for too many samples."""
-    most = math.ceil(seconds * sound.samplerate)
-    promised = min(most, sound.frames) * sound.channels
-    if promised > _MOST_SAMPLES:
-        said = f"{promised:,} samples in {sound.channels} channels at {sound.samplerate:,} Hz"
-        raise Unreadable(f"{said}: more than {_MOST_SAMPLES:,} (a decompression bomb?)")
-    found = 0
-    for block in sound.blocks(max(1, _BLOCK // sound.channels), frames=most, dtype="float32", always_2d=True):
-        found += len(block)
-        yield _mono(block)
-    _check_length(found, sound, seconds)
-
-
-def _mono(samples: np.ndarray) -> np.ndarray:
-    """(samples,) or (samples, channels), float or integers of any width -> (samples,) float32. Raises Unreadable."""
-    if samples.ndim == 2 and len(samples) <= _MOST_CHANNELS < samples.shape[1]:  # channels first
-        samples = samples.T
-    if samples.ndim not in (1, 2) or samples.dtype.kind not in "iuf" or samples.shape[1:] > (_MOST_CHANNELS,):
-        allowed = "(samples,) or (samples, channels), float or int16"
-        raise Impossible(f"an array of shape {samples.shape} and type {samples.dtype}; allowed: {allowed}")
-    if not samples.size:
-        raise Unreadable("no samples")
-    if samples.dtype.kind in "iu":
-        info = np.iinfo(samples.dtype)
-        middle = 0.0 if samples.dtype.kind == "i" else (info.max + 1) / 2
-        samples = (samples - middle) / (info.max + 1 - middle)
-    mono = samples if samples.ndim == 1 else samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
-    return mono.astype(np.float32)
-
-
-def _open(stream: BinaryIO, policy: InputPolicy) -> soundfile.SoundFile:
-    """The sound with its header read. Raises Unreadable."""
-    if reason := _files.cut_off(stream):
-        raise Unreadable(reason)
-    try:
-        sound = soundfile.SoundFile(stream)
-    except Exception as error:  # LibsndfileError; TypeError for a format that does not say its rate
-        raise Unreadable(f"not a sound, or a damaged one ({str(error).rpartition(': ')[2]})") from None
-    _plausible(sound.samplerate)
-    if sound.channels > _MOST_CHANNELS:
-        raise Unreadable(f"{sound.channels} channels: more than {_MOST_CHANNELS}")
-    lasts = sound.frames / sound.samplerate
-    if sound.frames < _UNKNOWN and lasts > policy.seconds:
-        raise Unreadable(f"{lasts:,.1f} seconds: more than {policy.seconds:g}")
-    return sound
-
-
-def _plausible(rate: int) -> int:
-    if not _LEAST_RATE <= rate <= _HIGHEST_RATE:
-        raise Unreadable(f"{rate:,} samples per second; allowed: {_LEAST_RATE:,} to {_HIGHEST_RATE:,}")
-    return rate
-
-
-def _check(value: Any) -> None:
-    """Decode a file to its end, or for ten minutes. Raises Unreadable."""
-    try:
-        with _files.opened(value) as stream, _open(stream, ANYTHING) as sound:
-            seconds = min(_LONGEST, _MOST_SAMPLES / (sound.channels * sound.samplerate))
-            for _ in _blocks(sound, seconds):
-                pass
-    except Unreadable:
-        raise
-    except Exception as error:  # decoders of damaged files raise nearly anything
-        raise Unreadable(f"damaged ({error})") from None
-
-
-def _check_length(found: int, sound: soundfile.SoundFile, seconds: float) -> None:
-    """Whether so many samples are all that there should be in the first seconds. Raises Unreadable."""
-    if not found:
-        raise Unreadable("no samples")
-    if sound.frames < _UNKNOWN and found < _promised(sound, seconds):
-        raise Unreadable(f"truncated: {found:,} of {sound.frames:,} samples")
-
-
-def _promised(sound: soundfile.SoundFile, seconds: float) -> int:
-    """How many samples the first seconds hold by the header, which may leave open where the sound ends."""
-    return int(min(sound.frames, math.ceil(seconds * sound.samplerate)))
+# ------------------------------------------------------------------------------------------------ what is kept of it
 
 
 def _trimmed(samples: np.ndarray) -> np.ndarray:
@@ -495,23 +327,6 @@ def _trimmed(samples: np.ndarray) -> np.ndarray:
     loudness = np.abs(samples)
     loud = np.flatnonzero(loudness > _SILENCE * loudness.max(initial=0.0))
     return samples[loud[0] : loud[-1] + 1] if len(loud) else samples
-
-
-# https://www.mmsp.ece.mcgill.ca/Documents/AudioFormats/WAVE/WAVE.html; written here, for libsndfile puts the time into
-# files of floats, and equal rows must give equal bytes.
-_PCM, _FLOAT = 1, 3
-
-
-def _wav(samples: np.ndarray, rate: int) -> bytes:
-    """A mono WAV that holds exactly these float32 samples: 16-bit integers when they all are such, else floats."""
-    scaled = samples * np.float32(32_768)
-    whole = bool((scaled == np.rint(scaled)).all() and (scaled >= -32_768).all() and (scaled <= 32_767).all())
-    body = scaled.astype("<i2").tobytes() if whole else samples.astype("<f4").tobytes()
-    size = 2 if whole else 4
-    layout = struct.pack("<4sIHHIIHH", b"fmt ", 16, _PCM if whole else _FLOAT, 1, rate, rate * size, size, 8 * size)
-    fact = b"" if whole else struct.pack("<4sII", b"fact", 4, len(samples))
-    content = b"WAVE" + layout + fact + struct.pack("<4sI", b"data", len(body)) + body
-    return struct.pack("<4sI", b"RIFF", len(content)) + content
 
 
 def _ragged(encoded: Encoded) -> Ragged:

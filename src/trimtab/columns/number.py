@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from statistics import NormalDist
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -14,21 +13,25 @@ from pydantic import Field
 
 from trimtab import part_options
 from trimtab.columns import Encoded, InputColumn, OutputColumn, Outputs, Reading, Targets, _rewritten, dense
+from trimtab.columns._scales import (
+    Scale,
+    bin_edges,
+    chosen_scale,
+    deviation,
+    normal_scores,
+    piecewise_linear,
+    signed_log,
+    typical_size,
+)
 from trimtab.errors import problem
 from trimtab.metrics import Amounts, Kind
 from trimtab.values import many, parse
 from trimtab.values.problems import Problem, written
 
-Scale = Literal["standard", "log", "quantile", "none"]
 Outliers = Literal["keep", "clip", "iqr", "drop"]
 SAME = 0.1  # standard deviations of the answers learnt: two answers that differ by less are one
 FIRST_GATE = 'r2: ">= 0.3"  # share of the variance that is explained; always answering the mean gets 0'
 
-SKEWED = 2.0  # skewness beyond which `scale: auto` takes logarithms
-_LANDMARKS = 256  # quantiles that `scale: quantile` interpolates between
-_MOST_BINS = 48
-_ROWS_OF_A_BIN = 100
-_CAPPINGS = 20  # rounds in which frequent numbers are counted less; each one lowers what a bin holds
 _DIGITS = 5  # an answer is rounded to the decimals that are 1e-5 of the output's standard deviation
 
 
@@ -128,8 +131,8 @@ class NumberColumn(InputColumn, OutputColumn):
         known = found[~np.isnan(found)]
         fences = fence(known, chosen.outliers)
         inside = np.clip(known, *fences) if fences else known
-        scale = _choose_scale(inside) if chosen.scale == "auto" else chosen.scale
-        landmarks, scores = _normal_scores(inside) if scale == "quantile" else ((), ())
+        scale = chosen_scale(inside) if chosen.scale == "auto" else chosen.scale
+        landmarks, scores = normal_scores(inside) if scale == "quantile" else ((), ())
         plain = cls(
             name=name,
             key=key,
@@ -139,14 +142,14 @@ class NumberColumn(InputColumn, OutputColumn):
             high=fences[1] if fences else None,
             flagged=len(known) < len(found),
             scale=scale,
-            unit=_unit(inside),
+            unit=typical_size(inside),
             center=0.0,
             spread=1.0,
             landmarks=landmarks,
             scores=scores,
-            edges=_edges(inside, chosen.bins),
+            edges=bin_edges(inside, chosen.bins),
             mean=float(known.mean()),
-            std=_spread(known),
+            std=deviation(known),
             least=float(known.min()),
             most=float(known.max()),
         )
@@ -154,7 +157,7 @@ class NumberColumn(InputColumn, OutputColumn):
 
     def _centered(self, inside: np.ndarray) -> Self:
         curved = _CURVES[self.scale](self, inside)
-        return replace(self, center=float(curved.mean()), spread=_spread(curved))
+        return replace(self, center=float(curved.mean()), spread=deviation(curved))
 
     @property
     def features(self) -> int:
@@ -232,7 +235,7 @@ class NumberColumn(InputColumn, OutputColumn):
             filled = np.clip(filled, self.low, self.high)
         parts = [((_CURVES[self.scale](self, filled) - self.center) / self.spread)[:, None]]
         parts += [absent[:, None]] if self.flagged else []
-        parts += [_piecewise_linear(filled, self.edges)] if self.edges else []
+        parts += [piecewise_linear(filled, self.edges)] if self.edges else []
         return np.concatenate(parts, axis=1).astype(np.float32)
 
     def steps(self, encoded: Encoded) -> np.ndarray:
@@ -355,74 +358,13 @@ def _fill(name: str, chosen: Options, inside: np.ndarray, decimal: str) -> float
     return constant
 
 
-def _spread(numbers: np.ndarray) -> float:
-    """Standard deviation; 1 where all numbers are equal up to rounding."""
-    spread = float(numbers.std())
-    return spread if spread > 1e-12 * max(1e-300, float(np.abs(numbers).max())) else 1.0
-
-
-def _unit(numbers: np.ndarray) -> float:
-    """The median size of the numbers that are not 0."""
-    sizes = np.abs(numbers[numbers != 0])
-    return float(np.median(sizes)) if len(sizes) else 1.0
-
-
-def _signed_log(numbers: np.ndarray, unit: float) -> np.ndarray:
-    return np.asarray(np.sign(numbers) * np.log1p(np.abs(numbers) / unit))
-
-
-def _skewness(numbers: np.ndarray) -> float:
-    standard = (numbers - numbers.mean()) / _spread(numbers)
-    return float((standard**3).mean())
-
-
-def _choose_scale(numbers: np.ndarray) -> Scale:
-    before, after = abs(_skewness(numbers)), abs(_skewness(_signed_log(numbers, _unit(numbers))))
-    return "log" if before > SKEWED and after < before else "standard"
-
-
-def _normal_scores(numbers: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Quantiles and the standard normal scores of their ranks; equal quantiles share the mean of their ranks."""
-    ranks = np.linspace(0, 1, min(_LANDMARKS, max(2, len(numbers))))
-    landmarks, position = np.unique(np.quantile(numbers, ranks), return_inverse=True)
-    shared = np.bincount(position, ranks) / np.bincount(position)
-    normal = NormalDist()
-    scores = (normal.inv_cdf(min(max(float(rank), 1e-3), 1 - 1e-3)) for rank in shared)
-    return tuple(landmarks.tolist()), tuple(scores)
-
-
 # How each scale bends a number before it is centered.
 _CURVES: dict[str, Callable[[NumberColumn, np.ndarray], np.ndarray]] = {
     "standard": lambda column, numbers: numbers,
-    "log": lambda column, numbers: _signed_log(numbers, column.unit),
+    "log": lambda column, numbers: signed_log(numbers, column.unit),
     "quantile": lambda column, numbers: np.asarray(np.interp(numbers, column.landmarks, column.scores)),
     "none": lambda column, numbers: numbers,
 }
-
-
-def _edges(numbers: np.ndarray, bins: int | None) -> tuple[float, ...]:
-    """Distinct quantiles that cut the numbers into at most `bins` bins; none when there is only one number.
-
-    A number counts at most as often as a bin has rows: where nine rows of ten hold 0, the rest share all bins but one.
-    """
-    wanted = min(_MOST_BINS, len(numbers) // _ROWS_OF_A_BIN) if bins is None else bins
-    distinct, counts = np.unique(numbers, return_counts=True)
-    if wanted < (2 if bins is None else 1) or len(distinct) < 2:
-        return ()
-    if len(distinct) <= wanted:
-        return tuple(distinct.tolist())
-    weights = counts.astype(np.float64)
-    for _ in range(_CAPPINGS):
-        weights = np.minimum(weights, weights.sum() / wanted)
-    middles = np.cumsum(weights) - weights / 2
-    positions = np.linspace(middles[0], middles[-1], wanted + 1)
-    return tuple(np.unique(np.interp(positions, middles, distinct)).tolist())
-
-
-def _piecewise_linear(numbers: np.ndarray, edges: tuple[float, ...]) -> np.ndarray:
-    """How far each number has come through each bin, 0 to 1: (rows, bins)."""
-    starts, ends = np.array(edges[:-1]), np.array(edges[1:])
-    return np.asarray(np.clip((numbers[:, None] - starts) / (ends - starts), 0.0, 1.0))
 
 
 def _array(encoded: Encoded) -> np.ndarray:

@@ -5,7 +5,6 @@ Without one, a tokenizer is learnt from the training rows.
 
 from __future__ import annotations
 
-import json
 import math
 import string
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,14 +19,15 @@ from pydantic import Field
 from tokenizers import Encoding, Tokenizer
 
 from trimtab import files, part_options
-from trimtab.columns import Encoded, InputColumn, InputPolicy, Ragged, Reading, _wordpieces, ragged
+from trimtab.columns import Encoded, InputColumn, InputPolicy, Ragged, Reading, Worded, _wordpieces, ragged
+from trimtab.columns._token_ids import end_to_end, first_tokens, padded_ids
+from trimtab.columns._tokenizer import opening_behind, padding_id, read_definition, with_spaces
 from trimtab.columns._wordwise import Wordwise
 from trimtab.errors import problem
 from trimtab.values import letters, list_cells, many, parse
 from trimtab.values.problems import Problem, written
 from trimtab.values.unknown import unknown_id
 
-_PAD_TOKENS = ("[PAD]", "<pad>", "<|padding|>", "<|endoftext|>")
 # No tokenizer needs this many characters for a token of real text: what lies beyond could only be cut off anyway, and
 # would make one absurdly long value cost seconds.
 _MOST_CHARACTERS_PER_TOKEN = 64
@@ -59,27 +59,6 @@ class Options(part_options.Options):
     pad_id: int | None = Field(None, ge=0, description="Token that fills up a batch. Default: the tokenizer's own.")
     words: bool = Field(False, description="Whether a value is a list of words. Default: where the output is tags.")
     follows: bool = Field(False, description="Whether it is read behind another text. Filled in for texts of one row.")
-
-
-@dataclass(frozen=True)
-class Worded(Ragged):
-    """Token ids of rows of words, and where in its row each word's first token stands: -1 for a word without any."""
-
-    words: Ragged
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all its arrays."""
-        return super().nbytes + self.words.nbytes
-
-    def take(self, rows: np.ndarray) -> Worded:
-        """The given rows, in that order."""
-        return replace(super().take(rows), words=self.words.take(rows))
-
-    @classmethod
-    def concat(cls, parts: Sequence[Any]) -> Worded:
-        """The rows of several, one part after the other."""
-        return replace(super().concat(parts), words=Ragged.concat([part.words for part in parts]))
 
 
 _SCRIPT_ROWS, _SCRIPT_CHARACTERS = 1000, 400  # texts whose letters are looked at, and characters of each
@@ -131,14 +110,14 @@ class TextColumn(InputColumn):
     def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:
         """See `Column.fit`; the default `max_tokens` covers 99.5% of the rows without cutting them."""
         chosen = part_options.check(Options, f"column {name!r} ({cls.type})", options)
-        tokenizer = _read_tokenizer(Path(chosen.tokenizer), name) if chosen.tokenizer else _learnt(chosen, values)
+        tokenizer = read_definition(Path(chosen.tokenizer), name) if chosen.tokenizer else _learnt(chosen, values)
         if chosen.tokenizer and chosen.vocabulary:
             found = f"found {chosen.vocabulary}, but the tokenizer of a pretrained encoder is used"
             raise problem(f"column {name!r} (text): vocabulary", found, do="leave it out")
         if chosen.words:
-            tokenizer = _with_spaces(tokenizer)
-        opening = _opening(tokenizer) if chosen.follows else (0, ())
-        widest = cls(name, key, chosen.limit, _pad_id(tokenizer, chosen.pad_id), tokenizer, chosen.words, *opening)
+            tokenizer = with_spaces(tokenizer)
+        opening = opening_behind(tokenizer) if chosen.follows else (0, ())
+        widest = cls(name, key, chosen.limit, padding_id(tokenizer, chosen.pad_id), tokenizer, chosen.words, *opening)
         special = widest.tokenizer.num_special_tokens_to_add(is_pair=False)
         if chosen.max_tokens is not None and not special < chosen.max_tokens <= chosen.limit:
             where, allowed = f"column {name!r} (text): max_tokens", f"{special + 1} to {chosen.limit}"
@@ -213,7 +192,7 @@ class TextColumn(InputColumn):
         if self._wordwise:
             return Ragged(*self._wordwise.encode(texts, self.pad_id))
         parts = [self._ids(self.tokenizer.encode_batch_fast(part)) for part in _portions(texts)]
-        return _end_to_end(parts)
+        return end_to_end(parts)
 
     def read(self, values: Sequence[Any]) -> Reading:
         """See `InputColumn.read`; also texts that are cut, and those of mostly unknown tokens."""
@@ -303,8 +282,8 @@ class TextColumn(InputColumn):
             encodings = self.tokenizer.encode_batch(part, is_pretokenized=True)
             ids.append(self._ids(encodings))
             firsts += [encoding.word_ids for encoding in encodings]
-        words = [_first_tokens(found, len(row)) for found, row in zip(firsts, rows, strict=True)]
-        tokens = _end_to_end(ids)
+        words = [first_tokens(found, len(row)) for found, row in zip(firsts, rows, strict=True)]
+        tokens = end_to_end(ids)
         return Worded(tokens.values, tokens.offsets, ragged(words, np.zeros(0, np.int64)))
 
     def _ids(self, encodings: Sequence[Encoding]) -> Ragged:
@@ -324,11 +303,11 @@ class TextColumn(InputColumn):
 
     def batch(self, encoded: Encoded, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Ids and mask of the given rows, padded on the right to the longest of them."""
-        ids, mask = _padded(_ragged(encoded), rows, self.pad_id)
+        ids, mask = padded_ids(_ragged(encoded), rows, self.pad_id)
         tensors = {f"{self.key}_ids": ids, f"{self.key}_mask": mask.astype(np.int64)}
         if not isinstance(encoded, Worded):
             return tensors
-        words, _ = _padded(encoded.words, rows, -1)
+        words, _ = padded_ids(encoded.words, rows, -1)
         read = {f"{self.key}_words": words.clip(min=0), f"{self.key}_word_mask": (words >= 0).astype(np.int64)}
         return tensors | read
 
@@ -369,58 +348,6 @@ def _characters(value: Any) -> int:
     return len(value) if isinstance(value, (str, bytes, bytearray)) else 0
 
 
-def _read_tokenizer(path: Path, column: str) -> str:
-    """The definition of a tokenizer that works, padding and truncation off."""
-    where = f"column {column!r} (text): tokenizer"
-    allowed = "a tokenizer.json as the tokenizers library writes it"
-    try:
-        definition = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise problem(where, f"no such file: {path}", allowed) from None
-    except (OSError, ValueError) as error:
-        raise problem(where, f"{path} cannot be read ({error})", allowed) from None
-    text = json.dumps({**definition, "padding": None, "truncation": None}, ensure_ascii=False)
-    try:
-        Tokenizer.from_str(text)
-    except Exception as error:  # the library raises bare Exception
-        raise problem(where, f"{path} is not a tokenizer ({error})", allowed) from None
-    return text
-
-
-def _with_spaces(definition: str) -> str:
-    """The tokenizer such that each word of a list is read like one with a space before it: byte-level ones differ."""
-    tokenizer = json.loads(definition)
-    first = tokenizer.get("pre_tokenizer") or {}
-    for part in (first, *first.get("pretokenizers", ())):
-        if part.get("type") == "ByteLevel":
-            part["add_prefix_space"] = True
-    return json.dumps(tokenizer, ensure_ascii=False)
-
-
-def _opening(definition: str) -> tuple[int, tuple[int, ...]]:
-    """How a text begins behind another one, by the tokenizer's own rule for pairs.
-
-    How many special tokens it loses at its beginning, and those that come in their place: BERT's [CLS] goes, and
-    RoBERTa's <s> becomes </s>.
-    """
-    tokenizer = Tokenizer.from_str(definition)
-    alone, pair = tokenizer.encode("a"), tokenizer.encode("a", "a")
-    own = [position for position, part in enumerate(alone.sequence_ids) if part is not None]
-    first, second = ([position for position, part in enumerate(pair.sequence_ids) if part == text] for text in (0, 1))
-    if not own or not first or not second:
-        return 0, ()
-    closing = len(alone.ids) - own[-1] - 1
-    return own[0], tuple(pair.ids[first[-1] + 1 + closing : second[0]])
-
-
-def _pad_id(definition: str, chosen: int | None) -> int:
-    if chosen is not None:
-        return chosen
-    tokenizer = Tokenizer.from_str(definition)
-    known = (tokenizer.token_to_id(token) for token in _PAD_TOKENS)
-    return next((token for token in known if token is not None), 0)
-
-
 def _covering_length(widest: TextColumn, values: Sequence[Any], limit: int) -> int:
     """The 99.5% quantile of the lengths, rounded up to a multiple of 8."""
     looked_at = values[:: max(1, len(values) // _FIT_ROWS)]
@@ -438,37 +365,6 @@ def _writable(text: str) -> str:
 
 def _portions(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
     return (rows[start : start + _ENCODE_ROWS] for start in range(0, len(rows), _ENCODE_ROWS))
-
-
-def _end_to_end(parts: Sequence[Ragged]) -> Ragged:
-    lengths = np.concatenate([[0], *(part.lengths for part in parts)])
-    ids = np.concatenate([np.empty(0, np.int64), *(part.values for part in parts)])
-    return Ragged(ids, np.cumsum(lengths, dtype=np.int64))
-
-
-def _first_tokens(words: Sequence[int | None], count: int) -> np.ndarray:
-    """The step of each word's first token, (count,) int64; -1 for a word that has none."""
-    first = np.full(count, -1, np.int64)
-    for step, word in enumerate(words):
-        if word is not None and first[word] < 0:
-            first[word] = step
-    return first
-
-
-def _padded(found: Ragged, rows: np.ndarray, fill: int) -> tuple[np.ndarray, np.ndarray]:
-    """Values and mask of the given rows, filled up on the right to the longest of them, (rows, longest)."""
-    starts = found.offsets[rows]
-    lengths = found.offsets[rows + 1] - starts
-    longest = int(lengths.max(initial=1))
-    position = np.arange(longest)
-    if lengths.min(initial=longest) == longest:  # the rule for one row, and frequent where rows are sorted by length
-        return found.values[starts[:, None] + position].astype(np.int64, copy=False), np.ones(
-            (len(rows), longest), np.bool_
-        )
-    mask = position < lengths[:, None]
-    source = np.where(mask, starts[:, None] + position, 0)
-    values = found.values if len(found.values) else np.full(1, fill, np.int64)
-    return np.where(mask, values[source], np.int64(fill)), mask
 
 
 def _ragged(encoded: Encoded) -> Ragged:

@@ -13,7 +13,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 from trimtab.columns import EncodedRows, Targets, length_batches
 from trimtab.compress import Skip
 from trimtab.compress.latency import Table, predicted
+from trimtab.compress.prunable import LAYERS, Layer, layers_of
 from trimtab.nets.batch import Batch
 from trimtab.nets.fitted import FittedNetwork, built
 from trimtab.nets.network import EncoderEntry, encoder_kind
@@ -37,22 +37,6 @@ _POSITIONS = 8192  # of each layer's input, for the least squares
 _RIDGE = 1e-2  # of the mean power of an input
 _BLOCK = {"heads": 1, "neurons": 32}  # units that go together: matrices keep shapes that processors are quick with
 _LEAST_SAVED = 1e-6  # ms: what saves nothing by the table is not free of charge
-
-
-class Layer(NamedTuple):
-    """Units side by side in a layer of an encoder, and the modules whose weights tell of them.
-
-    The first dimension of the makers' weights is (groups, units, size), laid out in this order; the input of the module
-    `reader` is (units, size).
-    """
-
-    kind: str  # heads, neurons, channels
-    makers: tuple[str, ...]
-    reader: str
-    units: int
-    size: int = 1
-    groups: int = 1
-    norm: str | None = None  # the norm in front, whose bias takes what the layer gave on average where no unit stays
 
 
 @dataclass(frozen=True)
@@ -126,11 +110,11 @@ def importance(trained: FittedNetwork, rows: EncodedRows, loss: Loss) -> tuple[M
         (name, layer)
         for entry in trained.architecture.encoders
         for name in [entry.key]
-        for layer in _layers(entry, trained.network.encoders[name])
+        for layer in layers_of(entry, trained.network.encoders[name])
     ]
     if not layers:
         kinds = ", ".join(sorted({entry.name for entry in trained.architecture.encoders}))
-        return Skip(f"only {', '.join(sorted(_LAYERS))} can be pruned by structure, this network has {kinds}")
+        return Skip(f"only {', '.join(sorted(LAYERS))} can be pruned by structure, this network has {kinds}")
     readers = [trained.network.encoders[name].get_submodule(layer.reader) for name, layer in layers]
     sums, moments = _sums(trained.network, readers, [layer for _, layer in layers], rows, loss)
     return tuple(
@@ -213,7 +197,7 @@ def by_share(
         positions = [p for p, one in _of(entry, measured) if shares[one.layer.kind] < 1]
         if positions and entry.name in _NARROWER:
             entry = _narrower(trained, entry, shares["neurons"])
-            counts = [layer.units for layer in _layers(entry, _skeleton(trained, entry))]
+            counts = [layer.units for layer in layers_of(entry, _skeleton(trained, entry))]
             kept |= {p: measured[p].best(count) for p, count in zip(positions, counts, strict=True)}
         for kind in ("heads", "neurons") if entry.name not in _NARROWER else ():
             alike = [p for p in positions if measured[p].layer.kind == kind]
@@ -353,41 +337,6 @@ def _replacing(one: Measured, units: Tensor, constant: bool) -> Tensor:
 # ---------------------------------------------------------------------------------------------------------- encoders
 
 
-def _layers(entry: EncoderEntry, encoder: nn.Module) -> list[Layer]:
-    """The layers of an encoder that can lose units; none for an encoder that is not listed here."""
-    return _LAYERS[entry.name](entry.config, encoder) if entry.name in _LAYERS else []
-
-
-def _compact(config: Mapping[str, Any], _: nn.Module) -> list[Layer]:
-    found = []
-    for number, layer in enumerate(config["layers"]):
-        at, before = f"blocks.{number}", f"blocks.{number - 1}.norm" if number else "norm"
-        size = config.get("head_width", 32)
-        found += [
-            Layer("heads", (f"{at}.queries",), f"{at}.out", layer["heads"], size, 3, before),
-            Layer("neurons", (f"{at}.inner",), f"{at}.outer", layer["neurons"], norm=f"{at}.attention_norm"),
-        ]
-    return [layer for layer in found if layer.units]
-
-
-def _transformer(_: Mapping[str, Any], encoder: nn.Module) -> list[Layer]:
-    blocks: Any = encoder.blocks
-    return [
-        Layer("neurons", (f"blocks.{number}.inner",), f"blocks.{number}.outer", block.inner.out_features)
-        for number, block in enumerate(blocks)
-    ]
-
-
-def _cnn(_: Mapping[str, Any], encoder: nn.Module) -> list[Layer]:
-    trunk: Any = encoder.trunk
-    convolutions = [(number, part) for number, part in enumerate(trunk.layers) if isinstance(part, nn.Conv2d)]
-    readers = [f"trunk.layers.{number}" for number, _ in convolutions[1:]] + ["project"]
-    return [
-        Layer("channels", (f"trunk.layers.{number}", f"trunk.layers.{number + 1}"), reader, part.out_channels)
-        for (number, part), reader in zip(convolutions, readers, strict=True)
-    ]
-
-
 def _of_layers(entry: EncoderEntry, measured: Sequence[Measured], kept: Kept) -> EncoderEntry:
     """The entry of a compact encoder whose layers have as many heads and neurons as were kept."""
     layers = [dict(layer) for layer in entry.config["layers"]]
@@ -402,7 +351,7 @@ def _narrower(trained: FittedNetwork, entry: EncoderEntry, share: float) -> Enco
     """The entry of an encoder whose options give one width to all of its layers, which becomes this share of it."""
     option, multiple = _NARROWER[entry.name]
     encoder = trained.network.encoders[entry.key]
-    width = _layers(entry, encoder)[-1].units
+    width = layers_of(entry, encoder)[-1].units
     left = max(multiple, round(width * share / multiple) * multiple)
     if entry.name == "cnn" and left == trained.architecture.width:
         left -= multiple  # as wide as the states, it would have no map to them
@@ -419,10 +368,5 @@ def _skeleton(trained: FittedNetwork, entry: EncoderEntry) -> nn.Module:
     return encoder
 
 
-_LAYERS: dict[str, Callable[[Mapping[str, Any], nn.Module], list[Layer]]] = {
-    "compact": _compact,
-    "transformer": _transformer,
-    "cnn": _cnn,
-}
 # Encoders whose layers are all alike -> the option that says how wide, and what it is a multiple of.
 _NARROWER = {"transformer": ("feed_forward", 8), "cnn": ("channels", 8)}

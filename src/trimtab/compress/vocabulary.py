@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trimtab.columns import InputColumn, Ragged, ragged
-from trimtab.columns.text import TextColumn, Worded
+from trimtab.columns import InputColumn, Ragged, Worded, ragged
+from trimtab.columns.text import TextColumn
 from trimtab.compress import Skip, _tokenizers
 from trimtab.compress._tokenizers import Tokens
 from trimtab.nets.fitted import FittedNetwork, built

@@ -16,12 +16,11 @@ import numpy as np
 from trimtab import columns, registry
 from trimtab.data.dedup import each, missing
 from trimtab.rows import folder
-from trimtab.values import letters, list_cells, name_words, parse
-from trimtab.values.schemes import scheme_of
+from trimtab.values import letters, list_cells, parse
 
 LOOKED_AT = 10_000  # values, evenly spread over the rows
 FEW = 20  # different values: up to here an output of numbers is a label
-_ENOUGH = 0.95  # share of values that must look like numbers (or dates)
+ENOUGH = 0.95  # share of values that must look like numbers (or dates)
 
 SPLIT_MARKS: dict[str, str] = {
     "train": "train",
@@ -41,7 +40,7 @@ _INDEX_NAME = re.compile(r"__index_level_\d+__|level_\d+|unnamed: ?\d+(_level_\d
 _EXPECTED_TWINS = 10  # pairs of equal numbers that chance would bring: with none of them it was no chance
 _ID_CAMEL = re.compile(r"[a-z](Id|ID)$")
 _ID_VALUE = re.compile(r"[\w.:/+=#@-]*\d[\w.:/+=#@-]*")
-_LEADING_ZERO = re.compile(r"0\d+")
+LEADING_ZERO = re.compile(r"0\d+")
 _DATE = re.compile(
     r"(\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?|\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d{2})|\d{1,2}[ -][A-Za-z]{3,9}[ -]\d{2,4}"
     r"|[A-Za-z]{3,9}\.? \d{1,2},? \d{4})([T ,]+\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?\s*([AaPp][Mm])?\s*(Z|[+-]\d{2}:?\d{2})?)?"
@@ -106,7 +105,7 @@ class Look:
     def numbers(self) -> list[float]:
         """The values of the sample that can be read as numbers."""
         decimal = parse.decimal_mark(self.sample)
-        read = (_number(value, decimal) for value in self.sample)
+        read = (number_of(value, decimal) for value in self.sample)
         return [value for value in read if value is not None]
 
     @cached_property
@@ -124,7 +123,8 @@ def _name(value: Any, names: Sequence[str]) -> str | None:
     return None if parse.is_missing(value, names=names) else parse.label(value)
 
 
-def _number(value: Any, decimal: str) -> float | None:
+def number_of(value: Any, decimal: str) -> float | None:
+    """The number that a value is; None for what is none."""
     if isinstance(value, (bool, dict, list)):
         return None
     try:
@@ -146,7 +146,7 @@ def _file(look: Look) -> Inferred | None:
     kinds = [_kind_of_file(value) for value in look.sample]
     for type_name in folder.ENDINGS:
         share = kinds.count(type_name) / max(1, len(kinds))
-        if share > _ENOUGH:
+        if share > ENOUGH:
             named = all(isinstance(value, str) and not value.startswith("data:") for value in look.sample)
             files = f"names of {type_name} files" if named else f"{type_name} files"
             return Inferred(type_name, f"{share:.0%} of the values are {files}")
@@ -168,7 +168,7 @@ def _kind_of_file(value: Any) -> str | None:
     return next((name for name, endings in folder.ENDINGS.items() if value.strip().lower().endswith(endings)), None)
 
 
-def _told_by(wanted: Any) -> Rule:
+def told_by(wanted: Any) -> Rule:
     """A rule that asks the types themselves, such as a user's own: see `Column.recognised`."""
 
     def rule(look: Look) -> Inferred | None:
@@ -195,7 +195,7 @@ def _nested(look: Look) -> Inferred | None:
         keys = ", ".join(map(str, objects[0]))
         return Inferred("ignore", f"holds objects with the keys {keys}: write a part of them into a column of its own")
     nested = any(isinstance(value, (list, tuple, set, np.ndarray)) for value in look.sample)
-    written = nested or sum(list_cells.listed(value) is not None for value in look.sample) > _ENOUGH * len(look.sample)
+    written = nested or sum(list_cells.listed(value) is not None for value in look.sample) > ENOUGH * len(look.sample)
     return Inferred("ignore", "holds lists or objects; write history for lists of items") if written else None
 
 
@@ -236,13 +236,13 @@ def _are_row_numbers(numbers: Sequence[float]) -> bool:
 
 
 def _identifier(look: Look) -> Inferred | None:
-    if look.present < FEW or look.distinct_share < _ENOUGH or look.words > 1.5:
+    if look.present < FEW or look.distinct_share < ENOUGH or look.words > 1.5:
         return None
     whole, named = look.whole, _has_id_name(look.name)
     counts_up = len({after - before for before, after in pairwise(look.numbers)}) == 1
     if whole and (named or counts_up):
         return Inferred("ignore", "an id: a whole number that is different in every row")
-    if not look.numbers and (named or look.share(_ID_VALUE) > _ENOUGH):
+    if not look.numbers and (named or look.share(_ID_VALUE) > ENOUGH):
         return Inferred("ignore", "an id: a code that is different in every row")
     return None
 
@@ -258,14 +258,14 @@ def _has_id_name(name: str) -> bool:
 
 
 def _date(look: Look) -> Inferred | None:
-    if look.share(_DATE) < _ENOUGH or len(look.numbers) >= _ENOUGH * len(look.sample):  # 1951.50 is an amount
+    if look.share(_DATE) < ENOUGH or len(look.numbers) >= ENOUGH * len(look.sample):  # 1951.50 is an amount
         return None
     return Inferred("ignore", "dates, which no column type reads: add columns such as weekday or age in days")
 
 
 def _code(look: Look) -> Inferred | None:
-    zeros = look.share(_LEADING_ZERO)
-    if zeros == 0 or len(look.numbers) < _ENOUGH * len(look.sample):
+    zeros = look.share(LEADING_ZERO)
+    if zeros == 0 or len(look.numbers) < ENOUGH * len(look.sample):
         return None
     return Inferred("category", f"codes, not numbers: {zeros:.0%} begin with a 0")
 
@@ -278,7 +278,7 @@ def _truth(look: Look) -> Inferred | None:
 
 def _quantity(look: Look) -> Inferred | None:
     share = len(look.numbers) / len(look.sample)
-    if share < _ENOUGH:
+    if share < ENOUGH:
         return None
     others = "" if share == 1 else f", the other {1 - share:.1%} count as missing"
     every = "every value is a number" if share == 1 else f"{share:.1%} of the values are numbers"
@@ -296,7 +296,7 @@ def _prose(look: Look) -> Inferred | None:
 
 RULES: tuple[Rule, ...] = (
     _empty,
-    _told_by(columns.InputColumn),
+    told_by(columns.InputColumn),
     _file,
     _nested,
     _constant,
@@ -320,96 +320,7 @@ def input_type(name: str, values: Sequence[Any]) -> Inferred:
     return next((inferred for inferred in found if inferred), category)
 
 
-# ----------------------------------------------------------------------------------------------------- outputs
-
-
-def answers(name: str, values: Sequence[Any]) -> Look:
-    """A column as it is seen when it is the output: a frequent word for "no value" is a name."""
-    return Look(name, values, name_words.frequent(values))
-
-
-def output_type(name: str, values: Sequence[Any]) -> Inferred:
-    """label or number; labels, numbers or tags for lists. Numbers are a label when there are few different ones."""
-    look = answers(name, values)
-    if found := _told_by(columns.OutputColumn)(look) or _lists_of(look) or _marked_names(look):
-        return found
-    if len(look.numbers) < _ENOUGH * len(look.sample) or not look.sample or look.share(_LEADING_ZERO) > 0:
-        mark = next((mark for mark in (*_SEVERAL_MARKS, ",") if _parts_names(look, mark)), None)
-        key = f"; {mark!r} stands in some: write {{{name}: labels}} if it parts several" if mark else ""
-        return Inferred("label", f"{look.distinct:,} different names{key}")
-    if {text.casefold() for text in look.texts} <= {"true", "false"}:
-        return Inferred("label", "true or false")
-    if look.distinct <= FEW:
-        return Inferred("label", f"only {look.distinct} different numbers; write {{{name}: number}} to predict amounts")
-    kind = "whole numbers" if all(value.is_integer() for value in look.numbers) else "numbers"
-    return Inferred("number", f"{look.distinct:,} different {kind}; write {{{name}: label}} if they are classes")
-
-
-_SEVERAL_MARKS = ("|", ";")  # a comma stands in texts too
-_ENTITY = re.compile(r"&(?:[A-Za-z][A-Za-z0-9]{1,31}|#\d{1,7}|#[xX][0-9A-Fa-f]{1,6});")  # of HTML, such as &amp;
-
-
-def _lists_of(look: Look) -> Inferred | None:
-    """What lists hold: tags, numbers or names; tags may also stand in a text, a white space between them."""
-    lists = [list_cells.listed(value) for value in look.sample]
-    found = [items for items in lists if items is not None]
-    if len(found) < _ENOUGH * len(look.sample) or not found:
-        return _tags(look, [text.split() for text in look.texts])
-    if tags := _tags(look, found):
-        return tags
-    if places := list_cells.vector(found):
-        return Inferred("labels", f"every value is a vector of {places} zeros and ones: a class for each place")
-    items = [item for row in found for item in row]
-    if items and all(_number(item, ".") is not None for item in items) and len({len(row) for row in found if row}) == 1:
-        return Inferred("numbers", f"every value is a list of {max(map(len, found))} numbers")
-    return Inferred("labels", f"every value is a list, of {len(set(map(str, items))):,} different names")
-
-
-def _tags(look: Look, rows: Sequence[Sequence[Any]]) -> Inferred | None:
-    tags = [str(tag) for row in rows for tag in row]
-    scheme = scheme_of(tags) if len(tags) > len(rows) else None
-    if scheme is None or not any(scheme.read(tag).border in ("B", "S") for tag in set(tags)):
-        return None
-    return Inferred("tags", f"every value is a list of tags ({scheme.name}), {len(set(tags)):,} different ones")
-
-
-def _marked_names(look: Look) -> Inferred | None:
-    """Few different names in many combinations, a mark between them; a path (Home|Kitchen) is one name."""
-    for mark in _SEVERAL_MARKS:
-        if _parts_names(look, mark) and _combine_freely(_cells(look, mark)):
-            cells = _cells(look, mark)
-            names = len({name for cell in cells for name in cell})
-            share = f"{sum(len(cell) > 1 for cell in cells) / len(cells):.0%} of the values hold several"
-            key = f"write {{{look.name}: label}} if each value is one name"
-            return Inferred("labels", f"{names:,} different names; {share}, {mark} between them; {key}")
-    return None
-
-
-def _cells(look: Look, mark: str) -> list[list[str]]:
-    """The parts of each value."""
-    return [[name.strip() for name in _ENTITY.sub("&", text).split(mark)] for text in look.texts]
-
-
-def _parts_names(look: Look, mark: str) -> bool:
-    """Whether a mark stands between few different short names in more than a twentieth of the values."""
-    cells = _cells(look, mark)
-    names = [name for cell in cells for name in cell]
-    short = sum(letters.words(name) for name in names) <= 3 * len(names)
-    return (
-        short
-        and sum(len(cell) > 1 for cell in cells) > len(cells) / 20
-        and len(set(names)) <= max(FEW, len(cells) / 20)
-    )
-
-
-def _combine_freely(cells: Sequence[Sequence[str]]) -> bool:
-    """Whether parts of cells come and go: they stand alone too, or lead in one combination and follow in another."""
-    combined = {tuple(cell) for cell in cells if len(cell) > 1}
-    alone = {cell[0] for cell in cells if len(cell) == 1}
-    leading = {cell[0] for cell in combined} | alone
-    following = {name for cell in combined for name in cell[1:]}
-    names = following | {cell[0] for cell in combined}
-    return names <= alone or (len(combined) >= 2 and len(following & leading) >= len(following) / 2)
+# ----------------------------------------------------------------------------------------------------- columns
 
 
 def holds_words(values: Sequence[Any]) -> bool:
@@ -417,7 +328,7 @@ def holds_words(values: Sequence[Any]) -> bool:
     look = Look("", values)
     lists = [items for items in map(list_cells.listed, look.sample) if items is not None]
     texts = all(isinstance(item, str) for items in lists for item in items)
-    return bool(lists) and len(lists) >= _ENOUGH * len(look.sample) and texts
+    return bool(lists) and len(lists) >= ENOUGH * len(look.sample) and texts
 
 
 def is_split(name: str, values: Sequence[Any]) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 
 from trimtab import columns
 from trimtab.columns import Column, OutputColumn
-from trimtab.data import clean, data_warnings, dedup, infer, read
+from trimtab.data import clean, data_warnings, dedup, infer, infer_output, read
 from trimtab.data.data_warnings import DataWarning
 from trimtab.data.table import Table
 from trimtab.errors import problem, shortened
@@ -107,11 +107,11 @@ def profile(patterns: Sequence[str], folder: Path, output: str | None = None, en
     looks = {name: infer.input_type(name, values) for name, values in table.values.items()}
     split = next((name for name, values in table.values.items() if infer.is_split(name, values)), None)
     guess = Guess(output, "named by --output") if output else _guess(table, looks)
-    answer = infer.output_type(guess.value, table.values[guess.value])
+    answer = infer_output.output_type(guess.value, table.values[guess.value])
     looks |= _told_from(answer.type, guess.value, table, looks)
     looks[guess.value] = answer
     inputs = [name for name, look in looks.items() if look.type != "ignore" and name != guess.value]
-    answers = infer.answers(guess.value, table.values[guess.value])
+    answers = infer_output.answers(guess.value, table.values[guess.value])
     gone = dedup.missing(answers.values, names=answers.names)
     answered = [row for row, absent in enumerate(gone) if not absent]
     if not answered:
@@ -216,9 +216,8 @@ def _guess(table: Table, looks: Mapping[str, infer.Inferred]) -> Guess:
     last = list(looks)[-1]
     if last in possible and _kind(looks[last]).holds_names:
         return Guess(last, "the last column, with few different values")
-    few = sorted(
-        (infer.answers(name, table.values[name]).distinct, name) for name in possible if _kind(looks[name]).holds_names
-    )
+    names = [name for name in possible if _kind(looks[name]).holds_names]
+    few = sorted((infer_output.answers(name, table.values[name]).distinct, name) for name in names)
     if few:
         return Guess(few[0][1], f"the column with the fewest different values ({few[0][0]})")
     if last in possible:
@@ -229,11 +228,11 @@ def _guess(table: Table, looks: Mapping[str, infer.Inferred]) -> Guess:
 def _can_be_output(name: str, look: infer.Inferred, values: Sequence[Any]) -> bool:
     if _kind(look).holds_numbers:
         return True
-    answers = infer.output_type(name, values).type
+    answers = infer_output.output_type(name, values).type
     kind = columns.kind(answers, "output")
     if kind.per_position or (kind.several and _rank(name) is not None):
         return True
-    seen = infer.answers(name, values)
+    seen = infer_output.answers(name, values)
     return _kind(look).holds_names and 2 <= seen.distinct <= MOST_CLASSES and seen.distinct_share <= 0.5
 
 

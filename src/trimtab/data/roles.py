@@ -9,7 +9,7 @@ from typing import Any
 
 from trimtab import columns
 from trimtab.columns import InputColumn, OutputColumn
-from trimtab.data import clean, infer, splits
+from trimtab.data import clean, infer, infer_output, splits
 from trimtab.data.splits import Strategy
 from trimtab.data.table import Table
 from trimtab.errors import nearest, problem, several
@@ -214,7 +214,7 @@ def _output(spec: Spec, table: Table) -> tuple[Typed, list[Automatic]]:
     if spec.output_type is not None:
         _check_kind(spec.output_type.type, OutputColumn, where)
         return with_names(where, spec.output_type, table.values.get(spec.output_name, ()))
-    look = infer.output_type(spec.output_name, table.values[spec.output_name])
+    look = infer_output.output_type(spec.output_name, table.values[spec.output_name])
     output, automatic = with_names(where, Typed(type=look.type), table.values[spec.output_name])
     return output, [Automatic(where, look.type, look.reason), *automatic]
 

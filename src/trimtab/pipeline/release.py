@@ -14,7 +14,7 @@ from trimtab.bundle import store
 from trimtab.bundle.manifest import GateResult, Manifest, Measured, Stage
 from trimtab.compress.frontier import Frontier
 from trimtab.progress import Laps, Progress
-from trimtab.report import card, plots
+from trimtab.report import card, contact_sheet, plots
 from trimtab.request import Request
 from trimtab.search.assembly import Candidate
 from trimtab.search.compression import Compressed
@@ -76,7 +76,7 @@ def audit(
         **({"frontier": compressed.frontier.evidence()} if compressed.frontier else {}),
     }
     shown = {key: value for key, value in shown.items() if quotes or key not in store.QUOTING}
-    drawn = plots.draw(shown, home / "plots") + plots.contact_sheet(sheet.pictures if sheet else (), home / "plots")
+    drawn = plots.draw(shown, home / "plots") + contact_sheet.draw(sheet.pictures if sheet else (), home / "plots")
     laps.lap("evidence, plots")
     stages = [*stages, Stage(name="audit", seconds=laps.total, detail={"seconds": laps.seconds})]
     progress.stage("release", str(home / "bundle"))

@@ -17,7 +17,6 @@ import numpy as np
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.image import imsave
 from matplotlib.ticker import MaxNLocator
 
 from trimtab import files
@@ -33,12 +32,9 @@ _LINES = (
 _NUMBERED_CLASSES = 14  # a confusion matrix of more classes shows colours only
 _NAMED_CLASSES = 60  # and of still more, every n-th name
 _LONGEST_NAME = 18
-_SHEET_PIXELS = 96  # of one picture of a contact sheet, about
-_SHEET_GAP = 6
 _LOG_RANGE = 20.0  # latencies further apart than this share a logarithmic axis
 _LEAST_AREA, _LARGEST_AREA = 20.0, 900.0  # of a network's dot, in square points
 _LABEL_HEIGHT, _LETTER_WIDTH = 10.0, 4.9  # of a name beside a dot, in points
-_UNSIGNED: Any = {"Software": None}  # equal pictures are equal bytes, whoever wrote them
 _FALLBACK_FONTS = (
     "Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Micro Hei", "PingFang SC", "Hiragino Sans", "Microsoft YaHei",
     "Noto Sans Arabic", "Noto Sans Devanagari", "Noto Sans Hebrew", "Noto Sans Thai", "Arial Unicode MS",
@@ -368,51 +364,6 @@ def _clutter(box: _Box, taken: Sequence[_Box], page: _Box) -> float:
 
 
 # ------------------------------------------------------------------------------------------------------- contact sheet
-
-
-def contact_sheet(grids: Sequence[np.ndarray], folder: Path) -> list[Path]:
-    """Draw pictures side by side and below one another into `augmentation.png`; no file where there are none.
-
-    Each grid is (rows, columns, height, width, 3) uint8; grids stand below one another, and a grid's first column is
-    set apart from what was made of it.
-    """
-    if not grids:
-        return []
-    sheets = [_sheet(grid) for grid in grids]
-    width = max(sheet.shape[1] for sheet in sheets)
-    whole = np.concatenate(
-        [np.pad(sheet, ((0, 0), (0, width - sheet.shape[1]), (0, 0)), constant_values=255) for sheet in sheets]
-    )
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "augmentation.png"
-    imsave(path, whole, metadata=_UNSIGNED)
-    return [path]
-
-
-def _sheet(grid: np.ndarray) -> np.ndarray:
-    """One grid as one picture, with white gaps, the one behind the first column three times as wide."""
-    rows, columns = grid.shape[:2]
-    tiles = _resized(grid.reshape(-1, *grid.shape[2:]))
-    height, width = tiles.shape[1:3]
-    left = np.arange(columns) * (width + _SHEET_GAP) + 2 * _SHEET_GAP * (np.arange(columns) > 0)
-    whole = np.full((rows * (height + _SHEET_GAP), left[-1] + width, 3), 255, np.uint8)
-    for position, tile in enumerate(tiles):
-        row, column = divmod(position, columns)
-        top = row * (height + _SHEET_GAP)
-        whole[top : top + height, left[column] : left[column] + width] = tile
-    return whole
-
-
-def _resized(tiles: np.ndarray) -> np.ndarray:
-    """(tiles, height, width, 3) made larger by repeating pixels, or smaller by averaging them, by a whole number."""
-    share = math.sqrt(tiles.shape[1] * tiles.shape[2]) / _SHEET_PIXELS
-    if share < 1:
-        return tiles.repeat(int(1 / share), axis=1).repeat(int(1 / share), axis=2)
-    by = math.ceil(share)
-    height, width = max(1, tiles.shape[1] // by), max(1, tiles.shape[2] // by)
-    cut = tiles[:, : height * by, : width * by]
-    means = cut.reshape(len(tiles), height, -1, width, cut.shape[2] // width, 3).mean(axis=(2, 4))
-    return np.asarray(np.rint(means), np.uint8)
 
 
 def _short(name: object) -> str:

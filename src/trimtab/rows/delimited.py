@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 from trimtab.errors import problem
 from trimtab.rows import Block, Note, Reject, Rejected, Row, in_blocks, plain, text_stream, unknown_columns
+from trimtab.rows._dialects import SEP, Dialect, sniff
 from trimtab.rows._opening import Opened, head_lines, lines
 
 DELIMITERS = {"csv": (",", ";", "\t", "|"), "tsv": ("\t",)}
@@ -22,26 +23,6 @@ MOST_CHARACTERS = 1 << 26  # of one record, for the same reason
 _PEEKED = 100  # records that tell whether the header lacks the name of the first column
 _LINES = 4096  # that are parsed together
 MOST_TEXT = 10_000  # characters of a rejected row that are kept
-_SEP = re.compile(r'^"?sep=(.)"?\s*$', re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """How cells are told apart. `escape` is a backslash in files that write \\" inside quotes."""
-
-    delimiter: str = ","
-    escape: str | None = None
-    spaced: bool = False  # a space follows each delimiter
-
-    def reader(self, source: Iterator[str], strict: bool = False) -> Any:
-        """A parser of the standard library; its records are lists of cells."""
-        return csv.reader(
-            source,
-            delimiter=self.delimiter,
-            escapechar=self.escape,
-            skipinitialspace=self.spaced,
-            strict=strict,
-        )
 
 
 class _Runaway(Exception):
@@ -206,38 +187,7 @@ def _has_row_names(width: int, records: Sequence[Sequence[str]]) -> bool:
 
 
 def _is_sep(line: int, cells: list[str]) -> bool:
-    return line == 1 and (_SEP.match(",".join(cells)) is not None or (len(cells) == 2 and cells[0].lower() == "sep="))
-
-
-def sniff(sample: Sequence[str], delimiters: Sequence[str]) -> Dialect:
-    """The dialect in which most records of the sample have as many cells as the first one."""
-    told = _SEP.match(sample[0]) if sample else None
-    if told:
-        delimiters, sample = (told[1],), sample[1:]
-    header = next((line for line in sample if line.strip()), "")
-    escapes = (None, "\\") if any('\\"' in line for line in sample) else (None,)
-    candidates = [
-        Dialect(delimiter, escape, spaced=_is_spaced(header, delimiter))
-        for escape in escapes
-        for delimiter in delimiters
-    ]
-    return max(candidates, key=lambda dialect: _fit(sample, dialect))
-
-
-def _is_spaced(header: str, delimiter: str) -> bool:
-    """Whether a space follows each delimiter, those inside quotes not counted."""
-    bare = re.sub(r'"[^"]*"', '""', header)
-    return bare.count(delimiter) == bare.count(delimiter + " ") > 0
-
-
-def _fit(sample: Sequence[str], dialect: Dialect) -> tuple[bool, float, int]:
-    """How well a dialect explains the sample: several columns, share of records as wide as the header, columns."""
-    widths = []
-    with contextlib.suppress(csv.Error):  # the records before a cell that is too long for the parser are enough
-        for cells in dialect.reader(iter(sample)):
-            widths += [len(cells)] if cells else []
-    width = widths[0] if widths else 0
-    return width > 1, widths.count(width) / max(1, len(widths)), width
+    return line == 1 and (SEP.match(",".join(cells)) is not None or (len(cells) == 2 and cells[0].lower() == "sep="))
 
 
 def _names(file: str, cells: Sequence[str], note: Note) -> tuple[str, ...]:

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from threading import Lock
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-import onnxruntime
 
 from trimtab import files, programs
 from trimtab.bundle import store
 from trimtab.bundle.manifest import Manifest
-from trimtab.bundle.serving import GraphEntry, Serving
+from trimtab.bundle.serving import Serving
 from trimtab.columns import (
     EncodedRows,
     InputColumn,
@@ -30,22 +27,42 @@ from trimtab.columns import (
     encode_rows,
     in_order,
     joined,
-    length_batches,
     no_outputs,
     read_rows,
 )
 from trimtab.errors import nearest, problem
 from trimtab.programs import Program, Ran
+from trimtab.runtime._graphs import Beside, Graph, most_rows, open_graphs, open_session, usable_cores
+from trimtab.runtime._rows import check_names, check_possible, gathered, listed, names_of
 from trimtab.values.problems import Problem
+
+__all__ = [
+    "Answered",
+    "Answering",
+    "Beside",
+    "Graph",
+    "Model",
+    "Predictions",
+    "Replayed",
+    "check_names",
+    "gathered",
+    "listed",
+    "load",
+    "most_rows",
+    "open_graphs",
+    "open_session",
+    "opened",
+    "put_together",
+    "read_golden",
+    "record_golden",
+    "replay",
+    "usable_cores",
+    "write_golden",
+]  # fmt: skip
 
 _OTHER_ANSWERS = "make the bundle again on this machine, or serve it where it was made: see `trimtab inspect`"
 _SETTLED = 3.0  # tolerances by which a golden row's outputs may be off without other networks being asked
-_LARGEST = 512  # rows of one batch
-_NUMBERS = 2_000_000  # of rows of fixed size, such as pictures, that are encoded for one batch
 _ENCODED = 16  # batches whose rows are encoded at a time
-_SMALL = 4_000_000  # bytes of a network whose operations are too short to be shared by threads
-_LEAST = 256  # cost of a batch that is worth a thread of its own
-_PADDING = 16  # part of `batch_cost` that may be padding in one batch: another call costs about as much
 _GOLDEN_AT_LOAD = 3  # golden rows replayed at every load; `verify` replays all of them
 
 
@@ -83,65 +100,6 @@ class Answered:
     outputs: Outputs
     problems: tuple[Problem, ...]  # of the values, column by column
     early: np.ndarray | None = None  # as in `Predictions`
-
-
-class Beside:
-    """A network that computes several batches at once, each with one thread; its file is opened when it is asked for.
-
-    Several batches at once, each on a core of its own, wait for nothing; threads that share a batch meet behind every
-    operation.
-    """
-
-    def __init__(self, network: Path, threads: int, session: onnxruntime.InferenceSession | None = None) -> None:
-        self.network, self.threads = network, threads
-        self._lock, self._session = Lock(), session
-
-    @property
-    def session(self) -> onnxruntime.InferenceSession:
-        """Opened once, also where several threads ask first."""
-        with self._lock:
-            self._session = self._session or open_session(self.network, 1)
-            return self._session
-
-
-@dataclass(frozen=True)
-class Graph:
-    """One network, ready to run."""
-
-    session: onnxruntime.InferenceSession = field(repr=False, compare=False)
-    entry: GraphEntry
-    beside: Beside | None = field(default=None, repr=False, compare=False)  # for several batches at once
-
-    def batches(self, costs: np.ndarray) -> list[np.ndarray]:
-        """Which rows of such costs are computed together.
-
-        A network that is quick with small batches has dear steps: of padding it is given little. Where several batches
-        are computed at once there is one for every thread, as far as each is worth it.
-        """
-        most = self.entry.batch_cost
-        if self.beside:
-            most = min(most, max(_LEAST, math.ceil(float(costs.sum()) / self.beside.threads)))
-        return length_batches(costs, most, self.entry.batch_rows or _LARGEST, self.entry.batch_cost // _PADDING)
-
-    def in_batches(self, cost: int, rows: int | None = None) -> Self:
-        """The same in batches of another size."""
-        return replace(self, entry=self.entry.model_copy(update={"batch_cost": cost, "batch_rows": rows}))
-
-    def run(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The tensors that the network gives for those of one batch, by their names."""
-        return self._run(self.session, tensors)
-
-    def run_each(self, batches: Sequence[Callable[[], Mapping[str, np.ndarray]]]) -> list[dict[str, np.ndarray]]:
-        """What `run` gives for the tensors that each call returns, several at once where that is quicker."""
-        if self.beside is None or len(batches) == 1:
-            return [self.run(tensors()) for tensors in batches]
-        session = self.beside.session
-        with ThreadPoolExecutor(min(self.beside.threads, len(batches))) as pool:
-            return list(pool.map(lambda tensors: self._run(session, tensors()), batches))
-
-    def _run(self, session: onnxruntime.InferenceSession, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        given = {name: tensors[name] for name in self.entry.inputs}
-        return dict(zip(self.entry.outputs, session.run(self.entry.outputs, given), strict=True))
 
 
 @dataclass(frozen=True)
@@ -204,9 +162,9 @@ class Model:
         rows = listed(rows)
         if top < 1:
             raise problem("top", f"found {top}", "a whole number from 1 on")
-        absent = check_names(self.inputs, _names(rows)) if rows else []
+        absent = check_names(self.inputs, names_of(rows)) if rows else []
         found = self.answer(rows, top)
-        _check_possible(self.inputs, found.problems)
+        check_possible(self.inputs, found.problems)
         told = [f"no row has a column {name!r}, but {nearest(name, map(str, rows[0]))}" for name in absent]
         lacking = [Problem(name, 0, "absent", why) for name, why in zip(absent, told, strict=True)]
         return replace(found, problems=(*lacking, *found.problems))
@@ -306,123 +264,6 @@ def put_together(
     program = programs.opened(serving.program.name, serving.program.options, graphs, where)
     accepting = tuple(column.accepting(policy or InputPolicy()) for column in inputs)
     return Model(serving, accepting, output, graphs, program, folder, threads, policy)
-
-
-def open_graphs(folder: Path, serving: Serving, threads: int | None = None) -> dict[str, Graph]:
-    """The networks of a folder, opened as they are served."""
-    threads = threads or usable_cores()
-    with ThreadPoolExecutor(len(serving.graphs)) as pool:
-        opened = {name: pool.submit(_open_graph, folder, entry, threads) for name, entry in serving.graphs.items()}
-        return {name: graph.result() for name, graph in opened.items()}
-
-
-def _open_graph(folder: Path, entry: GraphEntry, threads: int) -> Graph:
-    """A small network answers a row no slower with one thread, and is opened once."""
-    path = folder / entry.file
-    if threads == 1:
-        return Graph(open_session(path, 1), entry)
-    if sum(part.stat().st_size for part in folder.glob(f"{entry.file}*")) > _SMALL:
-        return Graph(open_session(path, threads), entry, Beside(path, threads))
-    session = open_session(path, 1)
-    return Graph(session, entry, Beside(path, threads, session))
-
-
-def most_rows(inputs: Sequence[InputColumn]) -> int:
-    """Rows whose numbers, as the network takes them, are held at once for one batch."""
-    numbers = sum(column.fixed_numbers for column in inputs)
-    return _LARGEST if not numbers else min(_LARGEST, max(1, _NUMBERS // numbers))
-
-
-def open_session(network: Path | bytes, threads: int) -> onnxruntime.InferenceSession:
-    """A network's file, or its content, opened as it is served. Raises TrimtabError for what is no network."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    # Threads that wait by spinning burn the cores that a server shares: 150 rows per CPU second against 240 without.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.log_severity_level = 3  # errors only: what it warns of is nothing that a user could change
-    try:
-        if isinstance(network, Path) and (weights := _linked_weights(network)):
-            options.add_external_initializers_from_files_in_memory([f"{network.name}.data"], [weights], [len(weights)])
-        given = str(network) if isinstance(network, Path) else network
-        return onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # the library's errors have no common base
-        said = " ".join(str(error).split())[:300]
-        where = str(network) if isinstance(network, Path) else "network"
-        raise problem(where, f"ONNX Runtime {onnxruntime.__version__} cannot load it ({said})") from error
-
-
-def _linked_weights(path: Path) -> bytes:
-    """The weights of a model where a link leads to another folder, from which ONNX Runtime reads none; else nothing.
-
-    Caches and deployment tools lay out a folder as links to files elsewhere.
-    """
-    data = path.with_name(f"{path.name}.data")
-    outside = data.is_symlink() and data.resolve().parent != path.resolve().parent
-    return data.read_bytes() if outside else b""
-
-
-def usable_cores() -> int:
-    """Cores that this process may use: its CPU affinity, and its container's quota."""
-    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS and Windows
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return max(1, min(cores, round(int(quota) / int(period))))
-    except (OSError, ValueError):  # no control groups, or "max"
-        return cores
-
-
-# ---------------------------------------------------------------------------------------------------------- rows
-
-
-def check_names(inputs: Sequence[InputColumn], names: Iterable[str]) -> list[str]:
-    """Compare the columns of some rows with the model's inputs; returns the inputs that will count as missing.
-
-    Raises TrimtabError when one is lacking that cannot be done without, or when all are.
-    """
-    given = set(names)
-    absent = [column for column in inputs if column.name not in given]
-    needed = [column for column in absent if not column.imputes or len(absent) == len(inputs)]
-    if needed:
-        raise problem("rows", f"no column named {needed[0].name!r}", nearest(needed[0].name, given) or "(no columns)")
-    return [column.name for column in absent]
-
-
-def _check_possible(inputs: Sequence[InputColumn], problems: Sequence[Problem]) -> None:
-    """Raises TrimtabError for values of types that can never be read, such as a number for a picture."""
-    never = [one for one in problems if one.never]
-    if never:
-        more = f" (and {len(never) - 1:,} more)" if len(never) > 1 else ""
-        allowed = next(column.allowed for column in inputs if column.name == never[0].column)
-        raise problem(f"row {never[0].row}: {never[0].column}", f"{never[0].reason}{more}", allowed)
-
-
-def listed(rows: Any) -> list[Mapping[str, Any]]:
-    """The rows as a list. Raises TrimtabError for what holds no rows."""
-    allowed = 'a list of rows, each a mapping from column to value: [{"column": value}]'
-    if isinstance(rows, Mapping):
-        raise problem("rows", f"found one mapping, with {', '.join(map(repr, rows))}"[:200], allowed)
-    if isinstance(rows, (str, bytes)) or not isinstance(rows, Iterable):
-        raise problem("rows", f"found {rows!r:.80}", allowed)
-    if isinstance(getattr(rows, "columns", None), Iterable):  # a data frame
-        do = 'frame.to_dict("records") of pandas, frame.to_dicts() of polars'
-        raise problem("rows", f"found a table of type {type(rows).__name__}", allowed, do)
-    return list(rows)
-
-
-def _names(rows: Sequence[Mapping[str, Any]]) -> set[str]:
-    """The columns that any of the rows has."""
-    for position, row in enumerate(rows):
-        if not isinstance(row, Mapping):
-            raise problem(f"row {position}", f"found {row!r:.80}", 'a mapping from column to value: {"column": value}')
-    return {name for name in set().union(*rows) if isinstance(name, str)}
-
-
-def gathered(inputs: Sequence[InputColumn], rows: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, list[Any]]:
-    """The inputs' raw values of some rows; the path of a file is relative to `folder`, where the rows came from."""
-    return {c.name: [c.located(row.get(c.name), folder) for row in rows] for c in inputs}
 
 
 # -------------------------------------------------------------------------------------------------------- golden

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trimtab.columns import Encoded, InputColumn, Ragged, ragged
-from trimtab.columns.text import TextColumn, Worded
+from trimtab.columns import Encoded, InputColumn, Ragged, Worded, ragged
+from trimtab.columns.text import TextColumn
 from trimtab.compress.varied import Draw
 from trimtab.compress.varied._pieces import between, laid
 

@@ -1,0 +1,387 @@
+"""What a column is: an input is encoded to what the network reads, an output is decoded from what it answers."""
+
+from __future__ import annotations
+
+import json
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+
+from trimtab import files, metrics
+from trimtab.columns._containers import OUTPUTS, Encoded, Outputs, OutputTensor, Ragged, Targets
+from trimtab.errors import problem
+from trimtab.metrics import Answers, Kind, Statistics
+from trimtab.values.problems import Problem
+
+
+class Column(ABC):
+    """A fitted column. `key` is its name made safe for tensors, modules and files: `Retweet count` -> `retweet_count`.
+
+    Frozen dataclasses derive from `InputColumn` or `OutputColumn`; the class in `columns/<type>.py` is called
+    `<Type>Column`, so that the folder is the registry.
+    """
+
+    type: ClassVar[str]
+    holds_numbers: ClassVar[bool] = False  # whether a cell is one plain number, whose unit and range are looked at
+    holds_names: ClassVar[bool] = False  # whether a cell is one of a few names, such as an answer may be
+    holds_values: ClassVar[bool] = False  # whether a cell is a value or a list of values, and never an object
+    # The type of the input that earlier events become, where an answer is the next one; its options and fields are then
+    # those of `columns.ranking`: `user`, `time` ... None: rows are not events.
+    events: ClassVar[str | None] = None
+    name: str
+    key: str
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:
+        """Learn what is needed from the raw values of the training rows.
+
+        Raises TrimtabError for an option that the type does not know, and for values that it cannot be fitted on.
+        """
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write `<key>.json` (with type, name and key) and what else is needed: JSON, tokenizer.json and .npy only."""
+
+    def write(self, folder: Path, fields: Mapping[str, Any]) -> None:
+        """Write `<key>.json`: type, name, key and the given JSON-able fields; the same bytes for the same column."""
+        state = {"type": self.type, "name": self.name, "key": self.key, **fields}
+        text = json.dumps(state, ensure_ascii=False, indent=1, allow_nan=False)
+        files.write(folder / f"{self.key}.json", text + "\n")
+
+    @classmethod
+    @abstractmethod
+    def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:
+        """The column that `save` wrote; `state` is its parsed `<key>.json`."""
+
+    @classmethod
+    def recognised(cls, values: Sequence[Any]) -> str | None:
+        """Why values, of which none is missing, are of this type, where the user names none; None by default."""
+        return None
+
+    @classmethod
+    def figures(cls, values: Sequence[Any]) -> dict[str, float]:
+        """What `trimtab init` tells of raw values, by name; nothing by default."""
+        return {}
+
+    @classmethod
+    def in_words(cls, figures: Mapping[str, float]) -> str:
+        """The same as people read it, empty where there is nothing to tell."""
+        return ""
+
+
+@dataclass(frozen=True)
+class InputPolicy:
+    """What a value of a picture, a sound or a text may be, and how large: what goes beyond it cannot be read.
+
+    A program that answers the requests of others sets `files=False`: then a string is content (base64 or a data: URI)
+    and never the name of a file of this machine.
+    """
+
+    files: bool = True  # whether a string may name a file
+    megabytes: float = math.inf  # of a picture or a sound as it comes (10^6 bytes)
+    megapixels: float = 50.0  # of a picture, by its header, before anything is decoded
+    seconds: float = math.inf  # of a sound, by its header
+    characters: float = math.inf  # of a text, before anything of it is read
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Values as numbers, and what was wrong with them."""
+
+    encoded: Encoded
+    problems: tuple[Problem, ...]
+
+
+class InputColumn(Column):
+    """A column that the network reads."""
+
+    allowed: ClassVar[str] = ""  # what a value may be, as a message says it
+    simply: ClassVar[str | None] = None  # what a linear model reads of it (`audit.linear`); None: its own numbers
+    in_grid: ClassVar[bool] = False  # whether trees read it: `cell` says what
+    holds_items: ClassVar[bool] = False  # whether a value is a list of items, the oldest first, as a history is
+    copied: ClassVar[bool] = False  # whether equal values are copies of each other, rather than equal by chance
+    is_text: ClassVar[bool] = False  # whether a value is a text: NA is a word of it, near-copies are looked for
+    # Which cells say nothing of a row: those with a word for "no value" too, those that are empty alone, or none.
+    silent: ClassVar[Literal["words", "empty", "never"]] = "words"
+    # What the steps of a row are, as the encoders of sequences read them beside `<key>_mask`: `<key>_ids`, (rows,
+    # steps) int64, or `<key>_frames`, (rows, steps, numbers) float32; None: no sequence, or one of another kind.
+    sequence: ClassVar[Literal["ids", "frames"] | None] = None
+    imputes: ClassVar[bool] = True  # whether rows can be answered that lack the column altogether
+    from_files: ClassVar[bool] = False  # whether a value may be the path of a file
+    # Groups of parts of `batch` whose second dimension is the row's own length, the same within a group.
+    padded: ClassVar[tuple[tuple[str, ...], ...]] = ()
+
+    @classmethod
+    def encoder_for(cls, values: Sequence[Any]) -> tuple[str, str]:
+        """The encoder that reads such values where the user names none, and why: the one called like the type."""
+        return cls.type, "the encoder of this type"
+
+    @classmethod
+    def cleaned(cls, missing: str, outliers: str) -> dict[str, Any]:
+        """The options that do what `missing` and `outliers` of the spec's `clean` say; those that there are."""
+        return {}
+
+    @classmethod
+    def refuses(cls, value: Any) -> str | None:
+        """Why a row with this value cannot be trained on; None when it can, or when there is no value."""
+        return None
+
+    @classmethod
+    def digest(cls, value: Any) -> str:
+        """What makes two values the same, where it is not how they are written: the content of a file."""
+        return str(value)
+
+    @classmethod
+    def located(cls, value: Any, folder: Path) -> Any:
+        """The value, as it stands in a file of `folder`, such that it can be read from anywhere."""
+        return value
+
+    def portable(self, value: Any) -> Any:
+        """The value as JSON can hold it, such that it is encoded to the same numbers anywhere."""
+        return value
+
+    def accepting(self, policy: InputPolicy) -> Self:
+        """The column, holding its values to a policy. Raises TrimtabError for a type that reads files as it likes."""
+        if self.from_files and policy != InputPolicy():
+            raise problem(f"column {self.name!r}", f"columns of type {self.type} know of no policy for what they read")
+        return self
+
+    def invented(self, random: np.random.Generator) -> Any:
+        """A raw value that quotes no row, made of what the column holds anyway; None, a missing one, by default."""
+        return None
+
+    @property
+    def cell_ids(self) -> int:
+        """How many different categories `cell` gives the ids of; 0 where it gives numbers."""
+        return 0
+
+    def cell(self, values: Sequence[Any]) -> np.ndarray:
+        """One number of each row for a table, (rows,) float64, NaN where it is missing. Only where `in_grid`."""
+        raise NotImplementedError(f"{self.type}: not one number")
+
+    @abstractmethod
+    def encode(self, values: Sequence[Any]) -> Encoded:
+        """Raw values -> numbers, one row each. Never raises for a strange value: a served row always gets an answer."""
+
+    def read(self, values: Sequence[Any]) -> Reading:
+        """Encode raw values, and say what is wrong with those that are there: unreadable, never seen, cut."""
+        return Reading(self.encode(values), ())
+
+    def read_narrow(self, values: Sequence[Any]) -> Reading:
+        """As `read`, in as few bytes as `batch` makes the same tensors of: what very many rows are held in."""
+        return self.read(values)
+
+    def widened(self, encoded: Encoded) -> Encoded:
+        """What `read` gives of rows, of what `read_narrow` gave; integers may stay narrow."""
+        return encoded
+
+    @property
+    def fixed_numbers(self) -> int:
+        """Numbers of a row as the network takes it, where they are many and `steps` does not count them; else 0."""
+        return 0
+
+    @property
+    def step_size(self) -> int:
+        """Of a `sequence`: how many different ids there are, or how many numbers a frame has."""
+        raise NotImplementedError(f"{self.type}: no sequence of ids or frames")
+
+    @property
+    def longest(self) -> int:
+        """Of a `sequence`: the most steps that a row has."""
+        raise NotImplementedError(f"{self.type}: no sequence of ids or frames")
+
+    @abstractmethod
+    def steps(self, encoded: Encoded) -> np.ndarray:
+        """How many states each row becomes, (rows,): what batches are sorted and filled by."""
+
+    def cost(self, encoded: Encoded) -> np.ndarray:
+        """What each row costs in a batch, (rows,), by what the network reads: a step counts 1, as do 512 numbers."""
+        parts = encoded.values if isinstance(encoded, Ragged) else encoded
+        lengths = encoded.lengths if isinstance(encoded, Ragged) else 1
+        numbers = math.prod(parts.shape[1:]) * lengths
+        return np.asarray(np.maximum(self.steps(encoded), numbers // _NUMBERS_OF_A_STEP))
+
+    def positions(self, encoded: Encoded) -> np.ndarray:
+        """How many places of each row are answered, (rows,), where the output has an answer per position."""
+        return self.steps(encoded)
+
+    @abstractmethod
+    def batch(self, encoded: Encoded, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """The padded tensors of the given rows, named `<key>_<part>`, as the network and the ONNX model take them."""
+
+
+# A picture of 224 pixels then costs as much as 294 steps of a sequence, and 3 of them make the default batch of 1024:
+# as quick as 14, in half of the memory (LOG, 2026-11-28).
+_NUMBERS_OF_A_STEP = 512
+
+
+class _Measured:
+    """`OutputColumn.metrics`: the metrics that its kind of answers has, the headline first; `ndcg@10`, `recall`."""
+
+    def __get__(self, instance: OutputColumn | None, owner: type[OutputColumn]) -> tuple[str, ...]:
+        return metrics.measured_on(owner.answers, owner.headline)
+
+
+class _MeasuredOfParts:
+    """`OutputColumn.metrics_of_parts`: those that it has of each of `parts`: `recall.<class>`."""
+
+    def __get__(self, instance: OutputColumn | None, owner: type[OutputColumn]) -> tuple[str, ...]:
+        return metrics.parts_measured_on(owner.answers)
+
+
+class OutputColumn(Column):
+    """A column that the network answers."""
+
+    answers: ClassVar[Kind]  # of which kind they are, which says how they are measured
+    metrics = _Measured()
+    metrics_of_parts = _MeasuredOfParts()
+    headline: ClassVar[str]  # the metric that chooses the checkpoint, and that the card shows first
+    tie_break: ClassVar[str | None] = None  # a metric, less is better, that decides between equal headlines
+    per_position: ClassVar[bool] = (
+        False  # whether there is an answer for each position of the input, not one for each row
+    )
+    strata: ClassVar[Literal["classes", "quantiles", "none"]] = "none"  # what a cut keeps in proportion
+    reads: ClassVar[str | None] = None  # the type of the one input that it is told from; None: any inputs
+    has_names: ClassVar[bool] = False  # whether a word for "no value" may be an answer: see `words_kept`
+    baselines: ClassVar[str | None] = None  # how simple models learn it (`audit/baselines/`); None: no baseline
+    constant: ClassVar[str] = "majority"  # what the simplest of these is called, which answers all rows alike
+    one_class: ClassVar[bool] = False  # each row is of one class: classes can be weighed, balanced, smoothed
+    part_word: ClassVar[str] = "class"  # what one of `parts` is called
+    single: ClassVar[bool] = False  # an answer is a single cell, compared by what it says
+    several: ClassVar[bool] = False  # an answer holds several: classes, numbers, tags
+    mixes: ClassVar[bool] = False  # the loss of a mixture of two rows is the mixture of their losses
+    recipe: ClassVar[str | None] = None  # how long it learns (`train.settings`), whatever the inputs; None: by these
+    given_away: ClassVar[Literal["classes", "amounts"] | None] = None  # how a column that tells it is looked for
+    classes: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()  # the columns of the data that make it up; none: the one that is called like it
+    user: str | None = None  # the column of the data that says whose a row is, where one user may have several
+
+    def gathered(self, row: Mapping[str, Any]) -> Any:
+        """The answer that stands in a row of the data: a cell, or a mapping of the cells of `sources`."""
+        return gathered(self.name, self.sources, row)
+
+    @classmethod
+    def words_kept(cls, values: Sequence[Any], options: Mapping[str, Any]) -> tuple[str, ...]:
+        """Words for "no value" (`parse.NO_VALUE`) that are names among these answers: see the option `not_missing`."""
+        return ()
+
+    @classmethod
+    def input_options(cls) -> Mapping[str, Any]:
+        """What the columns of the inputs have to know of this type of output."""
+        return {}
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What some metrics are measured of one by one: `recall.<class>`, `r2.<column>`."""
+        return self.classes or self.sources
+
+    @abstractmethod
+    def targets(self, values: Sequence[Any]) -> Targets:
+        """Raw values -> training targets. Raises ValueError for a value that is not usable as an answer."""
+
+    @abstractmethod
+    def usable(self, value: Any) -> str | None:
+        """None when `targets` takes the value, else the reason why it does not."""
+
+    def misfit(self, value: Any, inputs: Sequence[Any]) -> str | None:
+        """Why a usable answer cannot be the one to these raw values of the inputs; None when it can."""
+        return None
+
+    def remarks(self, values: Sequence[Any]) -> list[str]:
+        """What the user should know of how these answers, those of the training rows, are read."""
+        return []
+
+    def says_nothing(self, metric: str) -> str | None:
+        """Why a metric of this type must not be a gate for this column; None where it may."""
+        return None
+
+    @property
+    def way_out(self) -> str:
+        """What else may be done where a metric `says_nothing`, to stand behind "gate another metric"."""
+        return ""
+
+    def calibrated(self, targets: Targets, outputs: Outputs) -> Self:
+        """The column with what decoding needs fitted to the validation rows, such as thresholds."""
+        return self
+
+    def counts(self, values: Sequence[Any]) -> dict[str, float]:
+        """How often each answer, or part of one, occurs in raw values that are usable; nothing if that says nothing."""
+        return {}
+
+    @abstractmethod
+    def decode(self, outputs: Outputs, top: int = 1) -> dict[str, list[Any]]:
+        """The network's outputs -> answer columns, such as {"sentiment": [...], "confidence": [...]}.
+
+        With `top` above 1, types that rank their answers add `<name>_top`: the best answers of each row, in order.
+        """
+
+    def agrees(self, one: Outputs, other: Outputs) -> np.ndarray:
+        """Whether two outputs of each row mean the same answer, however sure, (rows,) bool."""
+        first, second = self.decode(one), self.decode(other)
+        names = [name for name in (self.name, *self.sources) if name in first]
+        same = [[a == b for a, b in zip(first[name], second[name], strict=True)] for name in names]
+        return np.asarray(np.logical_and.reduce(np.array(same, bool)))
+
+    @abstractmethod
+    def answered(self, targets: Targets, outputs: Outputs) -> Answers:
+        """The answers of the network beside what is right, in the user's units, of the kind `answers`."""
+
+    def answered_simply(self, targets: Targets, predicted: np.ndarray) -> Answers:
+        """What a model of `baselines` predicts, chances of classes or numbers like targets, as `answered`."""
+        raise NotImplementedError(f"{self.type}: what its baselines predict is not known to be an answer")
+
+    def balance(self, values: Sequence[Any]) -> dict[str, float]:
+        """What is told of the answers of a split: how often each occurs; of numbers, their range."""
+        return self.counts(values)
+
+    @classmethod
+    def first_gate(cls, counts: Mapping[str, float]) -> str:
+        """The gate that `trimtab init` writes, a line of YAML; `counts` are the rows of each class where there are any.
+
+        A type that knows no bound to begin with has a comment.
+        """
+        return f"# {cls.headline}: set a bound"
+
+    def statistics(self, targets: Targets, outputs: Outputs) -> Statistics:
+        """Every metric of these answers."""
+        return metrics.statistics(self.answered(targets, outputs), self.headline)
+
+    def evidence(self, targets: Targets, outputs: Outputs, inputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """What the card and the plots show of these rows beside their metrics, as plain JSON: see `Answers.evidence`.
+
+        `inputs` holds each row's input values, shown shortened beside the hardest mistakes.
+        """
+        return self.answered(targets, outputs).evidence(inputs)
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """Numbers that the head gives for each answer: the classes of a label, 1 for a number."""
+
+    @property
+    def tensors(self) -> tuple[OutputTensor, ...]:
+        """The tensors that the head gives; by default one.
+
+        With one, `targets`, `decode` and `answered` take an array or a `Ragged`; with several, a `Named`.
+        """
+        return (OutputTensor(OUTPUTS, self.width, "position" if self.per_position else "row"),)
+
+    def follows(self, inputs: Sequence[InputColumn]) -> int:
+        """The position of the input whose places are answered, where there is an answer per position.
+
+        That of the type which the answers are told from (`reads`), else the first whose rows differ in length.
+        """
+        told_from = [position for position, column in enumerate(inputs) if column.type == self.reads]
+        of_lengths = [position for position, column in enumerate(inputs) if column.padded]
+        return next(iter([*told_from, *of_lengths]), 0)
+
+
+def gathered(name: str, sources: Sequence[str], row: Mapping[str, Any]) -> Any:
+    """The cell called `name`, or a mapping of several cells."""
+    return {source: row.get(source) for source in sources} if sources else row.get(name)
