@@ -7,7 +7,7 @@ triples find the pairs that may be alike; those few are then compared exactly.
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -71,14 +71,12 @@ def near_in_each(train: Sequence[str], held: Sequence[Sequence[str]]) -> list[li
     ]
 
 
-class _Chained(Sequence[str]):
-    """Texts of several sequences, one behind the other."""
+class LazyTexts(Sequence[str]):
+    """Texts of rows that are made when they are asked for, `block` by block."""
 
-    def __init__(self, parts: Sequence[Sequence[str]], edges: np.ndarray) -> None:
-        self.parts, self.edges = parts, edges.tolist()
-
-    def __len__(self) -> int:
-        return int(self.edges[-1])
+    @abstractmethod
+    def block(self, start: int, stop: int) -> list[str]:
+        """The texts of the rows from `start` to before `stop`."""
 
     @overload
     def __getitem__(self, row: int) -> str: ...
@@ -87,11 +85,23 @@ class _Chained(Sequence[str]):
     def __getitem__(self, row: int | slice) -> str | list[str]:
         if isinstance(row, slice):
             start, stop, _ = row.indices(len(self))
-            cut = zip(self.parts, self.edges, strict=False)
-            return [text for part, edge in cut for text in part[max(0, start - edge) : max(0, stop - edge)]]
-        part = bisect_right(self.edges, row) - 1
-        text: str = self.parts[part][row - self.edges[part]]
-        return text
+            return self.block(start, stop)
+        return self.block(row, row + 1)[0]
+
+
+class _Chained(LazyTexts):
+    """Texts of several sequences, one behind the other."""
+
+    def __init__(self, parts: Sequence[Sequence[str]], edges: np.ndarray) -> None:
+        self.parts, self.edges = parts, edges.tolist()
+
+    def __len__(self) -> int:
+        return int(self.edges[-1])
+
+    def block(self, start: int, stop: int) -> list[str]:
+        """See `LazyTexts`."""
+        cut = zip(self.parts, self.edges, strict=False)
+        return [text for part, edge in cut for text in part[max(0, start - edge) : max(0, stop - edge)]]
 
 
 def near(train: Sequence[str], held: Sequence[str]) -> list[Near]:

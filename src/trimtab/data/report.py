@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from trimtab import columns
 from trimtab.columns import OutputColumn
 from trimtab.data import clean, data_warnings, leaks
 from trimtab.data.data_warnings import DataWarning
+from trimtab.data.leaks import LazyTexts
 from trimtab.data.read import Loaded
 from trimtab.data.roles import Automatic, Roles
 from trimtab.data.split import Cut
@@ -99,8 +100,8 @@ def _near(splits: Mapping[str, Table], roles: Roles) -> dict[str, Any]:
     return {"near": {part: len(pairs) for part, pairs in found.items()}, "examples": examples[:EXAMPLES]}
 
 
-class _Joined(Sequence[str]):
-    """The texts of each row as one, made when they are asked for."""
+class _Joined(LazyTexts):
+    """The texts of each row as one."""
 
     def __init__(self, table: Table, names: Sequence[str]) -> None:
         self.columns = [table.values[name] for name in names]
@@ -108,15 +109,10 @@ class _Joined(Sequence[str]):
     def __len__(self) -> int:
         return len(self.columns[0])
 
-    @overload
-    def __getitem__(self, row: int) -> str: ...
-    @overload
-    def __getitem__(self, row: slice) -> list[str]: ...
-    def __getitem__(self, row: int | slice) -> str | list[str]:
-        if isinstance(row, slice):
-            texts = [many.read_as_text(column[row]) for column in self.columns]
-            return texts[0] if len(texts) == 1 else list(map(" \n ".join, zip(*texts, strict=True)))
-        return " \n ".join(parse.text(column[row]) for column in self.columns)
+    def block(self, start: int, stop: int) -> list[str]:
+        """See `LazyTexts`."""
+        texts = [many.read_as_text(column[start:stop]) for column in self.columns]
+        return texts[0] if len(texts) == 1 else list(map(" \n ".join, zip(*texts, strict=True)))
 
 
 def _suspicious(final: Final, roles: Roles) -> list[DataWarning]:
