@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from trimtab import files
-from trimtab.compress import build
+from trimtab.compress import teacher
 from trimtab.search import candidates
 from trimtab.train import checkpoint
 from trimtab.train.checkpoint import Position
@@ -92,12 +92,12 @@ def test_a_checkpoint_that_cannot_be_read_counts_as_not_there(tmp_path: Path, ga
 def test_answers_that_cannot_be_read_are_asked_again(tmp_path: Path, garbage: bytes) -> None:
     path = tmp_path / "teacher.npz"
     np.savez(path, key=np.array("k"), all=np.ones((2, 3)))
-    outputs, vectors = build._kept(path, "k")
+    outputs, vectors = teacher._kept(path, "k")
     assert outputs.shape == (2, 3)
     assert vectors is None
-    assert build._kept(path, "another") is None
+    assert teacher._kept(path, "another") is None
     path.write_bytes(garbage)
-    assert build._kept(path, "k") is None
+    assert teacher._kept(path, "k") is None
 
 
 @pytest.mark.parametrize("garbage", ["", "{", "[]", '{"key": "k"}', '{"key": "k", "point": {"name": 1}}'])

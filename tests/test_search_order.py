@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from trimtab.bundle.manifest import Measured
-from trimtab.compress import build, layers, plan
+from trimtab.compress import build, distil, layers, plan
 from trimtab.compress.frontier import Point, choose
 from trimtab.progress import Quiet
 from trimtab.search import candidates, cascades, compression, feasible, worth
@@ -85,7 +85,7 @@ class Told:
             (compression, "_predictor", lambda *_: Predicted(self.off)),
             (feasible, "measured", self.measured),
             (build, "shape", lambda recipe, _: recipe),
-            (build, "distillable", lambda _: True),
+            (distil, "distillable", lambda _: True),
             (plan, "ladder", rungs),
             (plan, "students", lambda _: [Recipe(student=name) for name in STUDENTS]),
             (compression, "_cut", lambda *_: True),

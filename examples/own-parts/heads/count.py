@@ -32,7 +32,7 @@ class CountHead(nn.Module):
         return functional.poisson_nll_loss(rates, batch.target.to(rates.dtype), reduction="none")
 
     @staticmethod
-    def distillation_loss(answers: Answers, taught: Answers) -> Tensor:
+    def distillation_loss(answers: Answers, soft_targets: Answers) -> Tensor:
         """Poisson deviance of each row, (rows,), from the teacher's rate; both are logarithms of rates, (rows, 1)."""
-        found, wanted = only(answers).squeeze(-1), only(taught).squeeze(-1)
+        found, wanted = only(answers).squeeze(-1), only(soft_targets).squeeze(-1)
         return functional.poisson_nll_loss(found, wanted.exp(), reduction="none") - wanted.exp() * (1 - wanted)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import time
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,22 +14,13 @@ import numpy as np
 import torch
 
 from trimtab import files
-from trimtab.columns import (
-    EncodedRows,
-    Outputs,
-    Ragged,
-    Targets,
-    as_arrays,
-    encode_rows,
-    from_arrays,
-    no_outputs,
-    taken,
-)
+from trimtab.columns import EncodedRows, Ragged, Targets, encode_rows, taken
 from trimtab.columns.text import TextColumn
 from trimtab.compress import Skip, distil, layers, prune, students, varied, vocabulary
-from trimtab.compress.distil import Taught
+from trimtab.compress.distil import DistillationData
 from trimtab.compress.latency import Table
 from trimtab.compress.smaller import SIZES, smaller
+from trimtab.compress.teacher import kept_outputs, outputs_of
 from trimtab.nets.fitted import FittedNetwork
 from trimtab.progress import Progress
 from trimtab.spec import Recipe
@@ -43,8 +31,7 @@ _VARIED_SHARE, _MOST_VARIED = 8, 40_000  # rows made of each training row, and o
 _MINUTES = 10.0  # of a search for which the costs below are meant
 _NEIGHBOURS = 12  # tokens that may stand in for one
 _NEIGHBOUR_TOKENS = 12_000  # whose neighbours are looked for at most
-_ASK_TOKENS, _ASK_ROWS = 4096, 128  # in a batch; that tell how many are answered in a second
-_KEY, _VECTORS = "key", "vectors"  # of the file of the network's answers
+_TIMED_ROWS = 128  # that tell how many the teacher answers in a second
 _LOOP = 0.85  # of the speed of bare passes that training has
 _LEAST_TOKENS = 20_000  # that stay where there are so many: on sst2, 16,000 of 30,522 cost half a point of accuracy
 
@@ -67,7 +54,7 @@ class BuildContext:
     teacher: FittedNetwork
     train: EncodedRows
     targets: Targets
-    taught: Taught
+    distillation: DistillationData
     settings: Settings
     minutes: float
     notes: tuple[tuple[str, str], ...] = ()  # (step, why it was left out)
@@ -108,9 +95,9 @@ def prepare(
     progress: Progress,
     seconds: float = math.inf,
 ) -> BuildContext:
-    """Trim and simplify the network, vary the rows, and ask the network about all of them.
+    """Trim and simplify the network, vary the rows, and take the network's outputs of all of them.
 
-    Of the varied rows as many as it answers in `seconds`. The answers are kept in `folder`, for a run that is killed
+    Of the varied rows as many as it answers in `seconds`. The outputs are kept in `folder`, for a run that is killed
     and goes on.
     """
     notes: list[tuple[str, str]] = []
@@ -124,9 +111,9 @@ def prepare(
     valid = encode_rows(teacher.inputs, rows.valid)
     most = _most_varied(teacher, train, folder, settings.precision, seconds)
     more = _more(teacher, train, rows.unlabelled, settings.seed, most)
-    outputs, vectors = _asked(teacher, more, folder, settings.precision, progress)
-    taught = Taught(more, outputs, vectors, valid, rows.valid_targets, teacher.output)
-    return BuildContext(teacher, train, rows.targets, taught, settings, minutes, tuple(notes))
+    outputs, vectors = kept_outputs(teacher, more, folder, settings.precision, progress)
+    distillation = DistillationData(more, outputs, vectors, valid, rows.valid_targets, teacher.output)
+    return BuildContext(teacher, train, rows.targets, distillation, settings, minutes, tuple(notes))
 
 
 def _step(name: str, found: FittedNetwork | Skip, before: FittedNetwork, notes: list[tuple[str, str]]) -> FittedNetwork:
@@ -142,10 +129,10 @@ def _most_varied(teacher: FittedNetwork, rows: EncodedRows, folder: Path, precis
     note = folder / "varied.json"
     known = files.read_json(note)
     if known is None:
-        some = rows.take(np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _ASK_ROWS)).astype(np.int64)))
+        some = rows.take(np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _TIMED_ROWS)).astype(np.int64)))
         begun = time.perf_counter()
-        if math.isfinite(seconds) and distillable(teacher):
-            distil.ask(teacher, some, _ASK_TOKENS, devices.device(), precision)
+        if math.isfinite(seconds) and distil.distillable(teacher):
+            outputs_of(teacher, some, precision)
         within = len(some) * seconds / max(time.perf_counter() - begun, 1e-6)
         counts = (_MOST_VARIED * 0.8**number for number in range(40))
         known = {"rows": next((int(count) for count in counts if count <= within), 0)}
@@ -196,61 +183,13 @@ def _nearest(table: torch.Tensor, used: np.ndarray, column: TextColumn) -> np.nd
     return found
 
 
-def _asked(
-    teacher: FittedNetwork, rows: EncodedRows, folder: Path, precision: str, progress: Progress
-) -> tuple[Outputs, np.ndarray | None]:
-    """The teacher's answers to all rows; read from `folder` where they were computed before."""
-    if not distillable(teacher):
-        return no_outputs(teacher.output.tensors), None
-    path, key = folder / "teacher.npz", _key(teacher, rows)
-    known = _kept(path, key)
-    if known:
-        return known
-    progress.stage("compress", f"the network's answers to {len(rows):,} rows, which its students learn from")
-    outputs, vectors = distil.ask(teacher, rows, _ASK_TOKENS, devices.device(), precision)
-    folder.mkdir(parents=True, exist_ok=True)
-    arrays = as_arrays(outputs) | ({} if vectors is None else {_VECTORS: vectors})
-    with files.aside(path) as place:
-        np.savez(place, allow_pickle=False, **{_KEY: np.array(key)}, **arrays)
-    return outputs, vectors
-
-
-def _kept(path: Path, key: str) -> tuple[Outputs, np.ndarray | None] | None:
-    """The answers of an earlier run under the same key; what cannot be read counts as not there."""
-    try:
-        with np.load(path, allow_pickle=False) as kept:
-            if str(kept[_KEY]) != key:
-                return None
-            arrays = {name: kept[name] for name in kept.files if name not in (_KEY, _VECTORS)}
-            return from_arrays(arrays), kept.get(_VECTORS)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
-        return None
-
-
-def _key(teacher: FittedNetwork, rows: EncodedRows) -> str:
-    """Changes when the network does, or the rows."""
-    digest = hashlib.sha256(teacher.architecture.model_dump_json().encode())
-    for name, value in sorted(teacher.network.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.contiguous().numpy().tobytes())
-    for encoded in rows.encoded:
-        for array in as_arrays(encoded).values():
-            digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
-
-
-def distillable(teacher: FittedNetwork) -> bool:
-    """Whether a student can learn the teacher's outputs: whether the head has a loss against them."""
-    return distil.against_a_teacher(teacher.output) is not None
-
-
 # --------------------------------------------------------------------------------------------------------- recipes
 
 
 def shape(recipe: Recipe, context: BuildContext) -> FittedNetwork | Skip:
     """The network of a recipe before it learns; `Skip` where the recipe does not apply."""
     network: FittedNetwork | Skip = context.teacher
-    if learns(recipe) and not distillable(context.teacher):
+    if learns(recipe) and not distil.distillable(context.teacher):
         return Skip(f"the head of {context.teacher.output.type} has no loss against a teacher's outputs")
     for wanted, step in _STEPS:
         if wanted(recipe) and isinstance(network, FittedNetwork):
@@ -356,7 +295,7 @@ def affordable_tokens(
 
 def tokens_per_second(recipe: Recipe, network: FittedNetwork, context: BuildContext) -> float:
     """About how many steps of rows a network learns from in a second, by a few forward and backward passes."""
-    rows, kind = context.taught.rows, devices.device()
+    rows, kind = context.distillation.rows, devices.device()
     count = int(np.searchsorted(np.cumsum(rows.steps), training_plan(recipe).batch or context.settings.batch_tokens))
     picked = np.argsort(rows.steps, kind="stable")[len(rows) // 2 :][: max(1, count)]
     return _LOOP * distil.steps_per_second(network, rows, picked, kind, context.settings.precision)
@@ -378,21 +317,21 @@ def learnt(
         return network
     plan = training_plan(recipe)
     budget = planned_tokens(recipe, context.minutes) if tokens is None else tokens
-    taught, epochs = _lesson(context, plan, budget)
+    data, epochs = _within_budget(context, plan, budget)
     settings = replace(
         context.settings,
         method="scratch",
         epochs=epochs,
         learning_rate=plan.rate,
         head_rate=plan.rate,
-        batch_tokens=max(plan.batch or context.settings.batch_tokens, int(taught.rows.steps.max(initial=1))),
+        batch_tokens=max(plan.batch or context.settings.batch_tokens, int(data.rows.steps.max(initial=1))),
         batch_rows=max(512, context.settings.batch_rows),
         ema_decay=plan.ema_decay,
         patience=1000,
         evaluations=max(1, round(4 / epochs)),
         schedule="linear",
     )
-    return distil.distil(network, taught, settings, folder, progress, recipe.sparsity, recipe.aware)
+    return distil.distil(network, data, settings, folder, progress, recipe.sparsity, recipe.aware)
 
 
 def _patience(recipe: Recipe) -> float:
@@ -404,20 +343,21 @@ def _patience(recipe: Recipe) -> float:
     return min(1.0, math.sqrt(size.layers * size.width**2 / (layers_ * width**2)))
 
 
-def _lesson(context: BuildContext, plan: TrainingPlan, budget: float) -> tuple[Taught, int]:
+def _within_budget(context: BuildContext, plan: TrainingPlan, budget: float) -> tuple[DistillationData, int]:
     """As many rows and epochs as the budget of steps allows: real rows first, of the varied ones some."""
-    taught, steps = context.taught, context.taught.rows.steps
+    data = context.distillation
+    steps = data.rows.steps
     real = len(context.train)
     if steps.sum() <= budget:
-        return taught, max(1, min(plan.most_epochs, round(budget / steps.sum())))
+        return data, max(1, min(plan.most_epochs, round(budget / steps.sum())))
     within = int(np.searchsorted(np.cumsum(steps), budget / 2))  # twice seen is worth more than once more
     count = max(real, within) if steps[:real].sum() <= budget else max(1, 2 * within)
     picked = np.arange(count)
     part = replace(
-        taught,
-        rows=taught.rows.take(picked),
-        outputs=taken(taught.outputs, picked),
-        vectors=None if taught.vectors is None else taught.vectors[:count],
+        data,
+        rows=data.rows.take(picked),
+        soft_targets=taken(data.soft_targets, picked),
+        teacher_vectors=None if data.teacher_vectors is None else data.teacher_vectors[:count],
     )
     return part, max(1, min(plan.most_epochs, round(budget / part.rows.steps.sum())))
 

@@ -16,23 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trimtab.columns import (
-    OUTPUTS,
-    EncodedRows,
-    Named,
-    OutputColumn,
-    Outputs,
-    Targets,
-    in_order,
-    length_batches,
-)
+from trimtab.columns import OUTPUTS, EncodedRows, Named, OutputColumn, Outputs, Targets
 from trimtab.compress import Skip, qat, sparsity
 from trimtab.nets.fitted import FittedNetwork
 from trimtab.nets.network import Network, head_kind
 from trimtab.nets.states import Answers
 from trimtab.progress import Progress
 from trimtab.train import loop
-from trimtab.train.batches import tensors_of, to_numpy
+from trimtab.train.batches import tensors_of
 from trimtab.train.devices import alone
 from trimtab.train.execution import attending, usual_attention
 from trimtab.train.method import TrainingData
@@ -46,48 +37,15 @@ Loss = Callable[[Answers, Answers], Tensor]  # of a student's answers and a teac
 
 
 @dataclass(frozen=True)
-class Taught:
-    """Rows with what the teacher says of them, and the rows that choose the best weights."""
+class DistillationData:
+    """Rows with the teacher's outputs, from which students learn, and the rows that choose the best weights."""
 
     rows: EncodedRows
-    outputs: Outputs  # of the teacher
-    vectors: np.ndarray | None  # (rows, width): what its head reads; None for a head that reads states
+    soft_targets: Outputs  # the teacher's outputs
+    teacher_vectors: np.ndarray | None  # (rows, width): what its head reads; None for a head that reads states
     valid: EncodedRows
     valid_targets: Targets
     output: OutputColumn
-
-
-@torch.no_grad()
-def ask(
-    teacher: FittedNetwork, rows: EncodedRows, budget: int, device: torch.device, precision: str
-) -> tuple[Outputs, np.ndarray | None]:
-    """The teacher's outputs of all rows, and the vectors that its head reads, (rows, width), where it reads vectors.
-
-    Computed in the precision that it was trained in.
-    """
-    devices = replace(alone(device), precision=precision)
-    with devices.autocast(), attending(usual_attention(devices)):
-        return _asked(teacher, rows, budget, device)
-
-
-def _asked(
-    teacher: FittedNetwork, rows: EncodedRows, budget: int, device: torch.device
-) -> tuple[Outputs, np.ndarray | None]:
-    network = teacher.network.to(device).eval()
-    batches = length_batches(rows.steps, budget)
-    parts, vectors = [], []
-    for picked in batches:
-        tensors = tensors_of(rows, picked, device)
-        if network.fusion is None:
-            parts.append(to_numpy(network(tensors)))
-            continue
-        found = network.vectors(tensors)
-        vectors.append(found.float().cpu().numpy())
-        parts.append(to_numpy(network.head(found)))
-    network.cpu()
-    outputs = in_order(batches, parts, teacher.output.tensors, rows.positions(teacher.output))
-    order = np.argsort(np.concatenate(batches), kind="stable")
-    return outputs, np.concatenate(vectors)[order] if vectors else None
 
 
 def steps_per_second(
@@ -108,7 +66,7 @@ def steps_per_second(
 
 def distil(
     student: FittedNetwork,
-    taught: Taught,
+    data: DistillationData,
     settings: Settings,
     folder: Path,
     progress: Progress,
@@ -121,18 +79,18 @@ def distil(
     `folder` holds checkpoints: a run that was killed goes on from there. The student itself is left as it was.
     """
     network = _copy(student)
-    loss = against_a_teacher(taught.output)
-    assert loss, f"{taught.output.type} is not distillable"  # `build.distillable` was asked before
+    loss = against_a_teacher(data.output)
+    assert loss, f"{data.output.type} is not distillable"  # `distillable` was asked before
     method = DistilMethod(loss=loss)
     if sparse:
         schedule = sparsity.Schedule(sparse, _SPARSE_BY)
         method = DistilMethod(loss=loss, then=lambda network, share: sparsity.apply(network, schedule.share(share)))
-    data = TrainingData(taught.rows, _targets(student, taught), taught.valid, taught.valid_targets, taught.output)
+    learnt_from = TrainingData(data.rows, _targets(student, data), data.valid, data.valid_targets, data.output)
     plain = replace(
         settings, class_weights="none", sampling="none", label_smoothing=0.0, frozen_blocks=0, precisions=()
     )
     with qat.fake_quantized(network) if aware else nullcontext():
-        trained = loop.train(network, data, plain, folder, progress, method)
+        trained = loop.train(network, learnt_from, plain, folder, progress, method)
     learnt = replace(student, network=network.cpu().eval()).noted(f"distilled, {trained.rows:,} rows")
     found = sparsity.sparse(learnt, sparse) if sparse else learnt
     return learnt if isinstance(found, Skip) else found
@@ -144,16 +102,21 @@ def _copy(student: FittedNetwork) -> Network:
     return network
 
 
-def _targets(student: FittedNetwork, taught: Taught) -> Named:
+def _targets(student: FittedNetwork, data: DistillationData) -> Named:
     """What the student learns: the answers and, where its head reads vectors as wide as the teacher's, those too."""
-    outputs = taught.outputs.parts if isinstance(taught.outputs, Named) else {OUTPUTS: taught.outputs}
+    outputs = data.soft_targets.parts if isinstance(data.soft_targets, Named) else {OUTPUTS: data.soft_targets}
     fusion = student.network.fusion
-    if taught.vectors is None or fusion is None or taught.vectors.shape[1] != fusion.width:
+    if data.teacher_vectors is None or fusion is None or data.teacher_vectors.shape[1] != fusion.width:
         return Named(outputs)
-    return Named({**outputs, VECTORS: taught.vectors})
+    return Named({**outputs, VECTORS: data.teacher_vectors})
 
 
 def against_a_teacher(output: OutputColumn) -> Loss | None:
     """The loss of each row against a teacher's answers, as the head of this type has it; None where it has none."""
     loss: Loss | None = getattr(head_kind(output.type, f"the head of {output.type}"), "distillation_loss", None)
     return loss
+
+
+def distillable(teacher: FittedNetwork) -> bool:
+    """Whether a student can learn the teacher's outputs: whether the head has a loss against them."""
+    return against_a_teacher(teacher.output) is not None

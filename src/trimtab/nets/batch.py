@@ -34,6 +34,6 @@ class Batch:
         """The targets of a type with one answer, (rows,) or (rows, places, ...)."""
         return only(self.targets)
 
-    def taught_by(self, rows: Tensor) -> Batch:
+    def with_targets_of(self, rows: Tensor) -> Batch:
         """The same inputs with the targets of other rows of the batch, (rows,) int64."""
         return replace(self, targets={name: padded.take(rows) for name, padded in self.targets.items()})

@@ -12,7 +12,7 @@ from trimtab import metrics
 from trimtab.audit import quick
 from trimtab.audit.baselines import baselines
 from trimtab.bundle.manifest import Stage
-from trimtab.compress import build, plan
+from trimtab.compress import build, distil, plan
 from trimtab.compress.frontier import Frontier, Point, closest
 from trimtab.compress.predict import Predictor
 from trimtab.errors import nearest, problem
@@ -148,7 +148,7 @@ def _walk(search: Search) -> str:
 def _aim(search: Search) -> None:
     """Learn the largest cut that meets the gates on cost: alone, or behind a student where that lets it be larger."""
     found = context(search, None)
-    if not build.distillable(found.teacher) or not plan.ladder(found, narrow=False):
+    if not distil.distillable(found.teacher) or not plan.ladder(found, narrow=False):
         return
     predictor = _predictor(search, plan.aimed(found, search.gates))
     if load(search.gates, predictor.costs) <= 1:

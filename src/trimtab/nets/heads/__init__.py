@@ -7,6 +7,6 @@ fusion, and the network sets `followed`, the position of the encoder whose place
 
 `forward` gives answers by name (`nets.states.Answers`), those that the output column declares; each that is `per` step
 with its lengths. `loss(answers, batch)` gives the loss of each row, (rows,), of these answers and a `nets.batch.Batch`.
-A head that a student can learn from a teacher has `distillation_loss(answers, taught)` too, the loss of each row
+A head that a student can learn from a teacher has `distillation_loss(answers, soft_targets)` too, the loss of each row
 against the teacher's answers; one without it is not distilled, and the search says so.
 """

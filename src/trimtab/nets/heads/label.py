@@ -26,6 +26,6 @@ class LabelHead(DenseHead):
         return losses if weights is None else losses * weights[batch.target]
 
     @staticmethod
-    def distillation_loss(answers: Answers, taught: Answers) -> Tensor:
+    def distillation_loss(answers: Answers, soft_targets: Answers) -> Tensor:
         """The loss of each row, (rows,), against a teacher's answers."""
-        return divergence(only(answers), only(taught))
+        return divergence(only(answers), only(soft_targets))

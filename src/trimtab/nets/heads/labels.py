@@ -23,6 +23,6 @@ class LabelsHead(DenseHead):
         return known_mean(losses, ~batch.target.isnan())
 
     @staticmethod
-    def distillation_loss(answers: Answers, taught: Answers) -> Tensor:
+    def distillation_loss(answers: Answers, soft_targets: Answers) -> Tensor:
         """The loss of each row, (rows,), against a teacher's answers."""
-        return binary(only(answers), only(taught))
+        return binary(only(answers), only(soft_targets))

@@ -21,6 +21,6 @@ class NumberHead(DenseHead):
         return functional.mse_loss(numbers, batch.target.to(numbers.dtype), reduction="none")
 
     @staticmethod
-    def distillation_loss(answers: Answers, taught: Answers) -> Tensor:
+    def distillation_loss(answers: Answers, soft_targets: Answers) -> Tensor:
         """The loss of each row, (rows,), against a teacher's answers."""
-        return squares(only(answers), only(taught))
+        return squares(only(answers), only(soft_targets))

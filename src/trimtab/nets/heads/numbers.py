@@ -22,6 +22,6 @@ class NumbersHead(DenseHead):
         return known_mean(losses, ~batch.target.isnan())
 
     @staticmethod
-    def distillation_loss(answers: Answers, taught: Answers) -> Tensor:
+    def distillation_loss(answers: Answers, soft_targets: Answers) -> Tensor:
         """The loss of each row, (rows,), against a teacher's answers."""
-        return squares(only(answers), only(taught))
+        return squares(only(answers), only(soft_targets))

@@ -30,6 +30,6 @@ class OrdinalHead(DenseHead):
         return (losses * (level >= steps).to(logits.dtype)).sum(1)
 
     @staticmethod
-    def distillation_loss(answers: Answers, taught: Answers) -> Tensor:
+    def distillation_loss(answers: Answers, soft_targets: Answers) -> Tensor:
         """The loss of each row, (rows,), against a teacher's answers."""
-        return binary(only(answers), only(taught))
+        return binary(only(answers), only(soft_targets))

@@ -51,6 +51,6 @@ class TagsHead(nn.Module):
         return losses.sum(1) / (batch.target != IGNORED).sum(1).clamp(min=1)
 
     @staticmethod
-    def distillation_loss(answers: Answers, taught: Answers) -> Tensor:
+    def distillation_loss(answers: Answers, soft_targets: Answers) -> Tensor:
         """The loss of each row, (rows,), against a teacher's answers."""
-        return divergence(only(answers), only(taught))
+        return divergence(only(answers), only(soft_targets))

@@ -43,10 +43,10 @@ class DistilMethod(Method):
 
     def losses(self, run: Run, answers: Answers, batch: Batch, mix: Mix | None) -> Tensor:
         """The loss of each row, (rows,)."""
-        own, taught = (
+        own, soft_targets = (
             {name: padded for name, padded in found.items() if name != VECTORS} for found in (answers, batch.targets)
         )
-        loss = self.loss(own, taught)
+        loss = self.loss(own, soft_targets)
         if VECTORS not in batch.targets:
             return loss
         apart = functional.mse_loss(answers[VECTORS].values, batch.targets[VECTORS].values, reduction="none")

@@ -19,4 +19,4 @@ class SupervisedMethod(Method):
         """The loss of each row, (rows,)."""
         loss: Callable[[Answers, Batch], Tensor] = run.network.head.loss
         own = loss(answers, batch)
-        return own if mix is None else mix.of(own, loss(answers, batch.taught_by(mix.partner)))
+        return own if mix is None else mix.of(own, loss(answers, batch.with_targets_of(mix.partner)))
