@@ -35,6 +35,7 @@ BAD = {
         "inputs.str.type: this key is needed",
     ),
     "unknown key of a mapping": (spoilt(GOOD, compress={"minute": 3}), "trimtab.yaml:2: compress.minute: no key"),
+    "bad value by a former key": (spoilt(GOOD, train={"average": 2}), "trimtab.yaml:4: train.average: found 2"),
     "shares that leave nothing": (spoilt(GOOD, split={"valid": 0.5, "test": 0.5}), "valid + test must leave"),
     "unknown gate": (spoilt(GOOD, gates={"acuracy": ">= 0.9"}), "did you mean 'accuracy'"),
     "bad unit": (spoilt(GOOD, gates={"size": "<= 3 apples"}), "apples"),

@@ -161,16 +161,25 @@ def _place(path: tuple[str, ...], where: str, lines: Mapping[tuple[str, ...], in
 def _known_path(detail: Any, values: Any) -> tuple[str, ...]:
     """The keys that lead to a problem, without what pydantic adds for the members of a union (`str`, `Compress`).
 
-    A step is a key where the values have it, so that a column may be called `str` too.
+    A step is a key where the values have it, so that a column may be called `str` too; a key that the user wrote by its
+    former name is told by that one.
     """
     *_, last = detail["loc"] or ("",)
     path: list[str] = []
     for step in detail["loc"]:
+        step = _as_written(step, path, values)
         listed = isinstance(values, (list, tuple)) and isinstance(step, int) and step < len(values)
         if listed or (isinstance(values, Mapping) and step in values):
             values = values[step]
             path.append(str(step))
     return (*path, str(last)) if detail["type"] == "missing" or not path else tuple(path)  # else the key is no text
+
+
+def _as_written(step: str | int, path: Sequence[str], values: Any) -> str | int:
+    """A key as the values have it: by its former name, where they do not have it by its present one."""
+    formers = [former for (part, former), present in FORMER_KEYS.items() if (part, present) == (*path, step)]
+    known = values if isinstance(values, Mapping) else {}
+    return step if step in known else next((former for former in formers if former in known), step)
 
 
 def _model_at(path: tuple[str, ...]) -> type[BaseModel] | None:
@@ -190,7 +199,8 @@ def _model_at(path: tuple[str, ...]) -> type[BaseModel] | None:
 
 def _describe(path: tuple[str, ...]) -> str:
     model = _model_at(path[:-1])
-    field = model.model_fields.get(path[-1]) if model else None
+    key = FORMER_KEYS.get((path[0], path[-1]), path[-1])
+    field = model.model_fields.get(key) if model else None
     return " ".join((field.description or "").split()) if field else ""
 
 
