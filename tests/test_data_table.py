@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from trimtab.data.cells import Cells
 from trimtab.data.dedup import Numbered
-from trimtab.data.table import Cells, Origin, Origins, Table
+from trimtab.data.table import Origin, Origins, Table
 from trimtab.data.working import Working
 from trimtab.values import many
 from trimtab.values.parse import Name

@@ -14,7 +14,8 @@ from trimtab import columns
 from trimtab.audit import linear
 from trimtab.columns import Ragged, encode_rows, read_rows
 from trimtab.columns.image import ImageColumn
-from trimtab.data.table import Cells, Origin, Table
+from trimtab.data.cells import Cells
+from trimtab.data.table import Origin, Table
 from trimtab.request import encoding
 
 

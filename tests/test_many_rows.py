@@ -19,8 +19,9 @@ from hypothesis import strategies as some
 from trimtab import columns, rows, spec
 from trimtab.columns import EncodedRows
 from trimtab.data import dedup, leaks, read
+from trimtab.data.cells import Cells
 from trimtab.data.prepare import prepare
-from trimtab.data.table import Cells, Origin, Table
+from trimtab.data.table import Origin, Table
 from trimtab.errors import TrimtabError
 from trimtab.pipeline.training import train
 from trimtab.progress import Quiet

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from trimtab import columns
-from trimtab.data.table import Cells, Table
+from trimtab.data.cells import Cells
+from trimtab.data.table import Table
 from trimtab.values import list_cells, many, parse
 from trimtab.values.many import each as each
 from trimtab.values.many import missing as missing

@@ -16,9 +16,10 @@ import numpy as np
 from trimtab import columns
 from trimtab.columns import InputColumn, OutputColumn
 from trimtab.data import clean, dedup, events, read, report, split
+from trimtab.data.cells import Cells
 from trimtab.data.roles import Automatic, Roles, check_test, settle
 from trimtab.data.splits import NONE, PARTS, SMALLEST, TEST, TRAIN, VALID, Part
-from trimtab.data.table import Cells, Origins, Splits, Table
+from trimtab.data.table import Origins, Splits, Table
 from trimtab.data.working import Working, answers, place, rejected_row, short
 from trimtab.errors import problem
 from trimtab.progress import Progress

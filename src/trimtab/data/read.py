@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from trimtab import rows
-from trimtab.data.table import Growing, Origins, Table
+from trimtab.data.cells import Growing
+from trimtab.data.table import Origins, Table
 from trimtab.errors import nearest, problem
 from trimtab.rows import Rejected
 from trimtab.rows.folder import LABEL
