@@ -1,4 +1,4 @@
-"""What is done about missing values and outliers, and about rows that are repeated or contradict each other.
+"""What is done about missing values, outliers, repeated rows, rows that contradict each other.
 
 Cells are repaired by their columns, in training and in serving alike; here are the column options that say how, and the
 rows that are left out of training.
