@@ -81,3 +81,41 @@ def test_results_keep_the_order_and_what_was_asked() -> None:
         ("size", "<= 15 MB", 16.0, False),
         ("latency", "<= 3 ms", 2.5, True),
     ]
+
+
+@pytest.mark.parametrize(
+    ("bound", "low", "high", "confidence", "met", "reason"),
+    [
+        (">= 0.9", 0.905, 0.935, 0.95, True, ""),
+        (">= 0.9", 0.88, 0.96, 0.95, False, "the 95% interval reaches 0.88: about 300 more test rows would settle it"),
+        (">= 0.9", 0.88, 0.96, None, True, "the 95% interval reaches 0.88: about 300 more test rows would settle it"),
+        (">= 0.9", 0.895, 0.95, 0.6, True, ""),
+        (">= 0.9", 0.905, 0.95, 0.999, False, "the 99.9% interval reaches 0.895"),
+        (">= 0.94", 0.9, 0.96, 0.95, False, "missed by 0.02: about 300 more test rows would settle it"),
+        (">= 0.97", 0.9, 0.94, 0.95, False, "missed by 0.05"),
+        (">= 0.92", 0.9, 0.94, 0.95, False, "the 95% interval reaches 0.9: the value lies so near"),
+        ("> 0.9", None, None, 0.95, True, ""),
+    ],
+)
+def test_with_a_confidence_the_whole_interval_must_hold_and_how_many_rows_would_settle_it_is_said(
+    bound: str, low: float | None, high: float | None, confidence: float | None, met: bool, reason: str
+) -> None:
+    measured = {"accuracy": Measured(value=0.92, low=low, high=high)}
+    [result] = gates.judge([parse_gate("accuracy", bound)], measured, rows=100, confidence=confidence)
+    assert result.met is met
+    assert result.reason.startswith(reason)
+    assert bool(result.reason) == bool(reason)
+
+
+def test_less_is_judged_by_its_upper_end_and_a_time_by_the_machine() -> None:
+    asked = [parse_gate("log_loss", "<= 0.5"), parse_gate("latency", "<= 3 ms"), parse_gate("size", "<= 3 MB")]
+    found = {
+        "log_loss": Measured(value=0.4, low=0.3, high=0.6),
+        "latency": Measured(value=2.5, unit="ms", low=2.0, high=3.5),
+        "size": Measured(value=2.0, unit="MB"),
+    }
+    results = gates.judge(asked, found, rows=50, confidence=0.95)
+    assert [one.met for one in results] == [False, False, True]
+    assert "reaches 0.6: about 150 more test rows" in results[0].reason
+    assert results[1].reason == "the 95% interval reaches 3.5: a quieter machine would make this surer"
+    assert results[2].reason == ""

@@ -27,6 +27,8 @@ from trimtab.page import figures
         ("recall.a.b@c", Name("recall", None, "a.b@c")),
         ("ndcg@5", Name("ndcg", 5, "")),
         ("gap.recall(sex)", Name("gap", None, "recall(sex)")),
+        ("gap(sex, race).a", Name("gap", None, "a", ("sex", "race"))),
+        ("worst_slice.recall.a(b)", Name("worst_slice", None, "recall.a(b)")),
         ("ndcg@0", Name("ndcg@0", None, "")),
         ("", Name("", None, "")),
     ],

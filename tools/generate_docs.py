@@ -176,10 +176,12 @@ def _gates() -> Iterator[str]:
     yield from ("## `gates`", "")
     yield 'Each gate is `metric: "operator bound unit"`, such as `size: "<= 15 MB"`. A gate asks for the good side:'
     yield "`>=` or `>` where more is better, `<=` or `<` where less is."
+    yield from ("", f"All names {_grammar()}")
     yield from ("", "| metric | output | better | unit | what |", "|---|---|---|---|---|")
     for metric in (metric for metric in metrics.every().values() if metric.gate):
         written = "share or %" if metric.share else str(metric.unit) or "-"
-        outputs, better = ", ".join(_measured_on(metric.default)) or "any", BETTER[metric.higher_is_better]
+        outputs = ", ".join(_measured_on(metric)) if metric.kinds or not metric.of_every_output else "any"
+        better = "as the metric" if metric.of_metric else BETTER[metric.higher_is_better]
         yield f"| `{metric.written}` | {outputs} | {better} | {written} | {metric.meaning} |"
     yield from ("", "A bound may be written in any of these:", "", "| unit | may be written as |", "|---|---|")
     for unit, spellings in UNITS.items():
@@ -191,10 +193,15 @@ def _gates() -> Iterator[str]:
     yield ""
 
 
-def _measured_on(metric: str) -> list[str]:
+def _grammar() -> str:
+    """How the names of metrics are written, as `metrics` says it."""
+    return (inspect.getdoc(metrics) or "").partition("All names ")[2]
+
+
+def _measured_on(metric: metrics.Metric) -> list[str]:
     """The output types that have a metric."""
     kinds = {name: column for name, column in _columns() if issubclass(column, OutputColumn)}
-    return [name for name, column in kinds.items() if metric in column.metrics]
+    return [name for name, column in kinds.items() if metric.measured_of(column.answers)]
 
 
 def _column_types() -> Iterator[str]:

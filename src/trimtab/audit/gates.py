@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from statistics import NormalDist
+from typing import Any, NamedTuple
 
 from trimtab import columns
 from trimtab.bundle.manifest import GateResult, Measured
@@ -11,16 +14,26 @@ from trimtab.errors import TrimtabError, nearest, problem, several
 from trimtab.metrics import every, named, parsed
 from trimtab.spec import Gate
 
+SHOWN = 0.95  # the confidence of all intervals that are measured
+_NEVER = 1e8  # rows
+
 
 def check_names(
-    gates: Sequence[Gate], task: str, parts: Sequence[str], checked: Mapping[str, Sequence[str]] | None = None
+    gates: Sequence[Gate],
+    task: str,
+    parts: Sequence[str],
+    checked: Mapping[str, Sequence[str]] | None = None,
+    protected: Sequence[str] = (),
 ) -> None:
     """Refuse, before anything is spent, gates that can never be measured.
 
     `task` is the output's type; `parts` are the classes of a label, or the columns of several numbers; `checked` what
-    checks measure a metric of, by its family. Raises TrimtabError with all of them at once.
+    checks measure a metric of, by its family; `protected` the columns whose groups are compared. Raises TrimtabError
+    with all of them at once.
     """
-    found = [error for gate in gates if (error := _unfit(gate, task, parts, checked or {}))]
+    kind = columns.kind(task, "output")
+    known = _Known(kind, parts, checked or {}, protected)
+    found = [error for gate in gates if (error := _unfit(f"gates.{gate.name}", gate.name, known))]
     if found:
         raise several(found)
 
@@ -33,33 +46,57 @@ def check_meaning(gates: Sequence[Gate], output: OutputColumn) -> None:
         raise several(found)
 
 
-def _unfit(gate: Gate, task: str, parts: Sequence[str], checked: Mapping[str, Sequence[str]]) -> TrimtabError | None:
-    family, _, name = parsed(gate.name)
-    kind = columns.kind(task, "output")
-    if word := named(gate.name).part_of_check:
-        known = checked.get(family, ())
-        return None if name in known else problem(f"gates.{gate.name}", f"no {word} {name!r}", nearest(name, known))
-    families = {parsed(metric).family for metric in kind.metrics}
-    if not named(gate.name).of_every_output and family not in families:
-        fitting = [
-            one.default for one in every().values() if one.gate and (one.of_every_output or one.name in families)
-        ]
-        return problem(f"gates.{gate.name}", f"{family} is not measured on a {task} output", ", ".join(fitting))
-    if name and family not in kind.metrics_of_parts:
-        return problem(f"gates.{gate.name}", f"a {task} output has no parts that it is measured of", family)
-    if name and name not in parts:
-        return problem(f"gates.{gate.name}", f"the output has no {kind.part_word} {name!r}", nearest(name, parts))
+class _Known(NamedTuple):
+    """What gates may ask for: see `check_names`."""
+
+    kind: type[Any]  # of the output column
+    parts: Sequence[str]
+    checked: Mapping[str, Sequence[str]]
+    protected: Sequence[str]
+
+
+def _unfit(where: str, name: str, known: _Known) -> TrimtabError | None:
+    family, _, part, asked = parsed(name)
+    kind, metric = known.kind, every()[family]
+    if metric.of_metric:
+        return _unfit(where, part, known)
+    if word := metric.part_of_check:
+        there = known.checked.get(family, ())
+        return None if part in there else problem(where, f"no {word} {part!r}", nearest(part, there))
+    if not metric.measured_of(kind.answers):
+        fitting = [one.default for one in every().values() if one.gate and one.measured_of(kind.answers)]
+        return problem(where, f"{family} is not measured on a {kind.type} output", ", ".join(fitting))
+    if metric.by_column and not known.protected:
+        return problem(where, "no column is protected", do=f"name them: protected: [{', '.join(asked) or 'gender'}]")
+    if other := [column for column in asked if column not in known.protected]:
+        return problem(where, f"{other[0]!r} is not protected", nearest(other[0], known.protected))
+    if part and not metric.of_class and family not in kind.metrics_of_parts:
+        return problem(where, f"a {kind.type} output has no parts that it is measured of", family)
+    if part and part not in known.parts:
+        return problem(where, f"the output has no {kind.part_word} {part!r}", nearest(part, known.parts))
     return None
 
 
 def judge(
-    gates: Sequence[Gate], measured: Mapping[str, Measured], unanswerable: int = 0, rows: int = 1
+    gates: Sequence[Gate],
+    measured: Mapping[str, Measured],
+    unanswerable: int = 0,
+    rows: int = 1,
+    remarks: Mapping[str, str] | None = None,
+    confidence: float | None = None,
 ) -> list[GateResult]:
     """Hold every gate against what was measured; a gate on something not measured is not met.
 
     `unanswerable` of the test rows, beside the `rows` that were measured, have an answer that training lacks.
+    `remarks` say, by a gate's name, what stands behind its number, or why there is none. With `confidence` a gate is
+    met only where the whole interval of that confidence meets it; what has no interval, such as a size, by its value.
     """
-    return [_beside(_judged(gate, measured.get(gate.name)), unanswerable, rows) for gate in gates]
+    judged = [_beside(_judged(gate, measured.get(gate.name), rows, confidence), unanswerable, rows) for gate in gates]
+    return [_with(result, (remarks or {}).get(result.name, "")) for result in judged]
+
+
+def _with(result: GateResult, remark: str) -> GateResult:
+    return result.model_copy(update={"reason": "; ".join(filter(None, (result.reason, remark)))})
 
 
 def _beside(result: GateResult, unanswerable: int, rows: int) -> GateResult:
@@ -73,19 +110,40 @@ def _beside(result: GateResult, unanswerable: int, rows: int) -> GateResult:
     return result.model_copy(update={"reason": "; ".join(filter(None, (result.reason, said)))})
 
 
-def _judged(gate: Gate, found: Measured | None) -> GateResult:
+def _judged(gate: Gate, found: Measured | None, rows: int, confidence: float | None) -> GateResult:
     if found is None:
         reason = f"{gate.name} could not be measured on the test rows"
         return GateResult(name=gate.name, asked=str(gate), measured=None, unit=gate.unit, met=False, reason=reason)
-    met = gate.met(found.value)
-    return GateResult(
-        name=gate.name,
-        asked=str(gate),
-        measured=found.value,
-        unit=gate.unit,
-        met=met,
-        reason=_doubt(gate, found) if met else _distance(gate, found),
-    )
+    low, high = _interval(found, confidence or SHOWN)
+    worst, best = (low, high) if gate.operator[0] == ">" else (high, low)
+    holds, unsure = gate.met(found.value), worst is not None and not gate.met(worst)
+    said = "" if holds else _distance(gate, found)
+    if holds and unsure:
+        said = f"the {100 * (confidence or SHOWN):.4g}% interval reaches {worst:.3g}"
+    if unsure and worst is not None and best is not None and gate.met(best):
+        said = f"{said}: {_settling(gate, found.value, worst if holds else best, rows)}".removesuffix(": ")
+    met = holds and not (confidence and unsure)
+    return GateResult(name=gate.name, asked=str(gate), measured=found.value, unit=gate.unit, met=met, reason=said)
+
+
+def _interval(found: Measured, confidence: float) -> tuple[float | None, float | None]:
+    """The interval of another confidence than 95%, each side as much wider as that of a normal distribution is."""
+    if found.low is None or found.high is None:
+        return None, None
+    wider = NormalDist().inv_cdf((1 + confidence) / 2) / NormalDist().inv_cdf((1 + SHOWN) / 2)
+    return found.value - wider * (found.value - found.low), found.value + wider * (found.high - found.value)
+
+
+def _settling(gate: Gate, value: float, end: float, rows: int) -> str:
+    """How many more rows would bring the end of the interval to the bound: it narrows by the root of their number."""
+    if gate.unit:
+        return "a quieter machine would make this surer"
+    away = abs(value - gate.bound)
+    more = rows * ((end - value) ** 2 / away**2 - 1) if away else math.inf
+    if more >= _NEVER:
+        return "the value lies so near to the bound that hardly any number of test rows settles it"
+    digits = 1 - math.floor(math.log10(max(more, 10.0)))
+    return f"about {max(1, math.ceil(round(more, digits))):,} more test rows would settle it, if the value stays"
 
 
 def _distance(gate: Gate, found: Measured) -> str:
@@ -94,11 +152,3 @@ def _distance(gate: Gate, found: Measured) -> str:
         return f"exactly the bound, which {gate.operator} leaves out"
     away = f"{abs(found.value - gate.bound):.3g} {gate.unit}".rstrip()
     return f"missed by {away}"
-
-
-def _doubt(gate: Gate, found: Measured) -> str:
-    """A gate that holds, but not over the whole of its interval."""
-    worst = found.low if gate.operator in (">", ">=") else found.high
-    if worst is None or gate.met(worst):
-        return ""
-    return f"the 95% interval reaches {worst:.3g}: more test rows would make this surer"

@@ -31,7 +31,6 @@ _ALONE = 500  # rows that are looked at alone
 _ROUNDING = 1e-12  # of a metric
 _TAIL = 0.025  # on each side of an interval
 _NORMAL = NormalDist()
-_SIDE = _NORMAL.inv_cdf(1 - _TAIL)
 
 
 def measure(
@@ -173,6 +172,44 @@ def intervals(
     return found
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """A statistic of some rows, how far it would be off on others (one standard error), and its interval."""
+
+    value: float
+    error: float  # NaN where resamples do not define it
+    low: float | None = None
+    high: float | None = None
+
+
+def estimate(
+    statistic: Statistic,
+    rows: int,
+    seed: int,
+    resamples: int = RESAMPLES,
+    users: Sequence[Any] | None = None,
+    weights: np.ndarray | None = None,
+    miss: float = 2 * _TAIL,
+    share: bool = False,
+) -> Estimate | None:
+    """One statistic of `rows` rows; its interval misses the truth in a share `miss` of cases. None where undefined.
+
+    `share`: it lies between 0 and 1, so that one that is 0 or 1 in every row has an exact interval.
+    """
+    made = _weighed(statistic, weights)
+    value = float(made(np.ones((rows, 1)))[0]) if rows else math.nan
+    if not math.isfinite(value):
+        return None
+    sample = _Sample(rows, _numbered(users), seed, _affordable(resamples, rows), miss / 2)
+    draws = sample.drawn({"": made})[""]
+    usable = draws[np.isfinite(draws)]
+    ends = _bca(value, draws, sample.left_out({"": made})[""], sample.side)
+    if ends is None and share:
+        ends = _without_a_mistake(value, made, sample)
+    error = float(usable.std()) if len(usable) else math.nan
+    return Estimate(value, error, *(ends or (None, None)))
+
+
 def _weighed(statistic: Statistic, weights: np.ndarray | None) -> Statistic:
     """The statistic of rows of which each counts so much, (rows,), as often as it is drawn."""
     return statistic if weights is None else lambda drawn: statistic(drawn * weights[:, None])
@@ -196,6 +233,7 @@ class _Sample:
     user: np.ndarray | None  # (rows,)
     seed: int
     resamples: int
+    tail: float = _TAIL  # on each side of an interval
 
     @property
     def units(self) -> int:
@@ -209,7 +247,8 @@ class _Sample:
         Student's t, and what a resample of few units spreads too little (Hesterberg 2015, Am. Stat. 69).
         """
         free = max(1, self.units - 1)
-        student = _SIDE + (_SIDE**3 + _SIDE) / (4 * free) + (5 * _SIDE**5 + 16 * _SIDE**3 + 3 * _SIDE) / (96 * free**2)
+        end = _NORMAL.inv_cdf(1 - self.tail)
+        student = end + (end**3 + end) / (4 * free) + (5 * end**5 + 16 * end**3 + 3 * end) / (96 * free**2)
         return student * math.sqrt(1 + 1 / free)
 
     def drawn(self, statistics: Mapping[str, Statistic]) -> dict[str, np.ndarray]:
@@ -286,7 +325,7 @@ def _without_a_mistake(value: float, statistic: Statistic, sample: _Sample) -> t
     if not len(known) or not np.all(known == value):
         return None
     units = round(sample.units * len(known) / len(alone))
-    apart = 1 - _TAIL ** (1 / max(1, units))
+    apart = 1 - sample.tail ** (1 / max(1, units))
     return (1 - apart, 1.0) if value else (0.0, apart)
 
 

@@ -33,6 +33,7 @@ class Finding:
 
     measured: Mapping[str, Measured] = field(default_factory=dict)
     evidence: Mapping[str, Any] = field(default_factory=dict)  # plain JSON, by names that no other check has
+    remarks: Mapping[str, str] = field(default_factory=dict)  # what a gate says of a number, or of why there is none
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Context:
     gates: Sequence[str]  # names of what gates ask for
     seed: int
     quotes: bool = True  # whether the manifest and the card may quote rows
+    protected: Sequence[str] = ()  # columns of the rows that say of which group a person is
     uncompressed: runtime.Model | None = None  # the network before a search; None where it is the model itself
 
     @property
@@ -90,9 +92,11 @@ def every(context: Context, laps: Laps) -> Finding:
         laps.lap(name)
     measured = {key: value for one in found for key, value in one.measured.items()}
     known = metrics.every()
-    ordered = sorted(measured, key=lambda key: key in known and known[key].of_every_output)
+    families = {key: known.get(metrics.parsed(key).family) for key in measured}
+    ordered = sorted(measured, key=lambda key: (one := families[key]) is not None and one.of_every_output)
     evidence = {key: value for one in found for key, value in one.evidence.items()}
-    return Finding({key: measured[key] for key in ordered}, evidence)
+    remarks = {key: value for one in found for key, value in one.remarks.items()}
+    return Finding({key: measured[key] for key in ordered}, evidence, remarks)
 
 
 def sections(manifest: Manifest) -> Iterator[Section]:

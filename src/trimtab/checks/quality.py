@@ -50,9 +50,12 @@ def sections(manifest: Manifest) -> Iterator[Section]:
 
 
 def _of_quality(manifest: Manifest) -> Iterator[tuple[str, Measured]]:
-    """The numbers that are no cost, and that no check has evidence of under their name: that shows them itself."""
+    """The numbers that are no cost, and that no check shows in a section of its own."""
     for name, one in manifest.measured.items():
-        if not figures.is_cost(one) and metrics.parsed(name).family not in manifest.evidence:
+        family = metrics.parsed(name).family
+        metric = metrics.every().get(family)
+        elsewhere = metric and (metric.of_metric or metric.by_column)
+        if not figures.is_cost(one) and not elsewhere and family not in manifest.evidence:
             yield name, one
 
 

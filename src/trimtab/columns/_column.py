@@ -114,6 +114,8 @@ class InputColumn(Column):
     sequence: ClassVar[Literal["ids", "frames"] | None] = None
     imputes: ClassVar[bool] = True  # whether rows can be answered that lack the column altogether
     from_files: ClassVar[bool] = False  # whether a value may be the path of a file
+    # What rows are told apart by, to look at the quality of each part (`audit.groups`); None: by nothing.
+    sliced: ClassVar[Literal["names", "ranges", "lengths"] | None] = None
     # Groups of parts of `batch` whose second dimension is the row's own length, the same within a group.
     padded: ClassVar[tuple[tuple[str, ...], ...]] = ()
 

@@ -48,6 +48,7 @@ class CategoryColumn(InputColumn):
 
     type: ClassVar[str] = "category"
     holds_values: ClassVar[bool] = True
+    sliced: ClassVar[Literal["names", "ranges", "lengths"] | None] = "names"
     in_grid: ClassVar[bool] = True
     holds_names: ClassVar[bool] = True
     allowed: ClassVar[str] = "a text or a number"

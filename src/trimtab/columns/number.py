@@ -64,6 +64,7 @@ class NumberColumn(InputColumn, OutputColumn):
 
     type: ClassVar[str] = "number"
     holds_values: ClassVar[bool] = True
+    sliced: ClassVar[Literal["names", "ranges", "lengths"] | None] = "ranges"
     in_grid: ClassVar[bool] = True
     holds_numbers: ClassVar[bool] = True
     baselines: ClassVar[str | None] = "amounts"

@@ -75,6 +75,7 @@ class TextColumn(InputColumn):
     type: ClassVar[str] = "text"
     copied: ClassVar[bool] = True
     holds_values: ClassVar[bool] = True
+    sliced: ClassVar[Literal["names", "ranges", "lengths"] | None] = "lengths"
     simply: ClassVar[str | None] = "tf-idf"
     allowed: ClassVar[str] = "a text"
     imputes: ClassVar[bool] = False

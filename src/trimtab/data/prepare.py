@@ -81,7 +81,7 @@ def prepare(spec: Spec, folder: Path, progress: Progress) -> Prepared:
         splits=final.splits,
         inputs={name: rule.column for name, rule in roles.inputs.items()},
         output=roles.output,
-        kept=tuple(name for name in roles.kept if name not in roles.inputs),
+        kept=tuple(name for name in (*roles.kept, *roles.protected) if name not in roles.inputs),
         task=roles.output.type,
         classes=list(final.output.classes),
         parts=list(final.output.parts),

@@ -35,6 +35,7 @@ class Roles:
     sources: tuple[str, ...]  # the columns that make up the output; none: the one that is called like it
     user: str | None  # where rows come from events: the column that says whose they are
     kept: tuple[str, ...]  # columns that travel with the rows and that the network never reads, unless they are inputs
+    protected: tuple[str, ...]  # columns that say of which group a person is; they travel with the rows too
     weight: str | None  # the column that says how much a row counts, one of those that are kept
     split_name: str | None
     shares: Split
@@ -61,7 +62,8 @@ class Roles:
     def needed(self) -> list[str]:
         """Columns that training rows must have."""
         beside = [self.user] if self.user else []
-        return list(dict.fromkeys((*self.inputs, *(self.sources or (self.output_name,)), *beside, *self.kept)))
+        answers = self.sources or (self.output_name,)
+        return list(dict.fromkeys((*self.inputs, *answers, *beside, *self.kept, *self.protected)))
 
 
 def settle(spec: Spec, table: Table) -> Roles:
@@ -92,6 +94,7 @@ def settle(spec: Spec, table: Table) -> Roles:
         sources=_sources(spec),
         user=_user(spec),
         kept=kept,
+        protected=spec.protected,
         weight=spec.weight,
         split_name=split_name,
         shares=shares,
@@ -126,7 +129,8 @@ def _check_names(spec: Spec, table: Table, split_name: str | None, strategy: Str
     answers = _sources(spec) or (spec.output_name,)
     places = [*(("output", name) for name in answers), *((f"inputs.{name}", name) for name in spec.inputs or ())]
     places += [("split", split_name)] if split_name else []
-    beside = [*(("keep", name) for name in spec.keep), *(("split", name) for name in strategy.columns)]
+    beside = [*(("keep", name) for name in spec.keep), *(("protected", name) for name in spec.protected)]
+    beside += [("split", name) for name in strategy.columns]
     beside += [("weight", spec.weight)] if spec.weight else []
     places += beside
     missing = [

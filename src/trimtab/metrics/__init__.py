@@ -2,15 +2,16 @@
 
 A file holds `METRICS`, each declared once: what it is called, what it means, which side is better, and how it is
 computed of each kind of answers (`OneOf`, `AnyOf`, `Amounts`, ...). A type of output says of which kind its answers
-are, and has every metric that knows that kind. Names are written `family`, `family@k`, `family.part`: `accuracy`,
-`ndcg@10`, `recall.spam`.
+are, and has every metric that knows that kind. All names are written `family@places(column, column).part`, of which a
+family takes what it declares: `accuracy`, `ndcg@10`, `recall.spam`, `fairness.equalized_odds_gap(gender)`,
+`worst_slice.accuracy`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Any, Literal, NamedTuple
 
@@ -43,13 +44,13 @@ from trimtab.metrics._statistics import (
 
 __all__ = [
     "EPSILON", "HARDEST", "Amounts", "Answers", "AnyOf", "Kind", "Levels", "Metric", "Name", "OneOf", "Ranked",
-    "SeveralAmounts", "Statistic", "Statistics", "Tagged", "among", "asked", "every", "f1", "first", "mean",
-    "mean_of_defined", "mean_over", "measured_on", "named", "parsed", "parts_measured_on", "ranks", "ratio", "scores",
-    "share", "shortened", "statistics", "undefined",
+    "SeveralAmounts", "Statistic", "Statistics", "Tagged", "among", "asked", "canonical", "every", "f1", "first",
+    "mean", "mean_of_defined", "mean_over", "measured_on", "named", "parsed", "parts_measured_on", "ranks", "ratio",
+    "scores", "share", "shortened", "statistic", "statistics", "undefined",
 ]  # fmt: skip
 
 Kind = type[Answers]
-_NAME = re.compile(r"(\w+)(?:@([1-9]\d*))?(?:\.(.+))?", re.DOTALL)
+_REST = r"(?:@([1-9]\d*))?(?:\(([^()]+)\))?(?:\.(.+))?"
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,12 @@ class Metric:
     selects: bool = False  # fit to choose a checkpoint: no answers but good ones are best by it
     resamples: bool = True  # what rows drawn again say of it is right: not of what is biased by drawing rows twice
     of_rows: bool = False  # a mean over rows, to which a wrong answer adds nothing
-    checked: bool = False  # measured by a check of its own, whatever the output
+    checked: bool = False  # measured by a check of its own: of `kinds` of answers, or whatever the output
+    kinds: tuple[Kind, ...] = ()
     part_of_check: str = ""  # what a check measures it of, one by one: the perturbations of `robustness.<perturbation>`
+    by_column: bool = False  # may be asked by protected columns: `family(gender, race)`
+    of_class: bool = False  # a check measures it of each class too: `family.<class>`
+    of_metric: bool = False  # its part is another metric, whose unit and good side it has: `worst_slice.accuracy`
     compared: bool = False  # with the uncompressed network on the same rows
     gain: str = ""  # what the card says where the network is better than the best baseline: {gone}, {name}
 
@@ -88,17 +93,23 @@ class Metric:
     @property
     def parts(self) -> bool:
         """Whether it may be asked of one class, one column, or whatever its check measures it of."""
-        return bool(self.of_parts or self.part_of_check)
+        return bool(self.of_parts or self.part_of_check or self.of_class or self.of_metric)
 
     @property
     def part_word(self) -> str:
         """What one of its parts is called where a gate is explained."""
-        return self.part_of_check or "class"
+        return self.part_of_check or ("metric" if self.of_metric else "class")
 
     @property
     def whole(self) -> bool:
         """Whether it may be asked without a part."""
-        return bool(self.of) or (self.of_every_output and not self.part_of_check)
+        return bool(self.of) or (self.of_every_output and not self.part_of_check and not self.of_metric)
+
+    def measured_of(self, kind: Kind) -> bool:
+        """Whether it is measured of answers of a kind at all."""
+        if self.checked and self.kinds:
+            return issubclass(kind, self.kinds)
+        return self.of_every_output or bool(_of(self.of, kind) or _of(self.of_parts, kind))
 
     def lost(self, before: float, after: float) -> float:
         """Quality lost from `before` to `after`, both on the same rows; below 0 where quality was gained.
@@ -114,8 +125,10 @@ class Metric:
 
     @property
     def written(self) -> str:
-        """How a gate on it is written: `ndcg@k`, `recall.<class>`."""
-        return f"{self.name}{'' if self.at is None else '@k'}{'' if self.whole else f'.<{self.part_word}>'}"
+        """How a gate on it is written: `ndcg@k`, `recall.<class>`, `fairness.equalized_odds_gap(<column>)`."""
+        brackets = "(<column>)" if self.by_column else ""
+        part = "" if self.whole else f".<{self.part_word}>"
+        return f"{self.name}{'' if self.at is None else '@k'}{brackets}{part}"
 
     @property
     def default(self) -> str:
@@ -124,20 +137,31 @@ class Metric:
 
 
 class Name(NamedTuple):
-    """A metric's name in its parts: `recall.spam`, `ndcg@5`."""
+    """A metric's name in its parts: `recall.spam`, `ndcg@5`, `fairness.equalized_odds_gap(gender, race)`."""
 
     family: str
     at: int | None
     part: str
+    columns: tuple[str, ...] = ()
 
 
 def parsed(name: str) -> Name:
     """The parts of a name; the whole of it is the family where it is not written like one."""
-    found = _NAME.fullmatch(name)
+    known = [one for one in every() if re.fullmatch(re.escape(one) + _REST, name, re.DOTALL)]
+    head = re.escape(max(known, key=len)) if known else r"\w+"
+    found = re.fullmatch(f"({head}){_REST}", name, re.DOTALL)
     if not found:
         return Name(name, None, "")
-    family, at, part = found.groups()
-    return Name(family, int(at) if at else None, part or "")
+    family, at, columns, part = found.groups()
+    listed = tuple(column.strip() for column in columns.split(",")) if columns else ()
+    return Name(family, int(at) if at else None, part or "", listed)
+
+
+def canonical(name: str) -> str:
+    """The one way in which a name is written: `gap( a,b )` -> `gap(a, b)`."""
+    family, at, part, columns = parsed(name)
+    brackets = f"({', '.join(columns)})" if columns else ""
+    return f"{family}{'' if at is None else f'@{at}'}{brackets}{f'.{part}' if part else ''}"
 
 
 def every() -> Mapping[str, Metric]:
@@ -152,8 +176,16 @@ def _every(files: tuple[str, ...]) -> Mapping[str, Metric]:
 
 
 def named(name: str) -> Metric:
-    """The metric that a name such as `recall.spam` or `ndcg@5` is one of. Raises KeyError where there is none."""
-    return every()[parsed(name).family]
+    """The metric that a name such as `recall.spam` or `ndcg@5` is one of. Raises KeyError where there is none.
+
+    One whose part is a metric has the unit and the good side of that: `worst_slice.rmse`.
+    """
+    family, _, part, _ = parsed(name)
+    metric = every()[family]
+    if not metric.of_metric or not part:
+        return metric
+    inner = named(part)
+    return replace(metric, better=inner.better, unit=inner.unit, share=inner.share, resamples=inner.resamples)
 
 
 def measured_on(kind: Kind, headline: str = "") -> tuple[str, ...]:
@@ -179,7 +211,7 @@ class Statistics(dict[str, Callable[[], Statistic]]):
         self.answers = answers
 
     def __missing__(self, name: str) -> Callable[[], Statistic]:
-        family, at, part = parsed(name)
+        family, at, part, _ = parsed(name)
         metric = every().get(family)
         make = _of(metric.of, type(self.answers)) if metric else None
         if metric is None or make is None or metric.at is None or at is None or part:
@@ -197,6 +229,23 @@ def statistics(answers: Answers, headline: str = "") -> Statistics:
         if one := _of(metric.of_parts, type(answers)):
             made |= {f"{metric.name}.{part}": partial(one, answers, i) for i, part in enumerate(answers.parts)}
     return Statistics(answers, made)
+
+
+def statistic(answers: Answers, name: str) -> Statistic:
+    """One metric of some answers. Raises KeyError where they have none of that name."""
+    family, at, part, _ = parsed(name)
+    metric = every()[family]
+    if part:
+        return _made(metric.of_parts, answers)(answers, list(answers.parts).index(part))
+    make = _made(metric.of, answers)
+    return make(answers) if metric.at is None else make(answers, at or metric.at)
+
+
+def _made(table: Mapping[Kind, Callable[..., Statistic]], answers: Answers) -> Callable[..., Statistic]:
+    make = _of(table, type(answers))
+    if make is None:
+        raise KeyError(type(answers).__name__)
+    return make
 
 
 def asked(found: Mapping[str, Callable[[], Statistic]], names: Sequence[str]) -> dict[str, Callable[[], Statistic]]:

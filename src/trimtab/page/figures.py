@@ -16,10 +16,13 @@ _DIGITS = {"": 3, "MB": 1, "ms": 2, "rows/s": 0}
 
 def label(name: str) -> str:
     """`recall.spam` -> `Recall of spam`, `ndcg@5` -> `NDCG@5`; a metric that is not known is called by its name."""
-    family, at, part = metrics.parsed(name)
+    family, at, part, columns = metrics.parsed(name)
     metric = metrics.every().get(family)
     said = metric.label if metric else words(family)
-    return f"{said}{'' if at is None else f'@{at}'}{f' of {part}' if part else ''}"
+    if metric and metric.of_metric:
+        return f"{said}: {label(part)}"
+    by = f" by {' and '.join(columns)}" if columns else ""
+    return f"{said}{'' if at is None else f'@{at}'}{by}{f' of {part}' if part else ''}"
 
 
 def meaning(name: str) -> str:

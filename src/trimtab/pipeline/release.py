@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from trimtab import checks, runtime
 from trimtab.audit import gates
 from trimtab.bundle import store
-from trimtab.bundle.manifest import GateResult, Manifest, Measured, Stage
+from trimtab.bundle.manifest import GateResult, Manifest, Stage
 from trimtab.compress.frontier import Frontier
 from trimtab.progress import Laps, Progress
 from trimtab.report import card, contact_sheet, plots
@@ -62,6 +61,7 @@ def audit(
         [gate.name for gate in request.gates],
         request.spec.seed,
         request.spec.quote_rows,
+        request.spec.protected,
         uncompressed.model if compressed.frontier else None,
     )
     found = checks.every(context, laps)
@@ -81,21 +81,19 @@ def audit(
     stages = [*stages, Stage(name="audit", seconds=laps.total, detail={"seconds": laps.seconds})]
     progress.stage("release", str(home / "bundle"))
     manifest = candidate.manifest.model_copy(update={"stages": stages, "evidence": shown})
-    manifest = _judged(request, replace(candidate, manifest=manifest), found.measured, compressed.frontier)
+    manifest = _judged(request, replace(candidate, manifest=manifest), found, compressed.frontier)
     card.write(candidate.folder, manifest, drawn)
     return Release(home / "bundle", store.save(candidate.folder, manifest, home / "bundle"))
 
 
-def _judged(
-    request: Request, candidate: Candidate, measured: Mapping[str, Measured], frontier: Frontier | None
-) -> Manifest:
+def _judged(request: Request, candidate: Candidate, found: checks.Finding, frontier: Frontier | None) -> Manifest:
     """The manifest with the verdict."""
     for name in (card.HTML, card.MARKDOWN):
         (candidate.folder / name).touch()  # the manifest lists them, whatever they will say
     lost, rows = request.prepared.report["unanswerable"]["test"], len(request.prepared.splits.test)
-    results = gates.judge(request.gates, measured, lost, rows)
+    results = gates.judge(request.gates, found.measured, lost, rows, found.remarks, request.spec.confidence)
     why = _why_not(results, candidate, frontier)
-    verdict = {"measured": dict(measured), "gates": results, "released": not why, "why": why}
+    verdict = {"measured": dict(found.measured), "gates": results, "released": not why, "why": why}
     return store.write_manifest(candidate.folder, candidate.manifest.model_copy(update=verdict))
 
 

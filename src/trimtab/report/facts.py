@@ -96,17 +96,16 @@ def _gate_row(gate: GateResult, found: Measured | None) -> tuple[str, ...]:
 def _tiles(manifest: Manifest) -> Iterator[Tile]:
     """The figures that are told first: see `Metric.tile`."""
     for name, found in manifest.measured.items():
-        family, _, part = metrics.parsed(name)
-        metric = metrics.every().get(family)
-        if metric and metric.tile and not part:
+        found_name = metrics.parsed(name)
+        metric = metrics.every().get(found_name.family)
+        if metric and metric.tile and not found_name.part and not found_name.columns:
             interval = figures.interval(found)
             note = f"95%: {interval}" if interval != figures.NOTHING else ""
             yield Tile(figures.label(name), figures.number(found.value, found.unit), found.unit, note)
 
 
 _LIMITS = (
-    "Not measured yet: fairness between groups of people, robustness against altered inputs, and how much the "
-    "network gives away about its training rows.",
+    "Not measured yet: how much the network gives away about its training rows.",
     "The hardest mistakes quote rows of the test data. Mind who may read them before you pass this card on.",
 )
 

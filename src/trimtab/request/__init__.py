@@ -103,7 +103,7 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
         progress.note(note)
     prepared = prepare(spec, folder, progress)
     perturbations = [found.name for column in prepared.inputs.values() for found in perturb.of_type(column.type)]
-    gates.check_names(parsed, prepared.task, prepared.parts, {"robustness": perturbations})
+    gates.check_names(parsed, prepared.task, prepared.parts, {"robustness": perturbations}, spec.protected)
     automatic = [Automatic(key=a.key, value=a.value, reason=a.reason) for a in prepared.automatic]
     chosen = encoder_plan.choose(spec, prepared, folder, home / "work" / "base")
     automatic += chosen.automatic

@@ -51,7 +51,7 @@ def finished(home: Path, request: Request) -> Manifest | None:
 def train_key(request: Request) -> str:
     """Changes when anything does that decides the trained weights."""
     said = filled(request)
-    for place in ("gates", "compress", "data", "test", "name"):
+    for place in ("gates", "compress", "data", "test", "name", "protected", "confidence"):
         said.pop(place)
     splits = request.prepared.splits
     rows = [_numbers(request.train), _numbers(request.valid)]
@@ -65,8 +65,9 @@ def key(request: Request) -> str:
     """Changes when anything does that decides the bundle; a file of the test rows by its content."""
     test = request.prepared.splits.test.values
     contents = [_values([c.digest(v) for v in test[c.name]] if c.from_files else test[c.name]) for c in request.inputs]
-    weights = [_values(test[name]) for name in [request.prepared.splits.test.weight] if name]
-    rows = [contents, _values(test[request.output.name]), weights, request.unlabelled]
+    beside = [request.prepared.splits.test.weight, *request.prepared.kept, *request.spec.protected]
+    told = [_values(test[name]) for name in beside if name in test]
+    rows = [contents, _values(test[request.output.name]), told, request.unlabelled]
     return _digest([train_key(request), rows, request.spec.model_dump(mode="json")])
 
 

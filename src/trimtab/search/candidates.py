@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from trimtab import files, runtime
+from trimtab import files, metrics, runtime
 from trimtab.audit import cost, quality, quick
 from trimtab.bundle import store
 from trimtab.columns import EncodedRows, OutputColumn, Outputs, Targets, dense
@@ -253,7 +253,8 @@ def read(folder: Path) -> Point | None:
 
 def completed(on: Bench, folder: Path, point: Point) -> Point:
     """A kept point with what a gate asks for now and none did then; its times anew where the machine was busy then."""
-    lacking = {*on.costs, *(gate.name for gate in on.request.gates)} - point.measured.keys() - {"drop"}
+    asked = {gate.name for gate in on.request.gates if not metrics.named(gate.name).checked}
+    lacking = {*on.costs, *asked} - point.measured.keys() - {"drop"}
     if not lacking and point.share >= quick.BUSY:
         return point
     candidate = assembly.reopened(on.splits, folder / "bundle", point.differs)

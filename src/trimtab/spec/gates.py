@@ -1,9 +1,9 @@
-"""Gates: a metric, a bound and a unit on one line of the spec."""
+"""Gates: a metric, a bound and a unit on one line of the spec; how a metric is written is said in `metrics`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -73,23 +73,35 @@ def parse_gate(name: str, text: str) -> Gate:
     bound = float(number.replace("_", "")) * units[unit]
     if metric.share and not 0 <= bound <= 1:
         raise problem(where, f"{text!r}", "a share from 0 to 1, or a percentage with %")
-    return Gate(name, cast(Operator, operator), bound, metric.unit)
+    return Gate(metrics.canonical(name), cast(Operator, operator), bound, metric.unit)
 
 
 def _metric(where: str, name: str) -> Metric:
     """The metric that a gate is called by. Raises TrimtabError where there is none of that name, or form."""
-    family, at, part = metrics.parsed(name)
+    family, at, part, columns = metrics.parsed(name)
     metric = metrics.every().get(family)
-    if metric is None or not metric.gate or (part and not metric.parts) or (at is not None and metric.at is None):
+    takes = metric is not None and {
+        (at is not None, metric.at is not None),
+        (bool(columns), metric.by_column),
+        (bool(part), metric.parts),
+    }
+    if metric is None or not metric.gate or (True, False) in takes or not _named_once(columns):
         known = [one.written.replace("@k", f"@{one.at}") for one in metrics.every().values() if one.gate]
         raise problem(where, f"no metric named {name!r}", nearest(name, known))
     if not part and not metric.whole:
-        example = "" if metric.part_of_check else f", for example {family}.spam"
+        example = "" if metric.part_of_check or metric.of_metric else f", for example {family}.spam"
         raise problem(where, f"{family} needs a {metric.part_word}", do=f"write {metric.written}{example}")
     if metric.at is not None and at is None:
         do = f"write {family}@k, for example {family}@{metric.at}"
         raise problem(where, f"{family} needs the number of places that count", do=do)
-    return metric
+    if metric.of_metric and _metric(where, part).of_every_output:
+        known = [one.written for one in metrics.every().values() if one.gate and not one.of_every_output]
+        raise problem(where, f"{part} is no metric of answers", nearest(part, known))
+    return metrics.named(name)
+
+
+def _named_once(columns: Sequence[str]) -> bool:
+    return all(columns) and len(set(columns)) == len(columns)
 
 
 def parse_gates(gates: Mapping[str, str]) -> list[Gate]:

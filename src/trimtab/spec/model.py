@@ -335,6 +335,11 @@ class Spec(_Part):
         description="Columns that stay beside the rows (ids, groups, times) for what is measured of them; the network "
         "never reads one that is not named in `inputs` too.",
     )
+    protected: tuple[str, ...] = Field(
+        (),
+        description="Columns that say which group a person is of, such as gender: how each group is answered is "
+        "measured, alone and crossed. They may be inputs; `keep` holds one out of them. See fairness.md.",
+    )
     weight: str | None = Field(
         None,
         min_length=1,
@@ -362,6 +367,13 @@ class Spec(_Part):
     gates: dict[str, str] = Field(
         default_factory=dict, description='Metric -> "operator bound unit"; all must hold for a release.'
     )
+    confidence: float | None = Field(
+        None,
+        ge=0.5,
+        lt=1,
+        description="A gate passes only where the whole interval of this confidence (0.95) meets it; what has no "
+        "interval, such as a size, passes by its value. Default: the value alone decides, and doubt is told.",
+    )
     quote_rows: bool = Field(
         True,
         description="Whether the bundle may quote rows of the data: golden rows, the hardest mistakes, examples of "
@@ -370,7 +382,7 @@ class Spec(_Part):
     seed: int = Field(7, ge=0, lt=2**31, description="Seeds every random choice.")
     _notes: tuple[str, ...] = PrivateAttr(())
 
-    @field_validator("data", "keep", "unlabelled", mode="before")
+    @field_validator("data", "keep", "protected", "unlabelled", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value

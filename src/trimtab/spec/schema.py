@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -93,18 +93,32 @@ def _typed(types: Options, beside: Mapping[str, Any], definitions: dict[str, Any
 
 
 def _gates(description: str) -> dict[str, Any]:
-    """One key for each metric, and one for each class or column of those that have parts."""
+    """One key for each metric, and patterns for those that are asked of classes, columns, places or other metrics."""
     known = [metric for metric in metrics.every().values() if metric.gate]
     whole = {metric.default: _bound(metric) for metric in known if metric.whole}
-    parts = {rf"^{re.escape(metric.name)}\..+": _bound(metric) for metric in known if metric.parts}
-    places = {rf"^{re.escape(metric.name)}@[1-9]\d*$": _bound(metric) for metric in known if metric.at is not None}
     return {
         "description": description,
         "type": "object",
         "properties": whole,
-        "patternProperties": parts | places,
+        "patternProperties": {pattern: bound for metric in known for pattern, bound in _patterns(metric, known)},
         "additionalProperties": False,
     }
+
+
+def _patterns(metric: Metric, known: Sequence[Metric]) -> Iterator[tuple[str, dict[str, Any]]]:
+    name = re.escape(metric.name)
+    if metric.of_metric:
+        for inner in known:
+            if not inner.of_every_output:
+                behind = r"(@[1-9]\d*)?$" if inner.whole else r"\..+"
+                yield rf"^{name}\.{re.escape(inner.name)}{behind}", _bound(inner)
+    elif metric.at is not None:
+        yield rf"^{name}@[1-9]\d*$", _bound(metric)
+    elif metric.by_column:
+        part = r"(\..+)?" if metric.parts else ""
+        yield rf"^{name}(\([^()]+\))?{part}$", _bound(metric)
+    elif metric.parts:
+        yield rf"^{name}\..+", _bound(metric)
 
 
 def _bound(metric: Metric) -> dict[str, Any]:
