@@ -149,7 +149,7 @@ def furthest(compared: Compared, of: str, figure: str) -> tuple[float, str]:
 def _difference(parts: Sequence[Statistic]) -> Statistic:
     def statistic(weights: np.ndarray) -> np.ndarray:
         low, high = _ends(parts, weights)
-        return high - low
+        return np.asarray(high - low)
 
     return statistic
 

@@ -66,7 +66,7 @@ def key(request: Request) -> str:
     test = request.prepared.splits.test.values
     contents = [_values([c.digest(v) for v in test[c.name]] if c.from_files else test[c.name]) for c in request.inputs]
     beside = [request.prepared.splits.test.weight, *request.prepared.kept, *request.spec.protected]
-    told = [_values(test[name]) for name in beside if name in test]
+    told = [_values(test[name]) for name in beside if name is not None and name in test]
     rows = [contents, _values(test[request.output.name]), told, request.unlabelled]
     return _digest([train_key(request), rows, request.spec.model_dump(mode="json")])
 

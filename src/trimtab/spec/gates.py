@@ -80,12 +80,12 @@ def _metric(where: str, name: str) -> Metric:
     """The metric that a gate is called by. Raises TrimtabError where there is none of that name, or form."""
     family, at, part, columns = metrics.parsed(name)
     metric = metrics.every().get(family)
-    takes = metric is not None and {
+    fits = metric is not None and (True, False) not in {
         (at is not None, metric.at is not None),
         (bool(columns), metric.by_column),
         (bool(part), metric.parts),
     }
-    if metric is None or not metric.gate or (True, False) in takes or not _named_once(columns):
+    if metric is None or not metric.gate or not fits or not _named_once(columns):
         known = [one.written.replace("@k", f"@{one.at}") for one in metrics.every().values() if one.gate]
         raise problem(where, f"no metric named {name!r}", nearest(name, known))
     if not part and not metric.whole:
