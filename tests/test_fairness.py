@@ -196,7 +196,7 @@ def test_a_gap_that_is_not_defined_misses_its_gate_and_says_why(tmp_path: Path) 
 def test_what_is_wrong_with_protected_columns_is_said_before_anything_is_spent(
     tmp_path: Path, changed: dict[str, object], said: str
 ) -> None:
-    rows = [{"x": str(n), "gender": "fm"[n % 3 > 0], "side": "lr"[n % 2]} for n in range(60)]
+    rows = [{"x": str(n), "gender": "fm"[n % 3 > 0], "side": "lr"[n % 2]} for n in range(200)]
     write_rows(tmp_path / "rows.csv", rows)
     spec = specs.parse({"data": "rows.csv", "output": "side", "inputs": {"x": "number"}, **changed})
     with pytest.raises(TrimtabError, match=f"(?s){said}"):
@@ -204,7 +204,7 @@ def test_what_is_wrong_with_protected_columns_is_said_before_anything_is_spent(
 
 
 def test_a_protected_column_stays_an_input_unless_it_is_kept_out(tmp_path: Path) -> None:
-    rows = [{"x": str(n), "gender": "fm"[n % 3 > 0], "side": "lr"[n % 2]} for n in range(60)]
+    rows = [{"x": str(n), "gender": "fm"[n % 3 > 0], "side": "lr"[n % 2]} for n in range(200)]
     write_rows(tmp_path / "rows.csv", rows)
     for keep, read in (((), {"x", "gender"}), (("gender",), {"x"})):
         spec = specs.parse({"data": "rows.csv", "output": "side", "protected": "gender", "keep": list(keep)})
