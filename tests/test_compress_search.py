@@ -226,7 +226,8 @@ def test_unlabelled_rows_must_have_the_inputs(tmp_path: Path, reviews, tiny_base
 
 def test_compress_makes_a_bundle_beside_the_old_one(tmp_path: Path, released: Path, capsys) -> None:
     before = store.read_manifest(released)
-    words = [str(released), "--size", "10GB", "--set", "compress.quantize=int8", "--folder", str(tmp_path)]
+    rows = str(released.parent.parent.parent)
+    words = [str(released), "--size", "10GB", "--set", "compress.quantize=int8", "--folder", rows]
     assert main(["compress", *words, "--json"]) == 0
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     after = store.read_manifest(Path(told["bundle"]))
@@ -239,7 +240,7 @@ def test_compress_makes_a_bundle_beside_the_old_one(tmp_path: Path, released: Pa
 def test_compress_refuses_a_copy_for_serving(tmp_path: Path, released: Path, capsys) -> None:
     bundle = shutil.copytree(released, tmp_path / "bundle")
     (bundle / store.WEIGHTS).unlink()
-    assert main(["compress", str(bundle), "--size", "1MB", "--folder", str(tmp_path)]) == 2
+    assert main(["compress", str(bundle), "--size", "1MB", "--folder", str(released.parent.parent.parent)]) == 2
     assert "a copy for serving" in capsys.readouterr().err
 
 
