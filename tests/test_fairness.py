@@ -201,13 +201,3 @@ def test_what_is_wrong_with_protected_columns_is_said_before_anything_is_spent(
     spec = specs.parse({"data": "rows.csv", "output": "side", "inputs": {"x": "number"}, **changed})
     with pytest.raises(TrimtabError, match=f"(?s){said}"):
         checked(spec, tmp_path, tmp_path / "run", Quiet())
-
-
-def test_a_protected_column_stays_an_input_unless_it_is_kept_out(tmp_path: Path) -> None:
-    rows = [{"x": str(n), "gender": "fm"[n % 3 > 0], "side": "lr"[n % 2]} for n in range(200)]
-    write_rows(tmp_path / "rows.csv", rows)
-    for keep, read in (((), {"x", "gender"}), (("gender",), {"x"})):
-        spec = specs.parse({"data": "rows.csv", "output": "side", "protected": "gender", "keep": list(keep)})
-        request = checked(spec, tmp_path, tmp_path / "run", Quiet())
-        assert {column.name for column in request.inputs} == read
-        assert set(request.prepared.splits.test.values["gender"]) == {"f", "m"}
