@@ -45,18 +45,23 @@ class Context:
 
     model: runtime.Model
     inputs: Sequence[InputColumn]
-    train: Table
+    train: Table | None  # None: a bundle that is audited without the rows that it was made of
     test: Table
     gates: Sequence[str]  # names of what gates ask for
     seed: int
     quotes: bool = True  # whether the manifest and the card may quote rows
     protected: Sequence[str] = ()  # columns of the rows that say of which group a person is
     uncompressed: runtime.Model | None = None  # the network before a search; None where it is the model itself
+    valid: Table | None = None  # what chose the checkpoint and the temperature; None as for `train`
 
     @property
     def output(self) -> OutputColumn:
         """The column that is answered, as it is served."""
         return self.model.output
+
+    def known(self, name: str) -> Sequence[Any]:
+        """The values of a column that say where its ranges end: those of training, else those of the test rows."""
+        return (self.test if self.train is None else self.train).values[name]
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:

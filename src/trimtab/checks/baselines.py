@@ -22,7 +22,9 @@ _PERFECT = {True: 1.0, False: 0.0}  # by whether more is better: every metric of
 
 
 def check(context: Context) -> Finding:
-    """Each baseline's metrics under "baselines"."""
+    """Each baseline's metrics under "baselines"; nothing where there are no rows that they could learn from."""
+    if context.train is None:
+        return Finding()
     found = baselines(context.inputs, context.train, context.test, context.output, context.seed)
     plain = {name: {key: value.model_dump() for key, value in part.items()} for name, part in found.items()}
     return Finding(evidence={"baselines": plain})

@@ -65,7 +65,7 @@ def check(context: Context) -> Finding:
 def _grouping(context: Context, name: str) -> Grouping:
     column = next((one for one in context.inputs if one.name == name), None)
     by = column.sliced if column else None
-    return groups.grouped(name, context.test.values[name], by, context.train.values[name])
+    return groups.grouped(name, context.test.values[name], by, context.known(name))
 
 
 def _compared(context: Context, grouping: Grouping) -> Compared:

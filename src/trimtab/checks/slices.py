@@ -51,13 +51,13 @@ def check(context: Context) -> Finding:
 
 def _groupings(context: Context) -> Iterator[Grouping]:
     """The test rows by each input that can be told apart, and by each column that is kept beside them."""
-    test, train, inputs = context.test.values, context.train.values, {one.name for one in context.inputs}
+    test, inputs = context.test.values, {one.name for one in context.inputs}
     for column in context.inputs:
         if column.sliced:
-            yield groups.grouped(column.name, test[column.name], column.sliced, train[column.name])
+            yield groups.grouped(column.name, test[column.name], column.sliced, context.known(column.name))
     for name in test:
         if name not in inputs and name not in (context.output.name, *context.output.sources, context.test.weight):
-            yield groups.grouped(name, test[name], known=train[name])
+            yield groups.grouped(name, test[name], known=context.known(name))
 
 
 def _found(context: Context, metric: str, groupings: list[Grouping]) -> tuple[Answered, list[Slice]]:

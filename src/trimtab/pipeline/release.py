@@ -63,6 +63,7 @@ def audit(
         request.spec.quote_rows,
         request.spec.protected,
         uncompressed.model if compressed.frontier else None,
+        splits.valid,
     )
     found = checks.every(context, laps)
     quotes = request.spec.quote_rows
