@@ -201,3 +201,25 @@ def test_what_is_wrong_with_protected_columns_is_said_before_anything_is_spent(
     spec = specs.parse({"data": "rows.csv", "output": "side", "inputs": {"x": "number"}, **changed})
     with pytest.raises(TrimtabError, match=f"(?s){said}"):
         checked(spec, tmp_path, tmp_path / "run", Quiet())
+
+
+def of_people(written: str) -> list[dict[str, str]]:
+    """Rows of one number each, and of people of whom two in three are of one gender."""
+    return [{"x": written.format(n), "gender": "fm"[n % 3 > 0], "side": "lr"[n % 2]} for n in range(200)]
+
+
+def test_a_protected_column_stays_an_input_unless_it_is_kept_out(tmp_path: Path) -> None:
+    write_rows(tmp_path / "rows.csv", of_people("{}.5"))
+    for keep, read in (((), {"x", "gender"}), (("gender",), {"x"})):
+        spec = specs.parse({"data": "rows.csv", "output": "side", "protected": "gender", "keep": list(keep)})
+        request = checked(spec, tmp_path, tmp_path / "run", Quiet())
+        assert {column.name for column in request.inputs} == read
+        assert set(request.prepared.splits.test.values["gender"]) == {"f", "m"}
+
+
+def test_where_only_a_protected_column_is_left_to_read_it_is_said_why_the_rows_cannot_be_cut(tmp_path: Path) -> None:
+    """Numbers of rows are no input: what is left has two values, and equal rows share a split."""
+    write_rows(tmp_path / "rows.csv", of_people("{}"))
+    spec = specs.parse({"data": "rows.csv", "output": "side", "protected": "gender"})
+    with pytest.raises(TrimtabError, match=r"2 differ in the inputs: gender; not read: x: numbers of rows"):
+        checked(spec, tmp_path, tmp_path / "run", Quiet())

@@ -21,7 +21,7 @@ from trimtab.data.roles import Automatic, Roles, check_test, settle
 from trimtab.data.splits import NONE, PARTS, SMALLEST, TEST, TRAIN, VALID, Part
 from trimtab.data.table import Origins, Splits, Table
 from trimtab.data.working import Working, answers, place, rejected_row, short
-from trimtab.errors import problem
+from trimtab.errors import TrimtabError, problem
 from trimtab.progress import Progress
 from trimtab.rows import FOLDER, Rejected
 from trimtab.spec import Spec, Typed
@@ -337,16 +337,23 @@ def _parts(rows: Working, cut: split.Cut, roles: Roles) -> Parts:
     empty = [part for part, found in members.items() if not len(found)]
     if empty:
         counted = ", ".join(f"{part} {len(found)}" for part, found in members.items())
-        lost = len(rows.rejected)
-        raise problem(
-            "split",
-            f"no row is left for {' and '.join(empty)} ({counted}; set aside: {lost:,})",
-            "rows that differ for train, valid and test",
-            f"mark other rows in {roles.split_name!r}" if roles.split_name else "add rows",
-        )
+        raise _no_rows(f"no row is left for {' and '.join(empty)} ({counted}", rows, roles)
     # Rows made of events have keys that say nothing of what they hold.
     table = rows.table if roles.user else replace(rows.table, keys=rows.keys)
     return Parts({part: table.take(found) for part, found in members.items()}, rows.rejected)
+
+
+def _no_rows(found: str, rows: Working, roles: Roles) -> TrimtabError:
+    """What to say where a split has no row: how many rows differ in what is read, and what is not read of them."""
+    differ = f"{len(np.unique(rows.keys)):,} differ in the inputs: {short(', '.join(roles.inputs))}"
+    ignored = [one for one in roles.automatic if one.key.startswith("inputs.") and one.value == "ignore"]
+    unread = [f"; not read: {one.key.partition('.')[2]}: {one.reason}" for one in ignored[:1]]
+    return problem(
+        "split",
+        f"{found}; set aside: {len(rows.rejected):,}; {differ}{''.join(unread)})",
+        "rows that differ for train, valid and test",
+        f"mark other rows in {roles.split_name!r}" if roles.split_name else "add rows that differ in the inputs",
+    )
 
 
 def _finish(parts: Parts, roles: Roles) -> report.Final:
