@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from statistics import NormalDist
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from trimtab.metrics import every, named, parsed
 from trimtab.spec import Gate
 
 SHOWN = 0.95  # the confidence of all intervals that are measured
+NEEDED = {"answers": 'answers: "when confidence >= 0.8"'}  # what a key of the spec may say, by its name
 _NEVER = 1e8  # rows
 
 
@@ -24,15 +25,16 @@ def check_names(
     parts: Sequence[str],
     checked: Mapping[str, Sequence[str]] | None = None,
     protected: Sequence[str] = (),
+    given: Collection[str] = (),
 ) -> None:
     """Refuse, before anything is spent, gates that can never be measured.
 
     `task` is the output's type; `parts` are the classes of a label, or the columns of several numbers; `checked` what
-    checks measure a metric of, by its family; `protected` the columns whose groups are compared. Raises TrimtabError
-    with all of them at once.
+    checks measure a metric of, by its family; `protected` the columns whose groups are compared;
+    `given` the keys of the spec without which some metrics mean nothing. Raises TrimtabError with all of them at once.
     """
     kind = columns.kind(task, "output")
-    known = _Known(kind, parts, checked or {}, protected)
+    known = _Known(kind, parts, checked or {}, protected, given)
     found = [error for gate in gates if (error := _unfit(f"gates.{gate.name}", gate.name, known))]
     if found:
         raise several(found)
@@ -53,6 +55,7 @@ class _Known(NamedTuple):
     parts: Sequence[str]
     checked: Mapping[str, Sequence[str]]
     protected: Sequence[str]
+    given: Collection[str]
 
 
 def _unfit(where: str, name: str, known: _Known) -> TrimtabError | None:
@@ -66,6 +69,8 @@ def _unfit(where: str, name: str, known: _Known) -> TrimtabError | None:
     if not metric.measured_of(kind.answers):
         fitting = [one.default for one in every().values() if one.gate and one.measured_of(kind.answers)]
         return problem(where, f"{family} is not measured on a {kind.type} output", ", ".join(fitting))
+    if metric.needs and metric.needs not in known.given:
+        return problem(where, f"the spec has no `{metric.needs}`", do=f"say {NEEDED[metric.needs]}")
     if metric.by_column and not known.protected:
         return problem(where, "no column is protected", do=f"name them: protected: [{', '.join(asked) or 'gender'}]")
     if other := [column for column in asked if column not in known.protected]:

@@ -54,7 +54,7 @@ def _of_quality(manifest: Manifest) -> Iterator[tuple[str, Measured]]:
     for name, one in manifest.measured.items():
         family = metrics.parsed(name).family
         metric = metrics.every().get(family)
-        elsewhere = metric and (metric.of_metric or metric.by_column)
+        elsewhere = metric and (metric.of_metric or metric.by_column or metric.apart)
         if not figures.is_cost(one) and not elsewhere and family not in manifest.evidence:
             yield name, one
 

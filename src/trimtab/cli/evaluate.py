@@ -14,13 +14,13 @@ import typer
 from rich.table import Table
 
 from trimtab import rows, runtime
-from trimtab.audit import quality
+from trimtab.audit import conformal, quality, selective
 from trimtab.bundle import store
 from trimtab.bundle.manifest import Measured
 from trimtab.cli._problems import MostUnread, Told, absent_columns, share
 from trimtab.cli._view import console, print_json, result
 from trimtab.cli.predict import beside
-from trimtab.columns import Outputs, Targets, joined, taken
+from trimtab.columns import NO_ASSURANCE, Outputs, Targets, joined, taken
 from trimtab.errors import brief, nearest, problem
 from trimtab.rows import Rejected, Row
 from trimtab.runtime import histories
@@ -60,6 +60,7 @@ def command(
     manifest = store.read_manifest(bundle) if store.is_whole(bundle) else None
     seed = int(manifest.spec.get("seed", 0)) if manifest else 0
     found = quality.measure(model.output, answered.targets, answered.outputs, seed, users=answered.users)
+    found |= _promised(model, answered, seed)
     if aside.count:
         _note(aside.summary())
     told.tell(_note)
@@ -70,6 +71,16 @@ def command(
     else:
         result.print(_table(found, manifest.measured if manifest else {}, len(answered.targets)))
     told.hold(most, _note)
+
+
+def _promised(model: runtime.Model, answered: _Answered, seed: int) -> dict[str, Measured]:
+    """What the bundle promises of its answers, on these rows: those given and withheld, sets and intervals."""
+    promised = model.output.assurance
+    if promised == NO_ASSURANCE:
+        return {}
+    answers, rows = model.output.answered(answered.targets, answered.outputs), len(answered.targets)
+    made = {**selective.statistics(answers, promised), **conformal.statistics(answers, promised)}
+    return quality.intervals(made, rows, 1, seed, quality.RESAMPLES, answered.users)
 
 
 def _note(text: str) -> None:

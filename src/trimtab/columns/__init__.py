@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from trimtab import registry
+from trimtab.columns._assurance import DECIMALS, NO_ASSURANCE, Assurance
 from trimtab.columns._column import Column, InputColumn, InputPolicy, OutputColumn, Reading, gathered
 from trimtab.columns._containers import (
     OUTPUTS,
@@ -38,9 +39,12 @@ from trimtab.columns._rows import EncodedRows, encode_rows, read_rows
 from trimtab.errors import TrimtabError, nearest, problem
 
 __all__ = [
+    "DECIMALS",
     "IGNORED",
     "NOT_TYPES",
+    "NO_ASSURANCE",
     "OUTPUTS",
+    "Assurance",
     "Column",
     "Encoded",
     "EncodedRows",
@@ -140,7 +144,9 @@ def kind(type_name: str, where: str) -> type[Any]:
 
 def restore(folder: Path, state: Mapping[str, Any]) -> Any:
     """The column whose `<key>.json` holds `state`."""
-    return kind(str(state["type"]), str(folder)).restore(folder, state)
+    column = kind(str(state["type"]), str(folder)).restore(folder, state)
+    promised = state.get("assurance")
+    return column.assured(Assurance(**promised)) if promised else column
 
 
 def keys(names: Sequence[str]) -> dict[str, str]:

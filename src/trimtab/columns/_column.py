@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 
 from trimtab import files, metrics
+from trimtab.columns._assurance import NO_ASSURANCE, Assurance
 from trimtab.columns._containers import OUTPUTS, Encoded, Outputs, OutputTensor, Ragged, Targets
 from trimtab.errors import problem
 from trimtab.metrics import Answers, Kind, Statistics
@@ -260,6 +261,10 @@ class OutputColumn(Column):
     mixes: ClassVar[bool] = False  # the loss of a mixture of two rows is the mixture of their losses
     recipe: ClassVar[str | None] = None  # how long it learns (`train.settings`), whatever the inputs; None: by these
     given_away: ClassVar[Literal["classes", "amounts"] | None] = None  # how a column that tells it is looked for
+    # What can be promised of single answers, by the keys of the spec: to withhold unsure ones (`answers`), a set or an
+    # interval beside each (`coverage`).
+    promises: ClassVar[tuple[Literal["answers", "coverage"], ...]] = ()
+    assurance: Assurance = NO_ASSURANCE  # what is promised, fitted to the validation rows
     classes: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()  # the columns of the data that make it up; none: the one that is called like it
     user: str | None = None  # the column of the data that says whose a row is, where one user may have several
@@ -311,6 +316,14 @@ class OutputColumn(Column):
     def calibrated(self, targets: Targets, outputs: Outputs) -> Self:
         """The column with what decoding needs fitted to the validation rows, such as thresholds."""
         return self
+
+    def assured(self, assurance: Assurance) -> Self:
+        """The column that promises this of its answers. Only of a type with `promises`."""
+        raise NotImplementedError(f"{self.type}: nothing is promised of its answers")
+
+    def write(self, folder: Path, fields: Mapping[str, Any]) -> None:
+        """As `Column.write`, with what is promised, where anything is."""
+        super().write(folder, {**fields, **self.assurance.fields})
 
     def counts(self, values: Sequence[Any]) -> dict[str, float]:
         """How often each answer, or part of one, occurs in raw values that are usable; nothing if that says nothing."""

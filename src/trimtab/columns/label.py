@@ -13,13 +13,13 @@ from pydantic import Field
 
 from trimtab import part_options
 from trimtab.columns import OutputColumn, Outputs, Targets, certain, dense
+from trimtab.columns._assurance import DECIMALS, NO_ASSURANCE, Assurance, of_classes
 from trimtab.columns._lookup import Lookup, lookup
 from trimtab.columns._temperature import fit_temperature
 from trimtab.errors import nearest, problem
 from trimtab.metrics import Kind, OneOf
 from trimtab.values import list_cells, many, name_words, parse
 
-_DECIMALS = 4  # of a confidence
 _SHOWN = 20  # letters of a class's name that a gate's comment shows
 _UNEVEN = 0.75  # share of one class from which accuracy says little
 
@@ -49,12 +49,14 @@ class LabelColumn(OutputColumn):
     has_names: ClassVar[bool] = True
     tie_break: ClassVar[str | None] = "log_loss"
     strata: ClassVar[Literal["classes", "quantiles", "none"]] = "classes"
+    promises: ClassVar[tuple[Literal["answers", "coverage"], ...]] = ("answers", "coverage")
     name: str
     key: str
     classes: tuple[str, ...] = ()
     temperature: float = 1.0  # fitted on validation rows (Guo et al. 2017, arXiv:1706.04599)
     not_missing: tuple[str, ...] = ()  # words for "no value" that are classes
     exact: bool = False  # the classes are names of folders: 1.0 is another one than 1
+    assurance: Assurance = NO_ASSURANCE
 
     @classmethod
     def words_kept(cls, values: Sequence[Any], options: Mapping[str, Any]) -> tuple[str, ...]:
@@ -131,20 +133,29 @@ class LabelColumn(OutputColumn):
         found = np.bincount(self.targets(values), minlength=self.width)
         return dict(zip(self.classes, found.tolist(), strict=True))
 
+    def assured(self, assurance: Assurance) -> Self:
+        """The column that promises this of its answers."""
+        return replace(self, assurance=assurance)
+
     def decode(self, outputs: Outputs, top: int = 1) -> dict[str, list[Any]]:
-        """The likeliest class and its probability as `confidence` (`probability` if the label itself is so called)."""
+        """The likeliest class and its probability as `confidence` (`probability` if the label itself is so called).
+
+        See `columns._assurance` for what is promised beside.
+        """
         shares = self.probabilities(certain(dense(outputs)))
-        best = shares.argmax(axis=1)
-        confidence = np.round(shares.max(axis=1, initial=0.0), _DECIMALS)
-        word = "probability" if self.name == "confidence" else "confidence"
-        answers: dict[str, list[Any]] = {self.name: [self.classes[i] for i in best], word: confidence.tolist()}
+        answers = of_classes(self.name, self.classes, shares, shares.argmax(axis=1), self.assurance)
         if top > 1:
-            answers[f"{self.name}_top"] = [self._first(row, top, word) for row in shares]
+            answers[f"{self.name}_top"] = [self._first(row, top) for row in shares]
         return answers
 
-    def _first(self, shares: np.ndarray, top: int, word: str) -> list[dict[str, Any]]:
+    def agrees(self, one: Outputs, other: Outputs) -> np.ndarray:
+        """Whether the same class is the likeliest, (rows,) bool."""
+        return np.asarray(dense(one).argmax(axis=1) == dense(other).argmax(axis=1))
+
+    def _first(self, shares: np.ndarray, top: int) -> list[dict[str, Any]]:
+        word = "probability" if self.name == "confidence" else "confidence"
         order = np.argsort(-shares, kind="stable")[:top]
-        return [{self.name: self.classes[i], word: round(float(shares[i]), _DECIMALS)} for i in order]
+        return [{self.name: self.classes[i], word: round(float(shares[i]), DECIMALS)} for i in order]
 
     def answered(self, targets: Targets, outputs: Outputs) -> OneOf:
         """The probability of each class beside the right one."""

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from trimtab import part_options
 from trimtab.columns import Encoded, InputColumn, OutputColumn, Outputs, Reading, Targets, _rewritten, dense
+from trimtab.columns._assurance import NO_ASSURANCE, Assurance, of_numbers
 from trimtab.columns._scales import (
     Scale,
     bin_edges,
@@ -77,6 +78,7 @@ class NumberColumn(InputColumn, OutputColumn):
     headline: ClassVar[str] = "r2"
     tie_break: ClassVar[str | None] = "rmse"
     strata: ClassVar[Literal["classes", "quantiles", "none"]] = "quantiles"
+    promises: ClassVar[tuple[Literal["answers", "coverage"], ...]] = ("coverage",)
     name: str
     key: str
     decimal: str
@@ -95,6 +97,7 @@ class NumberColumn(InputColumn, OutputColumn):
     std: float
     least: float | None = None  # of the training rows; None: not known
     most: float | None = None
+    assurance: Assurance = NO_ASSURANCE  # of an output
 
     @classmethod
     def figures(cls, values: Sequence[Any]) -> dict[str, float]:
@@ -270,11 +273,24 @@ class NumberColumn(InputColumn, OutputColumn):
     def in_units(self, standardised: np.ndarray) -> np.ndarray:
         """Standardised numbers, (rows,) or (rows, 1), in the user's units, rounded to what a network can tell apart."""
         found = np.asarray(standardised, np.float64).reshape(-1) * self.std + self.mean
-        return np.round(found, max(0, _DIGITS - math.floor(math.log10(self.std))))
+        return np.round(found, self._decimals)
+
+    @property
+    def _decimals(self) -> int:
+        return max(0, _DIGITS - math.floor(math.log10(self.std)))
+
+    def _rounded(self, numbers: Sequence[float | None]) -> list[float | None]:
+        return [None if one is None else round(one, self._decimals) for one in numbers]
 
     def decode(self, outputs: Outputs, top: int = 1) -> dict[str, list[Any]]:
         """Numbers in the user's units, rounded to what the network can tell apart; None for what is none."""
-        return {self.name: answers(self.in_units(dense(outputs)))}
+        numbers = answers(self.in_units(dense(outputs)))
+        ends = of_numbers(self.name, numbers, self.assurance)
+        return {self.name: numbers, **{name: self._rounded(found) for name, found in ends.items()}}
+
+    def assured(self, assurance: Assurance) -> Self:
+        """The column that promises this of its answers."""
+        return replace(self, assurance=assurance)
 
     def agrees(self, one: Outputs, other: Outputs) -> np.ndarray:
         """Whether two answers differ by no more than a tenth of the standard deviation of those learnt, (rows,)."""
@@ -301,12 +317,14 @@ class NumberColumn(InputColumn, OutputColumn):
 
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""
-        self.write(folder, {f.name: getattr(self, f.name) for f in fields(self)})
+        self.write(folder, {f.name: getattr(self, f.name) for f in fields(self) if f.name != "assurance"})
 
     @classmethod
     def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:
         """The column that `save` wrote."""
-        values: dict[str, Any] = {f.name: state[f.name] for f in fields(cls) if f.name in state}
+        values: dict[str, Any] = {
+            f.name: state[f.name] for f in fields(cls) if f.name in state and f.name != "assurance"
+        }
         lists: dict[str, Any] = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
         return cls(**values | lists)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -14,12 +14,11 @@ from pydantic import Field
 
 from trimtab import part_options
 from trimtab.columns import OutputColumn, Outputs, Targets, certain, dense
+from trimtab.columns._assurance import DECIMALS, NO_ASSURANCE, Assurance, of_classes
 from trimtab.columns._lookup import Lookup, lookup
 from trimtab.errors import nearest, problem
 from trimtab.metrics import Kind, Levels
 from trimtab.values import many, name_words, parse
-
-_DECIMALS = 4  # of a confidence
 
 
 class Options(part_options.Options):
@@ -51,10 +50,12 @@ class OrdinalColumn(OutputColumn):
     has_names: ClassVar[bool] = True
     tie_break: ClassVar[str | None] = "log_loss"
     strata: ClassVar[Literal["classes", "quantiles", "none"]] = "classes"
+    promises: ClassVar[tuple[Literal["answers", "coverage"], ...]] = ("answers", "coverage")
     name: str
     key: str
     classes: tuple[str, ...] = ()  # the levels, the lowest first
     not_missing: tuple[str, ...] = ()  # words for "no value" that are levels
+    assurance: Assurance = NO_ASSURANCE
 
     @classmethod
     def words_kept(cls, values: Sequence[Any], options: Mapping[str, Any]) -> tuple[str, ...]:
@@ -129,20 +130,27 @@ class OrdinalColumn(OutputColumn):
         found = Counter(self.targets(values).tolist())
         return {name: found[position] for position, name in enumerate(self.classes)}
 
+    def assured(self, assurance: Assurance) -> Self:
+        """The column that promises this of its answers."""
+        return replace(self, assurance=assurance)
+
     def decode(self, outputs: Outputs, top: int = 1) -> dict[str, list[Any]]:
-        """The level and its probability as `confidence`."""
+        """The level and its probability as `confidence`; see `columns._assurance` for what is promised beside."""
         settled = certain(dense(outputs))
-        shares, chosen = self.probabilities(settled), self.chosen(settled)
-        confidence = np.round(shares[np.arange(len(shares)), chosen], _DECIMALS)
-        word = "probability" if self.name == "confidence" else "confidence"
-        answers: dict[str, list[Any]] = {self.name: [self.classes[i] for i in chosen], word: confidence.tolist()}
+        shares = self.probabilities(settled)
+        answers = of_classes(self.name, self.classes, shares, self.chosen(settled), self.assurance)
         if top > 1:
-            answers[f"{self.name}_top"] = [self._first(row, top, word) for row in shares]
+            answers[f"{self.name}_top"] = [self._first(row, top) for row in shares]
         return answers
 
-    def _first(self, shares: np.ndarray, top: int, word: str) -> list[dict[str, Any]]:
+    def agrees(self, one: Outputs, other: Outputs) -> np.ndarray:
+        """Whether the same level is answered, (rows,) bool."""
+        return np.asarray(self.chosen(dense(one)) == self.chosen(dense(other)))
+
+    def _first(self, shares: np.ndarray, top: int) -> list[dict[str, Any]]:
+        word = "probability" if self.name == "confidence" else "confidence"
         order = np.argsort(-shares, kind="stable")[:top]
-        return [{self.name: self.classes[i], word: round(float(shares[i]), _DECIMALS)} for i in order]
+        return [{self.name: self.classes[i], word: round(float(shares[i]), DECIMALS)} for i in order]
 
     def answered(self, targets: Targets, outputs: Outputs) -> Levels:
         """The chance of each level, and the one that is answered, beside the right one."""

@@ -77,6 +77,8 @@ class Metric:
     by_column: bool = False  # may be asked by protected columns: `family(gender, race)`
     of_class: bool = False  # a check measures it of each class too: `family.<class>`
     of_metric: bool = False  # its part is another metric, whose unit and good side it has: `worst_slice.accuracy`
+    needs: str = ""  # the key of the spec without which there is nothing to measure
+    apart: bool = False  # its check shows it on the card, in a section of its own
     compared: bool = False  # with the uncompressed network on the same rows
     gain: str = ""  # what the card says where the network is better than the best baseline: {gone}, {name}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trimtab import checks, runtime
-from trimtab.audit import gates
+from trimtab.audit import gates, selective
 from trimtab.bundle import store
 from trimtab.bundle.manifest import GateResult, Manifest, Stage
 from trimtab.compress.frontier import Frontier
@@ -104,6 +104,9 @@ def _why_not(results: list[GateResult], candidate: Candidate, frontier: Frontier
     why = [f"{r.name}: asked {r.asked}, measured {told}" for r, told in zip(missed, measured, strict=True)]
     if why and frontier and frontier.nearest:
         why.append(frontier.nearest)
+    rule = candidate.manifest.spec.get("answers")
+    if candidate.output.assurance.answered_from == selective.NEVER:
+        why.append(f"answers: no confidence meets {rule!r} on the validation rows, so that nothing would be answered")
     if candidate.differs > AGREEMENT:
         why.append(
             f"the exported network differs from the trained one by {candidate.differs:.2g} (at most {AGREEMENT})"

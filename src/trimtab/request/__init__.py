@@ -17,7 +17,7 @@ from trimtab.columns import EncodedRows, InputColumn, OutputColumn, dense
 from trimtab.data import dedup
 from trimtab.data.prepare import Prepared, prepare
 from trimtab.data.table import Table
-from trimtab.errors import problem, shortened
+from trimtab.errors import problem, several, shortened
 from trimtab.nets.network import Architecture, EncoderEntry, head_kind, part
 from trimtab.progress import Progress
 from trimtab.request import encoder_plan, encoding, few_rows, unlabelled
@@ -103,7 +103,9 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
         progress.note(note)
     prepared = prepare(spec, folder, progress)
     perturbations = [found.name for column in prepared.inputs.values() for found in perturb.of_type(column.type)]
-    gates.check_names(parsed, prepared.task, prepared.parts, {"robustness": perturbations}, spec.protected)
+    given = [key for key in gates.NEEDED if getattr(spec, key) is not None]
+    gates.check_names(parsed, prepared.task, prepared.parts, {"robustness": perturbations}, spec.protected, given)
+    _check_promises(spec, prepared.task)
     automatic = [Automatic(key=a.key, value=a.value, reason=a.reason) for a in prepared.automatic]
     chosen = encoder_plan.choose(spec, prepared, folder, home / "work" / "base")
     automatic += chosen.automatic
@@ -153,6 +155,15 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
         spec, parsed, prepared, chosen, inputs, output, architecture, settled, automatic, train, valid,
         augmentation, more.values, _seen(prepared), ways,
     )  # fmt: skip
+
+
+def _check_promises(spec: Spec, task: str) -> None:
+    """Refuse what answers of this type cannot promise. Raises TrimtabError."""
+    kind = columns.kind(task, "output")
+    wanted = [key for key in ("answers", "coverage") if getattr(spec, key) is not None and key not in kind.promises]
+    why = {"answers": "has no confidence to withhold answers by", "coverage": "has no sets or intervals"}
+    if wanted:
+        raise several([problem(key, f"a {task} output {why[key]}", do="leave it out") for key in wanted])
 
 
 def by_method(request: Request, part: Part, reason: str = "") -> Request:

@@ -51,7 +51,7 @@ def finished(home: Path, request: Request) -> Manifest | None:
 def train_key(request: Request) -> str:
     """Changes when anything does that decides the trained weights."""
     said = filled(request)
-    for place in ("gates", "compress", "data", "test", "name", "protected", "confidence"):
+    for place in ("gates", "compress", "data", "test", "name", "protected", "confidence", "coverage", "answers"):
         said.pop(place)
     splits = request.prepared.splits
     rows = [_numbers(request.train), _numbers(request.valid)]
@@ -76,7 +76,8 @@ def search_key(request: Request, origin: str) -> str:
     splits = request.prepared.splits
     rows = [_numbers(request.train), _numbers(request.valid), request.unlabelled]
     answers = [_values(table.values[request.output.name]) for table in (splits.train, splits.valid)]
-    return _digest([origin, rows, answers])
+    promised = [one for one in (request.spec.coverage, request.spec.answers) if one is not None]
+    return _digest([origin, rows, answers, *promised])
 
 
 def _numbers(rows: EncodedRows) -> str:

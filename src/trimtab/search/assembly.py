@@ -14,12 +14,25 @@ import torch
 from safetensors.torch import save_file
 
 from trimtab import __version__, export, files, runtime
-from trimtab.audit import cost
+from trimtab.audit import conformal, cost, selective
 from trimtab.bundle import reference, store
 from trimtab.bundle.manifest import Manifest, Stage
 from trimtab.bundle.serving import ColumnEntry, GraphEntry, Serving
-from trimtab.columns import EncodedRows, InputColumn, OutputColumn, Outputs, encode_rows, flat, length_batches, taken
+from trimtab.columns import (
+    DECIMALS,
+    NO_ASSURANCE,
+    Assurance,
+    EncodedRows,
+    InputColumn,
+    OutputColumn,
+    Outputs,
+    encode_rows,
+    flat,
+    length_batches,
+    taken,
+)
 from trimtab.compress import quantize
+from trimtab.metrics import OneOf
 from trimtab.nets.fitted import NETWORK, FittedNetwork
 from trimtab.programs.single import MODEL
 from trimtab.progress import Laps, Progress
@@ -113,10 +126,38 @@ def exported(splits: EncodedSplits, trained: FittedNetwork, folder: Path, laps: 
 
 def sealed(request: Request, candidate: Candidate) -> Candidate:
     """The candidate with its golden rows and its manifest written: a whole bundle, hashed this once."""
+    candidate = _assured(request, candidate)
     write_golden(candidate.folder, candidate.model, request)
     manifest = candidate.manifest.model_copy(update={"serving": candidate.model.serving})
     manifest = store.write_manifest(candidate.folder, manifest)
     return replace(candidate, manifest=manifest, model=replace(candidate.model, serving=manifest.serving))
+
+
+def _assured(request: Request, candidate: Candidate) -> Candidate:
+    """The candidate whose output promises what the spec says, by what it answers to the validation rows.
+
+    Temperature and checkpoint were chosen on them too, which is why the audit measures what is promised on test rows.
+    """
+    if not candidate.output.promises:
+        return candidate
+    output = candidate.output.assured(_assurance(request, candidate))
+    store.save_columns(candidate.folder / store.COLUMNS, candidate.model.inputs, output)
+    return replace(candidate, model=replace(candidate.model, output=output))
+
+
+def _assurance(request: Request, candidate: Candidate) -> Assurance:
+    rule, coverage, output = request.spec.answer_rule, request.spec.coverage, candidate.output
+    if rule is None and coverage is None:
+        return NO_ASSURANCE
+    if request.held_out is not None:
+        answers = output.answered(request.held_out.targets, request.held_out.outputs)
+    else:
+        targets = output.targets(request.prepared.splits.valid.values[output.name])
+        answers = output.answered(targets, candidate.outputs if candidate.held_out is None else candidate.held_out)
+    least = None if rule is None else rule.least
+    if rule is not None and rule.by == "accuracy" and isinstance(answers, OneOf):
+        least = selective.threshold(np.round(answers.confidence, DECIMALS), answers.chosen == answers.true, rule.least)
+    return Assurance(least, coverage, None if coverage is None else conformal.reach(answers, coverage))
 
 
 def quantized(splits: EncodedSplits, candidate: Candidate, precision: str, folder: Path) -> Candidate:

@@ -3,6 +3,7 @@
 from trimtab.spec.gates import UNITS, Gate, Operator, parse_gate, parse_gates
 from trimtab.spec.model import (
     WEIGHTS,
+    AnswerRule,
     Choice,
     Clean,
     ColumnType,
@@ -20,7 +21,7 @@ from trimtab.spec.model import (
 from trimtab.spec.reading import override, parse, read
 
 __all__ = [
-    "UNITS", "WEIGHTS", "Choice", "Clean", "ColumnType", "Compress", "Gate", "Lora", "Operator",
+    "UNITS", "WEIGHTS", "AnswerRule", "Choice", "Clean", "ColumnType", "Compress", "Gate", "Lora", "Operator",
     "Part", "Recipe", "Spec", "Split", "Train", "TrainingMethod", "Typed", "override", "parse", "parse_gate",
     "parse_gates", "read", "typed",
 ]  # fmt: skip

@@ -297,6 +297,23 @@ class Typed(BaseModel):
 ColumnType = str | Typed
 
 
+class AnswerRule(NamedTuple):
+    """When an answer is given: from a confidence on, or from the one that reaches an accuracy."""
+
+    by: str
+    least: float
+
+    @classmethod
+    def read(cls, text: str) -> AnswerRule | None:
+        """What `when confidence >= 0.8` says; None where it is not written so."""
+        found = re.fullmatch(r"\s*(?:when\s+)?(confidence|accuracy)\s*>=\s*(\d*\.?\d+)\s*(%?)\s*", text)
+        if not found:
+            return None
+        by, number, percent = found.groups()
+        least = float(number) / (100 if percent else 1)
+        return cls(by, least) if least <= 1 else None
+
+
 class Spec(_Part):
     """The whole of `trimtab.yaml`. Three keys are enough: data, output, gates."""
 
@@ -374,6 +391,20 @@ class Spec(_Part):
         description="A gate passes only where the whole interval of this confidence (0.95) meets it; what has no "
         "interval, such as a size, passes by its value. Default: the value alone decides, and doubt is told.",
     )
+    coverage: float | None = Field(
+        None,
+        ge=0.5,
+        lt=1,
+        description="Promised share of rows (0.95) whose answer set, of a number its interval, holds the right answer: "
+        "each answer has one beside it, `<output>_set`, or `<output>_low` and `<output>_high`. Default: none is "
+        "answered; the card says what sets of 0.95 would be. See confidence.md.",
+    )
+    answers: str | None = Field(
+        None,
+        description="When an answer is given: `when confidence >= 0.8`, or `when accuracy >= 0.95`, for which the "
+        "confidence is chosen on the validation rows. Others are withheld: empty, and `abstained` says so. Default: "
+        "every row is answered. See confidence.md.",
+    )
     quote_rows: bool = Field(
         True,
         description="Whether the bundle may quote rows of the data: golden rows, the hardest mistakes, examples of "
@@ -407,6 +438,20 @@ class Spec(_Part):
         if not isinstance(value, Mapping):
             return value
         return {key: bound if isinstance(bound, str) else str(bound) for key, bound in value.items()}
+
+    @field_validator("answers")
+    @classmethod
+    def _a_rule(cls, value: str | None) -> str | None:
+        if value is not None and AnswerRule.read(value) is None:
+            raise ValueError(
+                '"when confidence >= 0.8" or "when accuracy >= 0.95" is needed, a share from 0 to 1 or in %'
+            )
+        return value
+
+    @property
+    def answer_rule(self) -> AnswerRule | None:
+        """When an answer is given, where the spec says so."""
+        return None if self.answers is None else AnswerRule.read(self.answers)
 
     @property
     def notes(self) -> tuple[str, ...]:
