@@ -15,9 +15,9 @@ SOURCE = ROOT / "src" / "trimtab"
 SHARED = {"errors", "files", "registry", "part_options", "progress"}
 TORCH_FREE_ROOMS = (
     "errors", "files", "registry", "part_options", "progress",
-    "spec", "values", "metrics", "rows", "columns", "programs", "bundle", "runtime",
+    "spec", "values", "metrics", "rows", "columns", "programs", "bundle", "runtime", "explain",
 )  # fmt: skip
-TORCH_FREE_COMMANDS = ("evaluate", "inspect", "predict", "schema", "verify")
+TORCH_FREE_COMMANDS = ("evaluate", "explain", "inspect", "predict", "schema", "verify")
 NEEDS_AN_EXTRA = {"trimtab.rows.parquet"}  # loaded by name, only when a row file is parquet
 HEAVY = ("torch", "transformers", "sklearn", "scipy", "polars", "pandas", "matplotlib", "onnx", "peft", "accelerate")
 

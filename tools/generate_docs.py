@@ -41,6 +41,8 @@ ABBREVIATION = re.compile(r"\b(?:al|[Cc]f|e\.g|i\.e|vs|[A-Z])$")  # their full s
 OTHER_FILES = {
     "py.typed": "this package has type hints",
     "card.css": "how the card looks",
+    "explanation.css": "how the page of explanations looks, beside what it has from the card",
+    "explanation.html": "the page of explanations",
     "card.html": "the card's page",
 }
 WITH_OPTIONS = {"Typed": "type with options", "Part": "name with options", "TrainingMethod": "name with options"}

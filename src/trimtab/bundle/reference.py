@@ -45,6 +45,14 @@ def seen(path: Path) -> dict[str, np.ndarray]:
         return {name.removeprefix(_ROWS): kept[name] for name in kept.files if name.startswith(_ROWS)}
 
 
+def of(path: Path, key: str) -> dict[str, np.ndarray]:
+    """What `write` kept of one column: `counts`, `quantiles`, `lengths`; nothing of a bundle without the file."""
+    if not path.is_file():
+        return {}
+    with np.load(path, allow_pickle=False) as kept:
+        return {name.removeprefix(f"{key}."): kept[name] for name in kept.files if name.startswith(f"{key}.")}
+
+
 def _answers(outputs: Outputs) -> dict[str, np.ndarray]:
     return {
         f"{name}.quantiles": np.quantile(part, _QUANTILES, axis=0).astype(np.float32)

@@ -69,9 +69,9 @@ def command(
     model = runtime.load(bundle, threads)
     try:
         with aside.writing(rejected) as bad, telling(problems) as told:
-            loose = _loose(model, data, bad)
-            source = loose or rows.read(data, bad, None, _note, encoding, model.serving.encoding)
-            folder = Path() if loose else beside(data)
+            files = loose(model, data, bad)
+            source = files or rows.read(data, bad, None, _note, encoding, model.serving.encoding)
+            folder = Path() if files else beside(data)
             count = _answer(model, source, _Asked(output, format, top, folder, spreadsheet), told)
     except BrokenPipeError:  # whoever reads has enough; what is still buffered must not be tried again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -98,7 +98,7 @@ class _Asked:
     spreadsheet: bool
 
 
-def _loose(model: runtime.Model, data: str, bad: Callable[[Rejected], None]) -> rows.Rows | None:
+def loose(model: runtime.Model, data: str, bad: Callable[[Rejected], None]) -> rows.Rows | None:
     """Pictures or sounds that no file of rows lists: those of a folder, or one; None for anything else.
 
     Of folders that are called like the bundle's classes, the rows say which one they lie in.

@@ -14,7 +14,7 @@ import numpy as np
 
 from trimtab import files, metrics
 from trimtab.columns._assurance import NO_ASSURANCE, Assurance
-from trimtab.columns._containers import OUTPUTS, Encoded, Outputs, OutputTensor, Ragged, Targets
+from trimtab.columns._containers import OUTPUTS, Encoded, Outputs, OutputTensor, Ragged, Targets, dense
 from trimtab.errors import problem
 from trimtab.metrics import Answers, Kind, Statistics
 from trimtab.values.problems import Problem
@@ -252,6 +252,7 @@ class OutputColumn(Column):
     strata: ClassVar[Literal["classes", "quantiles", "none"]] = "none"  # what a cut keeps in proportion
     reads: ClassVar[str | None] = None  # the type of the one input that it is told from; None: any inputs
     has_names: ClassVar[bool] = False  # whether a word for "no value" may be an answer: see `words_kept`
+    score_word: ClassVar[str] = "score"  # what `additive_scores` are: log-odds; empty: numbers in the user's units
     baselines: ClassVar[str | None] = None  # how simple models learn it (`audit/baselines/`); None: no baseline
     constant: ClassVar[str] = "majority"  # what the simplest of these is called, which answers all rows alike
     one_class: ClassVar[bool] = False  # each row is of one class: classes can be weighed, balanced, smoothed
@@ -342,6 +343,18 @@ class OutputColumn(Column):
         names = [name for name in (self.name, *self.sources) if name in first]
         same = [[a == b for a, b in zip(first[name], second[name], strict=True)] for name in names]
         return np.asarray(np.logical_and.reduce(np.array(same, bool)))
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """What `additive_scores` are of: the classes, the columns of several numbers, or the answer itself."""
+        return self.parts or (self.name,)
+
+    def additive_scores(self, outputs: Outputs) -> np.ndarray:
+        """Each of `score_names` on a scale on which effects can add up, (rows, names) float64; explanations say why.
+
+        Log-odds of classes, numbers in the user's units; by default what the network gives.
+        """
+        return dense(outputs).astype(np.float64)
 
     @abstractmethod
     def answered(self, targets: Targets, outputs: Outputs) -> Answers:

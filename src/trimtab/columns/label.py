@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from trimtab import part_options
-from trimtab.columns import OutputColumn, Outputs, Targets, certain, dense
+from trimtab.columns import OutputColumn, Outputs, Targets, certain, dense, log_odds
 from trimtab.columns._assurance import DECIMALS, NO_ASSURANCE, Assurance, of_classes
 from trimtab.columns._lookup import Lookup, lookup
 from trimtab.columns._temperature import fit_temperature
@@ -47,6 +47,7 @@ class LabelColumn(OutputColumn):
     answers: ClassVar[Kind] = OneOf
     headline: ClassVar[str] = "accuracy"
     has_names: ClassVar[bool] = True
+    score_word: ClassVar[str] = "log-odds"
     tie_break: ClassVar[str | None] = "log_loss"
     strata: ClassVar[Literal["classes", "quantiles", "none"]] = "classes"
     promises: ClassVar[tuple[Literal["answers", "coverage"], ...]] = ("answers", "coverage")
@@ -123,6 +124,10 @@ class LabelColumn(OutputColumn):
         logits = np.asarray(outputs, np.float64) / self.temperature
         odds = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
         return np.asarray(odds / odds.sum(axis=1, keepdims=True))
+
+    def additive_scores(self, outputs: Outputs) -> np.ndarray:
+        """Log-odds of each class against the rest, at the temperature."""
+        return log_odds(self.probabilities(certain(dense(outputs))))
 
     def calibrated(self, targets: Targets, outputs: Outputs) -> Self:
         """The column with the temperature that makes the given rows likeliest; no answer changes."""

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from trimtab import part_options
-from trimtab.columns import OutputColumn, Outputs, Targets, certain, dense
+from trimtab.columns import OutputColumn, Outputs, Targets, certain, dense, log_odds
 from trimtab.columns._lookup import Lookup, lookup
 from trimtab.columns.label import in_order
 from trimtab.errors import nearest, problem
@@ -65,6 +65,7 @@ class LabelsColumn(OutputColumn):
     answers: ClassVar[Kind] = AnyOf
     headline: ClassVar[str] = "average_precision"
     has_names: ClassVar[bool] = True
+    score_word: ClassVar[str] = "log-odds"
     tie_break: ClassVar[str | None] = "log_loss"
     name: str
     key: str
@@ -185,6 +186,10 @@ class LabelsColumn(OutputColumn):
         """Sigmoid of logits: (rows, classes) -> (rows, classes), float64."""
         logits = np.asarray(outputs, np.float64)
         return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logits)))
+
+    def additive_scores(self, outputs: Outputs) -> np.ndarray:
+        """Log-odds of each class."""
+        return log_odds(self.probabilities(certain(dense(outputs))))
 
     def chosen(self, probabilities: np.ndarray) -> np.ndarray:
         """Which classes are answered, (rows, classes) bool."""

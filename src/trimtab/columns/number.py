@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from trimtab import part_options
-from trimtab.columns import Encoded, InputColumn, OutputColumn, Outputs, Reading, Targets, _rewritten, dense
+from trimtab.columns import Encoded, InputColumn, OutputColumn, Outputs, Reading, Targets, _rewritten, certain, dense
 from trimtab.columns._assurance import NO_ASSURANCE, Assurance, of_numbers
 from trimtab.columns._scales import (
     Scale,
@@ -71,6 +71,7 @@ class NumberColumn(InputColumn, OutputColumn):
     baselines: ClassVar[str | None] = "amounts"
     constant: ClassVar[str] = "mean"
     single: ClassVar[bool] = True
+    score_word: ClassVar[str] = ""
     mixes: ClassVar[bool] = True
     given_away: ClassVar[Literal["classes", "amounts"] | None] = "amounts"
     allowed: ClassVar[str] = "a number, or text that is one"
@@ -281,6 +282,10 @@ class NumberColumn(InputColumn, OutputColumn):
 
     def _rounded(self, numbers: Sequence[float | None]) -> list[float | None]:
         return [None if one is None else round(one, self._decimals) for one in numbers]
+
+    def additive_scores(self, outputs: Outputs) -> np.ndarray:
+        """The number in the user's units, not rounded."""
+        return certain(dense(outputs)).astype(np.float64) * self.std + self.mean
 
     def decode(self, outputs: Outputs, top: int = 1) -> dict[str, list[Any]]:
         """Numbers in the user's units, rounded to what the network can tell apart; None for what is none."""

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from trimtab import part_options
-from trimtab.columns import OutputColumn, Outputs, Targets, dense, number
+from trimtab.columns import OutputColumn, Outputs, Targets, certain, dense, number
 from trimtab.columns.number import NumberColumn
 from trimtab.errors import problem
 from trimtab.metrics import Kind, SeveralAmounts
@@ -41,6 +41,7 @@ class NumbersColumn(OutputColumn):
     baselines: ClassVar[str | None] = "amounts"
     constant: ClassVar[str] = "mean"
     several: ClassVar[bool] = True
+    score_word: ClassVar[str] = ""
     part_word: ClassVar[str] = "column"
     mixes: ClassVar[bool] = True
     answers: ClassVar[Kind] = SeveralAmounts
@@ -108,6 +109,10 @@ class NumbersColumn(OutputColumn):
         for position, std in enumerate(self.stds):
             found[:, position] = np.round(found[:, position], max(0, _DIGITS - math.floor(math.log10(std))))
         return found
+
+    def additive_scores(self, outputs: Outputs) -> np.ndarray:
+        """The numbers in the user's units, not rounded."""
+        return certain(dense(outputs)).astype(np.float64) * self.stds + self.means
 
     def decode(self, outputs: Outputs, top: int = 1) -> dict[str, list[Any]]:
         """A column of numbers for each of `sources`, or one column of lists."""

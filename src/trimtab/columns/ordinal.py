@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from trimtab import part_options
-from trimtab.columns import OutputColumn, Outputs, Targets, certain, dense
+from trimtab.columns import OutputColumn, Outputs, Targets, certain, dense, log_odds
 from trimtab.columns._assurance import DECIMALS, NO_ASSURANCE, Assurance, of_classes
 from trimtab.columns._lookup import Lookup, lookup
 from trimtab.errors import nearest, problem
@@ -48,6 +48,7 @@ class OrdinalColumn(OutputColumn):
     answers: ClassVar[Kind] = Levels
     headline: ClassVar[str] = "quadratic_kappa"
     has_names: ClassVar[bool] = True
+    score_word: ClassVar[str] = "log-odds"
     tie_break: ClassVar[str | None] = "log_loss"
     strata: ClassVar[Literal["classes", "quantiles", "none"]] = "classes"
     promises: ClassVar[tuple[Literal["answers", "coverage"], ...]] = ("answers", "coverage")
@@ -115,6 +116,10 @@ class OrdinalColumn(OutputColumn):
         above = self._above(outputs)
         edges = np.concatenate([np.ones((len(above), 1)), above, np.zeros((len(above), 1))], axis=1)
         return np.asarray(edges[:, :-1] - edges[:, 1:])
+
+    def additive_scores(self, outputs: Outputs) -> np.ndarray:
+        """Log-odds of each level against the rest."""
+        return log_odds(self.probabilities(certain(dense(outputs))))
 
     def _above(self, outputs: np.ndarray) -> np.ndarray:
         """The chance of being above each level but the highest, (rows, levels - 1); it falls from left to right."""

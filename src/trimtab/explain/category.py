@@ -1,0 +1,20 @@
+"""A category; where it is left out stands the most frequent one of training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from trimtab.columns import InputColumn
+from trimtab.columns.category import CategoryColumn
+from trimtab.explain import Parts, whole
+
+
+def parts(column: InputColumn, value: Any, most: int, seen: Mapping[str, np.ndarray]) -> Parts:
+    """One unit."""
+    assert isinstance(column, CategoryColumn)
+    special = column.size - len(column.categories)
+    counts = seen.get("counts", np.zeros(0))[special:]
+    return whole(column, value, column.categories[int(counts.argmax())] if counts.any() else None)

@@ -1,0 +1,30 @@
+"""The events of a history, each left out as if it had not happened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from trimtab.columns import InputColumn
+from trimtab.columns.history import HistoryColumn
+from trimtab.explain import Parts, Unit, grouped
+
+
+def parts(column: InputColumn, value: Any, most: int, seen: Mapping[str, np.ndarray]) -> Parts:
+    """A unit for each event that the network reads, or for some neighbouring ones of a long history."""
+    assert isinstance(column, HistoryColumn)
+    every = column.portable(value)
+    items = every[-column.max_steps :]
+    groups = grouped(len(items), most)
+
+    def of(kept: np.ndarray) -> list[str]:
+        stays = (items[first : last + 1] for (first, last), one in zip(groups, kept, strict=True) if one)
+        return [item for group in stays for item in group]
+
+    return Parts(tuple(Unit(column.name, _label(items[a : b + 1]), (a, b)) for a, b in groups), of)
+
+
+def _label(items: list[str]) -> str:
+    return items[0] if len(items) == 1 else f"{items[0]} ... {items[-1]} ({len(items)} events)"

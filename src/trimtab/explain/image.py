@@ -1,0 +1,42 @@
+"""The patches of a picture in a grid; where one is left out stands the mean colour of the training pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isqrt
+from typing import Any
+
+import numpy as np
+
+from trimtab.columns import InputColumn
+from trimtab.columns.image import ImageColumn
+from trimtab.explain import Parts, Unit
+from trimtab.values import parse
+
+_SIDE = 8  # patches of a side, at most
+
+
+def parts(column: InputColumn, value: Any, most: int, seen: Mapping[str, np.ndarray]) -> Parts:
+    """A unit for each patch of the pixels that the network reads; none where no picture is there."""
+    assert isinstance(column, ImageColumn)
+    if parse.is_missing(value):
+        return Parts((), lambda kept: value)
+    pixels = np.moveaxis(column.encode([value])[0], 0, -1)  # (height, width, channels)
+    side = min(_SIDE, isqrt(most), column.height, column.width)
+    number = _grid(column.height, side)[:, None] * side + _grid(column.width, side)[None, :]
+    blank = np.rint(column.mean).astype(np.uint8)
+
+    def of(kept: np.ndarray) -> np.ndarray:
+        return np.squeeze(np.where(kept[number][..., None], pixels, blank), axis=-1 if column.channels == 1 else ())
+
+    return Parts(tuple(_unit(column.name, row, across, side) for row in range(side) for across in range(side)), of)
+
+
+def _grid(pixels: int, side: int) -> np.ndarray:
+    """In which of `side` stretches each pixel lies, (pixels,)."""
+    return np.arange(pixels) * side // pixels
+
+
+def _unit(column: str, row: int, across: int, side: int) -> Unit:
+    place = (row / side, across / side, (row + 1) / side, (across + 1) / side)
+    return Unit(column, f"row {row + 1}, column {across + 1} of {side}", place)

@@ -1,0 +1,18 @@
+"""A number; where it is left out stands the typical one, which stands for missing numbers too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from trimtab.columns import InputColumn
+from trimtab.columns.number import NumberColumn
+from trimtab.explain import Parts, whole
+
+
+def parts(column: InputColumn, value: Any, most: int, seen: Mapping[str, np.ndarray]) -> Parts:
+    """One unit."""
+    assert isinstance(column, NumberColumn)
+    return whole(column, value, column.fill)

@@ -1,0 +1,38 @@
+"""The words of a text, each left out with the white space behind it; only of what the network reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from trimtab.columns import InputColumn
+from trimtab.columns.text import TextColumn
+from trimtab.explain import Parts, Unit, grouped, whole
+from trimtab.values import parse
+from trimtab.values.typing_errors import WORDS
+
+
+def parts(column: InputColumn, value: Any, most: int, seen: Mapping[str, np.ndarray]) -> Parts:
+    """A unit for each word, or for some neighbouring words of a long text; none of an empty one."""
+    assert isinstance(column, TextColumn)
+    if column.words:
+        return whole(column, value, None)
+    text = _read(column, parse.text(value))
+    spans = [found.span() for found in WORDS.finditer(text) if not found.group().isspace()]
+    groups = [(spans[first][0], spans[last][1]) for first, last in grouped(len(spans), most)]
+    ends = [*(start for start, _ in groups[1:]), len(text)]
+    pieces = [text[start:end] for (start, _), end in zip(groups, ends, strict=True)] if groups else []
+    units = tuple(Unit(column.name, " ".join(text[start:end].split()), (start, end)) for start, end in groups)
+
+    def of(kept: np.ndarray) -> str:
+        return "".join(piece for piece, stays in zip(pieces, kept, strict=True) if stays).strip()
+
+    return Parts(units, of)
+
+
+def _read(column: TextColumn, text: str) -> str:
+    """The beginning that is not cut: else a word that is left out would bring another one in."""
+    ends = [end for _, end in column.tokenizer.encode(text).offsets]
+    return text[: max(ends, default=0)] if len(ends) >= column.max_tokens else text
