@@ -33,7 +33,12 @@ GOLDEN = "golden.jsonl"
 REFERENCE = "reference.npz"
 WEIGHTS = "weights.safetensors"
 
-QUOTING = ("hardest", "augmentation", "to_label")  # parts of a manifest's evidence that quote rows
+QUOTING = (
+    "hardest",
+    "augmentation",
+    "to_label",
+    "likely_label_errors",
+)  # parts of a manifest's evidence that quote rows
 _Known = TypeVar("_Known", Manifest, Serving)
 # Keys of the spec that say where things lie or what they are called, not what is computed.
 _PLACES = ("data", "test", "base", "name")

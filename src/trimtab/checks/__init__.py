@@ -34,6 +34,8 @@ class Finding:
     measured: Mapping[str, Measured] = field(default_factory=dict)
     evidence: Mapping[str, Any] = field(default_factory=dict)  # plain JSON, by names that no other check has
     remarks: Mapping[str, str] = field(default_factory=dict)  # what a gate says of a number, or of why there is none
+    # Rows for the user's own eyes, by the name of a file that is written into the run's folder, never into the bundle.
+    listed: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,12 @@ class Context:
     def known(self, name: str) -> Sequence[Any]:
         """The values of a column that say where its ranges end: those of training, else those of the test rows."""
         return (self.test if self.train is None else self.train).values[name]
+
+    @cached_property
+    def splits(self) -> dict[str, Table]:
+        """The rows of each split that is known and not empty: train, valid, test."""
+        every = {"train": self.train, "valid": self.valid, "test": self.test}
+        return {name: rows for name, rows in every.items() if rows is not None and len(rows)}
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
@@ -101,7 +109,8 @@ def every(context: Context, laps: Laps) -> Finding:
     ordered = sorted(measured, key=lambda key: (one := families[key]) is not None and one.of_every_output)
     evidence = {key: value for one in found for key, value in one.evidence.items()}
     remarks = {key: value for one in found for key, value in one.remarks.items()}
-    return Finding({key: measured[key] for key in ordered}, evidence, remarks)
+    listed = {key: value for one in found for key, value in one.listed.items()}
+    return Finding({key: measured[key] for key in ordered}, evidence, remarks, listed)
 
 
 def sections(manifest: Manifest) -> Iterator[Section]:

@@ -144,6 +144,14 @@ def conflicts(keys: np.ndarray, answers: Numbered) -> int:
     return sum(len(np.unique(answers.numbers[group])) > 1 for group in groups)
 
 
+def conflicting(keys: np.ndarray, answers: Numbered) -> np.ndarray:
+    """Which rows have equal ones with another answer, (rows,) bool."""
+    found = np.zeros(len(keys), bool)
+    for group in _equal(keys)[0]:
+        found[group] = len(np.unique(answers.numbers[group])) > 1
+    return found
+
+
 def _equal(keys: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
     """Places of equal keys, set by set as each first appears; and the places of those that are alone."""
     order = np.argsort(keys, kind="stable")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from trimtab import columns as types
+from trimtab.data import personal_data
 from trimtab.data.clean import numbers
 from trimtab.data.dedup import each, normalised
 from trimtab.values import parse
@@ -149,55 +149,14 @@ def units(columns: Mapping[str, Sequence[Any]]) -> list[DataWarning]:
 
 # ------------------------------------------------------------------------------------------------ personal data
 
-_EMAIL = re.compile(r"[\w.+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}")
-_PHONE = re.compile(
-    r"(?<![\w.+-])(\+\d{1,3}[ .-]?)?(\(\d{2,5}\)[ .-]?)?\d{2,5}([ .-]\d{2,5}){1,5}(?![\w-])|(?<![\w.])\+\d{9,14}(?!\d)"
-)
-_CARD = re.compile(r"(?<![\w.-])[3-6]\d{3}(?:[ -]?\d{2,6}){2,4}(?![\w-])")
-# Dates, times, IP addresses and decimal numbers: digits in groups that are no telephone numbers.
-_NOT_PHONE = re.compile(
-    r"(?<!\d)(\d{4}[-./ ]\d{1,2}[-./ ]\d{1,2}|\d{1,2}[-./ ]\d{1,2}[-./ ]\d{4}|(\d{1,3}\.){3}\d{1,3}|\d+\.\d+)(?!\d)"
-    r"|\d{1,2}:\d{2}(:\d{2})?"
-)
-
-
-def luhn(digits: str) -> bool:
-    """Whether the last digit is the check digit of a card number (ISO/IEC 7812-1)."""
-    doubled = [int(digit) * (1 + position % 2) for position, digit in enumerate(reversed(digits))]
-    return sum(number // 10 + number % 10 for number in doubled) % 10 == 0
-
-
-def _is_card(text: str) -> bool:
-    found = (re.sub(r"\D", "", match.group()) for match in _CARD.finditer(text))
-    return any(13 <= len(digits) <= 19 and luhn(digits) for digits in found)
-
-
-def _is_phone(text: str) -> bool:
-    """Nine to fifteen digits in groups, or after a plus; neither a date, an IP address nor a card number."""
-    for match in _PHONE.finditer(_NOT_PHONE.sub(";", text)):
-        digits = re.sub(r"\D", "", match.group())
-        if 9 <= len(digits) <= 15 and not _is_card(match.group()):
-            return True
-    return False
-
-
-KINDS: dict[str, Callable[[str], bool]] = {
-    "e-mail addresses": lambda text: "@" in text and _EMAIL.search(text) is not None,
-    "phone numbers": _is_phone,
-    "card numbers": _is_card,
-}
-_DIGIT = re.compile(r"\d.*\d.*\d|@", re.DOTALL)
-
 
 def personal(columns: Mapping[str, Sequence[Any]]) -> list[DataWarning]:
     """Columns whose cells hold what looks like personal data; counted over at most LOOKED_AT rows of each."""
     found = []
     for name, values in columns.items():
         step = max(1, len(values) // LOOKED_AT)
-        texts = [value for value in values[::step] if isinstance(value, str) and _DIGIT.search(value)]
-        for kind, test in KINDS.items():
-            count = sum(map(test, texts))
-            if count:
-                share = f"{count:,} of {len(values[::step]):,} rows looked at"
-                found.append(DataWarning(name, "personal data", f"looks like {kind} in {share}"))
+        looked_at = values[::step]
+        for kind, flags in personal_data.hints(looked_at).items():
+            share = f"{int(flags.sum()):,} of {len(looked_at):,} rows looked at"
+            found.append(DataWarning(name, "personal data", f"looks like {kind} in {share}"))
     return found

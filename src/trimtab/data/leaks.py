@@ -15,6 +15,9 @@ from typing import overload
 
 import numpy as np
 
+from trimtab.data.table import Table
+from trimtab.values import many
+
 NEAR = 0.6  # Jaccard similarity of word triples from which rows are near
 _READ = 20_000  # texts that are hashed at a time
 _BLOCK = 2_000  # held-out rows compared at a time
@@ -102,6 +105,21 @@ class _Chained(LazyTexts):
         """See `LazyTexts`."""
         cut = zip(self.parts, self.edges, strict=False)
         return [text for part, edge in cut for text in part[max(0, start - edge) : max(0, stop - edge)]]
+
+
+class JoinedTexts(LazyTexts):
+    """The texts of some columns of each row of a table, as one."""
+
+    def __init__(self, table: Table, names: Sequence[str]) -> None:
+        self.columns = [table.values[name] for name in names]
+
+    def __len__(self) -> int:
+        return len(self.columns[0])
+
+    def block(self, start: int, stop: int) -> list[str]:
+        """See `LazyTexts`."""
+        texts = [many.read_as_text(column[start:stop]) for column in self.columns]
+        return texts[0] if len(texts) == 1 else list(map(" \n ".join, zip(*texts, strict=True)))
 
 
 def near(train: Sequence[str], held: Sequence[str]) -> list[Near]:

@@ -14,7 +14,7 @@ from trimtab import columns
 from trimtab.columns import OutputColumn
 from trimtab.data import clean, data_warnings, leaks
 from trimtab.data.data_warnings import DataWarning
-from trimtab.data.leaks import LazyTexts
+from trimtab.data.leaks import JoinedTexts
 from trimtab.data.read import Loaded
 from trimtab.data.roles import Automatic, Roles
 from trimtab.data.split import Cut
@@ -83,7 +83,7 @@ def _near(splits: Mapping[str, Table], roles: Roles) -> dict[str, Any]:
     texts = [name for name, rule in roles.inputs.items() if columns.kind(rule.column.type, name).is_text]
     if not texts:
         return {}
-    joined = {part: _Joined(table, texts) for part, table in splits.items()}
+    joined = {part: JoinedTexts(table, texts) for part, table in splits.items()}
     found = dict(
         zip(("valid", "test"), leaks.near_in_each(joined["train"], [joined["valid"], joined["test"]]), strict=True)
     )
@@ -98,21 +98,6 @@ def _near(splits: Mapping[str, Table], roles: Roles) -> dict[str, Any]:
         for near in sorted(pairs, key=lambda near: -near.similarity)
     ]
     return {"near": {part: len(pairs) for part, pairs in found.items()}, "examples": examples[:EXAMPLES]}
-
-
-class _Joined(LazyTexts):
-    """The texts of each row as one."""
-
-    def __init__(self, table: Table, names: Sequence[str]) -> None:
-        self.columns = [table.values[name] for name in names]
-
-    def __len__(self) -> int:
-        return len(self.columns[0])
-
-    def block(self, start: int, stop: int) -> list[str]:
-        """See `LazyTexts`."""
-        texts = [many.read_as_text(column[start:stop]) for column in self.columns]
-        return texts[0] if len(texts) == 1 else list(map(" \n ".join, zip(*texts, strict=True)))
 
 
 def _suspicious(final: Final, roles: Roles) -> list[DataWarning]:

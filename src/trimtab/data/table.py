@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from itertools import chain
 from typing import Any, overload
 
 import numpy as np
@@ -131,6 +133,15 @@ class Table:
         """One mapping per row, as a server would receive them."""
         names = list(self.values)
         return [dict(zip(names, row, strict=True)) for row in zip(*self.values.values(), strict=True)]
+
+
+def joined(tables: Sequence[Table]) -> Table:
+    """The rows of several tables of the same columns, one table behind the other."""
+    first = tables[0]
+    values = {name: Cells.of(chain.from_iterable(table.values[name] for table in tables)) for name in first.values}
+    origins = reduce(Origins.followed_by, (Origins.of(table.origins) for table in tables))
+    keys = [table.keys for table in tables if table.keys is not None]
+    return Table(values, origins, first.weight, np.concatenate(keys) if len(keys) == len(tables) else None)
 
 
 def _no_weight(value: Any) -> str | None:

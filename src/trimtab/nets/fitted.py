@@ -7,16 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
 from trimtab.bundle import store
-from trimtab.columns import InputColumn, OutputColumn
+from trimtab.columns import EncodedRows, InputColumn, OutputColumn, length_batches
 from trimtab.errors import problem
 from trimtab.nets.network import Architecture, Network
 
 NETWORK = "network.json"
+_BATCH_COST = 4096
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,21 @@ def read(bundle: Path | str) -> FittedNetwork:
     inputs, output = store.load_columns(folder / store.COLUMNS, manifest)
     architecture = Architecture.model_validate_json(shape.read_text(encoding="utf-8"))
     return built(architecture, inputs, output, load_file(weights))
+
+
+@torch.no_grad()
+def vectors(fitted: FittedNetwork, rows: EncodedRows) -> np.ndarray | None:
+    """The vector of each row below the head, (rows, width) float32; None for a head that reads states."""
+    network = fitted.network.eval()
+    if network.fusion is None:
+        return None
+    batches = length_batches(rows.costs, _BATCH_COST)
+    parts = [
+        network.vectors({name: torch.from_numpy(part) for name, part in rows.batch(picked).items()})
+        for picked in batches
+    ]
+    found = torch.cat(parts).float().numpy()
+    return np.asarray(found[np.argsort(np.concatenate(batches), kind="stable")])
 
 
 def built(

@@ -15,6 +15,7 @@ from trimtab.compress.frontier import Frontier
 from trimtab.progress import Laps, Progress
 from trimtab.report import card, contact_sheet, plots
 from trimtab.request import Request
+from trimtab.rows import writer
 from trimtab.search.assembly import Candidate
 from trimtab.search.compression import Compressed
 
@@ -77,6 +78,7 @@ def audit(
         **({"frontier": compressed.frontier.evidence()} if compressed.frontier else {}),
     }
     shown = {key: value for key, value in shown.items() if quotes or key not in store.QUOTING}
+    _write_listed(found, home)
     drawn = plots.draw(shown, home / "plots") + contact_sheet.draw(sheet.pictures if sheet else (), home / "plots")
     laps.lap("evidence, plots")
     stages = [*stages, Stage(name="audit", seconds=laps.total, detail={"seconds": laps.seconds})]
@@ -85,6 +87,17 @@ def audit(
     manifest = _judged(request, replace(candidate, manifest=manifest), found, compressed.frontier)
     card.write(candidate.folder, manifest, drawn)
     return Release(home / "bundle", store.save(candidate.folder, manifest, home / "bundle"))
+
+
+def _write_listed(found: checks.Finding, home: Path) -> None:
+    """What checks list for the user's own eyes, beside the bundle: see `Finding.listed`."""
+    for name, lines in found.listed.items():
+        target = home / f"{name}.csv"
+        if not lines:
+            target.unlink(missing_ok=True)  # of a launch before
+            continue
+        with writer(target, "csv", list(lines[0])) as sink:
+            sink.write(lines)
 
 
 def _judged(request: Request, candidate: Candidate, found: checks.Finding, frontier: Frontier | None) -> Manifest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from trimtab import checks, metrics, programs
@@ -20,7 +21,7 @@ def page(folder: Path, manifest: Manifest) -> Page:
         summary=_summary(manifest),
         why=tuple(manifest.why),
         facts=_small_print(manifest),
-        sections=(
+        sections=_joined(
             Section("Gates", _gates(manifest)),
             Section("At a glance", (Tiles(tuple(_tiles(manifest))),)),
             *checks.sections(manifest),
@@ -33,6 +34,15 @@ def page(folder: Path, manifest: Manifest) -> Page:
             Section("Use it", _use(manifest)),
         ),
     )
+
+
+def _joined(*sections: Section) -> tuple[Section, ...]:
+    """Sections of one title as one, where the first of them stands."""
+    found: dict[str, Section] = {}
+    for own in sections:
+        first = found.get(own.title)
+        found[own.title] = own if first is None else replace(first, blocks=(*first.blocks, *own.blocks))
+    return tuple(found.values())
 
 
 # -------------------------------------------------------------------------------------------------------- verdict
