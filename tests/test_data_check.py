@@ -70,6 +70,7 @@ def test_every_fold_has_every_class_and_no_row_answers_itself() -> None:
     rows, flipped = reviews(240, 0.1)
     inputs = (columns.fit("number", "stars", "stars", [row["stars"] for row in rows], {}),)
     numbered = Table({"stars": [str(row) for row in range(240)]}, table(rows).origins)
+    assert len(rows) == len(flipped)
     found = cross_fitted.models(inputs, numbered, flipped.astype(np.int64), 2, seed=1)
     assert set(found) == {"logistic regression", "gradient-boosted trees"}
     assert found["gradient-boosted trees"][flipped, 1].mean() < 0.5  # a tree that had seen them would know

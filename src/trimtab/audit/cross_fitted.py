@@ -1,5 +1,7 @@
-"""Chances of classes by cheap models, each row answered by one that did not learn it; what a network keeps of its own
-training rows says nothing of their labels."""
+"""Answers of cheap models that did not learn the row which they answer: cross-validation.
+
+What a network says of a row that it learnt tells little of the row's label, and nothing of how hard the row is.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 
 from trimtab.audit.linear import features, logistic, prefix, side_by_side
 from trimtab.audit.trees import class_trees, grid_of
@@ -15,10 +17,10 @@ from trimtab.columns import InputColumn
 from trimtab.data.table import Table
 
 _FOLDS = 4
-_C = 0.01  # of a regression on the network's own vectors, standardised: the best of 0.001, 0.01 and 0.1
+_C = 0.01  # of a regression on the network's own vectors, standardised
 _STEPS = 100
 
-Fit = Callable[[np.ndarray, np.ndarray], np.ndarray]  # rows to learn, rows to answer -> chances of these
+Fit = Callable[[np.ndarray, np.ndarray], np.ndarray]  # rows to learn, rows to answer -> answers to these
 
 
 def models(
@@ -29,26 +31,46 @@ def models(
     seed: int,
     vectors: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
-    """Name -> chances of the classes, (rows, classes): a linear model, trees where there is a table, and a regression
-    on `vectors` (rows, width), which are those of the network itself."""
-    few = table.take(np.arange(1))
-    read, _ = features(inputs, table, few)
-    fits: dict[str, Fit] = {
-        f"{prefix(inputs)}logistic regression": lambda seen, asked: logistic(
-            side_by_side([read[seen]]), side_by_side([read[asked]]), labels[seen], classes, seed
-        )
-    }
-    if grid := grid_of(inputs, table, few):
-        fits[grid.rival] = lambda seen, asked: class_trees(
-            replace(grid, seen=grid.seen[seen], unseen=grid.seen[asked]), labels[seen], classes, seed
-        )
+    """Name -> chances of the classes, (rows, classes), of a linear model and of one that is not.
+
+    That is a regression on `vectors` (rows, width), which are those of the network itself, or else trees, where the
+    rows are a table.
+    """
+    found = {f"{prefix(inputs)}logistic regression": chances(inputs, table, labels, classes, seed)}
+    parts = folds(labels, seed)
     if vectors is not None:
         scaled = (vectors - vectors.mean(axis=0)) / np.maximum(vectors.std(axis=0), 1e-6)
-        fits["logistic regression on the network's vectors"] = lambda seen, asked: _on_vectors(
-            scaled[seen], scaled[asked], labels[seen], classes
+        found["logistic regression on the network's vectors"] = _each_fold(
+            lambda seen, asked: _on_vectors(scaled[seen], scaled[asked], labels[seen], classes), parts
         )
-    parts = folds(labels, seed)
-    return {name: _answered(fit, parts, classes) for name, fit in fits.items()}
+    elif grid := grid_of(inputs, table, table.take(np.arange(1))):
+        found[grid.rival] = _each_fold(
+            lambda seen, asked: class_trees(
+                replace(grid, seen=grid.seen[seen], unseen=grid.seen[asked]), labels[seen], classes, seed
+            ),
+            parts,
+        )
+    return found
+
+
+def chances(inputs: Sequence[InputColumn], table: Table, labels: np.ndarray, classes: int, seed: int) -> np.ndarray:
+    """Chances of the classes, (rows, classes), by logistic regression on what a linear model reads of the rows."""
+    read, _ = features(inputs, table, table.take(np.arange(1)))
+
+    def fit(seen: np.ndarray, asked: np.ndarray) -> np.ndarray:
+        return logistic(side_by_side([read[seen]]), side_by_side([read[asked]]), labels[seen], classes, seed)
+
+    return _each_fold(fit, folds(labels, seed))
+
+
+def numbers(inputs: Sequence[InputColumn], table: Table, targets: np.ndarray, seed: int) -> np.ndarray:
+    """Numbers like the targets, (rows,), by ridge regression on what a linear model reads of the rows."""
+    read, _ = features(inputs, table, table.take(np.arange(1)))
+
+    def fit(seen: np.ndarray, asked: np.ndarray) -> np.ndarray:
+        return np.asarray(Ridge(random_state=seed).fit(read[seen], targets[seen]).predict(read[asked]))
+
+    return _each_fold(fit, folds(np.zeros(len(targets), np.int64), seed))
 
 
 def folds(labels: np.ndarray, seed: int) -> np.ndarray:
@@ -60,17 +82,15 @@ def folds(labels: np.ndarray, seed: int) -> np.ndarray:
     return found
 
 
-def _answered(fit: Fit, parts: np.ndarray, classes: int) -> np.ndarray:
-    chances = np.zeros((len(parts), classes))
-    for part in range(_FOLDS):
-        asked = np.flatnonzero(parts == part)
-        if len(asked):
-            chances[asked] = fit(np.flatnonzero(parts != part), asked)
-    return chances
+def _each_fold(fit: Fit, parts: np.ndarray) -> np.ndarray:
+    """The rows of each fold, answered by what learnt the others."""
+    asked = [rows for part in range(_FOLDS) if len(rows := np.flatnonzero(parts == part))]
+    answers = [fit(np.setdiff1d(np.arange(len(parts)), rows), rows) for rows in asked]
+    return np.asarray(np.concatenate(answers)[np.argsort(np.concatenate(asked), kind="stable")])
 
 
 def _on_vectors(seen: np.ndarray, asked: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
     model = LogisticRegression(C=_C, max_iter=_STEPS).fit(seen, labels)
-    chances = np.zeros((len(asked), classes))
-    chances[:, model.classes_] = model.predict_proba(asked)
-    return chances
+    found = np.zeros((len(asked), classes))
+    found[:, model.classes_] = model.predict_proba(asked)
+    return found

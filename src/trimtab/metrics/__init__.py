@@ -33,6 +33,7 @@ from trimtab.metrics._statistics import (
     EPSILON,
     Statistic,
     among,
+    auc,
     f1,
     mean,
     mean_of_defined,
@@ -44,7 +45,7 @@ from trimtab.metrics._statistics import (
 
 __all__ = [
     "EPSILON", "HARDEST", "Amounts", "Answers", "AnyOf", "Kind", "Levels", "Metric", "Name", "OneOf", "Ranked",
-    "SeveralAmounts", "Statistic", "Statistics", "Tagged", "among", "asked", "canonical", "every", "f1", "first",
+    "SeveralAmounts", "Statistic", "Statistics", "Tagged", "among", "asked", "auc", "canonical", "every", "f1", "first",
     "mean", "mean_of_defined", "mean_over", "measured_on", "named", "parsed", "parts_measured_on", "ranks", "ratio",
     "scores", "share", "shortened", "statistic", "statistics", "undefined",
 ]  # fmt: skip

@@ -115,7 +115,6 @@ def _tiles(manifest: Manifest) -> Iterator[Tile]:
 
 
 _LIMITS = (
-    "Not measured yet: how much the network gives away about its training rows.",
     "The hardest mistakes quote rows of the test data. Mind who may read them before you pass this card on.",
 )
 
