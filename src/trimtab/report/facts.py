@@ -114,9 +114,7 @@ def _tiles(manifest: Manifest) -> Iterator[Tile]:
             yield Tile(figures.label(name), figures.number(found.value, found.unit), found.unit, note)
 
 
-_LIMITS = (
-    "The hardest mistakes quote rows of the test data. Mind who may read them before you pass this card on.",
-)
+_LIMITS = ("The hardest mistakes quote rows of the test data. Mind who may read them before you pass this card on.",)
 
 
 def _use(manifest: Manifest) -> tuple[Block, ...]:
