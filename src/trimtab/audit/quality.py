@@ -18,7 +18,7 @@ import numpy as np
 from trimtab import metrics
 from trimtab.bundle.manifest import Measured
 from trimtab.columns import OutputColumn, Outputs, Targets, taken
-from trimtab.metrics import Answers, Statistic
+from trimtab.metrics import Answers, Statistic, SumOfSizes
 from trimtab.values import parse
 
 RESAMPLES = 1000
@@ -29,6 +29,7 @@ _BLOCK_CELLS = 8_000_000  # rows x resamples held in memory at once
 _FEWEST_PARTS, _RESAMPLES_OF_A_PART = 40, 5
 _ALONE = 500  # rows that are looked at alone
 _ROUNDING = 1e-12  # of a metric
+_FURTHEST, _HALVINGS = 4.0, 20  # values that the high end of a sum of sizes is looked for within, and steps
 _TAIL = 0.025  # on each side of an interval
 _NORMAL = NormalDist()
 
@@ -169,6 +170,10 @@ def intervals(
             ends = _without_a_mistake(defined[name], statistic, sample)
         if ends:
             found[name] = Measured(value=defined[name], low=ends[0], high=ends[1])
+    for name, sizes in made.items():
+        if name in defined and isinstance(sizes, SumOfSizes):
+            low, high = _of_sizes(defined[name], sizes, sample)
+            found[name] = Measured(value=defined[name], low=low, high=high)
     return found
 
 
@@ -212,6 +217,8 @@ def estimate(
 
 def _weighed(statistic: Statistic, weights: np.ndarray | None) -> Statistic:
     """The statistic of rows of which each counts so much, (rows,), as often as it is drawn."""
+    if weights is not None and isinstance(statistic, SumOfSizes):
+        return statistic.weighed(weights)
     return statistic if weights is None else lambda drawn: statistic(drawn * weights[:, None])
 
 
@@ -255,6 +262,10 @@ class _Sample:
         """Each statistic of resamples, (resamples,) (Efron 1979)."""
         return self._of(statistics, self._resamples())
 
+    def parts(self, sizes: SumOfSizes) -> np.ndarray:
+        """The signed parts of resamples, (parts, resamples)."""
+        return np.concatenate([sizes.parts(self._of_rows(units)) for units in self._resamples()], axis=1)
+
     def left_out(self, statistics: Mapping[str, Statistic]) -> dict[str, np.ndarray]:
         """Each statistic without one part after the other: of all single units, or of some random parts."""
         parts = min(self.units, max(_FEWEST_PARTS, self.resamples // _RESAMPLES_OF_A_PART))
@@ -268,6 +279,10 @@ class _Sample:
         every = np.arange(self.units)[:, None]
         blocks = ((every == picked[numbers]).astype(np.float64) for numbers in self._blocks(len(picked)))
         return self._of({"": statistic}, blocks)[""]
+
+    def _of_rows(self, units: np.ndarray) -> np.ndarray:
+        """Weights of units as those of their rows, (rows, resamples)."""
+        return units if self.user is None else np.take(units.T, self.user, axis=1).T
 
     def _resamples(self) -> Iterator[np.ndarray]:
         """How often each unit is drawn, (units, resamples), each resample end to end in memory."""
@@ -287,7 +302,7 @@ class _Sample:
         """Each statistic by the weights of all units, which are those of their rows."""
         found: dict[str, list[np.ndarray]] = {name: [np.empty(0)] for name in statistics}
         for units in blocks if statistics else ():
-            weights = units if self.user is None else np.take(units.T, self.user, axis=1).T
+            weights = self._of_rows(units)
             for name, statistic in statistics.items():
                 found[name].append(statistic(weights))
         return {name: np.concatenate(parts) for name, parts in found.items()}
@@ -311,6 +326,35 @@ def _bca(value: float, draws: np.ndarray, left_out: np.ndarray, side: float) -> 
     places = [bias + (bias + end) / (1 - pull * (bias + end)) for end in (-side, side)]
     low, high = np.quantile(usable, [_NORMAL.cdf(place) for place in places])
     return min(float(low), value), max(float(high), value)
+
+
+def _of_sizes(value: float, sizes: SumOfSizes, sample: _Sample) -> tuple[float, float]:
+    """The 95% interval of a sum of sizes, which noise makes larger: that of the truths it would be likely for.
+
+    Noise is drawn from the resamples' parts and added to parts that are supposed to be true: those measured, all shrunk
+    or stretched alike, of which the low end is the least sum that a value so large is likely for; for the high end also
+    the same gap in all parts, up or down, which noise makes least larger (LOG, 2026-11-29: holds the truth in 94 to
+    98% of cases, where the bootstrap's own interval did in 0 to 95%).
+    """
+    ones = np.ones((sample.rows, 1))
+    found, share = sizes.parts(ones), sizes.shares(ones)
+    noise = (sample.parts(sizes) - found) * (sample.side / _NORMAL.inv_cdf(1 - sample.tail))
+
+    def end(direction: np.ndarray, at: float) -> float:
+        """The sum of the parts along a direction for which the value is that quantile; 0 where it is for none."""
+        size = float(np.abs(direction).sum())
+        if not size or np.quantile(np.abs(noise).sum(axis=0), at) >= value:
+            return 0.0
+        low, high = 0.0, _FURTHEST * value / size
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            beyond = np.quantile(np.abs(middle * direction + noise).sum(axis=0), at) >= value
+            low, high = (low, middle) if beyond else (middle, high)
+        return low * size
+
+    low = end(found, 1 - sample.tail)
+    high = max(end(direction, sample.tail) for direction in (found, share, -share))
+    return min(low, value), max(high, value)
 
 
 def _without_a_mistake(value: float, statistic: Statistic, sample: _Sample) -> tuple[float, float] | None:

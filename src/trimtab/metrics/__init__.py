@@ -32,6 +32,7 @@ from trimtab.metrics._evidence import HARDEST, scores, shortened
 from trimtab.metrics._statistics import (
     EPSILON,
     Statistic,
+    SumOfSizes,
     among,
     auc,
     f1,
@@ -45,9 +46,9 @@ from trimtab.metrics._statistics import (
 
 __all__ = [
     "EPSILON", "HARDEST", "Amounts", "Answers", "AnyOf", "Kind", "Levels", "Metric", "Name", "OneOf", "Ranked",
-    "SeveralAmounts", "Statistic", "Statistics", "Tagged", "among", "asked", "auc", "canonical", "every", "f1", "first",
-    "mean", "mean_of_defined", "mean_over", "measured_on", "named", "parsed", "parts_measured_on", "ranks", "ratio",
-    "scores", "share", "shortened", "statistic", "statistics", "undefined",
+    "SeveralAmounts", "Statistic", "Statistics", "SumOfSizes", "Tagged", "among", "asked", "auc", "canonical", "every",
+    "f1", "first", "mean", "mean_of_defined", "mean_over", "measured_on", "named", "parsed", "parts_measured_on",
+    "ranks", "ratio", "scores", "share", "shortened", "statistic", "statistics", "undefined",
 ]  # fmt: skip
 
 Kind = type[Answers]

@@ -8,6 +8,7 @@ class is made, class by class, when it is needed: five hundred of them would not
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -196,15 +197,39 @@ def quadratic_kappa(targets: np.ndarray, chosen: np.ndarray, levels: int) -> Sta
     return statistic
 
 
-def calibration_error(confidence: np.ndarray, right: np.ndarray) -> Statistic:
+@dataclass(frozen=True)
+class SumOfSizes:
+    """A statistic that is the sum of the sizes of signed parts: noise in the parts only ever makes it larger.
+
+    So it lies above its truth, and drawing rows again puts it further above: `audit.quality` has an interval of its own
+    for it.
+    """
+
+    signed: np.ndarray  # (parts, rows) what each row adds to a part
+    member: np.ndarray  # (parts, rows) how much each row counts in it
+    count: np.ndarray  # (rows,) how much it counts in all
+
+    def __call__(self, weights: np.ndarray) -> np.ndarray:
+        """(rows, resamples) -> (resamples,)."""
+        return ratio(np.abs(self.signed @ weights).sum(axis=0), self.count @ weights)
+
+    def parts(self, weights: np.ndarray) -> np.ndarray:
+        """The signed parts, (parts, resamples)."""
+        return np.asarray(self.signed @ weights / np.maximum(self.count @ weights, EPSILON))
+
+    def shares(self, weights: np.ndarray) -> np.ndarray:
+        """Which share of all rows is in each part, (parts, resamples)."""
+        return np.asarray(self.member @ weights / np.maximum(self.count @ weights, EPSILON))
+
+    def weighed(self, weights: np.ndarray) -> SumOfSizes:
+        """The same of rows of which each counts so much, (rows,)."""
+        return SumOfSizes(self.signed * weights, self.member * weights, self.count * weights)
+
+
+def calibration_error(confidence: np.ndarray, right: np.ndarray) -> SumOfSizes:
     """Expected calibration error over equal-width bins of confidence (Guo et al. 2017, arXiv:1706.04599)."""
     member = calibration_bin(confidence) == np.arange(CALIBRATION_BINS)[:, None]
-    gaps = member * (confidence - right)
-
-    def statistic(weights: np.ndarray) -> np.ndarray:
-        return ratio(np.abs(gaps @ weights).sum(axis=0), weights.sum(axis=0))
-
-    return statistic
+    return SumOfSizes(member * (confidence - right), member.astype(np.float64), np.ones(len(confidence)))
 
 
 def calibration_bin(confidence: np.ndarray) -> np.ndarray:
