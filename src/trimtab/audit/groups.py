@@ -12,7 +12,7 @@ import numpy as np
 from trimtab.values import many, parse
 
 FEWEST_ROWS = 30  # below, a share is known to no better than 18 points, and nothing is concluded
-_MOST_NAMED = 10  # different numbers that are names of their own, such as stars
+MOST_NAMED = 10  # different numbers that are names of their own, such as stars
 _QUARTERS = (0.25, 0.5, 0.75)
 _NO_VALUE = "no value"
 
@@ -49,7 +49,7 @@ def grouped(column: str, values: Sequence[Any], by: By | None = None, known: Seq
     if by != "names":
         cells, seen = many.numbers(values), many.numbers(known)
         told = ~(np.isnan(cells) & ~many.missing(values))
-        if told.all() and len(np.unique(seen[np.isfinite(seen)])) > _MOST_NAMED:
+        if told.all() and len(np.unique(seen[np.isfinite(seen)])) > MOST_NAMED:
             return _in_ranges(column, cells, seen, "")
     missing = many.missing(values, text=by == "names")
     names = [_NO_VALUE if gone else parse.label(value) for value, gone in zip(values, missing, strict=True)]

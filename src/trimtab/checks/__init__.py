@@ -74,13 +74,19 @@ class Context:
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
         """The test rows as a server would receive them: inputs only."""
-        names = [column.name for column in self.inputs]
+        names = [column.name for column in self.model.inputs]
         return [{name: row[name] for name in names} for row in self.test.rows()]
 
     @cached_property
     def outputs(self) -> Outputs:
         """The outputs of the test rows, through the runtime."""
         return self.model.outputs(self.test.values)
+
+    @cached_property
+    def unmitigated(self) -> Outputs | None:
+        """The outputs of the test rows with one cut for all groups of people; None where it has no other."""
+        model = self.model.unmitigated
+        return None if model is None else model.outputs(self.test.values)
 
     @cached_property
     def targets(self) -> Targets:

@@ -15,7 +15,7 @@ from trimtab.audit.fairness import Compared
 from trimtab.audit.groups import FEWEST_ROWS, Grouping
 from trimtab.bundle.manifest import Manifest, Measured
 from trimtab.checks import Context, Finding
-from trimtab.columns import taken
+from trimtab.columns import Outputs, taken
 from trimtab.metrics import Statistic
 from trimtab.page import Block, Section, Table, Text, figures
 
@@ -46,7 +46,7 @@ def check(context: Context) -> Finding:
     asked = {columns for family, _, _, columns in map(metrics.parsed, context.gates) if family.startswith(_ROOM)}
     combined = [*combinations(context.protected, 2), *(columns for columns in asked if len(columns) > 1)]
     by = alone | {columns: groups.crossed([alone[name,] for name in columns]) for columns in dict.fromkeys(combined)}
-    compared = {columns: _compared(context, grouping) for columns, grouping in by.items()}
+    compared = {columns: _compared(context, grouping, context.outputs) for columns, grouping in by.items()}
     wanted = _wanted(context, list(compared))
     users, weights = context.test.of(context.output.user), context.test.weights
     found = quality.intervals(
@@ -68,12 +68,19 @@ def _grouping(context: Context, name: str) -> Grouping:
     return groups.grouped(name, context.test.values[name], by, context.known(name))
 
 
-def _compared(context: Context, grouping: Grouping) -> Compared:
+def gap(context: Context, family: str, columns: Sequence[str], outputs: Outputs) -> Statistic:
+    """A gap between the groups of some columns, crossed, as a statistic of these outputs of the test rows."""
+    alone = [_grouping(context, column) for column in columns]
+    compared = _compared(context, alone[0] if len(alone) == 1 else groups.crossed(alone), outputs)
+    return fairness.statistic([compared], family, "", context.output.headline)
+
+
+def _compared(context: Context, grouping: Grouping, outputs: Outputs) -> Compared:
     figured = {}
     for group in range(len(grouping.names)):
         rows = grouping.rows(group)
-        targets, outputs = taken(context.targets, rows), taken(context.outputs, rows)
-        answers, headline = context.output.answered(targets, outputs), context.output.headline
+        own = taken(context.targets, rows), taken(outputs, rows)
+        answers, headline = context.output.answered(*own), context.output.headline
         figured[group] = fairness.figures(answers, headline, metrics.statistic(answers, headline))
     classes = tuple(name for name in next(iter(figured.values())) if name != fairness.WHOLE)
     # Of two classes that exclude each other the rates of one say those of the other.

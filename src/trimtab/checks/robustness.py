@@ -100,7 +100,7 @@ def _sampled(context: Context, count: int) -> _Sample:
     """Rows spread over all test rows."""
     rows = np.unique(np.linspace(0, len(context.test) - 1, min(count, len(context.test))).astype(np.int64))
     held = context.test.take(rows).values
-    values = {column.name: list(held[column.name]) for column in context.inputs}
+    values = {column.name: list(held[column.name]) for column in context.model.inputs}
     return _Sample(rows, values, taken(context.targets, rows), taken(context.outputs, rows))
 
 

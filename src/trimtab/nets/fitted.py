@@ -56,6 +56,8 @@ def read(bundle: Path | str) -> FittedNetwork:
     store.check_files(folder, manifest, [*store.serving_files(manifest.serving), store.WEIGHTS, NETWORK])
     inputs, output = store.load_columns(folder / store.COLUMNS, manifest)
     architecture = Architecture.model_validate_json(shape.read_text(encoding="utf-8"))
+    read_keys = {key for entry in architecture.encoders for key in entry.reads}
+    inputs = tuple(column for column in inputs if column.key in read_keys)  # without those that say a row's group alone
     return built(architecture, inputs, output, load_file(weights))
 
 

@@ -12,6 +12,7 @@ from trimtab.audit import gates, selective
 from trimtab.bundle import store
 from trimtab.bundle.manifest import GateResult, Manifest, Stage
 from trimtab.compress.frontier import Frontier
+from trimtab.pipeline.mitigation import mitigated
 from trimtab.progress import Laps, Progress
 from trimtab.report import card, contact_sheet, plots
 from trimtab.request import Request
@@ -53,6 +54,7 @@ def audit(
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(compressed.candidate.folder, folder)
     candidate = replace(compressed.candidate, folder=folder)
+    candidate, done = mitigated(request, candidate, progress)
     model = runtime.load(candidate.folder)
     context = checks.Context(
         model,
@@ -71,6 +73,7 @@ def audit(
     sheet = request.augmentation.sheet(request.train) if request.augmentation and quotes else None
     shown: dict[str, Any] = {
         **found.evidence,
+        **done,
         **({"to_label": list(request.to_label)} if request.to_label else {}),
         "history": history,
         "differs": candidate.differs,

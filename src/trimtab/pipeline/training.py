@@ -15,7 +15,7 @@ from trimtab.columns import EncodedRows, dense, encode_rows
 from trimtab.nets.network import Network
 from trimtab.nets.pretrained import PretrainedEncoder
 from trimtab.progress import Progress
-from trimtab.request import Request, few_rows, resume
+from trimtab.request import Request, few_rows, mitigation, resume
 from trimtab.spec import Choice
 from trimtab.train import loop, methods
 from trimtab.train.fitted_head import FittedHead
@@ -48,7 +48,7 @@ def _data(request: Request) -> TrainingData:
         request.output.targets(splits.valid.values[request.output.name]),
         request.output,
         request.augmentation,
-        None if splits.train.weights is None else splits.train.weights.astype(np.float32),
+        mitigation.weights(request.spec, request.output, request.inputs, [splits.train]),
         splits.valid.weights,
         *_beside(request),
     )
@@ -71,8 +71,7 @@ def few_data(request: Request) -> TrainingData:
     splits, output = request.prepared.splits, request.output
     rows = request.train.concat(request.valid)
     targets = np.concatenate([dense(output.targets(t.values[output.name])) for t in (splits.train, splits.valid)])
-    parts = [table.weights for table in (splits.train, splits.valid) if table.weights is not None]
-    weights = np.concatenate(parts).astype(np.float32) if parts else None
+    weights = mitigation.weights(request.spec, request.output, request.inputs, [splits.train, splits.valid])
     return TrainingData(rows, targets, rows, targets, output, request.augmentation, weights, weights, *_beside(request))
 
 

@@ -51,6 +51,11 @@ class Program(ABC):
         return np.ones(len(rows), bool)
 
     @property
+    def inner(self) -> Program | None:
+        """The program whose outputs it changes; None for one that runs networks itself."""
+        return None
+
+    @property
     def words(self) -> str:
         """How the networks work together, for people; nothing where there is one."""
         return ""

@@ -20,7 +20,7 @@ from trimtab.data.table import Table
 from trimtab.errors import problem, several, shortened
 from trimtab.nets.network import Architecture, EncoderEntry, head_kind, part
 from trimtab.progress import Progress
-from trimtab.request import encoder_plan, encoding, few_rows, unlabelled
+from trimtab.request import encoder_plan, encoding, few_rows, mitigation, unlabelled
 from trimtab.request.encoder_plan import Chosen
 from trimtab.request.few_rows import HeldOut
 from trimtab.rows import rejected
@@ -114,6 +114,7 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
         progress.note(f"rows that were set aside: {home / 'rejected.jsonl'}")
     inputs, output = _fit(prepared, spec.output_name, chosen)
     gates.check_meaning(parsed, output)
+    mitigation.check(spec, output, inputs, prepared.splits.train)
     valid = encoding.encode(inputs, prepared.splits.valid)
     train, found = encoding.read(inputs, prepared.splits.train)
     _tell(found, len(train), progress)

@@ -17,8 +17,12 @@ from trimtab.bundle import store
 from trimtab.bundle.manifest import Manifest
 from trimtab.columns import EncodedRows, as_arrays
 from trimtab.errors import TrimtabError
-from trimtab.request import Request, filled
+from trimtab.request import Request, filled, mitigation
 
+# Keys of the spec that say nothing of how a network learns; of `fairness` the weights of rows do.
+_DECIDED_LATER = (
+    "gates", "compress", "data", "test", "name", "protected", "confidence", "coverage", "answers", "fairness",
+)  # fmt: skip
 _BLOCK = 65_536  # values that are hashed at a time
 
 
@@ -51,12 +55,13 @@ def finished(home: Path, request: Request) -> Manifest | None:
 def train_key(request: Request) -> str:
     """Changes when anything does that decides the trained weights."""
     said = filled(request)
-    for place in ("gates", "compress", "data", "test", "name", "protected", "confidence", "coverage", "answers"):
+    for place in _DECIDED_LATER:
         said.pop(place)
     splits = request.prepared.splits
     rows = [_numbers(request.train), _numbers(request.valid)]
     answers = [_values(table.values[request.output.name]) for table in (splits.train, splits.valid)]
-    answers += [_values(table.values[table.weight]) for table in (splits.train, splits.valid) if table.weight]
+    weights = mitigation.weights(request.spec, request.output, request.inputs, [splits.train, splits.valid])
+    answers += [] if weights is None else [hashlib.sha256(weights.tobytes()).hexdigest()]
     source = [reader.base.fingerprint for reader in request.chosen.plans if reader.base]
     return _digest([__version__, torch.__version__, said, rows, answers, source, request.settings.score])
 
@@ -66,8 +71,11 @@ def key(request: Request) -> str:
     test = request.prepared.splits.test.values
     contents = [_values([c.digest(v) for v in test[c.name]] if c.from_files else test[c.name]) for c in request.inputs]
     beside = [request.prepared.splits.test.weight, *request.prepared.kept, *request.spec.protected]
+    by = request.spec.mitigated_by if request.spec.fairness.mitigate == "thresholds" else ()
+    splits = request.prepared.splits
+    of_groups = [_values(table.values[name]) for table in (splits.train, splits.valid) for name in by]
     told = [_values(test[name]) for name in beside if name is not None and name in test]
-    rows = [contents, _values(test[request.output.name]), told, request.unlabelled]
+    rows = [contents, _values(test[request.output.name]), told, of_groups, request.unlabelled]
     return _digest([train_key(request), rows, request.spec.model_dump(mode="json")])
 
 

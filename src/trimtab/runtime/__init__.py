@@ -153,6 +153,11 @@ class Model:
         serving = self.serving.model_copy(update={"graphs": entries})
         return replace(self, serving=serving, graphs={**self.graphs, name: graph})
 
+    @property
+    def unmitigated(self) -> Self | None:
+        """The same with one cut for all groups of people; None where it has no other."""
+        return None if self.program.inner is None else replace(self, program=self.program.inner)
+
     def predict(self, rows: Sequence[Mapping[str, Any]], top: int = 1) -> Predictions:
         """Answer rows; what a row lacks counts as missing. With `top` above 1, the best answers of each row too.
 

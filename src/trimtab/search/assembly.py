@@ -286,7 +286,7 @@ def write_golden(folder: Path, model: runtime.Model, request: Request) -> None:
         made = [{column.name: column.invented(random) for column in model.inputs} for _ in range(_GOLDEN_ROWS)]
         runtime.write_golden(folder, runtime.record_golden(model, made))
         return
-    table, names = request.prepared.splits.test, [column.name for column in request.inputs]
+    table, names = request.prepared.splits.test, [column.name for column in model.inputs]
     rows = [{name: row[name] for name in names} for row in table.rows()]
     picked = sorted(range(len(rows)), key=lambda i: (len(json.dumps(rows[i], default=str)), i))
     spread = picked[: max(_GOLDEN_ROWS, len(picked) // 2)]

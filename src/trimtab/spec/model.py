@@ -206,6 +206,30 @@ class Train(_Part):
         return self.method if self.method in WEIGHTS else None
 
 
+class Fairness(_Part):
+    """What is done so that groups of people are answered alike. See fairness.md."""
+
+    mitigate: Literal["none", "reweighing", "thresholds"] = Field(
+        "none",
+        description="`reweighing`: training rows are weighed such that no class is more frequent in one group than in "
+        "another (Kamiran and Calders 2012). `thresholds`: each group has a cut of its own between two classes (Hardt "
+        "et al. 2016), chosen on the validation rows; a served row then says its group.",
+    )
+    by: tuple[str, ...] = Field((), description="Protected columns whose groups are meant. Default: all of them.")
+    gap: Literal["equalized_odds", "demographic_parity", "equal_opportunity"] = Field(
+        "equalized_odds", description="Of `thresholds`: the gap that is narrowed."
+    )
+    bound: float = Field(0.0, ge=0, lt=1, description="Of `thresholds`: a gap that is narrow enough.")
+    cost: float = Field(
+        0.01, ge=0, lt=1, description="Of `thresholds`: the most accuracy on the validation rows that is given up."
+    )
+
+    @field_validator("by", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+
 class Recipe(_Part):
     """One way to make the network smaller or faster: what a candidate of the search is made by, in this order."""
 
@@ -357,6 +381,7 @@ class Spec(_Part):
         description="Columns that say which group a person is of, such as gender: how each group is answered is "
         "measured, alone and crossed. They may be inputs; `keep` holds one out of them. See fairness.md.",
     )
+    fairness: Fairness = Fairness()
     weight: str | None = Field(
         None,
         min_length=1,
@@ -467,6 +492,11 @@ class Spec(_Part):
     def output_type(self) -> Typed | None:
         """The output's type, where the user gave one."""
         return None if isinstance(self.output, str) else typed(self.output[self.output_name])
+
+    @property
+    def mitigated_by(self) -> tuple[str, ...]:
+        """The columns whose groups are to be answered alike."""
+        return self.fairness.by or self.protected
 
     @property
     def run_name(self) -> str:
