@@ -18,6 +18,7 @@ PACKAGES = {
     "onnx": ["onnxruntime", "onnx", "tokenizers"],
     "olive": ["olive-ai==0.13.0", "onnxruntime", "requests"],  # it imports requests and does not ask for it
     "setfit": ["setfit==1.1.3", "transformers==4.57.6"],
+    "fairlearn": ["fairlearn==0.15.0"],
     "model2vec": ["model2vec[distill,train,quantization]==0.10.0", "transformers==5.3.0"],
 }
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from trimtab import metrics, perturb, registry
 from trimtab.columns import OutputColumn
 from trimtab.data import splits
-from trimtab.spec import UNITS, Clean, Compress, Lora, Spec, Split, Train, schema
+from trimtab.spec import UNITS, Clean, Compress, Fairness, Lora, Spec, Split, Train, schema
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -32,6 +32,7 @@ PARTS: dict[str, type[BaseModel]] = {
     "The whole file": Spec,
     "split": Split,
     "clean": Clean,
+    "fairness": Fairness,
     "train": Train,
     "train.lora": Lora,
     "compress": Compress,

@@ -381,7 +381,9 @@ class Spec(_Part):
         description="Columns that say which group a person is of, such as gender: how each group is answered is "
         "measured, alone and crossed. They may be inputs; `keep` holds one out of them. See fairness.md.",
     )
-    fairness: Fairness = Fairness()
+    fairness: Fairness = Field(
+        Fairness(), description="What is done so that the groups of `protected` columns are answered alike."
+    )
     weight: str | None = Field(
         None,
         min_length=1,
