@@ -43,6 +43,8 @@ def main() -> None:
     _print({"rows": counts, "machine": machine()})
     rival = asked.fairlearn or environments.python("fairlearn")
     for name, variant in VARIANTS.items():
+        if name not in (asked.only or VARIANTS):
+            continue
         release = launch(spec(asked, work, variant), runs=work / "runs")
         _print({"variant": name, **measured(release, asked.protected), **_by_fairlearn(release, asked, work, rival)})
 
@@ -122,6 +124,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--protected", default="sex", help="the column of the groups")
     parser.add_argument("--ignore", nargs="*", default=["fnlwgt"], help="columns that are not read")
     parser.add_argument("--rows", type=int, help="at most so many rows; default: all")
+    parser.add_argument("--only", nargs="*", choices=list(VARIANTS), help="some variants; default: all")
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--results", type=Path, default=Path("results"))
     parser.add_argument("--fairlearn", type=Path, help="a Python that has fairlearn; default: one of our environments")

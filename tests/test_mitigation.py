@@ -19,7 +19,7 @@ from trimtab import columns, page, runtime
 from trimtab import spec as specs
 from trimtab.audit import thresholds
 from trimtab.audit.thresholds import NONE, RATES, Scored
-from trimtab.bundle import store
+from trimtab.bundle import reference, store
 from trimtab.bundle.serving import ColumnEntry, ProgramEntry
 from trimtab.checks import Context, drop, mitigation
 from trimtab.columns import encode_rows
@@ -325,7 +325,7 @@ def test_a_launch_gives_each_group_a_cut_that_its_network_does_not_know(tmp_path
         tmp_path, people(1500), output="taken", protected=["gender"], keep=["gender"], compress="none",
         split={"valid": 0.3, "test": 0.3},
         fairness={"mitigate": "thresholds", "cost": 0.2},
-        train={"epochs": 3, "learning_rate": 0.01},
+        coverage=0.9, train={"epochs": 3, "learning_rate": 0.01},
     )  # fmt: skip
     manifest = trimtab.launch(made.spec, runs=made.runs).manifest
     bundle = made.runs / "rows" / "bundle"
@@ -342,5 +342,7 @@ def test_a_launch_gives_each_group_a_cut_that_its_network_does_not_know(tmp_path
     women, men = (model.predict([{"score": "0.1", "gender": one}]).outputs for one in "fm")
     shifts = {one["group"]: one["shift"] for one in done["groups"]}
     assert women[0][1] - men[0][1] == pytest.approx(shifts["f"] - shifts["m"], abs=1e-4)
+    assert manifest.measured["conformal.coverage"].value > 0.84  # of the answers as they are served
+    assert reference.of(bundle / store.REFERENCE, "gender")["counts"].sum() > 500
     assert "## Mitigation" in (bundle / "card.md").read_text(encoding="utf-8")
     assert trimtab.__main__.main(["verify", str(bundle)]) == 0

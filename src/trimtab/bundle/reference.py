@@ -23,18 +23,18 @@ def write(path: Path, rows: EncodedRows, outputs: Outputs, seen: Mapping[str, np
     A text gives the quantiles of its lengths and how often each token occurs; a category how often each id occurs; a
     number the quantiles of each of its features. `seen` are fingerprints of rows by split, to know them again.
     """
-    arrays: dict[str, np.ndarray] = {}
-    for column, encoded in zip(rows.columns, rows.encoded, strict=True):
-        arrays |= {f"{column.key}.{name}": array for name, array in _looks(_wide(column, encoded)).items()}
-    arrays |= {f"{_ROWS}{part}": found for part, found in seen.items()}
-    _save(path, arrays | _answers(outputs))
+    known = {f"{_ROWS}{part}": found for part, found in seen.items()}
+    _save(path, _inputs(rows) | known | _answers(outputs))
 
 
-def answered(path: Path, outputs: Outputs) -> None:
-    """Put the distribution of these outputs in the place of the one that is there: another network is served."""
+def answered(path: Path, outputs: Outputs, more: EncodedRows | None = None) -> None:
+    """Put the distribution of these outputs in the place of the one that is there: another network is served.
+
+    `more` are the training rows of columns that are read beside.
+    """
     with np.load(path, allow_pickle=False) as kept:
         arrays = {name: kept[name] for name in kept.files}
-    _save(path, arrays | _answers(outputs))
+    _save(path, arrays | ({} if more is None else _inputs(more)) | _answers(outputs))
 
 
 def seen(path: Path) -> dict[str, np.ndarray]:
@@ -51,6 +51,13 @@ def of(path: Path, key: str) -> dict[str, np.ndarray]:
         return {}
     with np.load(path, allow_pickle=False) as kept:
         return {name.removeprefix(f"{key}."): kept[name] for name in kept.files if name.startswith(f"{key}.")}
+
+
+def _inputs(rows: EncodedRows) -> dict[str, np.ndarray]:
+    arrays: dict[str, np.ndarray] = {}
+    for column, encoded in zip(rows.columns, rows.encoded, strict=True):
+        arrays |= {f"{column.key}.{name}": array for name, array in _looks(_wide(column, encoded)).items()}
+    return arrays
 
 
 def _answers(outputs: Outputs) -> dict[str, np.ndarray]:

@@ -13,7 +13,7 @@ from trimtab.audit import thresholds
 from trimtab.audit.thresholds import Scored, Thresholds
 from trimtab.bundle import reference, store
 from trimtab.bundle.serving import ColumnEntry, ProgramEntry, Serving
-from trimtab.columns import InputColumn, dense, encode_rows
+from trimtab.columns import InputColumn, Outputs, dense, encode_rows
 from trimtab.columns.category import MISSING, OTHER, CategoryColumn
 from trimtab.data.table import Table
 from trimtab.programs.thresholds import ThresholdsProgram
@@ -124,12 +124,28 @@ def _with_shifts(request: Request, candidate: Candidate, groups: Groups, found: 
         column.save(folder / store.COLUMNS)
     serving = _serving(model.serving, groups, found, more)
     model = runtime.put_together(serving, (*model.inputs, *more), model.output, model.graphs, folder)
+    splits, held_out = request.prepared.splits, candidate.held_out
+    outputs = _shifted(model, groups, candidate.outputs, [splits.valid])
+    reference.answered(folder / store.REFERENCE, outputs, encode_rows(more, splits.train.values) if more else None)
+    own = None if held_out is None else _shifted(model, groups, held_out, [splits.valid])
+    return sealed(_as_answered(request, model, groups), replace(candidate, model=model, outputs=outputs, held_out=own))
+
+
+def _as_answered(request: Request, model: runtime.Model, groups: Groups) -> Request:
+    """The request with its cross-validated answers, if it has any, as the model gives them: promises rest on them."""
+    if request.held_out is None:
+        return request
+    outputs = _shifted(model, groups, request.held_out.outputs, _tables(request, learnt=False))
+    return replace(request, held_out=replace(request.held_out, outputs=outputs))
+
+
+def _shifted(model: runtime.Model, groups: Groups, outputs: Outputs, tables: Sequence[Table]) -> np.ndarray:
+    """The outputs of the rows of some tables with the shifts of their groups."""
     assert isinstance(model.program, ThresholdsProgram)
-    outputs = np.array(dense(candidate.outputs))
-    valid = encode_rows(groups.columns, request.prepared.splits.valid.values)
-    outputs[:, 1] += model.program.shifts(valid).astype(outputs.dtype)
-    reference.answered(folder / store.REFERENCE, outputs)
-    return sealed(request, replace(candidate, model=model, outputs=outputs))
+    found = np.array(dense(outputs))
+    values = {c.name: [value for table in tables for value in table.values[c.name]] for c in groups.columns}
+    found[:, 1] += model.program.shifts(encode_rows(groups.columns, values)).astype(found.dtype)
+    return found
 
 
 def _serving(serving: Serving, groups: Groups, found: Thresholds, more: Sequence[InputColumn]) -> Serving:
