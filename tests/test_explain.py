@@ -15,7 +15,7 @@ import typer
 from tiny_bundle import ROWS, build
 from typer.testing import CliRunner, Result
 
-from trimtab import columns, explain, runtime
+from trimtab import columns, explain, registry, runtime
 from trimtab.bundle import reference, store
 from trimtab.cli import explain as command
 from trimtab.columns import encode_rows
@@ -263,7 +263,7 @@ def test_an_answer_for_each_word_is_not_explained() -> None:
 
 
 def test_a_value_of_a_type_without_a_file_is_one_unit(model: runtime.Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(explain.registry, "names", lambda package: [])
+    monkeypatch.setattr(registry, "names", lambda package: [])
     question = explain.ask(model, ROWS[3], {})
     assert [unit.label for unit in question.units] == ["review = warm soup, cold staff", "stars = ", "shop = north"]
     nothing = explain.ask(model, {"review": None, "stars": None, "shop": None}, {}, question.name)

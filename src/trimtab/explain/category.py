@@ -10,6 +10,7 @@ import numpy as np
 from trimtab.columns import InputColumn
 from trimtab.columns.category import CategoryColumn
 from trimtab.explain import Parts, whole
+from trimtab.values import parse
 
 
 def parts(column: InputColumn, value: Any, most: int, seen: Mapping[str, np.ndarray]) -> Parts:
@@ -17,4 +18,6 @@ def parts(column: InputColumn, value: Any, most: int, seen: Mapping[str, np.ndar
     assert isinstance(column, CategoryColumn)
     special = column.size - len(column.categories)
     counts = seen.get("counts", np.zeros(0))[special:]
-    return whole(column, value, column.categories[int(counts.argmax())] if counts.any() else None)
+    typical = column.categories[int(counts.argmax())] if counts.any() else None
+    missing = parse.is_missing(value, names=column.not_missing)
+    return whole(column, value, typical, "missing" if missing else parse.label(value))

@@ -23,8 +23,10 @@ def parts(column: InputColumn, value: Any, most: int, seen: Mapping[str, np.ndar
         stays = (items[first : last + 1] for (first, last), one in zip(groups, kept, strict=True) if one)
         return [item for group in stays for item in group]
 
-    return Parts(tuple(Unit(column.name, _label(items[a : b + 1]), (a, b)) for a, b in groups), of)
+    return Parts(tuple(_unit(column.name, items, *group) for group in groups), of)
 
 
-def _label(items: list[str]) -> str:
-    return items[0] if len(items) == 1 else f"{items[0]} ... {items[-1]} ({len(items)} events)"
+def _unit(column: str, items: list[str], first: int, last: int) -> Unit:
+    if first == last:
+        return Unit(column, items[first], (first, last), items[first])
+    return Unit(column, f"{items[first]} ... {items[last]} ({last - first + 1} events)", (first, last))

@@ -10,9 +10,21 @@ import numpy as np
 from trimtab.columns import InputColumn
 from trimtab.columns.number import NumberColumn
 from trimtab.explain import Parts, whole
+from trimtab.values import parse
 
 
 def parts(column: InputColumn, value: Any, most: int, seen: Mapping[str, np.ndarray]) -> Parts:
     """One unit."""
     assert isinstance(column, NumberColumn)
-    return whole(column, value, column.fill)
+    return whole(column, value, column.fill, _said(column, value))
+
+
+def _said(column: NumberColumn, value: Any) -> str:
+    """On which side of the typical number it lies."""
+    try:
+        found = parse.number(value, column.decimal)
+    except ValueError:
+        return ""
+    if found is None:
+        return "missing"
+    return f"{'above' if found > column.fill else 'below'} {column.fill:g}" if found != column.fill else ""

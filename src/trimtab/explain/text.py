@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,12 +25,17 @@ def parts(column: InputColumn, value: Any, most: int, seen: Mapping[str, np.ndar
     groups = [(spans[first][0], spans[last][1]) for first, last in grouped(len(spans), most)]
     ends = [*(start for start, _ in groups[1:]), len(text)]
     pieces = [text[start:end] for (start, _), end in zip(groups, ends, strict=True)] if groups else []
-    units = tuple(Unit(column.name, " ".join(text[start:end].split()), (start, end)) for start, end in groups)
+    units = tuple(_unit(column.name, text[start:end], (start, end)) for start, end in groups)
 
     def of(kept: np.ndarray) -> str:
         return "".join(piece for piece, stays in zip(pieces, kept, strict=True) if stays).strip()
 
     return Parts(units, of)
+
+
+def _unit(column: str, words: str, place: tuple[int, int]) -> Unit:
+    plain = words.strip(string.punctuation).casefold()
+    return Unit(column, " ".join(words.split()), place, "" if any(map(str.isspace, plain)) else plain)
 
 
 def _read(column: TextColumn, text: str) -> str:
