@@ -50,7 +50,7 @@ def test_explanations_that_say_nothing_are_no_better_than_chance(
     model: runtime.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def guessed(question: explain.Question, calls: int, seed: int) -> explain.Explanation:
-        true = explain.METHODS["occlusion"](question, len(question.units), calls, seed)
+        true = explain.METHODS["occlusion"](question, calls, seed)
         draw = np.random.default_rng(len(question.units) + int(1e6 * abs(question.score)))
         guess = draw.permutation(len(question.units)).astype(float)
         one = (true.errors, question.score, true.base, "guess")

@@ -101,6 +101,25 @@ def test_predict_needs_nothing_but_the_core(bundle: Path, tmp_path: Path) -> Non
     assert done.stdout.splitlines()[1].split(",")[1] in ("positive", "negative")
 
 
+def test_explain_needs_nothing_but_the_core_and_gradients_say_that_they_do(bundle: Path, capsys) -> None:
+    code = BLOCK.format(names=HEAVY) + "from trimtab.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    call = {"input": "review\nthis camera is wonderful\n", "capture_output": True, "text": True}
+    done = subprocess.run([sys.executable, "-c", code, "explain", str(bundle), "-", "--json"], **call)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert [unit["label"] for unit in told["units"]] == ["this", "camera", "is", "wonderful"]
+    refused = [sys.executable, "-c", code, "explain", str(bundle), "-", "--method", "gradients"]
+    done = subprocess.run(refused, **call)
+    assert done.returncode == 2
+    assert "pip install 'trimtab[train]'" in done.stderr
+    rows = bundle.parent / "one.csv"
+    rows.write_text(call["input"])
+    assert main(["explain", str(bundle), str(rows), "--json", "--method", "gradients"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert abs(found["delta"]) < 0.05 * sum(abs(unit["contribution"]) for unit in found["units"])
+    assert store.read_manifest(bundle).measured["explanation.faithfulness"].value > 0.5
+
+
 def test_the_same_launch_again_has_nothing_to_do(launched: Place, bundle: Path, capsys) -> None:
     before = (bundle / "manifest.json").stat().st_mtime_ns
     assert launched.launch("--json") == 0

@@ -42,7 +42,7 @@ def command(
         str | None, typer.Option("--class", metavar="NAME", help="What is explained. Default: what is answered.")
     ] = None,
     method: Annotated[
-        str, typer.Option(help="shapley (shares that add up to the score) or occlusion (one unit left out at a time).")
+        str, typer.Option(help="shapley, occlusion (one unit left out at a time) or gradients (needs the train extra).")
     ] = "shapley",
     calls: Annotated[int, typer.Option(min=16, help="Answers that one row is explained by.")] = explain.CALLS,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page with all explanations.")] = None,

@@ -16,30 +16,34 @@ import numpy as np
 from trimtab.explain._attribution import Attribution, Game, occlusion, shapley
 from trimtab.explain._deletion import Curves, deleted, sign_flip
 from trimtab.explain._drivers import Driver, drivers
+from trimtab.explain._gradients import gradients
 from trimtab.explain._question import (
     UNITS,
     Parts,
+    Path,
     Question,
     Unit,
     apart,
     ask,
     chosen,
     grouped,
+    moved_at_once,
     reference_of,
     refusal,
     whole,
 )
 
 __all__ = [
-    "CALLS", "METHODS", "UNITS", "Attribution", "Curves", "Driver", "Explanation", "Game", "Parts", "Question", "Unit",
-    "apart", "ask", "chosen", "deleted", "drivers", "explain", "grouped", "occlusion", "reference_of", "refusal",
-    "shapley", "sign_flip", "whole",
+    "CALLS", "METHODS", "UNITS", "Attribution", "Curves", "Driver", "Explanation", "Game", "Parts", "Path", "Question",
+    "Unit", "apart", "ask", "chosen", "deleted", "drivers", "explain", "gradients", "grouped", "moved_at_once",
+    "occlusion", "reference_of", "refusal", "shapley", "sign_flip", "whole",
 ]  # fmt: skip
 
-# Each: (game, units, calls, seed) -> contributions.
-METHODS: Mapping[str, Callable[[Game, int, int, int], Attribution]] = {
-    "shapley": shapley,
-    "occlusion": lambda game, units, calls, seed: occlusion(game, units),
+# Each: (question, calls, seed) -> contributions.
+METHODS: Mapping[str, Callable[[Question, int, int], Attribution]] = {
+    "shapley": lambda question, calls, seed: shapley(question, len(question.units), calls, seed),
+    "occlusion": lambda question, calls, seed: occlusion(question, len(question.units)),
+    "gradients": lambda question, calls, seed: gradients(question),
 }
 CALLS = 512  # answers that one row is explained by
 
@@ -81,7 +85,7 @@ class Explanation:
 
 def explain(question: Question, method: str = "shapley", calls: int = CALLS, seed: int = 0) -> Explanation:
     """Explain the answer to a row, by at most about `calls` further answers; the same for the same seed."""
-    found = METHODS[method](question, len(question.units), calls, seed)
+    found = METHODS[method](question, calls, seed)
     return Explanation(
         question.name, question.model.output.score_word, question.answers, question.units, found.contributions,
         found.errors, question.score, found.base, method,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,15 @@ class Parts:
 
     units: tuple[Unit, ...]
     of: Callable[[np.ndarray], Any]  # which units are kept, (units,) bool -> a raw value
+
+
+@dataclass(frozen=True)
+class Path:
+    """How gradients go from nothing to a value: a tensor `<key>_<part>` of a row, where it starts, and whose it is."""
+
+    part: str
+    units: np.ndarray  # the unit that each number of the tensor belongs to, -1 for none
+    start: np.ndarray  # of the same shape, or that of the tensor where that is larger
 
 
 @dataclass(frozen=True)
@@ -98,7 +107,7 @@ def ask(
     seen: Mapping[str, Mapping[str, np.ndarray]],
     answer: str | None = None,
     most: int = UNITS,
-    folder: Path | None = None,
+    folder: pathlib.Path | None = None,
 ) -> Question:
     """Take a row apart into about `most` units at most; `answer` is the class, or number, that is explained.
 
@@ -140,6 +149,12 @@ def apart(column: InputColumn, most: int, seen: Mapping[str, np.ndarray]) -> Cal
         return lambda value: whole(column, value, None)
     made: Callable[..., Parts] = registry.load(ROOM, column.type, "parts", f"explain/{column.type}.py")
     return lambda value: made(column, value, most, seen)
+
+
+def moved_at_once(part: str, column: InputColumn, value: Any, parts: Parts) -> Path:
+    """The path of a value of one unit, from what stands for it where it is left out."""
+    end, start = (np.asarray(column.widened(column.encode([one])))[0] for one in (value, parts.of(np.array([False]))))
+    return Path(part, np.zeros(np.shape(end), np.int64), start)
 
 
 def whole(column: InputColumn, value: Any, other: Any, said: str = "") -> Parts:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from trimtab.columns import InputColumn
-from trimtab.columns.audio import AudioColumn
-from trimtab.explain import Parts, Unit, grouped
+from trimtab.columns.audio import HOP, WINDOW, AudioColumn
+from trimtab.explain import Parts, Path, Unit, grouped
 from trimtab.values import parse
 
 _SHORTEST = 0.05  # seconds of a slice
@@ -31,3 +31,13 @@ def parts(column: InputColumn, value: Any, most: int, seen: Mapping[str, np.ndar
         return np.where(kept[number], samples, np.float32(0))
 
     return Parts(tuple(Unit(column.name, f"{start:.2f} to {end:.2f} s", (start, end)) for start, end in seconds), of)
+
+
+def path(column: InputColumn, value: Any, parts: Parts) -> Path:
+    """Its frames, from mean ones; a frame belongs to the slice in which its middle lies."""
+    assert isinstance(column, AudioColumn)
+    frames = column.encode([value])[0]
+    middles = np.arange(len(frames)) * HOP + WINDOW / 2
+    starts = np.array([unit.place[0] for unit in parts.units])
+    number = np.searchsorted(starts, middles, side="right") - 1
+    return Path("frames", np.broadcast_to(number[:, None], frames.shape), np.zeros_like(frames))

@@ -9,7 +9,7 @@ import numpy as np
 
 from trimtab.columns import InputColumn
 from trimtab.columns.category import CategoryColumn
-from trimtab.explain import Parts, whole
+from trimtab.explain import Parts, Path, moved_at_once, whole
 from trimtab.values import parse
 
 
@@ -21,3 +21,8 @@ def parts(column: InputColumn, value: Any, most: int, seen: Mapping[str, np.ndar
     typical = column.categories[int(counts.argmax())] if counts.any() else None
     missing = parse.is_missing(value, names=column.not_missing)
     return whole(column, value, typical, "missing" if missing else parse.label(value))
+
+
+def path(column: InputColumn, value: Any, parts: Parts) -> Path:
+    """Its vector, from that of the typical category."""
+    return moved_at_once("ids", column, value, parts)

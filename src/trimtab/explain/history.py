@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from trimtab.columns import InputColumn
-from trimtab.columns.history import HistoryColumn
-from trimtab.explain import Parts, Unit, grouped
+from trimtab.columns.history import PADDING, START, HistoryColumn
+from trimtab.explain import Parts, Path, Unit, grouped
 
 
 def parts(column: InputColumn, value: Any, most: int, seen: Mapping[str, np.ndarray]) -> Parts:
@@ -30,3 +30,9 @@ def _unit(column: str, items: list[str], first: int, last: int) -> Unit:
     if first == last:
         return Unit(column, items[first], (first, last), items[first])
     return Unit(column, f"{items[first]} ... {items[last]} ({last - first + 1} events)", (first, last))
+
+
+def path(column: InputColumn, value: Any, parts: Parts) -> Path:
+    """The vectors of its events, from that of padding; the start stays."""
+    number = [place for place, unit in enumerate(parts.units) for _ in range(int(unit.place[1] - unit.place[0]) + 1)]
+    return Path("ids", np.array([-1, *number]), np.array([START, *[PADDING] * len(number)]))

@@ -10,7 +10,7 @@ import numpy as np
 
 from trimtab.columns import InputColumn
 from trimtab.columns.image import ImageColumn
-from trimtab.explain import Parts, Unit
+from trimtab.explain import Parts, Path, Unit
 from trimtab.values import parse
 
 _SIDE = 8  # patches of a side, at most
@@ -40,3 +40,12 @@ def _grid(pixels: int, side: int) -> np.ndarray:
 def _unit(column: str, row: int, across: int, side: int) -> Unit:
     place = (row / side, across / side, (row + 1) / side, (across + 1) / side)
     return Unit(column, f"row {row + 1}, column {across + 1} of {side}", place)
+
+
+def path(column: InputColumn, value: Any, parts: Parts) -> Path:
+    """Its pixels, from the mean colour."""
+    assert isinstance(column, ImageColumn)
+    side = isqrt(len(parts.units))
+    number = _grid(column.height, side)[:, None] * side + _grid(column.width, side)[None, :]
+    start = np.broadcast_to(np.rint(column.mean)[:, None, None], (column.channels, column.height, column.width))
+    return Path("pixels", np.broadcast_to(number, start.shape), start)

@@ -9,7 +9,7 @@ import numpy as np
 
 from trimtab.columns import InputColumn
 from trimtab.columns.number import NumberColumn
-from trimtab.explain import Parts, whole
+from trimtab.explain import Parts, Path, moved_at_once, whole
 from trimtab.values import parse
 
 
@@ -28,3 +28,8 @@ def _said(column: NumberColumn, value: Any) -> str:
     if found is None:
         return "missing"
     return f"{'above' if found > column.fill else 'below'} {column.fill:g}" if found != column.fill else ""
+
+
+def path(column: InputColumn, value: Any, parts: Parts) -> Path:
+    """Its features, from those of the typical number."""
+    return moved_at_once("values", column, value, parts)

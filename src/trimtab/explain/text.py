@@ -10,7 +10,7 @@ import numpy as np
 
 from trimtab.columns import InputColumn
 from trimtab.columns.text import TextColumn
-from trimtab.explain import Parts, Unit, grouped, whole
+from trimtab.explain import Parts, Path, Unit, grouped, whole
 from trimtab.values import parse
 from trimtab.values.typing_errors import WORDS
 
@@ -42,3 +42,14 @@ def _read(column: TextColumn, text: str) -> str:
     """The beginning that is not cut: else a word that is left out would bring another one in."""
     ends = [end for _, end in column.tokenizer.encode(text).offsets]
     return text[: max(ends, default=0)] if len(ends) >= column.max_tokens else text
+
+
+def path(column: InputColumn, value: Any, parts: Parts) -> Path:
+    """The vectors of its tokens, from that of padding; what frames every text stays."""
+    assert isinstance(column, TextColumn)
+    ids = column.encode([value])[0]
+    ends = [end for _, end in column.tokenizer.encode(parse.text(value)).offsets]
+    own = np.array([*[0] * len(column.opening), *ends[column.dropped :]])
+    starts = np.array([unit.place[0] for unit in parts.units])
+    number = np.where(own > 0, np.searchsorted(starts, own - 1, side="right") - 1, -1)
+    return Path("ids", number, np.where(number < 0, ids, column.pad_id))
