@@ -115,7 +115,7 @@ def _show(number: int, found: tuple[Row, Explanation]) -> None:
     answers = ", ".join(f"{name} {_plain(value)}" for name, value in one.answers.items())
     result.print(styled((f"row {number}", "bold"), (f" (line {row.line}): {answers}", "")), soft_wrap=True)
     score = f"{one.scale or 'answer'} {one.score:.3g} = {one.base:.3g} without any unit"
-    added = f"{one.contributions.sum():+.3g} by its units, {round(one.delta, 5):+.1g} unexplained"
+    added = f"{one.contributions.sum():+.3g} by its units, {round(one.delta, 5) + 0.0:+.1g} unexplained"
     result.print(f"  {one.name}: {score}, {added}", soft_wrap=True)
     largest = float(np.abs(one.contributions).max(initial=0.0)) or 1.0
     for column in dict.fromkeys(unit.column for unit in one.units if unit.place):
