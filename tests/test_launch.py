@@ -117,7 +117,7 @@ def test_explain_needs_nothing_but_the_core_and_gradients_say_that_they_do(bundl
     assert main(["explain", str(bundle), str(rows), "--json", "--method", "gradients"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert abs(found["delta"]) < 0.05 * sum(abs(unit["contribution"]) for unit in found["units"])
-    assert store.read_manifest(bundle).measured["explanation.faithfulness"].value > 0.5
+    assert store.read_manifest(bundle).evidence["explanation"]["scale"] == "log-odds"
 
 
 def test_the_same_launch_again_has_nothing_to_do(launched: Place, bundle: Path, capsys) -> None:

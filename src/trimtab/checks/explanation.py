@@ -52,7 +52,7 @@ def check(context: Context) -> Finding:
     if len(context.inputs) > 1 and explained:
         evidence["columns"] = _column_shares(context, explained)
     if len(explained) < _FEWEST:
-        why = f"{len(explained)} test rows that are made of two units or more"
+        why = f"{len(explained)} test rows explained: it takes {_FEWEST}, of two units or more, within {_SECONDS:g} s"
         return Finding(evidence={NAME: evidence}, remarks={FAITHFULNESS: why})
     won = np.array([one.curves.won for one in explained])
     found = quality.estimate(metrics.mean(won), len(won), context.seed, share=True)
