@@ -38,7 +38,8 @@ def nothing_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 def run_of(folder: Path, **changes: object) -> tuple[Run, list[list[list]]]:
     network, data, chosen = text_network(folder, "full")
-    chosen = replace(chosen, **{"batch_tokens": 32, **changes})
+    plain = {"precision": "fp32", "precisions": ("fp32",)}  # whatever this processor multiplies natively
+    chosen = replace(chosen, **{"batch_tokens": 32, **plain, **changes})
     found = loop.devices.prepare(chosen.precision)
     run = loop._prepare(network, data, chosen, found, folder / "run", Quiet(), methods.kind("supervised")())
     return run, loop._groups(run)

@@ -9,9 +9,11 @@ environment variable TRIMTAB_PARTS names folders (separated like those of PATH) 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import pkgutil
 from collections.abc import MutableSequence
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -82,6 +84,15 @@ def _imported(module: str) -> ModuleType:
     if before is not None and not isinstance(before, ModuleType):
         setattr(package, last, before)
     return found
+
+
+@cache
+def available(package: str) -> bool:
+    """Whether a package that the core does without is installed; it is not loaded."""
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ImportError:
+        return False
 
 
 def camel(name: str) -> str:

@@ -83,6 +83,36 @@ def drop(
     return Measured(value=value, low=ends[0], high=ends[1]) if ends else Measured(value=value)
 
 
+def gained(
+    before: Mapping[str, Callable[[], Statistic]],
+    after: Mapping[str, Callable[[], Statistic]],
+    rows: int,
+    width: int,
+    seed: int,
+    users: Sequence[Any] | None = None,
+    weights: np.ndarray | None = None,
+) -> dict[str, Measured]:
+    """How much higher each metric of `after` is than that of `before`, on the same rows: both are resampled together.
+
+    Only of metrics that both define; no interval where resampling says nothing right: see `Metric.resamples`.
+    """
+    sample = _Sample(rows, _numbered(users), seed, _affordable(RESAMPLES, rows * width))
+    ones, found = np.ones((rows, 1)), {}
+    for name in [name for name in before if name in after]:
+        made = _difference(_weighed(before[name](), weights), _weighed(after[name](), weights))
+        value = float(made(ones)[0])
+        if not math.isfinite(value):
+            continue
+        told = metrics.named(name).resamples
+        ends = _bca(value, sample.drawn({"": made})[""], sample.left_out({"": made})[""], sample.side) if told else None
+        found[name] = Measured(value=value, low=ends and ends[0], high=ends and ends[1])
+    return found
+
+
+def _difference(before: Statistic, after: Statistic) -> Statistic:
+    return lambda weights: np.asarray(after(weights) - before(weights))
+
+
 def cross_fitted(
     output: OutputColumn,
     fit: Callable[[Targets, Outputs], OutputColumn],

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from trimtab import metrics, registry, runtime
+from trimtab.behaviour import OwnTest
 from trimtab.bundle.manifest import Manifest, Measured
 from trimtab.columns import InputColumn, OutputColumn, Outputs, Targets
 from trimtab.data.table import Table
@@ -53,7 +54,9 @@ class Context:
     seed: int
     quotes: bool = True  # whether the manifest and the card may quote rows
     protected: Sequence[str] = ()  # columns of the rows that say of which group a person is
+    tests: Sequence[OwnTest] = ()  # of the user's own
     uncompressed: runtime.Model | None = None  # the network before a search; None where it is the model itself
+    answered: Outputs | None = None  # the outputs of the test rows, where they are known already
     valid: Table | None = None  # what chose the checkpoint and the temperature; None as for `train`
 
     @property
@@ -80,7 +83,7 @@ class Context:
     @cached_property
     def outputs(self) -> Outputs:
         """The outputs of the test rows, through the runtime."""
-        return self.model.outputs(self.test.values)
+        return self.model.outputs(self.test.values) if self.answered is None else self.answered
 
     @cached_property
     def unmitigated(self) -> Outputs | None:

@@ -14,6 +14,8 @@ def check(context: Context) -> Finding:
 
     What cuts of groups of people cost is no part of it: it is told beside what they are worth.
     """
+    if context.uncompressed is None and context.train is None:
+        return Finding(remarks={NAME: "the network before the search is no part of the bundle: see `trimtab compare`"})
     if context.uncompressed is None:
         return Finding({NAME: Measured(value=0.0)} if NAME in context.gates else {})
     before = context.uncompressed.outputs(context.test.values)

@@ -70,9 +70,10 @@ def limits(manifest: Manifest) -> Iterator[str]:
         yield f"Classes with fewer than {_FEW_ROWS} test rows, whose recall is little more than a guess: " + (
             ", ".join(few[:10]) + more + "."
         )
+    source = "of one file" if "audited" in manifest.data else "of the same source as the training rows"
     yield (
-        "Quality was measured on rows of the same source as the training rows. Rows of another kind, place or time can "
-        "be answered worse, and with the same confidence."
+        f"Quality was measured on rows {source}. Rows of another kind, place or time can be answered worse, and with "
+        "the same confidence."
     )
     yield (
         "The intervals are 95% bootstrap intervals over the test rows. They do not hold what another training run, "

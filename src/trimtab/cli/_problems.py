@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from trimtab import rows
-from trimtab.errors import close, problem
+from trimtab.errors import problem
 from trimtab.rows import Row, Writer
 from trimtab.values.problems import Problem, Tally
 
@@ -67,13 +67,6 @@ def telling(target: Path | None) -> Iterator[Told]:
         return
     with rows.writer(target, "jsonl", _FIELDS) as sink:
         yield Told(sink)
-
-
-def absent_columns(absent: Sequence[str], names: Sequence[str]) -> str:
-    """What is told of inputs that no row has; `names` are the columns that the rows have."""
-    meant = {name: close(name, names) for name in absent}
-    said = [f"{name!r} (did you mean {known!r}?)" if known else repr(name) for name, known in meant.items()]
-    return f"no column {', '.join(said)}: counted as missing in every row"
 
 
 def share(text: str | None) -> float | None:

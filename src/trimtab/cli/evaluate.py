@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,16 +16,16 @@ from trimtab import rows, runtime
 from trimtab.audit import conformal, quality, selective
 from trimtab.bundle import store
 from trimtab.bundle.manifest import Measured
-from trimtab.cli._problems import MostUnread, Told, absent_columns, share
+from trimtab.cli._problems import MostUnread, Told, share
 from trimtab.cli._view import console, print_json, result
 from trimtab.cli.predict import beside
 from trimtab.columns import NO_ASSURANCE, Outputs, Targets, joined, taken
-from trimtab.errors import brief, nearest, problem
-from trimtab.rows import Rejected, Row
-from trimtab.runtime import histories
+from trimtab.errors import brief, problem
+from trimtab.reaudit import labelled
+from trimtab.reaudit.labelled import Aside
+from trimtab.rows import Row
 
 _CHUNK = 2048
-_REASONS = 5  # that are told, the most frequent ones
 
 
 def command(
@@ -53,9 +52,9 @@ def command(
     """
     most = share(most_unread)
     model = runtime.load(bundle, threads)
-    aside = _Aside((model.output.name, *(column.name for column in model.inputs)))
+    aside = Aside.of(model)
     told = Told()
-    source = rows.read(data, aside, format, _note, encoding, model.serving.encoding)
+    source = labelled.opened(model, data, aside, _note, format, encoding)
     answered = _answer(model, source, data, aside, told)
     manifest = store.read_manifest(bundle) if store.is_whole(bundle) else None
     seed = int(manifest.spec.get("seed", 0)) if manifest else 0
@@ -87,28 +86,6 @@ def _note(text: str) -> None:
     console.print(brief(text), soft_wrap=True)
 
 
-@dataclass
-class _Aside:
-    """Counts the rows that are set aside, by reason."""
-
-    names: tuple[str, ...]  # of the columns that reasons begin with
-    reasons: Counter[str] = field(default_factory=Counter)
-
-    def __call__(self, bad: Rejected) -> None:
-        self.reasons[bad.reason] += 1
-
-    @property
-    def count(self) -> int:
-        return self.reasons.total()
-
-    def summary(self) -> str:
-        """How many rows, and the most frequent reasons."""
-        found = rows.grouped(self.reasons.elements(), self.names)
-        told = [f"{reason} ({count:,})" for reason, count in list(found.items())[:_REASONS]]
-        more = ["..."] if len(found) > _REASONS else []
-        return f"{self.count:,} rows set aside: {'; '.join([*told, *more])}"
-
-
 @dataclass(frozen=True)
 class _Answered:
     """Targets and the network's outputs of the same rows, and whose they are, where the output says so."""
@@ -118,12 +95,9 @@ class _Answered:
     users: list[Any] | None
 
 
-def _answer(model: runtime.Model, source: rows.Rows, name: str, aside: _Aside, told: Told) -> _Answered:
+def _answer(model: runtime.Model, source: rows.Rows, name: str, aside: Aside, told: Told) -> _Answered:
     """Answer the usable rows chunk by chunk; only numbers are kept."""
-    source = histories.measured(model, source, _note)
-    if source.names is not None:
-        _check_columns(model, source.names, name)
-    usable = (_usable(model, chunk, aside) for chunk in _chunks(source, model, name))
+    usable = (list(labelled.usable(model, chunk, aside)) for chunk in _chunks(source, model, name))
     parts = [_answer_chunk(model, kept, beside(name), aside, told) for kept in usable if kept]
     parts = [part for part in parts if len(part.targets)]
     if not parts:
@@ -138,34 +112,12 @@ def _chunks(source: rows.Rows, model: runtime.Model, name: str) -> Iterator[list
     first = source.names is None
     while chunk := list(islice(source, _CHUNK)):
         if first:
-            _check_columns(model, dict.fromkeys(key for row in chunk for key in row.values), name)
+            labelled.check_columns(model, dict.fromkeys(key for row in chunk for key in row.values), name, _note)
             first = False
         yield chunk
 
 
-def _check_columns(model: runtime.Model, names: Sequence[str] | Mapping[str, Any], name: str) -> None:
-    for wanted in model.output.sources or (model.output.name,):
-        if wanted not in names:
-            raise problem(name, f"no column named {wanted!r}, which holds the right answers", nearest(wanted, names))
-    if absent := runtime.check_names(model.inputs, names):
-        _note(absent_columns(absent, list(names)))
-
-
-def _usable(model: runtime.Model, chunk: Sequence[Row], aside: _Aside) -> list[Row]:
-    """Rows whose answer can be measured; the others are counted with their reason."""
-    kept = []
-    for row in chunk:
-        answer = model.output.gathered(row.values)
-        inputs = [row.values.get(column.name) for column in model.inputs]
-        reason = model.output.usable(answer) or model.output.misfit(answer, inputs)
-        if reason is None:
-            kept.append(row)
-        else:
-            aside.reasons[f"{model.output.name}: {reason}"] += 1
-    return kept
-
-
-def _answer_chunk(model: runtime.Model, kept: Sequence[Row], folder: Path, aside: _Aside, told: Told) -> _Answered:
+def _answer_chunk(model: runtime.Model, kept: Sequence[Row], folder: Path, aside: Aside, told: Told) -> _Answered:
     """Answer rows; those of which an input cannot be read that is needed are set aside, and not measured."""
     found = model.answered(runtime.gathered(model.inputs, [row.values for row in kept], folder))
     told.add(kept, found.problems)

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from trimtab import rows, runtime
-from trimtab.cli._problems import MostUnread, Told, absent_columns, share, telling
+from trimtab.cli._problems import MostUnread, Told, share, telling
 from trimtab.cli._view import console
 from trimtab.columns import OutputColumn, no_outputs
 from trimtab.errors import brief, problem
@@ -133,7 +133,7 @@ def _answer(model: runtime.Model, source: rows.Rows, asked: _Asked, told: Told) 
     names = list(dict.fromkeys([*(source.names or ()), *(name for row in first for name in row.values)]))
     absent = runtime.check_names(model.inputs, names) if names or first else []
     if absent:
-        _note(absent_columns(absent, names))
+        _note(runtime.absent_columns(absent, names))
     answers = answer_names(model.output, names, asked.top)
     count = 0
     format = asked.format or _format(asked.output, source.format)

@@ -258,6 +258,7 @@ class OutputColumn(Column):
     one_class: ClassVar[bool] = False  # each row is of one class: classes can be weighed, balanced, smoothed
     part_word: ClassVar[str] = "class"  # what one of `parts` is called
     single: ClassVar[bool] = False  # an answer is a single cell, compared by what it says
+    scored: ClassVar[bool] = False  # an answer says how strongly it is given: see `strengths`
     several: ClassVar[bool] = False  # an answer holds several: classes, numbers, tags
     mixes: ClassVar[bool] = False  # the loss of a mixture of two rows is the mixture of their losses
     recipe: ClassVar[str | None] = None  # how long it learns (`train.settings`), whatever the inputs; None: by these
@@ -355,6 +356,10 @@ class OutputColumn(Column):
         Log-odds of classes, numbers in the user's units; by default what the network gives.
         """
         return dense(outputs).astype(np.float64)
+
+    def strengths(self, outputs: Outputs) -> np.ndarray:
+        """How likely each class is, (rows, classes), or the number that is answered, (rows, 1); see `scored`."""
+        raise NotImplementedError(f"{self.type}: an answer says nothing of how strongly it is given")
 
     @abstractmethod
     def answered(self, targets: Targets, outputs: Outputs) -> Answers:

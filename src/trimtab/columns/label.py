@@ -44,6 +44,7 @@ class LabelColumn(OutputColumn):
     single: ClassVar[bool] = True
     mixes: ClassVar[bool] = True
     given_away: ClassVar[Literal["classes", "amounts"] | None] = "classes"
+    scored: ClassVar[bool] = True
     answers: ClassVar[Kind] = OneOf
     headline: ClassVar[str] = "accuracy"
     has_names: ClassVar[bool] = True
@@ -132,6 +133,10 @@ class LabelColumn(OutputColumn):
     def calibrated(self, targets: Targets, outputs: Outputs) -> Self:
         """The column with the temperature that makes the given rows likeliest; no answer changes."""
         return replace(self, temperature=fit_temperature(dense(outputs), dense(targets)))
+
+    def strengths(self, outputs: Outputs) -> np.ndarray:
+        """`probabilities`."""
+        return self.probabilities(dense(outputs))
 
     def counts(self, values: Sequence[Any]) -> dict[str, float]:
         """Rows of each class."""

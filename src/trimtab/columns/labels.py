@@ -62,6 +62,7 @@ class LabelsColumn(OutputColumn):
     baselines: ClassVar[str | None] = "flags"
     several: ClassVar[bool] = True
     mixes: ClassVar[bool] = True
+    scored: ClassVar[bool] = True
     answers: ClassVar[Kind] = AnyOf
     headline: ClassVar[str] = "average_precision"
     has_names: ClassVar[bool] = True
@@ -210,6 +211,10 @@ class LabelsColumn(OutputColumn):
         if self.sources or self.targets(values).sum(axis=1).max() > 1:
             return []
         return [f"{self.name}: no row has more than one label, {self.separator!r} between them; see `separator`"]
+
+    def strengths(self, outputs: Outputs) -> np.ndarray:
+        """`probabilities`."""
+        return self.probabilities(dense(outputs))
 
     def counts(self, values: Sequence[Any]) -> dict[str, float]:
         """Rows that have each class."""

@@ -75,6 +75,7 @@ class NumberColumn(InputColumn, OutputColumn):
     mixes: ClassVar[bool] = True
     given_away: ClassVar[Literal["classes", "amounts"] | None] = "amounts"
     allowed: ClassVar[str] = "a number, or text that is one"
+    scored: ClassVar[bool] = True
     answers: ClassVar[Kind] = Amounts
     headline: ClassVar[str] = "r2"
     tie_break: ClassVar[str | None] = "rmse"
@@ -286,6 +287,10 @@ class NumberColumn(InputColumn, OutputColumn):
     def additive_scores(self, outputs: Outputs) -> np.ndarray:
         """The number in the user's units, not rounded."""
         return certain(dense(outputs)).astype(np.float64) * self.std + self.mean
+
+    def strengths(self, outputs: Outputs) -> np.ndarray:
+        """The numbers in their units."""
+        return self.in_units(dense(outputs))[:, None]
 
     def decode(self, outputs: Outputs, top: int = 1) -> dict[str, list[Any]]:
         """Numbers in the user's units, rounded to what the network can tell apart; None for what is none."""

@@ -45,6 +45,7 @@ class OrdinalColumn(OutputColumn):
     constant: ClassVar[str] = "most frequent level"
     single: ClassVar[bool] = True
     mixes: ClassVar[bool] = True
+    scored: ClassVar[bool] = True
     answers: ClassVar[Kind] = Levels
     headline: ClassVar[str] = "quadratic_kappa"
     has_names: ClassVar[bool] = True
@@ -129,6 +130,10 @@ class OrdinalColumn(OutputColumn):
     def chosen(self, outputs: np.ndarray) -> np.ndarray:
         """The position of the level that is answered, (rows,): the median, above as many levels as is likely."""
         return np.asarray((self._above(outputs) > 0.5).sum(axis=1))
+
+    def strengths(self, outputs: Outputs) -> np.ndarray:
+        """`probabilities`."""
+        return self.probabilities(dense(outputs))
 
     def counts(self, values: Sequence[Any]) -> dict[str, float]:
         """Rows of each level."""

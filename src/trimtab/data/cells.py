@@ -9,21 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Protocol, cast, overload
+from typing import Any, Protocol, cast, overload, runtime_checkable
 
 import numpy as np
-import polars as pl
 
+from trimtab import registry
 from trimtab.values.parse import Name
 
 _CHUNK = 65_536  # rows that are Python objects at a time
-_LOOKED_AT = 10_000  # values that tell whether a column repeats itself
-_MOST_DIFFERENT = 1_000_000  # values that are numbered
 _PLAIN = (str, int, float, type(None))  # the values of such columns
 Rows = Sequence[int] | np.ndarray
 
 
-class _Store(Protocol):
+class Store(Protocol):
     """Values as they are held."""
 
     def __len__(self) -> int: ...
@@ -35,24 +33,16 @@ class _Store(Protocol):
         """The values of some rows, in the given order."""
 
 
-@dataclass(frozen=True)
-class _Texts:
-    """Texts, end to end; null for None."""
+@runtime_checkable
+class Joining(Store, Protocol):
+    """Values that stand end to end in memory."""
 
-    series: pl.Series
-
-    def __len__(self) -> int:
-        return len(self.series)
-
-    def run(self, start: int, stop: int) -> list[Any]:
-        return self.series.slice(start, max(0, stop - start)).to_list()
-
-    def picked(self, rows: np.ndarray) -> list[Any]:
-        return self.series.gather(pl.Series(rows.astype(np.uint32))).to_list()
+    def joined(self, parts: Sequence[Any]) -> Store:
+        """All parts, of the same kind, one behind the other."""
 
 
 @dataclass(frozen=True)
-class _Repeated:
+class Repeated:
     """Few different values, and the number of each row's."""
 
     different: np.ndarray  # (values,) object
@@ -62,9 +52,11 @@ class _Repeated:
         return len(self.numbers)
 
     def run(self, start: int, stop: int) -> list[Any]:
+        """Values that stand side by side."""
         return cast(list[Any], self.different[self.numbers[start:stop]].tolist())
 
     def picked(self, rows: np.ndarray) -> list[Any]:
+        """The values of some rows, in the given order."""
         return cast(list[Any], self.different[self.numbers[rows]].tolist())
 
 
@@ -105,7 +97,7 @@ class Cells(Sequence[Any]):
 
     __slots__ = ("_rows", "_store")
 
-    def __init__(self, store: _Store, rows: np.ndarray | None = None) -> None:
+    def __init__(self, store: Store, rows: np.ndarray | None = None) -> None:
         self._store, self._rows = store, rows
 
     @staticmethod
@@ -169,7 +161,7 @@ class Cells(Sequence[Any]):
 
     def numbered(self) -> tuple[list[Any], np.ndarray] | None:
         """The different values as each first appears, and each row's number, (rows,); None where they are many."""
-        if not isinstance(self._store, _Repeated):
+        if not isinstance(self._store, Repeated):
             return None
         numbers = self._store.numbers if self._rows is None else self._store.numbers[self._rows]
         first = np.full(len(self._store.different), len(numbers))
@@ -181,9 +173,9 @@ class Cells(Sequence[Any]):
 
     def of_kind(self, kind: type) -> Iterator[Any]:
         """The values of a class; a column of texts or numbers alone is not looked at for any other."""
-        if isinstance(self._store, _Texts | _Numbers) and not any(issubclass(one, kind) for one in _PLAIN):
+        if not isinstance(self._store, Repeated | _Objects) and not any(issubclass(one, kind) for one in _PLAIN):
             return iter(())
-        if isinstance(self._store, _Repeated) and not any(isinstance(own, kind) for own in self._store.different):
+        if isinstance(self._store, Repeated) and not any(isinstance(own, kind) for own in self._store.different):
             return iter(())
         return (value for value in self if isinstance(value, kind))
 
@@ -192,7 +184,7 @@ class Growing:
     """A column that is read value by value."""
 
     def __init__(self, missing: int = 0) -> None:
-        self._parts: list[_Store] = []
+        self._parts: list[Store] = []
         self._open: list[Any] = []
         for start in range(0, missing, _CHUNK):
             self.extend([None] * min(_CHUNK, missing - start))
@@ -211,8 +203,8 @@ class Growing:
         """All values so far."""
         self._close()
         kinds = {type(part) for part in self._parts}
-        if kinds == {_Texts}:
-            return Cells(_of_texts([cast(_Texts, part).series for part in self._parts]))
+        if len(kinds) == 1 and isinstance(first := self._parts[0], Joining):
+            return Cells(first.joined(self._parts))
         arrays = [cast(_Numbers, part).array for part in self._parts] if kinds == {_Numbers} else []
         if arrays and len({array.dtype for array in arrays}) == 1:
             return Cells(_Numbers(np.concatenate(arrays)))
@@ -225,12 +217,12 @@ class Growing:
             self._open = []
 
 
-def _held(values: list[Any]) -> _Store:
+def _held(values: list[Any]) -> Store:
     """Some values in as little as their types allow."""
     types = set(map(type, values))
     try:
         if str in types and types <= {str, type(None)}:
-            return _Texts(pl.Series(values, dtype=pl.String, strict=True))
+            return _texts(values)
         if types == {float} or types == {int}:
             return _Numbers(np.array(values, np.float64 if types == {float} else np.int64))
     except (UnicodeEncodeError, OverflowError):  # half a surrogate pair; a number of more than 64 bits
@@ -238,23 +230,17 @@ def _held(values: list[Any]) -> _Store:
     return _Objects(values)
 
 
-def _of_texts(parts: Sequence[pl.Series]) -> _Store:
-    """Texts; numbered where they repeat."""
-    whole = pl.concat(parts, rechunk=True)
-    some = whole.gather_every(max(1, len(whole) // _LOOKED_AT))
-    if some.n_unique() <= len(some) / 2:
-        different = whole.unique(maintain_order=True)
-        if len(different) <= min(_MOST_DIFFERENT, max(1, len(whole) // 4)):
-            known = different.drop_nulls()
-            numbers = whole.cast(pl.Enum(known)).to_physical().cast(pl.Int32).fill_null(len(known)).to_numpy()
-            return _Repeated(np.array([*known.to_list(), None], object), numbers)
-    return _Texts(whole)
+def _texts(values: list[str | None]) -> Store:
+    """Texts end to end; where the packages of training are not there, as they are."""
+    if not registry.available("polars"):
+        return _Objects(values)
+    return cast(Store, registry.attribute("trimtab.data.texts", "Texts").of(values))
 
 
-def _numbered(values: Sequence[Any]) -> _Store:
+def _numbered(values: Sequence[Any]) -> Store:
     """Values that can be told apart by hash, numbered."""
     numbers: dict[Any, int] = {}
     found = np.fromiter((numbers.setdefault(value, len(numbers)) for value in values), np.int32, len(values))
     different = np.empty(len(numbers), object)
     different[:] = list(numbers)
-    return _Repeated(different, found)
+    return Repeated(different, found)

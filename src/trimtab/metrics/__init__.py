@@ -82,6 +82,7 @@ class Metric:
     needs: str = ""  # the key of the spec without which there is nothing to measure
     apart: bool = False  # its check shows it on the card, in a section of its own
     compared: bool = False  # with the uncompressed network on the same rows
+    of_making: bool = False  # needs what a bundle was made of: its training rows, the network before a search
     gain: str = ""  # what the card says where the network is better than the best baseline: {gone}, {name}
 
     @property

@@ -19,6 +19,6 @@ METRICS = (
     Metric(
         "drop", "Drop", "quality lost against the uncompressed network on the same rows, in the metric that the card "
         "tells first: in points, `<= 1%` of accuracy; of an error in units of its own, such as RMSE, as a part of it",
-        "lower", share=True, compared=True,
+        "lower", share=True, compared=True, of_making=True,
     ),
 )  # fmt: skip

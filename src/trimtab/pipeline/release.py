@@ -65,8 +65,9 @@ def audit(
         request.spec.seed,
         request.spec.quote_rows,
         request.spec.protected,
-        uncompressed.model if compressed.frontier else None,
-        splits.valid,
+        uncompressed=uncompressed.model if compressed.frontier else None,
+        tests=request.tests,
+        valid=splits.valid,
     )
     found = checks.every(context, laps)
     quotes = request.spec.quote_rows

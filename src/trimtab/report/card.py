@@ -13,12 +13,15 @@ HTML = "card.html"
 MARKDOWN = "card.md"
 
 
-def write(folder: Path, manifest: Manifest, plots: Iterable[Path] = ()) -> tuple[Path, Path]:
+def write(
+    folder: Path, manifest: Manifest, plots: Iterable[Path] = (), bundle: Path | None = None
+) -> tuple[Path, Path]:
     """Write both cards of the bundle in `folder`; `plots` are the files that `audit.plots.draw` made.
 
-    To be called when everything but the manifest's own file is in the folder. Returns the HTML and the Markdown file.
+    To be called when everything but the manifest's own file is in the folder. The cards of an audit lie elsewhere than
+    the `bundle` that they are of. Returns the HTML and the Markdown file.
     """
-    page = facts.page(folder, manifest)
+    page = facts.page(bundle or folder, manifest)
     shown, plain = folder / HTML, folder / MARKDOWN
     files.write(shown, html.render(page, plots))
     files.write(plain, markdown.render(page))

@@ -16,7 +16,7 @@ def page(folder: Path, manifest: Manifest) -> Page:
     """The release card of the bundle in `folder`."""
     return Page(
         name=manifest.name,
-        verdict="Released" if manifest.released else "Not released",
+        verdict=_verdict(manifest),
         good=manifest.released,
         summary=_summary(manifest),
         why=tuple(manifest.why),
@@ -48,6 +48,11 @@ def _joined(*sections: Section) -> tuple[Section, ...]:
 # -------------------------------------------------------------------------------------------------------- verdict
 
 
+def _verdict(manifest: Manifest) -> str:
+    passed, failed = ("Passed", "Failed") if "audited" in manifest.data else ("Released", "Not released")
+    return passed if manifest.released else failed
+
+
 def _summary(manifest: Manifest) -> str:
     inputs = ", ".join(f"{column.name} ({column.type})" for column in manifest.inputs)
     says = f"Answers {manifest.output.name} ({manifest.output.type}) from {inputs}."
@@ -60,6 +65,8 @@ def _summary(manifest: Manifest) -> str:
 
 
 def _test_rows(manifest: Manifest) -> str:
+    if audited := manifest.data.get("audited"):
+        return f"{audited['rows']:,} rows of {audited['file']}"
     rows = manifest.data.get("rows")
     count = rows.get("test") if isinstance(rows, Mapping) else None
     return f"{count:,} test rows it never saw" if isinstance(count, int) else "test rows it never saw"

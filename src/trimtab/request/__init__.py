@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from trimtab import columns, perturb
+from trimtab import behaviour, columns, perturb
 from trimtab import spec as specs
 from trimtab.audit import gates
+from trimtab.behaviour import OwnTest, reading
 from trimtab.bundle.manifest import Automatic
 from trimtab.columns import EncodedRows, InputColumn, OutputColumn, dense
 from trimtab.data import dedup
@@ -65,6 +66,7 @@ class Request:
     seen: dict[str, np.ndarray]  # fingerprints of the rows that it learns from, and is chosen by
     ways: tuple[Part, ...] = ()  # training methods for few rows, of which cross-validation is to take one
     held_out: HeldOut | None = None  # where few rows were cross-validated
+    tests: tuple[OwnTest, ...] = ()  # of the user's own
     to_label: tuple[dict[str, Any], ...] = ()  # rows without an answer that are most worth one
 
 
@@ -103,8 +105,10 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
         progress.note(note)
     prepared = prepare(spec, folder, progress)
     perturbations = [found.name for column in prepared.inputs.values() for found in perturb.of_type(column.type)]
+    tests = reading.read(spec.behaviour, folder)
+    checked = {"robustness": perturbations, "behaviour": behaviour.names(tests)}
     given = [key for key in gates.NEEDED if getattr(spec, key) is not None]
-    gates.check_names(parsed, prepared.task, prepared.parts, {"robustness": perturbations}, spec.protected, given)
+    gates.check_names(parsed, prepared.task, prepared.parts, checked, spec.protected, given)
     _check_promises(spec, prepared.task)
     automatic = [Automatic(key=a.key, value=a.value, reason=a.reason) for a in prepared.automatic]
     chosen = encoder_plan.choose(spec, prepared, folder, home / "work" / "base")
@@ -115,6 +119,7 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
     inputs, output = _fit(prepared, spec.output_name, chosen)
     gates.check_meaning(parsed, output)
     mitigation.check(spec, output, inputs, prepared.splits.train)
+    behaviour.check(tests, inputs, output)
     valid = encoding.encode(inputs, prepared.splits.valid)
     train, found = encoding.read(inputs, prepared.splits.train)
     _tell(found, len(train), progress)
@@ -154,7 +159,7 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
         prepared = replace(prepared, report={**prepared.report, "unlabelled": more.report})
     return Request(
         spec, parsed, prepared, chosen, inputs, output, architecture, settled, automatic, train, valid,
-        augmentation, more.values, _seen(prepared), ways,
+        augmentation, more.values, _seen(prepared), ways, tests=tests,
     )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from trimtab.request import Request, filled, mitigation
 # Keys of the spec that say nothing of how a network learns; of `fairness` the weights of rows do.
 _DECIDED_LATER = (
     "gates", "compress", "data", "test", "name", "protected", "confidence", "coverage", "answers", "fairness",
+    "behaviour",
 )  # fmt: skip
 _BLOCK = 65_536  # values that are hashed at a time
 
@@ -75,7 +76,8 @@ def key(request: Request) -> str:
     splits = request.prepared.splits
     of_groups = [_values(table.values[name]) for table in (splits.train, splits.valid) for name in by]
     told = [_values(test[name]) for name in beside if name is not None and name in test]
-    rows = [contents, _values(test[request.output.name]), told, of_groups, request.unlabelled]
+    tests = [repr(test) for test in request.tests]
+    rows = [contents, _values(test[request.output.name]), told, of_groups, request.unlabelled, tests]
     return _digest([train_key(request), rows, request.spec.model_dump(mode="json")])
 
 

@@ -33,7 +33,7 @@ from trimtab.columns import (
 from trimtab.errors import nearest, problem
 from trimtab.programs import Program, Ran
 from trimtab.runtime._graphs import Beside, Graph, most_rows, open_graphs, open_session, usable_cores
-from trimtab.runtime._rows import check_names, check_possible, gathered, listed, names_of
+from trimtab.runtime._rows import absent_columns, check_names, check_possible, gathered, listed, names_of
 from trimtab.values.problems import Problem
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "Model",
     "Predictions",
     "Replayed",
+    "absent_columns",
     "check_names",
     "gathered",
     "listed",

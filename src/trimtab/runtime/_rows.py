@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trimtab.columns import InputColumn
-from trimtab.errors import nearest, problem
+from trimtab.errors import close, nearest, problem
 from trimtab.values.problems import Problem
 
 
@@ -22,6 +22,13 @@ def check_names(inputs: Sequence[InputColumn], names: Iterable[str]) -> list[str
     if needed:
         raise problem("rows", f"no column named {needed[0].name!r}", nearest(needed[0].name, given) or "(no columns)")
     return [column.name for column in absent]
+
+
+def absent_columns(absent: Sequence[str], names: Sequence[str]) -> str:
+    """What is told of inputs that no row has; `names` are the columns that the rows have."""
+    meant = {name: close(name, names) for name in absent}
+    said = [f"{name!r} (did you mean {known!r}?)" if known else repr(name) for name, known in meant.items()]
+    return f"no column {', '.join(said)}: counted as missing in every row"
 
 
 def check_possible(inputs: Sequence[InputColumn], problems: Sequence[Problem]) -> None:

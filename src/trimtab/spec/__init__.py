@@ -17,12 +17,13 @@ from trimtab.spec.model import (
     Train,
     TrainingMethod,
     Typed,
+    folder_name,
     typed,
 )
 from trimtab.spec.reading import override, parse, read
 
 __all__ = [
     "UNITS", "WEIGHTS", "AnswerRule", "Choice", "Clean", "ColumnType", "Compress", "Fairness", "Gate", "Lora",
-    "Operator", "Part", "Recipe", "Spec", "Split", "Train", "TrainingMethod", "Typed", "override", "parse",
-    "parse_gate", "parse_gates", "read", "typed",
+    "Operator", "Part", "Recipe", "Spec", "Split", "Train", "TrainingMethod", "Typed", "folder_name", "override",
+    "parse", "parse_gate", "parse_gates", "read", "typed",
 ]  # fmt: skip

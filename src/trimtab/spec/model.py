@@ -384,6 +384,11 @@ class Spec(_Part):
     fairness: Fairness = Field(
         Fairness(), description="What is done so that the groups of `protected` columns are answered alike."
     )
+    behaviour: tuple[str, ...] = Field(
+        (),
+        description="Files of tests of one's own: what must be answered, must be answered alike, must become surer; "
+        "`behaviour.<test>` can be a gate. See own-tests.md.",
+    )
     weight: str | None = Field(
         None,
         min_length=1,
@@ -440,7 +445,7 @@ class Spec(_Part):
     seed: int = Field(7, ge=0, lt=2**31, description="Seeds every random choice.")
     _notes: tuple[str, ...] = PrivateAttr(())
 
-    @field_validator("data", "keep", "protected", "unlabelled", mode="before")
+    @field_validator("data", "keep", "protected", "behaviour", "unlabelled", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
