@@ -80,7 +80,7 @@ def test_a_metric_of_ones_own_is_one_file(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_every_metric_says_what_it_means_and_is_measured_of_some_answers_or_is_a_cost() -> None:
     found = metrics.every().values()
-    assert len(found) == 50
+    assert len(found) >= 50
     assert all(metric.label and metric.meaning for metric in found)
     of_answers = {metric.name for metric in found if metric.of or metric.of_parts or metric.checked}
     assert {metric.name for metric in found} - of_answers == {

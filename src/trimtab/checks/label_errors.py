@@ -41,6 +41,8 @@ def check(context: Context) -> Finding:
     """The estimated share of wrong labels, the likeliest of them, and all of them for the run's folder."""
     if not issubclass(context.output.answers, OneOf):
         return Finding()
+    if not registry.available("sklearn"):
+        return Finding(remarks={NAME: "models that judge labels need the train extra"})
     table, parts = _looked_at(context)
     labels = dense(context.output.targets(table.values[context.output.name]))
     classes = len(context.output.classes)
@@ -89,7 +91,7 @@ def _log_loss(chances: np.ndarray, labels: np.ndarray) -> float:
 def _vectors(context: Context, table: Table) -> np.ndarray | None:
     """The network's own vectors of the rows; None where they cost too much, or it keeps none of its weights."""
     folder = context.model.folder
-    if folder is None or not (folder / store.WEIGHTS).is_file():
+    if folder is None or not (folder / store.WEIGHTS).is_file() or not registry.available("torch"):
         return None
     network = context.network
     rows = encode_rows(network.inputs, {column.name: table.values[column.name] for column in network.inputs})

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from trimtab import explain, files, rows, runtime
 from trimtab.bundle import store
-from trimtab.cli._problems import Told, absent_columns
+from trimtab.cli._problems import Told
 from trimtab.cli._view import console, print_json, result, styled
 from trimtab.cli.predict import beside, loose
 from trimtab.errors import brief, nearest, problem, shortened
@@ -103,7 +103,7 @@ def _picked(
     read = list(islice(source, max(wanted) if wanted else most))
     names = list(dict.fromkeys([*(source.names or ()), *(name for one in read for name in one.values)]))
     if absent := runtime.check_names(model.inputs, names):
-        _note(absent_columns(absent, names))
+        _note(runtime.absent_columns(absent, names))
     if wanted and max(wanted) > len(read):
         raise problem("--row", f"found {max(wanted)}", f"1 to {len(read):,}: {data} has so many rows")
     yield from ((number, read[number - 1]) for number in wanted or range(1, len(read) + 1))

@@ -8,11 +8,12 @@ METRICS = (
     Metric(
         "data.label_errors", "Label errors", "estimated share of rows, of all splits, whose label is wrong, by models "
         "that did not learn the row they answer; rows that nobody could tell apart are counted too", "lower",
-        share=True, checked=True, apart=True, kinds=(OneOf,),
+        share=True, checked=True, apart=True, of_making=True, kinds=(OneOf,),
     ),
     Metric(
         "data.leaked_rows", "Leaked test rows", "share of test rows that stand among the training rows too, but for "
         "case, white space and, in texts, a few words", "lower", share=True, checked=True, apart=True,
+        of_making=True,
     ),
     Metric(
         "data.conflicting_rows", "Conflicting rows", "share of rows, of all splits, whose inputs equal those of a row "
@@ -20,6 +21,7 @@ METRICS = (
     ),
     Metric(
         "data.personal_data", "Personal data", "share of rows, of all splits, with a cell that looks like an e-mail "
-        "address, a phone, card, account or identity number or an IP address", "lower", share=True, checked=True, apart=True,
+        "address, a phone, card, account or identity number or an IP address", "lower", share=True, checked=True,
+        apart=True,
     ),
 )  # fmt: skip

@@ -8,11 +8,11 @@ METRICS = (
     Metric(
         "privacy.membership_auc", "Membership inference AUC", "chance that a training row looks more like one that was "
         "learnt than a test row does, by the better of two attacks: 0.5 says nothing is given away", "lower",
-        share=True, checked=True, apart=True, kinds=(OneOf, AnyOf, Amounts),
+        share=True, checked=True, apart=True, of_making=True, kinds=(OneOf, AnyOf, Amounts),
     ),
     Metric(
         "privacy.membership_tpr", "Membership inference at 1% false positives", "share of the training rows that the "
         "better of two attacks finds where it takes 1% of the test rows for training rows: 0.01 says nothing is "
-        "given away", "lower", share=True, checked=True, apart=True, kinds=(OneOf, AnyOf, Amounts),
+        "given away", "lower", share=True, checked=True, apart=True, of_making=True, kinds=(OneOf, AnyOf, Amounts),
     ),
 )  # fmt: skip

@@ -96,7 +96,8 @@ def opened(bundle: str | Path, overrides: Sequence[str], progress: Progress, thr
     asked = specs.parse_gates(spec.gates)
     changes = [found.name for column in model.inputs for found in perturb.of_type(column.type)]
     checked = {"robustness": changes, "behaviour": behaviour.names(tests)}
-    gates.check_names(asked, model.output.type, model.output.parts, checked, spec.protected)
+    given = [key for key in gates.NEEDED if getattr(spec, key) is not None]
+    gates.check_names(asked, model.output.type, model.output.parts, checked, spec.protected, given)
     here = {override.partition("=")[0].strip().removeprefix("gates.") for override in overrides}
     return Subject(model, manifest, spec, asked, tests, frozenset(here))
 
