@@ -73,7 +73,13 @@ def validator() -> Any:
 def test_every_spec_that_is_shown_fits_the_schema(validator: Any) -> None:
     texts = [path.read_text(encoding="utf-8") for path in SPECS]
     assert len(texts) >= 10
-    texts += [block for page in PAGES if page.parent != OWN for block in shown(page)]
+    texts += [
+        block
+        for page in PAGES
+        if page.parent != OWN
+        for block in shown(page)
+        if isinstance(yaml.safe_load(block), dict)
+    ]
     assert len(texts) >= 20
     assert [(text, error.message) for text in texts for error in validator.iter_errors(yaml.safe_load(text))] == []
 
