@@ -47,7 +47,7 @@ class Context:
     """
 
     model: runtime.Model
-    inputs: Sequence[InputColumn]
+    inputs: Sequence[InputColumn]  # that the network reads; `model.inputs`, that rows are answered by, may be more
     train: Table | None  # None: a bundle that is audited without the rows that it was made of
     test: Table
     gates: Sequence[str]  # names of what gates ask for

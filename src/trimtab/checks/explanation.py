@@ -49,7 +49,7 @@ def check(context: Context) -> Finding:
     explained = list(_explained(context, seen))
     told = [_told(one) for one in _drivers(context, seen)]
     evidence: dict[str, Any] = {"scale": context.output.score_word, "drivers": told}
-    if len(context.inputs) > 1 and explained:
+    if len(context.model.inputs) > 1 and explained:
         evidence["columns"] = _column_shares(context, explained)
     if len(explained) < _FEWEST:
         why = f"{len(explained)} test rows explained: it takes {_FEWEST}, of two units or more, within {_SECONDS:g} s"
@@ -69,7 +69,7 @@ def _explained(context: Context, seen: Mapping[str, Mapping[str, np.ndarray]]) -
     for row in np.random.default_rng(context.seed).permutation(spread).tolist():
         if time.perf_counter() > until:
             return
-        values = {column.name: context.test.values[column.name][row] for column in context.inputs}
+        values = {column.name: context.test.values[column.name][row] for column in context.model.inputs}
         question = explain.ask(context.model, values, seen, most=_UNITS)
         if len(question.units) > 1:
             one = explain.explain(question, calls=_CALLS, seed=context.seed)
@@ -90,7 +90,7 @@ def _deletion(explained: Sequence[_Explained], seed: int) -> dict[str, Any]:
 
 def _column_shares(context: Context, explained: Sequence[_Explained]) -> dict[str, float]:
     """How much of what is added, for or against, each column adds."""
-    totals = dict.fromkeys((column.name for column in context.inputs), 0.0)
+    totals = dict.fromkeys((column.name for column in context.model.inputs), 0.0)
     for one, _ in explained:
         for column in totals:
             own = [unit.column == column for unit in one.units]
@@ -103,9 +103,9 @@ def _drivers(context: Context, seen: Mapping[str, Mapping[str, np.ndarray]]) -> 
     """Of many test rows; words and events only where rows may be quoted."""
     count, most = len(context.test), min(_LOOKED_AT, _MOST_SCORES // context.output.width)
     rows = np.unique(np.linspace(0, count - 1, min(most, count)).astype(np.int64))
-    names = [column.name for column in context.inputs if context.quotes or not (column.is_text or column.holds_items)]
-    held = context.test.take(rows).values
-    values = {column.name: list(held[column.name]) for column in context.inputs}
+    inputs, held = context.model.inputs, context.test.take(rows).values
+    names = [column.name for column in inputs if context.quotes or not (column.is_text or column.holds_items)]
+    values = {column.name: list(held[column.name]) for column in inputs}
     found = explain.drivers(context.model, values, taken(context.outputs, rows), seen, names)
     return [one for _, group in groupby(found, key=lambda one: one.answer) for one in _strongest(list(group))]
 
