@@ -54,7 +54,7 @@ def test_a_label_is_doubted_where_another_class_is_as_likely_as_it_is_elsewhere(
     assert found.wrong.tolist() == [False, False, True, False, False, False]
     assert found.order[0] == 2
     assert found.suggested.tolist() == [1, 1, 1, 0, 0, 0]
-    assert found.margin == pytest.approx([0.8, 0.6, -0.8, 0.8, 0.6, 0.2])
+    assert found.given == pytest.approx([0.9, 0.8, 0.1, 0.9, 0.8, 0.6])
 
 
 def test_a_class_that_no_row_has_is_never_suggested_as_an_error() -> None:

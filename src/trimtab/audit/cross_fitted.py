@@ -17,7 +17,7 @@ from trimtab.columns import InputColumn
 from trimtab.data.table import Table
 
 _FOLDS = 4
-_C = 0.01  # of a regression on the network's own vectors, standardised
+_C = 0.001  # of a regression on the network's own vectors, standardised; the best of 0.001, 0.01 and 0.1 on ag_news
 _STEPS = 100
 
 Fit = Callable[[np.ndarray, np.ndarray], np.ndarray]  # rows to learn, rows to answer -> answers to these

@@ -15,14 +15,14 @@ import numpy as np
 class Doubts:
     """What speaks against each label, (rows,)."""
 
-    margin: np.ndarray  # the chance of the given class less that of the likeliest other one: -1 to 1
+    given: np.ndarray  # the chance of the class that the row is labelled with
     suggested: np.ndarray  # the place of the likeliest other class
     wrong: np.ndarray  # bool: counts as mislabelled
 
     @property
     def order(self) -> np.ndarray:
-        """All rows, the likeliest errors first; of equal ones those that count as mislabelled."""
-        return np.lexsort((~self.wrong, self.margin))
+        """All rows, the likeliest errors first: by self-confidence; of equal ones those that count as mislabelled."""
+        return np.lexsort((~self.wrong, self.given))
 
 
 def doubts(labels: np.ndarray, chances: np.ndarray) -> Doubts:
@@ -32,11 +32,10 @@ def doubts(labels: np.ndarray, chances: np.ndarray) -> Doubts:
     others = chances.copy()
     others[rows, labels] = -np.inf
     suggested = others.argmax(axis=1)
-    margin = given - others[rows, suggested]
     confident = np.where(chances >= thresholds(labels, chances), chances, -np.inf)
     likeliest = confident.argmax(axis=1)
-    wrong = np.isfinite(confident[rows, likeliest]) & (likeliest != labels) & (margin < 0)
-    return Doubts(margin, suggested, wrong)
+    wrong = np.isfinite(confident[rows, likeliest]) & (likeliest != labels) & (given < others[rows, suggested])
+    return Doubts(given, suggested, wrong)
 
 
 def thresholds(labels: np.ndarray, chances: np.ndarray) -> np.ndarray:
