@@ -113,8 +113,8 @@ def test_a_bundle_that_may_quote_no_row_quotes_none(tmp_path: Path) -> None:
     ]  # fmt: skip
     spec = {"output": "state", "train": {"epochs": 1}, "inputs": {"note": {"type": "text", "encoder": "textcnn"}}}
     files = {}
-    for quote in (True, False):
-        made = place(tmp_path / str(quote), rows, **spec, quote_rows=quote)
+    for quote, said in {True: "rows", False: "none"}.items():
+        made = place(tmp_path / said, rows, **spec, quotes=said)
         folder = trimtab.launch(made.spec, runs=made.runs).folder
         texts = [folder / name for name in ("manifest.json", "golden.jsonl", "card.html", "card.md")]
         files[quote] = "".join(path.read_text(encoding="utf-8") for path in texts)

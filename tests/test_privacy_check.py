@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score, roc_curve
 from test_data_check import reviews, table
+from tiny_bundle import ROWS as REVIEWS
 from tiny_bundle import build, make_manifest
 
-from trimtab import page, runtime
+from trimtab import columns, page, runtime
+from trimtab import spec as specs
 from trimtab.audit import membership, quality
 from trimtab.audit.membership import Attack
 from trimtab.checks import Context, privacy
+from trimtab.errors import TrimtabError
 from trimtab.metrics import Amounts, Answers, AnyOf, OneOf
 
 ONES = np.ones((400, 1))
@@ -106,3 +109,43 @@ def test_the_card_says_what_the_attacks_reach_and_what_the_files_quote(tmp_path:
     assert isinstance(listed, page.Table)
     assert listed.rows[0] == ("golden.jsonl", "whole rows of the test data")
     assert "shadow models" in " ".join(privacy.limits(manifest))
+
+
+# ------------------------------------------------------------------------------------------------- quotes: none
+
+SPEC = {"data": "rows.csv", "output": "mood"}
+
+
+def test_quotes_is_what_quote_rows_is_called_now() -> None:
+    old = specs.parse({**SPEC, "quote_rows": False})
+    assert (old.quotes, old.quote_rows) == ("none", False)
+    assert old.notes == ("quote_rows is called quotes now, `quotes: none`",)
+    new = specs.parse({**SPEC, "quotes": "rows"})
+    assert (new.quote_rows, new.notes) == (True, ())
+    assert old.model_dump() == specs.parse({**SPEC, "quotes": "none"}).model_dump()
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"quote_rows": "maybe"}, "spec: quote_rows: found 'maybe'"),
+        ({"quotes": "all"}, "spec: quotes: found 'all'"),
+        ({"quotes": "none", "quote_rows": False}, "no key named 'quote_rows'"),
+    ],
+)
+def test_what_may_not_be_said_of_quotes_is_told_by_the_key_as_it_was_written(
+    said: dict[str, object], told: str
+) -> None:
+    with pytest.raises(TrimtabError, match=told):
+        specs.parse({**SPEC, **said})
+
+
+def test_golden_rows_can_be_made_up_of_what_columns_hold(tmp_path: Path) -> None:
+    model = runtime.load(build(tmp_path), threads=1)
+    history = columns.fit("history", "bought", "bought", [["a", "b"], ["c"]], {})
+    random = np.random.default_rng(7)
+    made = [{column.name: column.invented(random) for column in model.inputs} for _ in range(8)]
+    runtime.write_golden(model.folder, runtime.record_golden(model, made))
+    assert runtime.replay(model, runtime.read_golden(model.folder)).rows == 8
+    assert not {row["review"] for row in made} & {row["review"] for row in REVIEWS}
+    assert set(history.invented(random)) <= {"a", "b", "c"}

@@ -315,7 +315,8 @@ def serving_files(serving: Serving) -> list[str]:
 def quoted(manifest: Manifest) -> list[tuple[str, str]]:
     """What quotes the rows that a bundle was made of: its place, and what stands there. See privacy-of-bundles.md."""
     spec = manifest.spec
-    whole = "rows that are made up" if spec.get("quote_rows") is False else "whole rows of the test data"
+    made_up = spec.get("quotes") == "none" or spec.get("quote_rows") is False  # the key of earlier bundles
+    whole = "rows that are made up" if made_up else "whole rows of the test data"
     found = [(GOLDEN, whole)] if GOLDEN in manifest.files else []
     found += [(f"{MANIFEST}: evidence.{part}", "rows") for part in QUOTING if manifest.evidence.get(part)]
     if manifest.data.get("suspicious") or manifest.data.get("notes") or manifest.data.get("rejected"):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,7 +26,8 @@ NAME = "data.label_errors"
 LIKELIEST = "likely_label_errors"  # rows: only where the bundle may quote them
 _ROWS = 5_000  # whose labels are looked at
 _ROWS_OF_FILES = 1_000  # where each has a picture or a sound to decode
-_STEPS = 100_000  # that the network reads in all: for more, cheap models judge alone
+_STEPS = 80_000  # that the network reads in all: fewer rows are looked at, or cheap models judge alone
+_LISTED_SHARE = 0.1  # of the rows that are listed at least: some that do not look wrong are
 _QUOTED = 20
 _SHOWN = 10
 _FEWEST = 2  # rows of each of two classes at least
@@ -34,7 +36,7 @@ _SAYS = (
     "splits, none of which it had learnt. {count:,} labels look wrong{listed}. Rows that are hard to tell are "
     "among them: the figure is rather too high than too low."
 )
-_LISTED = ", the likeliest first in `label_errors.csv` of the run's folder"
+_LISTED = "; `label_errors.csv` in the run's folder lists the rows, the likeliest errors first"
 
 
 def check(context: Context) -> Finding:
@@ -48,13 +50,18 @@ def check(context: Context) -> Finding:
     classes = len(context.output.classes)
     if (np.bincount(labels, minlength=classes) >= _FEWEST).sum() < 2:
         return Finding(remarks={NAME: "too few rows to tell"})
-    model, chances = _judged(context, table, labels, classes)
+    vectors = _vectors(context, table)
+    if vectors is not None and len(vectors.rows) < len(table):
+        table, parts, labels = table.take(vectors.rows), [parts[row] for row in vectors.rows], labels[vectors.rows]
+    model, chances = _judged(context, table, labels, classes, None if vectors is None else vectors.values)
     found = label_errors.doubts(labels, chances)
-    wrong = [row for row in found.order.tolist() if found.wrong[row]]
-    lines = [_line(context, table, parts, labels, chances, found, row) for row in wrong]
+    wrong, least = int(found.wrong.sum()), math.ceil(_LISTED_SHARE * len(table))
+    listed = found.order[: max(least, int(np.flatnonzero(found.wrong[found.order]).max(initial=-1)) + 1)].tolist()
+    lines = [_line(context, table, parts, labels, chances, found, row) for row in listed]
     rows = sum(map(len, context.splits.values()))
-    told = {"model": model, "rows": len(table), "of": rows, "count": len(wrong)}
-    quoted = [{**line, "inputs": shortened(line["inputs"])} for line in lines[:_QUOTED]]
+    told = {"model": model, "rows": len(table), "of": rows, "count": wrong}
+    likeliest = [line for line in lines if line["looks wrong"] == "yes"][:_QUOTED]
+    quoted = [{**line, "inputs": shortened(line["inputs"])} for line in likeliest]
     return Finding(
         {NAME: share(found.wrong, context.seed)},
         {NAME: told} | ({LIKELIEST: quoted} if quoted and context.quotes else {}),
@@ -75,10 +82,11 @@ def _looked_at(context: Context) -> tuple[Table, list[str]]:
     return whole.take(picked), [parts[row] for row in picked.tolist()]
 
 
-def _judged(context: Context, table: Table, labels: np.ndarray, classes: int) -> tuple[str, np.ndarray]:
+def _judged(
+    context: Context, table: Table, labels: np.ndarray, classes: int, vectors: np.ndarray | None
+) -> tuple[str, np.ndarray]:
     """The name and the chances, (rows, classes), of the model that fits the labels best."""
     models = registry.attribute("trimtab.audit.cross_fitted", "models")
-    vectors = _vectors(context, table)
     found: dict[str, np.ndarray] = models(context.inputs, table, labels, classes, context.seed, vectors)
     return min(found.items(), key=lambda pair: _log_loss(pair[1], labels))
 
@@ -88,17 +96,26 @@ def _log_loss(chances: np.ndarray, labels: np.ndarray) -> float:
     return float(-np.log(np.maximum(given, 1e-6)).mean())
 
 
-def _vectors(context: Context, table: Table) -> np.ndarray | None:
-    """The network's own vectors of the rows; None where they cost too much, or it keeps none of its weights."""
+class _Vectors(NamedTuple):
+    """The network's own vectors, (rows, width), and of which rows."""
+
+    values: np.ndarray
+    rows: np.ndarray
+
+
+def _vectors(context: Context, table: Table) -> _Vectors | None:
+    """Of all rows, or of half of them at least; None where that costs too much, or the bundle has no weights."""
     folder = context.model.folder
     if folder is None or not (folder / store.WEIGHTS).is_file() or not registry.available("torch"):
         return None
     network = context.network
     rows = encode_rows(network.inputs, {column.name: table.values[column.name] for column in network.inputs})
-    if rows.costs.sum() > _STEPS:
+    mixed = np.random.default_rng(context.seed).permutation(len(rows))
+    read = np.sort(mixed[np.cumsum(rows.costs[mixed]) <= _STEPS])
+    if 2 * len(read) < len(rows):
         return None
-    found: np.ndarray | None = registry.attribute("trimtab.nets.fitted", "vectors")(network, rows)
-    return found
+    found: np.ndarray | None = registry.attribute("trimtab.nets.fitted", "vectors")(network, rows.take(read))
+    return None if found is None or not np.isfinite(found).all() else _Vectors(found, read)
 
 
 def _line(
@@ -117,6 +134,7 @@ def _line(
         "file": origin.file,
         "line": origin.line,
         "split": parts[row],
+        "looks wrong": "yes" if found.wrong[row] else "no",
         "given": classes[given],
         "suggested": classes[suggested],
         "chance of given": round(float(chances[row, given]), 4),
@@ -135,7 +153,7 @@ def _blocks(manifest: Manifest) -> Iterator[Block]:
     if not told or NAME not in manifest.measured:
         return
     yield figures.table({NAME: manifest.measured[NAME]})
-    yield Text(_SAYS.format(**told, listed=_LISTED if told["count"] else ""))
+    yield Text(_SAYS.format(**told, listed=_LISTED))
     lines = manifest.evidence.get(LIKELIEST, [])[:_SHOWN]
     if lines:
         yield Grid(("where", "inputs", "label", "likelier"), tuple(map(_row, lines)), title="Likeliest label errors")

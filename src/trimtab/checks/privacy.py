@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from trimtab import registry
+from trimtab import columns, registry
 from trimtab.audit import membership, quality
 from trimtab.audit.membership import Attack
 from trimtab.bundle import store
 from trimtab.bundle.manifest import Manifest, Measured
 from trimtab.checks import Context, Finding
-from trimtab.columns import dense
+from trimtab.columns import Outputs, dense, taken
 from trimtab.data.table import Table, joined
 from trimtab.metrics import Amounts, AnyOf, OneOf, Statistic
 from trimtab.page import Block, Section, Text, figures
@@ -42,8 +42,10 @@ def check(context: Context) -> Finding:
     if context.train is None or not issubclass(context.output.answers, (OneOf, AnyOf, Amounts)):
         return Finding()
     count = min(_ROWS, len(context.train), len(context.test))
-    tables = [_drawn(table, count, context.seed) for table in (context.train, context.test)]
-    attacks = _attacks(context, joined(tables), np.repeat([True, False], count))
+    known, asked = (_drawn(len(table), count, context.seed) for table in (context.train, context.test))
+    table = joined([context.train.take(known), context.test.take(asked)])
+    outputs = columns.joined([context.model.outputs(context.train.take(known).values), taken(context.outputs, asked)])
+    attacks = _attacks(context, table, outputs, np.repeat([True, False], count))
     shown = {name: _figures(context, attack, count) for name, attack in attacks.items()}
     tried = [attack for name, attack in attacks.items() if name != _REFERENCE]
     found = {AUC: _measured(context, membership.worst([one.auc() for one in tried]), 2 * count)}
@@ -53,14 +55,14 @@ def check(context: Context) -> Finding:
     return Finding(found, {NAME: {"rows": count, "attacks": shown}}, {} if FOUND in found else {FOUND: few})
 
 
-def _drawn(table: Table, count: int, seed: int) -> Table:
-    return table.take(np.sort(np.random.default_rng(seed).choice(len(table), count, replace=False)))
+def _drawn(rows: int, count: int, seed: int) -> np.ndarray:
+    return np.sort(np.random.default_rng(seed).choice(rows, count, replace=False))
 
 
-def _attacks(context: Context, table: Table, learnt: np.ndarray) -> dict[str, Attack]:
+def _attacks(context: Context, table: Table, outputs: Outputs, learnt: np.ndarray) -> dict[str, Attack]:
     """Each attack by its name, and the reference model's own, which cannot know."""
     targets = context.output.targets(table.values[context.output.name])
-    own = membership.losses(context.output.answered(targets, context.model.outputs(table.values)))
+    own = membership.losses(context.output.answered(targets, outputs))
     assert own is not None
     found = {_THRESHOLD: Attack(-own, learnt)}
     reference = _reference(context, table, targets)

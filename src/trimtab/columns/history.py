@@ -124,6 +124,10 @@ class HistoryColumn(InputColumn):
         """The items as a list."""
         return items(value, self.separators, self.not_missing)
 
+    def invented(self, random: np.random.Generator) -> list[str]:
+        """A few items by chance."""
+        return [self.items[place] for place in random.integers(0, len(self.items), min(5, self.max_steps)).tolist()]
+
     def encode(self, values: Sequence[Any]) -> Ragged:
         """The ids of each row's items, all of them; the start is not among them."""
         return ragged([self.ids(value) for value in values], np.empty(0, np.int64))

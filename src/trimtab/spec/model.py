@@ -19,8 +19,9 @@ class Choice(NamedTuple):
 
 # What may be said of the weights alone: they learn the answers of the rows.
 WEIGHTS = ("full", "lora", "frozen", "scratch")
-# Keys that were once called otherwise: (part, former key) -> key. They are still read, and told.
-FORMER_KEYS = {("train", "average"): "ema_decay"}
+# Keys that were once called otherwise: the path of the former one -> its name now. They are still read, and told.
+FORMER_KEYS: dict[tuple[str, ...], str] = {("train", "average"): "ema_decay", ("quote_rows",): "quotes"}
+_QUOTES = {True: "rows", False: "none"}  # what `quote_rows` said
 
 
 class _Part(BaseModel):
@@ -437,13 +438,22 @@ class Spec(_Part):
         "confidence is chosen on the validation rows. Others are withheld: empty, and `abstained` says so. Default: "
         "every row is answered. See confidence.md.",
     )
-    quote_rows: bool = Field(
-        True,
-        description="Whether the bundle may quote rows of the data: golden rows, the hardest mistakes, examples of "
-        "what was told. See privacy-of-bundles.md.",
+    quotes: Literal["rows", "none"] = Field(
+        "rows",
+        description="What the bundle may quote of the data. `rows`: golden rows, the hardest mistakes, examples of "
+        "what was told. `none`: no row; golden rows are made up. See privacy-of-bundles.md.",
     )
     seed: int = Field(7, ge=0, lt=2**31, description="Seeds every random choice.")
     _notes: tuple[str, ...] = PrivateAttr(())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _present_keys(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or "quote_rows" not in values or "quotes" in values:
+            return values
+        said = values["quote_rows"]
+        quotes = _QUOTES[said] if isinstance(said, bool) else said
+        return {**{key: value for key, value in values.items() if key != "quote_rows"}, "quotes": quotes}
 
     @field_validator("data", "keep", "protected", "behaviour", "unlabelled", mode="before")
     @classmethod
@@ -484,6 +494,11 @@ class Spec(_Part):
     def answer_rule(self) -> AnswerRule | None:
         """When an answer is given, where the spec says so."""
         return None if self.answers is None else AnswerRule.read(self.answers)
+
+    @property
+    def quote_rows(self) -> bool:
+        """Whether the bundle may quote rows of the data."""
+        return self.quotes == "rows"
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -130,12 +130,24 @@ def parse(values: Mapping[str, Any], where: str = "spec", lines: Mapping[tuple[s
             errors.append(TrimtabError(f"{_place(('gates', str(name)), where, lines or {})}{error}"))
     if errors or spec is None:
         raise several(errors)
-    spec._notes = tuple(
-        f"{part}.{former} is called {part}.{present} now"
-        for (part, former), present in FORMER_KEYS.items()
-        if former in (values.get(part) or {})
-    )
+    spec._notes = tuple(_renamed(spec, former) for former in FORMER_KEYS if _stands(values, former))
     return spec
+
+
+def _stands(values: Any, path: Sequence[str]) -> bool:
+    """Whether a key is among the values, as the user wrote them."""
+    for step in path:
+        if not isinstance(values, Mapping) or step not in values:
+            return False
+        values = values[step]
+    return True
+
+
+def _renamed(spec: Spec, former: tuple[str, ...]) -> str:
+    """What a key is called now, with its value where that is said otherwise too."""
+    present = (*former[:-1], FORMER_KEYS[former])
+    value = f": {spec.quotes}" if present == ("quotes",) else ""
+    return f"{'.'.join(former)} is called {'.'.join(present)} now{value and f', `{present[0]}{value}`'}"
 
 
 def _explain(detail: Any, path: tuple[str, ...], where: str, lines: Mapping[tuple[str, ...], int]) -> TrimtabError:
@@ -177,7 +189,7 @@ def _known_path(detail: Any, values: Any) -> tuple[str, ...]:
 
 def _as_written(step: str | int, path: Sequence[str], values: Any) -> str | int:
     """A key as the values have it: by its former name, where they do not have it by its present one."""
-    formers = [former for (part, former), present in FORMER_KEYS.items() if (part, present) == (*path, step)]
+    formers = [former[-1] for former, present in FORMER_KEYS.items() if (*former[:-1], present) == (*path, step)]
     known = values if isinstance(values, Mapping) else {}
     return step if step in known else next((former for former in formers if former in known), step)
 
@@ -199,7 +211,7 @@ def _model_at(path: tuple[str, ...]) -> type[BaseModel] | None:
 
 def _describe(path: tuple[str, ...]) -> str:
     model = _model_at(path[:-1])
-    key = FORMER_KEYS.get((path[0], path[-1]), path[-1])
+    key = FORMER_KEYS.get(path, path[-1])
     field = model.model_fields.get(key) if model else None
     return " ".join((field.description or "").split()) if field else ""
 
