@@ -28,13 +28,16 @@ def test_every_cost_is_measured(bundle: Path) -> None:
         "size": "MB",
         "latency": "ms",
         "latency_p95": "ms",
+        "latency_p99": "ms",
         "throughput": "rows/s",
         "memory": "MB",
         "memory_peak": "MB",
+        "cold_start": "ms",
     }
     assert found["size"].value == store.serving_bytes(bundle) / 1e6
     assert 0 < found["latency"].low <= found["latency"].value <= found["latency"].high
-    assert found["latency"].value <= found["latency_p95"].value
+    assert found["latency"].value <= found["latency_p95"].value <= found["latency_p99"].value
+    assert found["cold_start"].value > 10 * found["latency"].value
     assert found["throughput"].value > 100
     assert 20 < found["memory"].value <= found["memory_peak"].value < 1000
 

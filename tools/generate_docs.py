@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from trimtab import metrics, perturb, registry
 from trimtab.columns import OutputColumn
 from trimtab.data import splits
-from trimtab.spec import UNITS, Clean, Compress, Fairness, Lora, Spec, Split, Train, schema
+from trimtab.spec import UNITS, Clean, Compress, Cost, Fairness, Lora, Spec, Split, Train, schema
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -36,6 +36,7 @@ PARTS: dict[str, type[BaseModel]] = {
     "train": Train,
     "train.lora": Lora,
     "compress": Compress,
+    "cost": Cost,
 }
 SECTION_OF = {model.__name__: place for place, model in PARTS.items()}
 ABBREVIATION = re.compile(r"\b(?:al|[Cc]f|e\.g|i\.e|vs|[A-Z])$")  # their full stop ends no sentence

@@ -41,9 +41,9 @@ Rows = Sequence[Mapping[str, Any]]
 def cost(model: runtime.Model, rows: Rows, latency_rows: int = LATENCY_ROWS, seed: int = 0) -> dict[str, Measured]:
     """Measure a model, and the bundle that it is of, on the given test rows, in well under a minute.
 
-    size (MB of the files that serving needs), latency and latency_p95 (ms of one row, tokenising included), throughput
-    (rows/s), memory (MB resident in a fresh process that has answered as many rows at once as `predict` does) and
-    memory_peak (MB, its highest).
+    size (MB of the files that serving needs), latency, latency_p95 and latency_p99 (ms of one row, tokenising
+    included), throughput (rows/s), memory (MB resident in a fresh process that has answered as many rows at once as
+    `predict` does), memory_peak (MB, its highest) and cold_start (ms from its start to its first answer).
     """
     bundle, rate = _bundle(model), _throughput(model, rows)
     return {
@@ -56,7 +56,8 @@ def cost(model: runtime.Model, rows: Rows, latency_rows: int = LATENCY_ROWS, see
 
 def memory(model: runtime.Model, rows: Rows) -> dict[str, Measured]:
     """What `cost` says of memory, alone."""
-    return _memory(_bundle(model), rows, _throughput(model, thinned(rows, _QUICK_BATCH), runs=1))
+    found = _memory(_bundle(model), rows, _throughput(model, thinned(rows, _QUICK_BATCH), runs=1))
+    return {name: one for name, one in found.items() if one.unit == "MB"}
 
 
 def _bundle(model: runtime.Model) -> Path:
@@ -91,7 +92,7 @@ def machine() -> dict[str, Any]:
 def _latency(
     model: runtime.Model, rows: Rows, seed: int, most_seconds: float = _LATENCY_SECONDS
 ) -> dict[str, Measured]:
-    """Median and 95th percentile of one-row calls in milliseconds, with bootstrap intervals over the calls."""
+    """Median, 95th and 99th percentile of one-row calls in milliseconds, with bootstrap intervals over the calls."""
     for row in rows[:_WARM_UP]:
         model.predict([row])
     taken: list[float] = []
@@ -103,7 +104,7 @@ def _latency(
         taken.append((now - begun) * 1e3)
         if now > stop:
             break
-    return quantiles(np.array(taken), seed)
+    return {**quantiles(np.array(taken), seed), "latency_p99": _quantile(np.array(taken), 0.99, seed)}
 
 
 def quantiles(taken: np.ndarray, seed: int = 0) -> dict[str, Measured]:
@@ -154,7 +155,7 @@ def _as_json(value: Any) -> str:
 
 
 def _memory(bundle: Path, rows: Rows, rate: float) -> dict[str, Measured]:
-    """Start a fresh process that loads the bundle, answers the rows and tells what it holds.
+    """Start a fresh process that loads the bundle, answers the rows and tells what it holds, and when it first did.
 
     It answers them over and over, as many at once as `predict` does; `rate` is how many take a second.
     """
@@ -162,6 +163,7 @@ def _memory(bundle: Path, rows: Rows, rate: float) -> dict[str, Measured]:
     given = [dict(row) for row in thinned(rows, min(count, _DIFFERENT_ROWS))]
     package_parent = str(Path(__file__).resolve().parents[2])
     paths = [package_parent, *filter(None, [os.environ.get("PYTHONPATH")])]
+    begun = time.time()
     answer = subprocess.run(
         [sys.executable, "-m", "trimtab.audit.memory", str(bundle), str(count)],
         input=json.dumps(given, default=_as_json),
@@ -175,7 +177,9 @@ def _memory(bundle: Path, rows: Rows, rate: float) -> dict[str, Measured]:
     if answer.returncode:
         raise RuntimeError(f"the process that measures memory failed:\n{answer.stderr}")
     found: dict[str, float] = json.loads(answer.stdout)
-    return {name: Measured(value=value / _MB, unit="MB") for name, value in found.items()}
+    first = found.pop("first_answer", None)  # of no rows there is none
+    held = {name: Measured(value=value / _MB, unit="MB") for name, value in found.items()}
+    return held if first is None else {**held, "cold_start": Measured(value=(first - begun) * 1e3, unit="ms")}
 
 
 # -------------------------------------------------------------------------------------------------------- machine

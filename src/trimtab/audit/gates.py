@@ -15,7 +15,8 @@ from trimtab.metrics import every, named, parsed
 from trimtab.spec import Gate
 
 SHOWN = 0.95  # the confidence of all intervals that are measured
-NEEDED = {"answers": 'answers: "when confidence >= 0.8"'}  # what a key of the spec may say, by its name
+# What a key of the spec may say without which some metrics mean nothing.
+NEEDED = {"answers": 'answers: "when confidence >= 0.8"', "cost": "cost: {machine_per_hour: 0.10}"}
 _NEVER = 1e8  # rows
 
 

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from trimtab import metrics, registry, runtime
+from trimtab.audit.price import Pricing
 from trimtab.behaviour import OwnTest
 from trimtab.bundle.manifest import Manifest, Measured
 from trimtab.columns import InputColumn, OutputColumn, Outputs, Targets
@@ -58,6 +59,7 @@ class Context:
     uncompressed: runtime.Model | None = None  # the network before a search; None where it is the model itself
     answered: Outputs | None = None  # the outputs of the test rows, where they are known already
     valid: Table | None = None  # what chose the checkpoint and the temperature; None as for `train`
+    pricing: Pricing | None = None  # what a machine costs, where the spec says so
 
     @property
     def output(self) -> OutputColumn:

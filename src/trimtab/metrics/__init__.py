@@ -63,7 +63,7 @@ class Metric:
     label: str  # as the card calls it
     meaning: str
     better: Literal["higher", "lower"]
-    unit: Literal["", "MB", "ms", "rows/s"] = ""
+    unit: Literal["", "MB", "ms", "rows/s", "per million", "Wh per million"] = ""
     of: Mapping[Kind, Callable[..., Statistic]] = field(default_factory=dict)  # (answers), with `at` (answers, k)
     of_parts: Mapping[Kind, Callable[[Any, int], Statistic]] = field(default_factory=dict)  # (answers, place of a part)
     at: int | None = None  # it is cut after k places, `ndcg@k`: the k that is measured where none is asked for

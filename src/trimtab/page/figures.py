@@ -10,7 +10,7 @@ from trimtab.bundle.manifest import Measured
 from trimtab.page import Table
 
 NOTHING = "–"
-_COSTS = frozenset({"MB", "ms", "rows/s"})
+_COSTS = frozenset({"MB", "ms", "rows/s", "per million", "Wh per million"})
 _DIGITS = {"": 3, "MB": 1, "ms": 2, "rows/s": 0}
 
 

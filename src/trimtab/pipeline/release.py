@@ -9,6 +9,7 @@ from typing import Any
 
 from trimtab import checks, runtime
 from trimtab.audit import gates, selective
+from trimtab.audit.price import Pricing
 from trimtab.bundle import store
 from trimtab.bundle.manifest import GateResult, Manifest, Stage
 from trimtab.compress.frontier import Frontier
@@ -68,6 +69,7 @@ def audit(
         uncompressed=uncompressed.model if compressed.frontier else None,
         tests=request.tests,
         valid=splits.valid,
+        pricing=None if request.spec.cost is None else Pricing(**request.spec.cost.model_dump()),
     )
     found = checks.every(context, laps)
     quotes = request.spec.quote_rows

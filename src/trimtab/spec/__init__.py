@@ -8,6 +8,7 @@ from trimtab.spec.model import (
     Clean,
     ColumnType,
     Compress,
+    Cost,
     Fairness,
     Lora,
     Part,
@@ -23,7 +24,7 @@ from trimtab.spec.model import (
 from trimtab.spec.reading import override, parse, read
 
 __all__ = [
-    "UNITS", "WEIGHTS", "AnswerRule", "Choice", "Clean", "ColumnType", "Compress", "Fairness", "Gate", "Lora",
-    "Operator", "Part", "Recipe", "Spec", "Split", "Train", "TrainingMethod", "Typed", "folder_name", "override",
-    "parse", "parse_gate", "parse_gates", "read", "typed",
+    "UNITS", "WEIGHTS", "AnswerRule", "Choice", "Clean", "ColumnType", "Compress", "Cost", "Fairness", "Gate",
+    "Lora", "Operator", "Part", "Recipe", "Spec", "Split", "Train", "TrainingMethod", "Typed", "folder_name",
+    "override", "parse", "parse_gate", "parse_gates", "read", "typed",
 ]  # fmt: skip

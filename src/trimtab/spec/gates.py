@@ -26,6 +26,8 @@ UNITS: dict[str, dict[str, float]] = {
     },
     "ms": {"us": 1e-3, "µs": 1e-3, "ms": 1.0, "s": 1e3},
     "rows/s": {"": 1.0, "rows/s": 1.0, "/s": 1.0},
+    "per million": {"": 1.0},
+    "Wh per million": {"": 1.0},
 }
 
 Operator = Literal["<=", ">=", "<", ">"]
@@ -60,7 +62,8 @@ def parse_gate(name: str, text: str) -> Gate:
     metric = _metric(where, name)
     match = _BOUND.match(text)
     if not match:
-        example = ">= 0.9" if metric.higher_is_better else f"<= 10 {metric.unit}".rstrip()
+        unit = "" if "" in UNITS[metric.unit] else f" {metric.unit}"
+        example = ">= 0.9" if metric.higher_is_better else f"<= 10{unit}"
         raise problem(where, f"cannot read {text!r}", f'"operator bound unit", for example "{example}"')
     operator, number, unit = match.groups()
     units = UNITS[metric.unit]

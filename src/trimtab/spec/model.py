@@ -322,6 +322,33 @@ class Typed(BaseModel):
 ColumnType = str | Typed
 
 
+_RATE = r"^\s*\d+(\.\d+)?\s*((rows)?/s)?\s*$"  # how a load may be written, beside a plain number
+
+
+class Cost(_Part):
+    """What a machine like the one that measures costs, for the price of answers. See cost.md."""
+
+    machine_per_hour: float = Field(gt=0, description="What such a machine costs in an hour.")
+    currency: str = Field("USD", pattern=r"^\S{1,5}$", description="In which currency; gates on `price` mean it too.")
+    load: float | None = Field(
+        None,
+        gt=0,
+        description="Rows to be answered in a second, such as `50 rows/s`: how many machines that takes.",
+        json_schema_extra={"anyOf": [{"type": "number"}, {"type": "string", "pattern": _RATE}, {"type": "null"}]},
+    )
+    utilisation: float = Field(
+        0.7, gt=0, le=1, description="Share of the measured throughput that is planned with; the rest is for peaks."
+    )
+    watts_per_core: float = Field(
+        10.0, gt=0, description="Assumed power of a busy core, for the estimate of energy. Not measured."
+    )
+
+    @field_validator("load", mode="before")
+    @classmethod
+    def _rows_in_a_second(cls, value: Any) -> Any:
+        return re.sub(r"\s*(rows)?/s\s*$", "", value) if isinstance(value, str) else value
+
+
 class AnswerRule(NamedTuple):
     """When an answer is given: from a confidence on, or from the one that reaches an accuracy."""
 
@@ -416,6 +443,11 @@ class Spec(_Part):
     )
     gates: dict[str, str] = Field(
         default_factory=dict, description='Metric -> "operator bound unit"; all must hold for a release.'
+    )
+    cost: Cost | None = Field(
+        None,
+        description="What a machine costs: the audit then tells the price of a million answers, for gates such as "
+        '`price: "<= 2"`, the machines for a load, and an estimate of energy. See cost.md.',
     )
     confidence: float | None = Field(
         None,

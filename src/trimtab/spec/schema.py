@@ -125,6 +125,6 @@ def _bound(metric: Metric) -> dict[str, Any]:
     """What a gate on a metric looks like: the good side, a number, and one of its units."""
     units = "|".join(re.escape(unit) for unit in UNITS[metric.unit])
     side = ">" if metric.higher_is_better else "<"
-    unit = "" if metric.share or not metric.unit else f" {metric.unit}"
-    example = f"{side}= {'0.9' if metric.higher_is_better and not unit else '10' if unit else '0.1'}{unit}"
+    unit = "" if metric.share or "million" in metric.unit or not metric.unit else f" {metric.unit}"
+    example = f"{side}= {'0.9' if metric.higher_is_better and not unit else '10' if metric.unit else '0.1'}{unit}"
     return {"type": "string", "pattern": rf"^\s*{side}=?\s*{_NUMBER}\s*({units})\s*$", "examples": [example]}
