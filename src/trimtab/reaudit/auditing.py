@@ -12,6 +12,7 @@ from typing import Any
 from trimtab import __version__, behaviour, checks, files, metrics, perturb, registry, runtime
 from trimtab import spec as specs
 from trimtab.audit import cost, gates
+from trimtab.audit.price import Pricing
 from trimtab.behaviour import OwnTest, reading
 from trimtab.bundle import store
 from trimtab.bundle.manifest import GateResult, Manifest, Stage
@@ -143,6 +144,7 @@ def context(subject: Subject, found: Labelled, before: runtime.Model | None = No
         tests=subject.tests,
         uncompressed=before,
         answered=found.outputs,
+        pricing=None if spec.cost is None else Pricing(**spec.cost.model_dump()),
     )
 
 
