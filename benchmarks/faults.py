@@ -1,6 +1,6 @@
 """Planted faults: of each, does a launch, an audit or a load end in a failed gate or in a refusal that names the cause?
 
-`python -m benchmarks.faults` makes one bundle of the sample of reviews and some tables of its own, plants 26 faults one by one,
+`python -m benchmarks.faults` makes a bundle of the sample of reviews and tables of its own, plants 26 faults one by one
 and then makes clean runs under the same gates, none of which may fail. Small networks, so that all of it takes minutes.
 A fault counts as caught where the exit code is not 0 and the message has the word that names its cause.
 """
@@ -369,7 +369,7 @@ def fragile(lab: Lab, folder: Path) -> Ended:
     words = {
         "positive": ["magnificently", "extraordinary", "unforgettable"],
         "negative": ["disappointing", "unacceptable", "embarrassingly"],
-    }  # noqa: E501
+    }
     rows = []
     for number in range(1500):
         label = draw.choice(list(words))
