@@ -41,4 +41,5 @@ def short_measurements() -> Iterator[None]:
         patch.setattr("trimtab.audit.cost._THROUGHPUT_SECONDS", 0.05)
         patch.setattr("trimtab.audit.cost._LATENCY_SECONDS", 0.2)
         patch.setattr("trimtab.audit.quick._SECONDS", 0.1)
+        patch.setattr("trimtab.report.plots._DPI", 20)
         yield

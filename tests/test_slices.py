@@ -56,10 +56,10 @@ def test_a_group_that_does_worse_is_found_among_a_hundred_that_do_not() -> None:
 
 def test_rows_that_are_all_answered_alike_raise_no_alarm() -> None:
     alarms = 0
-    for seed in range(20):
+    for seed in range(10):
         right = np.random.default_rng(100 + seed).random(ROWS) < 0.85
         alarms += any(one.worse for one in slices.found(accuracy_of(right), random_columns(seed)))
-    assert alarms <= 2  # 1 in 20 is to be expected
+    assert alarms <= 1  # 1 in 20 is to be expected
 
 
 def test_few_rows_are_never_a_slice_and_wrong_answers_throughout_are() -> None:

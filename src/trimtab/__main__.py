@@ -17,7 +17,10 @@ from typer.core import TyperCommand, TyperGroup
 from trimtab import __version__, registry
 from trimtab.errors import TrimtabError, nearest, problem, visible
 
-ORDER = ["init", "launch", "predict", "evaluate", "compress", "inspect", "verify", "sample", "schema"]
+ORDER = [
+    "init", "launch", "predict", "explain", "evaluate", "audit", "compare", "compress", "inspect", "verify", "sample",
+    "schema",
+]  # fmt: skip
 
 
 class Commands(TyperGroup):

@@ -68,7 +68,7 @@ def _unfit(where: str, name: str, known: _Known) -> TrimtabError | None:
         there = known.checked.get(family, ())
         return None if part in there else problem(where, f"no {word} {part!r}", nearest(part, there))
     if not metric.measured_of(kind.answers):
-        fitting = [one.default for one in every().values() if one.gate and one.measured_of(kind.answers)]
+        fitting = [one.default for one in every().values() if one.gate and one.whole and one.measured_of(kind.answers)]
         return problem(where, f"{family} is not measured on a {kind.type} output", ", ".join(fitting))
     if metric.needs and metric.needs not in known.given:
         return problem(where, f"the spec has no `{metric.needs}`", do=f"say {NEEDED[metric.needs]}")

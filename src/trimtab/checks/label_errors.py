@@ -41,7 +41,7 @@ _LISTED = "; `label_errors.csv` in the run's folder lists the rows, the likelies
 
 def check(context: Context) -> Finding:
     """The estimated share of wrong labels, the likeliest of them, and all of them for the run's folder."""
-    if not issubclass(context.output.answers, OneOf):
+    if not issubclass(context.output.answers, OneOf) or not isinstance(context.targets, np.ndarray):
         return Finding()
     if not registry.available("sklearn"):
         return Finding(remarks={NAME: "models that judge labels need the train extra"})

@@ -73,9 +73,10 @@ def _attacks(context: Context, table: Table, outputs: Outputs, learnt: np.ndarra
 
 def _reference(context: Context, table: Table, targets: Any) -> np.ndarray | None:
     """The loss of each row by a linear model that did not learn it, (rows,); None where there is none."""
-    output, known = context.output, dense(targets)
-    if issubclass(output.answers, AnyOf) or output.baselines is None:
+    output = context.output
+    if issubclass(output.answers, AnyOf) or output.baselines is None or not isinstance(targets, np.ndarray):
         return None
+    known = dense(targets)
     if issubclass(output.answers, OneOf):
         if (np.bincount(known, minlength=len(output.classes)) > 1).sum() < 2:
             return None

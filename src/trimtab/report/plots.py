@@ -23,6 +23,7 @@ from trimtab import files
 from trimtab.errors import visible
 
 _INK = "#222831"
+_DPI = 144  # of pictures in pixels
 _ACCENT = "#2f6fde"
 _WARNING = "#e0562f"
 _LINES = (
@@ -87,7 +88,8 @@ def _save(figure: Figure, stem: Path) -> list[Path]:
     svg, png = stem.with_suffix(".svg"), stem.with_suffix(".png")
     figure.savefig(svg, facecolor="none", metadata={"Date": None})
     files.write(svg, svg.read_text(encoding="utf-8").replace(_INK, "currentColor"))
-    figure.savefig(png, facecolor="white", dpi=144, metadata={"Software": None})
+    figure.set_layout_engine("none")  # what was laid out once stays where it is
+    figure.savefig(png, facecolor="white", dpi=_DPI, metadata={"Software": None})
     return [svg, png]
 
 

@@ -26,12 +26,12 @@ UNITS: dict[str, dict[str, float]] = {
     },
     "ms": {"us": 1e-3, "µs": 1e-3, "ms": 1.0, "s": 1e3},
     "rows/s": {"": 1.0, "rows/s": 1.0, "/s": 1.0},
-    "per million": {"": 1.0},
-    "Wh per million": {"": 1.0},
+    "per million": {"": 1.0, "per million": 1.0},
+    "Wh per million": {"": 1.0, "Wh per million": 1.0},
 }
 
 Operator = Literal["<=", ">=", "<", ">"]
-_BOUND = re.compile(r"^\s*(<=|>=|<|>)\s*([-+]?\d[\d_]*\.?\d*(?:[eE][-+]?\d+)?|[-+]?\.\d+)\s*(\S*)\s*$")
+_BOUND = re.compile(r"^\s*(<=|>=|<|>)\s*([-+]?\d[\d_]*\.?\d*(?:[eE][-+]?\d+)?|[-+]?\.\d+)\s*(\S+(?: \S+)*)?\s*$")
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def parse_gate(name: str, text: str) -> Gate:
         unit = "" if "" in UNITS[metric.unit] else f" {metric.unit}"
         example = ">= 0.9" if metric.higher_is_better else f"<= 10{unit}"
         raise problem(where, f"cannot read {text!r}", f'"operator bound unit", for example "{example}"')
-    operator, number, unit = match.groups()
+    operator, number, unit = match.groups(default="")
     units = UNITS[metric.unit]
     if unit not in units:
         listed = ", ".join(u or "(no unit)" for u in units)
