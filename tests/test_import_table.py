@@ -16,7 +16,7 @@ SHARED = {"errors", "files", "registry", "part_options", "progress"}
 TORCH_FREE_ROOMS = (
     "errors", "files", "registry", "part_options", "progress",
     "spec", "values", "metrics", "rows", "columns", "programs", "bundle", "runtime", "perturb", "behaviour", "page",
-    "explain", "checks", "reaudit",
+    "foreign", "explain", "checks", "reaudit",
 )  # fmt: skip
 TORCH_FREE_COMMANDS = ("audit", "compare", "evaluate", "explain", "inspect", "predict", "schema", "verify")
 NEEDS_AN_EXTRA = {"trimtab.rows.parquet"}  # loaded by name, only when a row file is parquet

@@ -3,7 +3,7 @@
 This is the only place that imports a module by a name that a user wrote. Parts of one's own need not lie here: the
 environment variable TRIMTAB_PARTS names folders (separated like those of PATH) that hold folders called `columns`,
 `encoders`, `fusions`, `heads`, `metrics`, `methods`, `baselines`, `checks`, `perturb`,
-`explain` or `programs`.
+`foreign`, `explain` or `programs`.
 """
 
 from __future__ import annotations

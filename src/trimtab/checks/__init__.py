@@ -56,6 +56,7 @@ class Context:
     quotes: bool = True  # whether the manifest and the card may quote rows
     protected: Sequence[str] = ()  # columns of the rows that say of which group a person is
     tests: Sequence[OwnTest] = ()  # of the user's own
+    foreign: Mapping[str, Sequence[Any]] = field(default_factory=dict)  # rows of another kind, of the user's own
     uncompressed: runtime.Model | None = None  # the network before a search; None where it is the model itself
     answered: Outputs | None = None  # the outputs of the test rows, where they are known already
     valid: Table | None = None  # what chose the checkpoint and the temperature; None as for `train`

@@ -252,6 +252,7 @@ class OutputColumn(Column):
     strata: ClassVar[Literal["classes", "quantiles", "none"]] = "none"  # what a cut keeps in proportion
     reads: ClassVar[str | None] = None  # the type of the one input that it is told from; None: any inputs
     has_names: ClassVar[bool] = False  # whether a word for "no value" may be an answer: see `words_kept`
+    familiarity_word: ClassVar[str] = ""  # what `familiarity` is: energy; empty: there is none
     score_word: ClassVar[str] = "score"  # what `additive_scores` are: log-odds; empty: numbers in the user's units
     baselines: ClassVar[str | None] = None  # how simple models learn it (`audit/baselines/`); None: no baseline
     constant: ClassVar[str] = "majority"  # what the simplest of these is called, which answers all rows alike
@@ -360,6 +361,10 @@ class OutputColumn(Column):
     def strengths(self, outputs: Outputs) -> np.ndarray:
         """How likely each class is, (rows, classes), or the number that is answered, (rows, 1); see `scored`."""
         raise NotImplementedError(f"{self.type}: an answer says nothing of how strongly it is given")
+
+    def familiarity(self, outputs: Outputs) -> np.ndarray:
+        """How much a row is like those of training, by its outputs alone, (rows,) float64: more is more like them."""
+        raise NotImplementedError(f"{self.type}: outputs say nothing of how familiar a row is")
 
     @abstractmethod
     def answered(self, targets: Targets, outputs: Outputs) -> Answers:

@@ -48,6 +48,7 @@ class LabelColumn(OutputColumn):
     answers: ClassVar[Kind] = OneOf
     headline: ClassVar[str] = "accuracy"
     has_names: ClassVar[bool] = True
+    familiarity_word: ClassVar[str] = "energy"
     score_word: ClassVar[str] = "log-odds"
     tie_break: ClassVar[str | None] = "log_loss"
     strata: ClassVar[Literal["classes", "quantiles", "none"]] = "classes"
@@ -137,6 +138,10 @@ class LabelColumn(OutputColumn):
     def strengths(self, outputs: Outputs) -> np.ndarray:
         """`probabilities`."""
         return self.probabilities(dense(outputs))
+
+    def familiarity(self, outputs: Outputs) -> np.ndarray:
+        """The energy of the logits, at a temperature of 1, with its sign turned (Liu et al. 2020, arXiv:2010.03759)."""
+        return np.asarray(np.logaddexp.reduce(certain(dense(outputs)).astype(np.float64), axis=1))
 
     def counts(self, values: Sequence[Any]) -> dict[str, float]:
         """Rows of each class."""

@@ -66,6 +66,7 @@ class LabelsColumn(OutputColumn):
     answers: ClassVar[Kind] = AnyOf
     headline: ClassVar[str] = "average_precision"
     has_names: ClassVar[bool] = True
+    familiarity_word: ClassVar[str] = "energy"
     score_word: ClassVar[str] = "log-odds"
     tie_break: ClassVar[str | None] = "log_loss"
     name: str
@@ -215,6 +216,10 @@ class LabelsColumn(OutputColumn):
     def strengths(self, outputs: Outputs) -> np.ndarray:
         """`probabilities`."""
         return self.probabilities(dense(outputs))
+
+    def familiarity(self, outputs: Outputs) -> np.ndarray:
+        """The sum of the classes' energies, with its sign turned (JointEnergy: Wang et al. 2021, arXiv:2111.14559)."""
+        return np.asarray(np.logaddexp(0.0, certain(dense(outputs)).astype(np.float64)).sum(axis=1))
 
     def counts(self, values: Sequence[Any]) -> dict[str, float]:
         """Rows that have each class."""

@@ -49,6 +49,7 @@ class OrdinalColumn(OutputColumn):
     answers: ClassVar[Kind] = Levels
     headline: ClassVar[str] = "quadratic_kappa"
     has_names: ClassVar[bool] = True
+    familiarity_word: ClassVar[str] = "largest chance"
     score_word: ClassVar[str] = "log-odds"
     tie_break: ClassVar[str | None] = "log_loss"
     strata: ClassVar[Literal["classes", "quantiles", "none"]] = "classes"
@@ -134,6 +135,10 @@ class OrdinalColumn(OutputColumn):
     def strengths(self, outputs: Outputs) -> np.ndarray:
         """`probabilities`."""
         return self.probabilities(dense(outputs))
+
+    def familiarity(self, outputs: Outputs) -> np.ndarray:
+        """The chance of the likeliest level, of which none has a logit of its own (arXiv:1610.02136)."""
+        return np.asarray(self.probabilities(certain(dense(outputs))).max(axis=1))
 
     def counts(self, values: Sequence[Any]) -> dict[str, float]:
         """Rows of each level."""

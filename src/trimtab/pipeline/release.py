@@ -68,6 +68,7 @@ def audit(
         request.spec.protected,
         uncompressed=uncompressed.model if compressed.frontier else None,
         tests=request.tests,
+        foreign=request.foreign,
         valid=splits.valid,
         pricing=None if request.spec.cost is None else Pricing(**request.spec.cost.model_dump()),
     )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import glob
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from trimtab import __version__, behaviour, checks, files, metrics, perturb, registry, runtime
+from trimtab import __version__, behaviour, checks, files, foreign, metrics, perturb, registry, runtime
 from trimtab import spec as specs
 from trimtab.audit import cost, gates
 from trimtab.audit.price import Pricing
@@ -25,6 +26,7 @@ from trimtab.spec import Gate, Spec
 
 AUDIT = "audit.json"
 _PLOTS = "trimtab.report.plots"
+_FILES = {"behaviour": "behaviour", "foreign": "ood.auroc"}  # keys that name files -> the metrics measured by them
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ class Subject:
     spec: Spec  # its own, changed
     gates: list[Gate]
     tests: tuple[OwnTest, ...]
+    foreign: Mapping[str, Sequence[Any]]  # rows of another kind, raw values by input
     here: frozenset[str]  # gates that are asked for here, and not only by the bundle's own spec
 
 
@@ -92,7 +95,9 @@ def opened(bundle: str | Path, overrides: Sequence[str], progress: Progress, thr
     progress.stage("load", str(bundle))
     model = runtime.load(bundle, threads)
     manifest = model.manifest
-    spec, tests = _with_tests(specs.parse(specs.override(manifest.spec, overrides)), overrides, progress)
+    spec = _without_absent(specs.parse(specs.override(manifest.spec, overrides)), overrides, progress)
+    tests = reading.read(spec.behaviour)
+    other = foreign.read(spec.foreign, model.inputs, Path(), progress.note, spec.encoding)
     behaviour.check(tests, model.inputs, model.output)
     asked = specs.parse_gates(spec.gates)
     changes = [found.name for column in model.inputs for found in perturb.of_type(column.type)]
@@ -100,18 +105,20 @@ def opened(bundle: str | Path, overrides: Sequence[str], progress: Progress, thr
     given = [key for key in gates.NEEDED if getattr(spec, key) is not None]
     gates.check_names(asked, model.output.type, model.output.parts, checked, spec.protected, given)
     here = {override.partition("=")[0].strip().removeprefix("gates.") for override in overrides}
-    return Subject(model, manifest, spec, asked, tests, frozenset(here))
+    return Subject(model, manifest, spec, asked, tests, other, frozenset(here))
 
 
-def _with_tests(spec: Spec, overrides: Sequence[str], progress: Progress) -> tuple[Spec, tuple[OwnTest, ...]]:
-    """The tests of one's own; without those that the bundle was made with, where their files are not here."""
-    named = any(override.partition("=")[0].strip() == "behaviour" for override in overrides)
-    absent = [] if named else [name for name in spec.behaviour if not Path(name).is_file()]
-    if not absent:
-        return spec, reading.read(spec.behaviour)
-    progress.note(f"not here, and not run: {', '.join(absent)}")
-    asked = {name: bound for name, bound in spec.gates.items() if metrics.parsed(name).family != "behaviour"}
-    return spec.model_copy(update={"behaviour": (), "gates": asked}), ()
+def _without_absent(spec: Spec, overrides: Sequence[str], progress: Progress) -> Spec:
+    """The spec without files that the bundle was made with and that are not here, nor its own gates on them."""
+    named = {override.partition("=")[0].strip().removeprefix("gates.") for override in overrides}
+    for key in [key for key in _FILES if key not in named]:
+        absent = [name for name in getattr(spec, key) if not Path(name).exists() and not glob.glob(name)]
+        if absent:
+            progress.note(f"not here, and left out: {', '.join(absent)}")
+            gone = [name for name in spec.gates if metrics.parsed(name).family == _FILES[key] and name not in named]
+            kept = {name: bound for name, bound in spec.gates.items() if name not in gone}
+            spec = spec.model_copy(update={key: (), "gates": kept})
+    return spec
 
 
 def told(found: Labelled, progress: Progress) -> None:
@@ -142,6 +149,7 @@ def context(subject: Subject, found: Labelled, before: runtime.Model | None = No
         spec.quote_rows,
         spec.protected,
         tests=subject.tests,
+        foreign=subject.foreign,
         uncompressed=before,
         answered=found.outputs,
         pricing=None if spec.cost is None else Pricing(**spec.cost.model_dump()),

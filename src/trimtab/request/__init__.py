@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from trimtab import behaviour, columns, perturb
+from trimtab import behaviour, columns, foreign, perturb
 from trimtab import spec as specs
 from trimtab.audit import gates
 from trimtab.behaviour import OwnTest, reading
@@ -67,6 +67,7 @@ class Request:
     ways: tuple[Part, ...] = ()  # training methods for few rows, of which cross-validation is to take one
     held_out: HeldOut | None = None  # where few rows were cross-validated
     tests: tuple[OwnTest, ...] = ()  # of the user's own
+    foreign: Mapping[str, Sequence[Any]] = field(default_factory=dict)  # raw values of rows of another kind, by input
     to_label: tuple[dict[str, Any], ...] = ()  # rows without an answer that are most worth one
 
 
@@ -120,6 +121,7 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
     gates.check_meaning(parsed, output)
     mitigation.check(spec, output, inputs, prepared.splits.train)
     behaviour.check(tests, inputs, output)
+    other = foreign.read(spec.foreign, inputs, folder, progress.note, spec.encoding)
     valid = encoding.encode(inputs, prepared.splits.valid)
     train, found = encoding.read(inputs, prepared.splits.train)
     _tell(found, len(train), progress)
@@ -159,7 +161,7 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
         prepared = replace(prepared, report={**prepared.report, "unlabelled": more.report})
     return Request(
         spec, parsed, prepared, chosen, inputs, output, architecture, settled, automatic, train, valid,
-        augmentation, more.values, _seen(prepared), ways, tests=tests,
+        augmentation, more.values, _seen(prepared), ways, tests=tests, foreign=other,
     )  # fmt: skip
 
 

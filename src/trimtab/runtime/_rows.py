@@ -11,7 +11,7 @@ from trimtab.errors import close, nearest, problem
 from trimtab.values.problems import Problem
 
 
-def check_names(inputs: Sequence[InputColumn], names: Iterable[str]) -> list[str]:
+def check_names(inputs: Sequence[InputColumn], names: Iterable[str], where: str = "rows") -> list[str]:
     """Compare the columns of some rows with the model's inputs; returns the inputs that will count as missing.
 
     Raises TrimtabError when one is lacking that cannot be done without, or when all are.
@@ -20,7 +20,7 @@ def check_names(inputs: Sequence[InputColumn], names: Iterable[str]) -> list[str
     absent = [column for column in inputs if column.name not in given]
     needed = [column for column in absent if not column.imputes or len(absent) == len(inputs)]
     if needed:
-        raise problem("rows", f"no column named {needed[0].name!r}", nearest(needed[0].name, given) or "(no columns)")
+        raise problem(where, f"no column named {needed[0].name!r}", nearest(needed[0].name, given) or "(no columns)")
     return [column.name for column in absent]
 
 

@@ -417,6 +417,11 @@ class Spec(_Part):
         description="Files of tests of one's own: what must be answered, must be answered alike, must become surer; "
         "`behaviour.<test>` can be a gate. See own-tests.md.",
     )
+    foreign: tuple[str, ...] = Field(
+        (),
+        description="Files of rows of another kind than those of training, inputs alone: how well the network's scores "
+        "tell them from the test rows is measured, `ood.auroc`. Default: such rows are made up. See confidence.md.",
+    )
     weight: str | None = Field(
         None,
         min_length=1,
@@ -487,7 +492,7 @@ class Spec(_Part):
         quotes = _QUOTES[said] if isinstance(said, bool) else said
         return {**{key: value for key, value in values.items() if key != "quote_rows"}, "quotes": quotes}
 
-    @field_validator("data", "keep", "protected", "behaviour", "unlabelled", mode="before")
+    @field_validator("data", "keep", "protected", "behaviour", "foreign", "unlabelled", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value

@@ -39,7 +39,7 @@ def schema(inputs: Options, outputs: Options, encoders: Sequence[str], fusions: 
     definitions["Output"] = _typed(outputs, {}, definitions)
     keys = found["properties"]
     keys["data"] = _also_one(keys["data"], least=1)
-    keys |= {name: _also_one(keys[name]) for name in ("keep", "protected", "behaviour", "unlabelled")}
+    keys |= {name: _also_one(keys[name]) for name in ("keep", "protected", "behaviour", "foreign", "unlabelled")}
     students = definitions["Compress"]["properties"]
     students["unlabelled"] = _also_one(students["unlabelled"])
     keys["inputs"] |= {"anyOf": _mappings(keys["inputs"]["anyOf"], {"$ref": "#/$defs/Input"})}
