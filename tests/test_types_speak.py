@@ -19,7 +19,7 @@ CLASSES = {f"{camel(name)}Column" for name in TYPES}
 # Where files are called by a type, or say which types they read: they are registries themselves.
 REGISTRIES = (
     "columns/", "nets/heads/", "nets/encoders/", "pretrained/", "train/augment/", "compress/varied/", "data/samples/",
-    "perturb/", "explain/",
+    "perturb/", "foreign/", "explain/",
 )  # fmt: skip
 # File -> how many places at most decide by a type, and why. Less is always right: lower the number with the code.
 ALLOWED = {
