@@ -10,15 +10,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from trimtab import page
 from trimtab.audit import gates, quality
 from trimtab.bundle.manifest import Automatic, Manifest, Measured, Stage
 from trimtab.bundle.serving import ColumnEntry, GraphEntry, Serving
 from trimtab.compress.frontier import Frontier, Point, Skipped
+from trimtab.errors import visible
 from trimtab.metrics import Amounts, OneOf
 from trimtab.page import figures
-from trimtab.report import card, facts, plots
+from trimtab.report import card, facts, model_card, plots
 from trimtab.spec import parse_gate
 
 NASTY = "<script>alert('x')</script>"
@@ -202,8 +204,82 @@ def test_the_page_is_readable_without_seeing_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("bound", "verdict"), [(">= 0.5", "Released"), (">= 0.99", "Not released")])
 def test_the_verdict_comes_first(tmp_path: Path, bound: str, verdict: str) -> None:
     _, reader, markdown = write(tmp_path, manifest("label", {"accuracy": bound}))
-    assert markdown.startswith(f"# reviews: {verdict}\n")
+    assert markdown.split("\n---\n")[1].startswith(f"# reviews: {verdict}\n")
     assert verdict in reader.text[:200]
+
+
+def metadata(markdown: str) -> dict[str, Any]:
+    """What the Hugging Face hub reads of a model card: as its own client finds it (`huggingface_hub.ModelCard`)."""
+    found = re.match(r"^(\s*---[\r\n]+)([\S\s]*?)([\r\n]+---(\r\n|\n|\r|$))", markdown)
+    assert found is not None
+    held: dict[str, Any] = yaml.safe_load(found[2])
+    return held
+
+
+def test_the_model_card_has_metadata_that_the_hub_reads(tmp_path: Path) -> None:
+    facts = manifest("label", {}, spec={"license": "cc-by-4.0", "data": ["data/reviews.csv"]})
+    _, _, markdown = write(tmp_path, facts)
+    held = metadata(markdown)
+    assert (held["license"], held["language"], held["pipeline_tag"]) == ("cc-by-4.0", "en", "text-classification")
+    assert held["tags"] == ["trimtab", "onnx", "text", "label"]
+    (index,) = held["model-index"]
+    (result,) = index["results"]
+    assert index["name"] == "reviews"
+    assert result["task"] == {"type": "text-classification"}
+    assert result["dataset"] == {"name": "reviews.csv", "type": "reviews.csv", "split": "test"}
+    figures = {one["type"]: one["value"] for one in result["metrics"]}
+    assert figures["accuracy"] == facts.measured["accuracy"].value
+    assert figures["latency"] == 2.25
+    assert not [name for name in figures if name.startswith("recall.")]
+
+
+HOSTILE = [
+    "---", "a\n---\nb: c", "- x: {", "'\"", "!!python/object:os.system", "&a *a", "no", "1e3", "x: y # z", "\x1b[31m",
+    "\u2028---", "\udc80", "<script>alert(1)</script>", "%YAML 9", "\t", "\ufeff", "字", "\\x3C<",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_name_breaks_the_metadata_or_ends_it(name: str) -> None:
+    facts = manifest("label", {}, name=name, spec={"license": name, "data": [f"a/{name}"]})
+    above = model_card.header(facts)
+    assert above.count("\n---\n") == 1
+    assert "<" not in above
+    held = metadata(above + "# below\n---\n")
+    shown = visible(" ".join(name.split()))
+    assert held["model-index"][0]["name"] == shown
+    assert held.get("license", "") == shown
+    assert [type(one) for one in held["tags"]] == [str] * 4
+
+
+@pytest.mark.parametrize(
+    ("read", "answered", "task"),
+    [
+        (["text", "number"], "label", "text-classification"),
+        (["number", "category"], "number", "tabular-regression"),
+        (["category"], "ordinal", "tabular-classification"),
+        (["image", "text"], "labels", "image-classification"),
+        (["text"], "tags", "token-classification"),
+        (["history"], "ranking", None),
+    ],
+)
+def test_the_task_is_called_as_the_hub_calls_it(read: list[str], answered: str, task: str | None) -> None:
+    facts = manifest("label", {})
+    inputs = [ColumnEntry(name=str(place), key=str(place), type=type_) for place, type_ in enumerate(read)]
+    serving = facts.serving.model_copy(update={"inputs": inputs})
+    held = metadata(model_card.header(facts.model_copy(update={"serving": serving, "task": answered})))
+    assert held.get("pipeline_tag") == task
+    assert held["model-index"][0]["results"][0]["task"]["type"] == (task or "other")
+
+
+def test_what_its_makers_say_of_it_stands_before_the_gates(tmp_path: Path) -> None:
+    said = {"description": f"Moods of reviews. {NASTY}\n\nSince 2019.", "intended_use": "To sort, *not* to judge."}
+    _, reader, markdown = write(tmp_path, manifest("label", {"accuracy": ">= 0.5"}, spec=said))
+    for text in ("Moods of reviews. " + NASTY, "Since 2019.", "To sort, *not* to judge."):
+        assert text in reader.text
+        assert text in unescaped(markdown)
+    assert markdown.index("## Intended use") < markdown.index("## Gates")
+    assert "script" not in reader.tags
 
 
 def test_the_worth_of_the_network_is_said_plainly(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from trimtab.columns import NO_ASSURANCE, Assurance
 from trimtab.metrics import Answers, OneOf, Statistic
 from trimtab.page import Block, Section, Table, Text, figures
 
-PLACE = 2.1
+PLACE = 2.8
 _SHOWN = 30  # classes whose sets are told, those with the most rows
 _SURE = (
     "Test rows by how sure the network is of them: what its answers would be worth were they given only from a "
@@ -112,7 +112,7 @@ def _given(manifest: Manifest, found: Mapping[str, Any]) -> Iterator[Block]:
     yield figures.table(_measured(manifest, "selective."))
     rows = tuple((f"{p['share']:.0%}", f"{p['confidence']:.4f}", f"{p['rows']:,}", _figure(p)) for p in found["curve"])
     head = ("most sure rows", "from confidence", "rows", "accuracy")
-    yield Table(head, rows, frozenset({0, 1, 2, 3}), title="Accuracy by confidence")
+    yield Table(head, rows, frozenset({0, 1, 2, 3}), title="Accuracy by confidence", folded=True)
 
 
 def _figure(found: Mapping[str, Any]) -> str:
@@ -132,7 +132,8 @@ def _sets(manifest: Manifest, found: Mapping[str, Any]) -> Iterator[Block]:
     yield figures.table(_measured(manifest, "conformal."))
     if classes := found.get("classes"):
         rows = tuple((c["class"], f"{c['rows']:,}", f"{c['coverage']:.3f}", f"{c['set_size']:.2f}") for c in classes)
-        yield Table(("class", "rows", "coverage", "set size"), rows, frozenset({1, 2, 3}), title="Answer sets by class")
+        head = ("class", "rows", "coverage", "set size")
+        yield Table(head, rows, frozenset({1, 2, 3}), title="Answer sets by class", folded=True)
 
 
 def limits(manifest: Manifest) -> Iterator[str]:

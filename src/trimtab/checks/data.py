@@ -16,7 +16,7 @@ from trimtab.metrics import mean
 from trimtab.page import Block, Points, Section, Text, figures
 from trimtab.page import Table as Grid
 
-PLACE = 5
+PLACE = 3
 LEAKED, CONFLICTS, PERSONAL = "data.leaked_rows", "data.conflicting_rows", "data.personal_data"
 _ROWS = 20_000  # that are looked at for personal data
 _HINTS = (
@@ -112,7 +112,7 @@ def _hints(found: Mapping[str, Any]) -> Iterator[Block]:
     columns = found.get("columns", [])
     if columns:
         rows = tuple((one["column"], one["looks like"], f"{one['rows']:,} of {found['of']:,}") for one in columns)
-        yield Grid(("column", "looks like", "rows"), rows, frozenset({2}), title="Hints of personal data")
+        yield Grid(("column", "looks like", "rows"), rows, frozenset({2}), title="Hints of personal data", folded=True)
     if found.get("named"):
         yield Points((f"Columns that are called like personal data: {', '.join(found['named'])}.",))
     if columns or found.get("named"):

@@ -18,7 +18,7 @@ from trimtab.columns import taken
 from trimtab.explain import Curves, Driver, Explanation
 from trimtab.page import Bar, Bars, Block, Section, Table, Text, figures
 
-PLACE = 2.6
+PLACE = 2.7
 NAME = "explanation"
 FAITHFULNESS = "explanation.faithfulness"
 _ROWS, _FEWEST = 30, 8  # test rows that are explained; fewer than eight can tell nothing from chance

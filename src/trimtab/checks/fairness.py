@@ -22,6 +22,7 @@ from trimtab.page import Block, Section, Table, Text, figures
 PLACE = 2.4
 _ROOM = "fairness."
 _SHOWN = 40  # groups of a table; the largest ones
+_UNFOLDED = 2  # tables of a column: one of all answers, one of the second of two classes
 _CLASSES = 6  # that have a table of their own, where no gate asks for one
 _SHARES = frozenset({fairness.SELECTION, fairness.TRUE_POSITIVE, fairness.FALSE_POSITIVE, "accuracy"})
 _SAYS = (
@@ -165,11 +166,13 @@ def _blocks(manifest: Manifest) -> Iterator[Block]:
     yield Text(_SAYS.format(columns=", ".join(one["columns"][0] for one in found if len(one["columns"]) == 1)))
     yield figures.table({name: one for name, one in manifest.measured.items() if name.startswith(_ROOM)})
     for one in found:
-        for of in one["groups"][0]["figures"] if one["groups"] else ():
-            yield _table(one, of)
+        tables = list(one["groups"][0]["figures"]) if one["groups"] else []
+        for of in tables:
+            detail = len(one["columns"]) > 1 or (len(tables) > _UNFOLDED and of != fairness.WHOLE)
+            yield _table(one, of, detail)
 
 
-def _table(found: Mapping[str, Any], of: str) -> Table:
+def _table(found: Mapping[str, Any], of: str, folded: bool) -> Table:
     names = list(found["groups"][0]["figures"][of])
     rows = tuple(
         (
@@ -182,7 +185,7 @@ def _table(found: Mapping[str, Any], of: str) -> Table:
     title = f"By {' and '.join(found['columns'])}: " + ("all answers" if of == fairness.WHOLE else of)
     few = any(line["rows"] < FEWEST_ROWS for line in found["groups"])
     head = ("group (* too few rows to count)" if few else "group", "rows", *names)
-    return Table(head, rows, frozenset(range(1, len(names) + 2)), title=title)
+    return Table(head, rows, frozenset(range(1, len(names) + 2)), title=title, folded=folded)
 
 
 def _figure(found: Mapping[str, float | None]) -> str:

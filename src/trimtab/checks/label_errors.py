@@ -21,7 +21,7 @@ from trimtab.metrics import OneOf, shortened
 from trimtab.page import Block, Section, Text, figures
 from trimtab.page import Table as Grid
 
-PLACE = 5.1
+PLACE = 3.1
 NAME = "data.label_errors"
 LIKELIEST = "likely_label_errors"  # rows: only where the bundle may quote them
 _ROWS = 5_000  # whose labels are looked at

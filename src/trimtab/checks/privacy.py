@@ -19,7 +19,7 @@ from trimtab.metrics import Amounts, AnyOf, OneOf, Statistic
 from trimtab.page import Block, Section, Text, figures
 from trimtab.page import Table as Grid
 
-PLACE = 5.2
+PLACE = 3.3
 AUC, FOUND = "privacy.membership_auc", "privacy.membership_tpr"
 NAME = "privacy.membership"
 _ROWS = 1_000  # of training, and as many of the test

@@ -17,7 +17,7 @@ from trimtab.page import Block, Section, Table, Text, figures
 from trimtab.perturb import Perturbation
 
 NAME = "robustness"
-PLACE = 4
+PLACE = 2.5
 _ROWS = 200  # test rows, at one strength; as many in all where there are several
 _SIDE = NormalDist().inv_cdf(0.975)
 

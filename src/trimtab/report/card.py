@@ -1,4 +1,4 @@
-"""The release card: `card.html` for people, one self-contained file, and `card.md` with the same facts."""
+"""The release card: `card.html`, one self-contained file, and `card.md`, a model card with the same facts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from trimtab import files
 from trimtab.bundle.manifest import Manifest
-from trimtab.report import facts, html, markdown
+from trimtab.report import facts, html, markdown, model_card
 
 HTML = "card.html"
 MARKDOWN = "card.md"
@@ -24,5 +24,5 @@ def write(
     page = facts.page(bundle or folder, manifest)
     shown, plain = folder / HTML, folder / MARKDOWN
     files.write(shown, html.render(page, plots))
-    files.write(plain, markdown.render(page))
+    files.write(plain, model_card.header(manifest) + markdown.render(page))
     return shown, plain

@@ -22,6 +22,7 @@ def page(folder: Path, manifest: Manifest) -> Page:
         why=tuple(manifest.why),
         facts=_small_print(manifest),
         sections=_joined(
+            Section("Intended use", _meant_for(manifest), "Use"),
             Section("Gates", _gates(manifest)),
             Section("At a glance", (Tiles(tuple(_tiles(manifest))),)),
             *checks.sections(manifest),
@@ -30,8 +31,8 @@ def page(folder: Path, manifest: Manifest) -> Page:
             Section("Augmentation", provenance.augmentation(manifest)),
             Section("How it was made", provenance.how_it_was_made(manifest), "Making"),
             Section("Files", provenance.files(folder, manifest)),
-            Section("What this card does not show", (Points((*checks.limits(manifest), *_LIMITS)),), "Limits"),
-            Section("Use it", _use(manifest)),
+            Section("What this card does not show", (Points(tuple(_limits(manifest))),), "Limits"),
+            Section("Use it", _use(manifest), "Commands"),
         ),
     )
 
@@ -86,6 +87,12 @@ def _small_print(manifest: Manifest) -> tuple[tuple[str, str], ...]:
     return tuple((label, value) for label, value in facts if value)
 
 
+def _meant_for(manifest: Manifest) -> tuple[Block, ...]:
+    """What its makers say of it, a paragraph for each of theirs."""
+    said = [str(manifest.spec.get(key) or "") for key in ("description", "intended_use")]
+    return tuple(Text(part.strip()) for text in said for part in text.split("\n\n") if part.strip())
+
+
 def _gates(manifest: Manifest) -> tuple[Block, ...]:
     if not manifest.gates:
         return (Text("No gates were set: nothing was asked of this bundle before its release."),)
@@ -121,7 +128,13 @@ def _tiles(manifest: Manifest) -> Iterator[Tile]:
             yield Tile(figures.label(name), figures.number(found.value, found.unit), found.unit, note)
 
 
-_LIMITS = ("The hardest mistakes quote rows of the test data. Mind who may read them before you pass this card on.",)
+_QUOTED = "The hardest mistakes quote rows of the test data. Mind who may read them before you pass this card on."
+
+
+def _limits(manifest: Manifest) -> Iterator[str]:
+    yield from checks.limits(manifest)
+    if manifest.evidence.get("hardest"):
+        yield _QUOTED
 
 
 def _use(manifest: Manifest) -> tuple[Block, ...]:

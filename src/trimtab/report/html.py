@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from html import escape as as_html
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Any, NamedTuple
 
 from trimtab.errors import visible
 from trimtab.page import Bar, Bars, Block, Commands, Mark, Page, Plots, Points, Section, Table, Text, Tiles
@@ -25,9 +25,17 @@ _TITLES = {
     "frontier": "Quality against latency of every network that was made; the area of a dot is its size",
     "augmentation": "Training rows as they are, and beside each what training makes of it",
 }
+_FEW, _MANY = 3, 8  # columns that a phone has room for; columns of figures from which on they are scrolled there
 _SVG_HEAD = re.compile(r"^.*?(?=<svg\b)", re.DOTALL)
 _SVG_SIZE = re.compile(r'^<svg\b([^>]*?)\s(?:width|height)="[^"]*"')
 _SVG_METADATA = re.compile(r"<metadata>.*?</metadata>", re.DOTALL)
+
+
+class _Place(NamedTuple):
+    """Where a block stands: the title over it, and the pictures of the page by their stem."""
+
+    title: str
+    pictures: Mapping[str, Path]
 
 
 def render(page: Page, plots: Iterable[Path]) -> str:
@@ -63,7 +71,8 @@ def _section(section: Section, pictures: Mapping[str, Path]) -> str:
 
 
 def _body(section: Section, pictures: Mapping[str, Path]) -> str:
-    parts = [_RENDERERS[type(block)](block, pictures) for block in section.blocks]
+    at = _Place(section.title, pictures)
+    parts = [_RENDERERS[type(block)](block, at) for block in section.blocks]
     return "\n".join(part for part in parts if part)
 
 
@@ -71,14 +80,11 @@ def _anchor(title: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
-Pictures = Mapping[str, Path]
-
-
-def _text(block: Text, pictures: Pictures) -> str:
+def _text(block: Text, at: _Place) -> str:
     return f"<p>{escape(block.text)}</p>"
 
 
-def _points(block: Points, pictures: Pictures) -> str:
+def _points(block: Points, at: _Place) -> str:
     return _list(block.items, "points")
 
 
@@ -87,44 +93,75 @@ def _list(items: Iterable[str], name: str) -> str:
     return f'<ul class="{name}">{inside}</ul>' if inside else ""
 
 
-def _commands(block: Commands, pictures: Pictures) -> str:
-    return f"<pre><code>{escape(chr(10).join(block.lines))}</code></pre>"
+def _commands(block: Commands, at: _Place) -> str:
+    return f'<pre tabindex="0"><code>{escape(chr(10).join(block.lines))}</code></pre>'
 
 
-def _table(block: Table, pictures: Pictures) -> str:
+# --------------------------------------------------------------------------------------------------------- tables
+
+
+def _table(block: Table, at: _Place) -> str:
+    """On a phone a table of many columns is a block for each row (`cards`), or moves sideways inside itself."""
     if not block.rows:
         return ""
-    marked = any(block.marks)
-    head = [*block.head, *([""] if marked else [])]
-    cells = "".join(f'<th scope="col"{_kind(block, column)}>{escape(name)}</th>' for column, name in enumerate(head))
+    shape = _shape(block)
     rows = "\n".join(_row(block, position) for position in range(len(block.rows)))
-    title = f"<caption>{escape(block.title)}</caption>" if block.title and not block.folded else ""
+    title = escape(block.title or at.title)
+    hidden = "" if block.title and not block.folded else ' class="unseen"'
+    caption = f"<caption{hidden}>{title}</caption>"
     table = (
-        f'<div class="wide" tabindex="0"><table>{title}<thead><tr>{cells}</tr></thead>'
-        f"<tbody>\n{rows}\n</tbody></table></div>"
+        f'<table class="{shape}" role="table">{caption}{_head(block)}<tbody role="rowgroup">\n{rows}\n</tbody></table>'
     )
-    return f"<details><summary>{escape(block.title)}</summary>{table}</details>" if block.folded else table
+    framed = f'<div class="wide" role="region" tabindex="0" aria-label="{title}">{table}</div>'
+    return f"<details><summary>{title}</summary>{framed}</details>" if block.folded else framed
+
+
+def _shape(block: Table) -> str:
+    columns = len(block.head) + any(block.marks)
+    if columns <= _FEW:
+        return "narrow"
+    return "grid" if len(block.numbers) >= _MANY else "cards"
+
+
+def _heads(block: Table) -> list[str]:
+    return [*block.head, *(["met"] if any(block.marks) else [])]
+
+
+def _head(block: Table) -> str:
+    """The names of the columns; none where a table is pairs of a name and a value."""
+    heads = _heads(block)
+    if not any(heads):
+        return ""
+    cells = "".join(
+        f'<th scope="col" role="columnheader"{_kind(block, column)}>{escape(name)}</th>' if name else "<td></td>"
+        for column, name in enumerate(heads)
+    )
+    return f'<thead role="rowgroup"><tr role="row">{cells}</tr></thead>'
 
 
 def _row(block: Table, position: int) -> str:
-    cells = "".join(_cell(block, column, text) for column, text in enumerate(block.rows[position]))
+    heads = _heads(block)
+    cells = "".join(_cell(block, column, text, heads[column]) for column, text in enumerate(block.rows[position]))
     mark = block.marks[position] if block.marks else ""
-    end = f'<td class="mark"><span class="{mark}">{_MARKS[mark]}</span></td>' if mark else ""
-    return f"<tr>{cells}{end}</tr>"
+    end = f'<td role="cell" class="mark"><span class="{mark}">{_MARKS[mark]}</span></td>' if mark else ""
+    return f'<tr role="row">{cells}{end}</tr>'
 
 
-def _cell(block: Table, column: int, text: str) -> str:
-    inside = f"<code>{escape(text)}</code>" if column in block.codes else escape(text)
+def _cell(block: Table, column: int, text: str, head: str) -> str:
+    inside = f"<code>{escape(text)}</code>" if column in block.codes and text else escape(text)
     if column == 0:
-        return f'<th scope="row" dir="auto">{inside}</th>'
-    return f"<td{_kind(block, column)}>{inside}</td>"
+        return f'<th scope="row" role="rowheader" dir="auto">{inside}</th>'
+    return f'<td role="cell" data-label="{escape(head)}"{_kind(block, column)}>{inside}</td>'
 
 
 def _kind(block: Table, column: int) -> str:
     return ' class="number"' if column in block.numbers else ' dir="auto"'
 
 
-def _tiles(block: Tiles, pictures: Pictures) -> str:
+# ---------------------------------------------------------------------------------------------------------- bars
+
+
+def _tiles(block: Tiles, at: _Place) -> str:
     inside = "".join(
         f"<div><dt>{escape(tile.label)}</dt><dd>{escape(tile.value)} <span>{escape(tile.unit)}</span>"
         f"<small>{escape(tile.note)}</small></dd></div>"
@@ -133,25 +170,26 @@ def _tiles(block: Tiles, pictures: Pictures) -> str:
     return f'<dl class="tiles">{inside}</dl>' if inside else ""
 
 
-def _bars(block: Bars, pictures: Pictures) -> str:
+def _bars(block: Bars, at: _Place) -> str:
     inside = "".join(map(_bar, block.bars))
     return f'<figure class="bars"><figcaption>{escape(block.title)}</figcaption>{inside}</figure>' if inside else ""
 
 
 def _bar(bar: Bar) -> str:
     strength = " strong" if bar.strong else ""
-    whisker = f'<i style="left:{bar.low:.2%};width:{max(0.0, bar.high - bar.low):.2%}"></i>'
+    reach = bar.high - bar.low
+    whisker = f'<i style="left:{bar.low:.2%};width:{reach:.2%}"></i>' if reach > 0 else ""
     return (
-        f'<div class="bar{strength}"><span>{escape(bar.name)}</span>'
-        f'<div class="track"><b style="width:{bar.length:.2%}"></b>{whisker}</div><em>{escape(bar.value)}</em></div>'
+        f'<div class="bar{strength}"><span dir="auto">{escape(bar.name)}</span><div class="track" aria-hidden="true">'
+        f'<b style="width:{bar.length:.2%}"></b>{whisker}</div><em>{escape(bar.value)}</em></div>'
     )
 
 
 # ---------------------------------------------------------------------------------------------------------- plots
 
 
-def _plots(block: Plots, pictures: Pictures) -> str:
-    drawn = [_picture(stem, pictures[stem]) for stem in block.stems if stem in pictures]
+def _plots(block: Plots, at: _Place) -> str:
+    drawn = [_picture(stem, at.pictures[stem]) for stem in block.stems if stem in at.pictures]
     return f'<div class="plots">{"".join(drawn)}</div>' if drawn else ""
 
 
@@ -172,7 +210,7 @@ def _inline_svg(stem: str, svg: str, title: str) -> str:
     return sized.replace("<svg", f'<svg role="img" aria-label="{title}"', 1)
 
 
-_RENDERERS: dict[type[Block], Callable[[Any, Pictures], str]] = {
+_RENDERERS: dict[type[Block], Callable[[Any, _Place], str]] = {
     Text: _text,
     Points: _points,
     Commands: _commands,

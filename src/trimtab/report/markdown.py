@@ -14,7 +14,7 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]|#~$])")
 
 
 def render(page: Page) -> str:
-    """The page as Markdown; users' text cannot become markup."""
+    """The page as Markdown; users' text cannot become markup. What stands above it is `model_card.header`."""
     head = [
         f"# {escape(page.name)}: {escape(page.verdict)}",
         escape(page.summary),

@@ -69,7 +69,7 @@ def how_it_was_made(manifest: Manifest) -> tuple[Block, ...]:
     return (
         Table(("stage", "took", "detail"), stages, frozenset({1}), title="Stages"),
         _history(manifest.evidence.get("history", [])),
-        Table(("choice", "value", "why"), chosen, codes=frozenset({0}), title="Chosen automatically"),
+        Table(("choice", "value", "why"), chosen, codes=frozenset({0}), title="Chosen automatically", folded=True),
     )
 
 
@@ -117,4 +117,5 @@ def files(folder: Path, manifest: Manifest) -> tuple[Block, ...]:
         for name, digest in sorted(digests.items())
         if name not in _CARDS
     )
-    return (Table(("file", "bytes", "sha256"), rows, frozenset({1}), frozenset({0, 2})),)
+    title = f"{len(rows):,} files and their checksums"
+    return (Table(("file", "bytes", "sha256"), rows, frozenset({1}), frozenset({0, 2}), title=title, folded=True),)

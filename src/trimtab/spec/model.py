@@ -396,6 +396,17 @@ class Spec(_Part):
         description="Name of the run's folder in runs/. Default: the spec file's name; the data file's where that is "
         "`trimtab.yaml`, or the spec is given as values.",
     )
+    description: str | None = Field(
+        None, min_length=1, description="What the bundle is, in words of one's own: at the top of its card."
+    )
+    intended_use: str | None = Field(
+        None, min_length=1, description="What the answers are meant for, and what not: at the top of the card."
+    )
+    license: str | None = Field(
+        None,
+        min_length=1,
+        description="Of the bundle, for the metadata of `card.md`: `cc-by-4.0` and the like. Default: none is said.",
+    )
     split: str | Split = Field(
         Split(), description="A column that holds train, valid (or dev) and test; or shares, and how rows are cut."
     )
