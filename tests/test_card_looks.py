@@ -18,7 +18,7 @@ from trimtab import report
 from trimtab.page import Bar, Bars, Commands, Page, Section, Table, Text, Tile, Tiles
 from trimtab.report import facts, html, plots
 
-WIDTHS = (390, 820, 1280)  # pixels: a phone, a tablet, a screen
+LOOKS = [(390, "light"), (390, "dark"), (820, "light"), (1280, "dark")]  # pixels wide: a phone, a tablet, a screen
 MOST_EMPTY = 44  # pixels of a row's height without any text that can be seen
 LONG = (
     "A perturbation of the kind that people make who type with two thumbs on a train, and how often it is found. " * 3
@@ -79,8 +79,7 @@ def chromium() -> Iterator[Browser]:
         yield found
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize(("width", "scheme"), LOOKS)
 def test_the_card_fits_a_phone_a_tablet_and_a_screen(
     chromium: Browser, card: Path, tmp_path: Path, width: int, scheme: str
 ) -> None:

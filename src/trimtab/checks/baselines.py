@@ -18,6 +18,7 @@ _NONE = (
 # What is said where a metric has no words of its own for it.
 _GAIN = "The network closes {gone:.0%} of the gap between {name} and a perfect score."
 _LESS = "The network's {metric} is {gone:.0%} lower than that of {name}."
+_EVERY = "Every metric, on the same test rows"
 _PERFECT = {True: 1.0, False: 0.0}  # by whether more is better: every metric of quality has its best value at 1 or at 0
 
 
@@ -61,7 +62,7 @@ def _compared(manifest: Manifest) -> tuple[Text | Bars | Table, ...]:
     return (
         *_worth(headline, simple, manifest.measured[headline]),
         *([bars] if len(shown) > 1 else []),
-        Table(("on the same test rows", *everyone), rows, frozenset(range(1, len(everyone) + 1))),
+        Table(("metric", *everyone), rows, frozenset(range(1, len(everyone) + 1)), title=_EVERY, folded=True),
     )
 
 

@@ -125,10 +125,11 @@ def _told(one: Driver) -> dict[str, Any]:
 
 def sections(manifest: Manifest) -> Iterator[Section]:
     """Whether explanations can be trusted, the shares of the columns, and what drives each answer."""
-    yield Section("What drives the answers", tuple(_blocks(manifest.evidence.get(NAME, {}))), "Explanations")
+    yield Section("What drives the answers", tuple(_blocks(manifest)), "Explanations")
 
 
-def _blocks(found: Mapping[str, Any]) -> Iterator[Block]:
+def _blocks(manifest: Manifest) -> Iterator[Block]:
+    found = manifest.evidence.get(NAME, {})
     scale = found.get("scale") or "answer"
     if columns := found.get("columns"):
         longest = max(columns.values()) or 1.0
@@ -141,6 +142,8 @@ def _blocks(found: Mapping[str, Any]) -> Iterator[Block]:
     if "chance" in found:
         chance = "less than 1 in 1,000" if found["chance"] < 0.001 else f"{found['chance']:.1%}"
         means = {name: f"{np.mean(found[name]):.3g}" for name in ("explained", "random")}
+        if FAITHFULNESS in manifest.measured:
+            yield figures.table({FAITHFULNESS: manifest.measured[FAITHFULNESS]})
         yield Text(_SAYS.format(rows=found["rows"], scale=scale, chance=chance, **means))
         yield _curves(found, scale)
 

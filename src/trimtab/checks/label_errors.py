@@ -156,7 +156,12 @@ def _blocks(manifest: Manifest) -> Iterator[Block]:
     yield Text(_SAYS.format(**told, listed=_LISTED))
     lines = manifest.evidence.get(LIKELIEST, [])[:_SHOWN]
     if lines:
-        yield Grid(("where", "inputs", "label", "likelier"), tuple(map(_row, lines)), title="Likeliest label errors")
+        yield Grid(
+            ("where", "inputs", "label", "likelier"),
+            tuple(map(_row, lines)),
+            title="Likeliest label errors",
+            folded=True,
+        )
 
 
 def _row(line: Mapping[str, Any]) -> tuple[str, ...]:

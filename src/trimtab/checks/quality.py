@@ -14,7 +14,7 @@ from trimtab.page import Block, Plots, Section, Table, Text, figures
 PLACE = 2
 _MATRIX_CLASSES = 12  # a confusion matrix of more classes is shown as its largest confusions
 _LARGEST_CONFUSIONS = 20
-_MISTAKES = 15
+_MISTAKES, _UNFOLDED = 15, 5
 _FEW_ROWS = 30  # test rows below which a class's recall says little
 
 
@@ -144,4 +144,6 @@ def _mistakes(hardest: Sequence[Mapping[str, Any]]) -> tuple[Block, ...]:
         "error": "The test rows with the largest errors.",
         "place": "The test rows whose right item stands lowest among all.",
     }
-    return Text(says[measure]), Table((*names, "true", "predicted", measure), rows, numbers)
+    head = (*names, "true", "predicted", measure)
+    more = Table(head, rows[_UNFOLDED:], numbers, title=f"{len(rows) - _UNFOLDED} more", folded=True)
+    return Text(says[measure]), Table(head, rows[:_UNFOLDED], numbers), more

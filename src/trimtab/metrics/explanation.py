@@ -8,7 +8,7 @@ METRICS = (
     Metric(
         "explanation.faithfulness", "Faithful explanations", "chance that an answer's score falls further where the "
         "parts of a row go that speak for it most, by its explanation, than where as many go by chance; 0.5 is no "
-        "better than chance", "higher", share=True, checked=True,
+        "better than chance", "higher", share=True, checked=True, apart=True,
         kinds=(OneOf, AnyOf, Amounts, SeveralAmounts, Ranked),
     ),
 )  # fmt: skip

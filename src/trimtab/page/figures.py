@@ -21,6 +21,8 @@ def label(name: str) -> str:
     said = metric.label if metric else words(family)
     if metric and metric.of_metric:
         return f"{said}: {label(part)}"
+    if metric and metric.part_of_check and part:
+        return f"{said}: {part}"
     by = f" by {' and '.join(columns)}" if columns else ""
     return f"{said}{'' if at is None else f'@{at}'}{by}{f' of {part}' if part else ''}"
 
@@ -89,6 +91,11 @@ def is_cost(found: Measured) -> bool:
 
 
 def table(measured: Mapping[str, Measured]) -> Table:
-    """Numbers with their intervals and what they mean."""
-    rows = tuple((label(name), value(one), interval(one), meaning(name)) for name, one in measured.items())
+    """Numbers with their intervals and what they mean, which is said once."""
+    meanings = [meaning(name) for name in measured]
+    first = {said: position for position, said in reversed(list(enumerate(meanings)))}
+    rows = tuple(
+        (label(name), value(one), interval(one), said if first[said] == position else "")
+        for position, ((name, one), said) in enumerate(zip(measured.items(), meanings, strict=True))
+    )
     return Table(("metric", "value", "95% interval", "meaning"), rows, frozenset({1, 2}))

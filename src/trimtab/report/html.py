@@ -25,7 +25,9 @@ _TITLES = {
     "frontier": "Quality against latency of every network that was made; the area of a dot is its size",
     "augmentation": "Training rows as they are, and beside each what training makes of it",
 }
-_FEW, _MANY = 3, 8  # columns that a phone has room for; columns of figures from which on they are scrolled there
+# Columns that a phone has room for, where no cell has more letters; columns of figures that are scrolled there.
+_FEW, _LETTERS, _MANY = 3, 40, 8
+_CODE = re.compile(r"`([^`]+)`")
 _SVG_HEAD = re.compile(r"^.*?(?=<svg\b)", re.DOTALL)
 _SVG_SIZE = re.compile(r'^<svg\b([^>]*?)\s(?:width|height)="[^"]*"')
 _SVG_METADATA = re.compile(r"<metadata>.*?</metadata>", re.DOTALL)
@@ -62,6 +64,11 @@ def escape(text: str) -> str:
     return as_html(visible(text))
 
 
+def _sentence(text: str) -> str:
+    """Text whose `code` is shown as such."""
+    return _CODE.sub(r"<code>\1</code>", escape(text))
+
+
 def _section(section: Section, pictures: Mapping[str, Path]) -> str:
     anchor = _anchor(section.title)
     return (
@@ -81,7 +88,7 @@ def _anchor(title: str) -> str:
 
 
 def _text(block: Text, at: _Place) -> str:
-    return f"<p>{escape(block.text)}</p>"
+    return f'<p dir="auto">{_sentence(block.text)}</p>'
 
 
 def _points(block: Points, at: _Place) -> str:
@@ -89,7 +96,7 @@ def _points(block: Points, at: _Place) -> str:
 
 
 def _list(items: Iterable[str], name: str) -> str:
-    inside = "".join(f'<li dir="auto">{escape(item)}</li>' for item in items)
+    inside = "".join(f'<li dir="auto">{_sentence(item)}</li>' for item in items)
     return f'<ul class="{name}">{inside}</ul>' if inside else ""
 
 
@@ -118,7 +125,8 @@ def _table(block: Table, at: _Place) -> str:
 
 def _shape(block: Table) -> str:
     columns = len(block.head) + any(block.marks)
-    if columns <= _FEW:
+    longest = max(len(cell) for row in block.rows for cell in row)
+    if columns < _FEW or (columns == _FEW and longest <= _LETTERS):
         return "narrow"
     return "grid" if len(block.numbers) >= _MANY else "cards"
 

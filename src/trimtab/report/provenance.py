@@ -9,7 +9,9 @@ from typing import Any
 from trimtab.bundle.manifest import Manifest, Stage
 from trimtab.files import sha256
 from trimtab.page import Block, Plots, Points, Table, Text, figures
+from trimtab.spec import Spec
 
+_DEFAULTS = Spec.model_validate({"data": "-", "output": "-"}).model_dump(mode="json")
 _CARDS = ("card.html", "card.md")
 
 # ----------------------------------------------------------------------------------------------------------- data
@@ -48,7 +50,7 @@ def _nested(title: str, value: Any) -> Iterator[Block]:
     elif value and all(isinstance(entry, Mapping) for entry in value):
         names = list(dict.fromkeys(name for entry in value for name in entry))
         rows = tuple(tuple(figures.counted(entry.get(name, "")) for name in names) for entry in value)
-        yield Table(tuple(map(figures.words, names)), rows, title=title)
+        yield Table(tuple(map(figures.words, names)), rows, title=title, folded=True)
     elif value:
         yield Points(tuple(map(figures.counted, value)))
 
@@ -66,11 +68,34 @@ def how_it_was_made(manifest: Manifest) -> tuple[Block, ...]:
     """Stages, training and what was chosen automatically."""
     stages = tuple((stage.name, f"{stage.seconds:,.1f} s", _detail(stage)) for stage in manifest.stages)
     chosen = tuple((a.key, figures.counted(a.value), a.reason) for a in manifest.automatic)
+    chosen_by_itself = {one.key for one in manifest.automatic}
+    said = ((key, value) for key, value in _asked(manifest.spec, _DEFAULTS) if key not in chosen_by_itself)
+    asked = tuple((key, figures.counted(_without_defaults(value))) for key, value in said)
     return (
+        Table(
+            ("key", "value"), asked, codes=frozenset({0}), title="The spec: what differs from its defaults", folded=True
+        ),
         Table(("stage", "took", "detail"), stages, frozenset({1}), title="Stages"),
         _history(manifest.evidence.get("history", [])),
         Table(("choice", "value", "why"), chosen, codes=frozenset({0}), title="Chosen automatically", folded=True),
     )
+
+
+def _asked(spec: Mapping[str, Any], defaults: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """What a spec says beside its defaults: `train.epochs`, 2."""
+    for key, value in spec.items():
+        default = defaults.get(key)
+        if isinstance(value, Mapping) and isinstance(default, Mapping):
+            yield from _asked(value, default, f"{path}{key}.")
+        elif value != default:
+            yield f"{path}{key}", value
+
+
+def _without_defaults(value: Any) -> Any:
+    """What a column's entry says: its type, and what is not left open."""
+    if not isinstance(value, Mapping):
+        return value
+    return {key: _without_defaults(part) for key, part in value.items() if part not in (None, "auto")}
 
 
 def augmentation(manifest: Manifest) -> tuple[Block, ...]:
@@ -101,7 +126,7 @@ def _detail(stage: Stage) -> str:
 
 def _history(history: Iterable[Mapping[str, Any]]) -> Table:
     rows = tuple(
-        (figures.plain(entry["epoch"]), f"{entry['step']:,}", f"{entry['loss']:.4f}", f"{entry['score']:.4f}")
+        (figures.plain(entry["epoch"]), f"{entry['step']:,.0f}", f"{entry['loss']:.4f}", f"{entry['score']:.4f}")
         for entry in history
     )
     head = ("epoch", "step", "training loss", "validation score")
