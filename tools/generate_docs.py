@@ -46,6 +46,7 @@ OTHER_FILES = {
     "explanation.css": "how the page of explanations looks, beside what it has from the card",
     "explanation.html": "the page of explanations",
     "card.html": "the card's page",
+    "zh.json": "the words of the card in Chinese",
 }
 WITH_OPTIONS = {"Typed": "type with options", "Part": "name with options", "TrainingMethod": "name with options"}
 PLAIN_TYPES = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false"}

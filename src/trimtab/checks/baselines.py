@@ -57,12 +57,15 @@ def _compared(manifest: Manifest) -> tuple[Text | Bars | Table, ...]:
         for metric in names
     )
     bars = Bars(
-        figures.label(headline), tuple(_bars(headline, {name: found[headline] for name, found in shown.items()}))
+        figures.label(headline),
+        tuple(_bars(headline, {name: found[headline] for name, found in shown.items()})),
+        fixed=True,
     )
+    figured = frozenset(range(1, len(everyone) + 1))
     return (
         *_worth(headline, simple, manifest.measured[headline]),
         *([bars] if len(shown) > 1 else []),
-        Table(("metric", *everyone), rows, frozenset(range(1, len(everyone) + 1)), title=_EVERY, folded=True),
+        Table(("metric", *everyone), rows, figured, title=_EVERY, fixed=frozenset({0}), folded=True),
     )
 
 

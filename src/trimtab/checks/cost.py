@@ -38,7 +38,7 @@ def sections(manifest: Manifest) -> Iterator[Section]:
     """The costs, and the machine that they hold for."""
     machine = tuple((name.replace("_", " "), str(value)) for name, value in manifest.machine.items() if value)
     costs = figures.table({name: found for name, found in manifest.measured.items() if figures.is_cost(found)})
-    yield Section("Cost", (costs, *_price(manifest), Table(("measured on", ""), machine)))
+    yield Section("Cost", (costs, *_price(manifest), Table(("measured on", ""), machine, fixed=frozenset({0}))))
 
 
 def _price(manifest: Manifest) -> Iterator[Block]:

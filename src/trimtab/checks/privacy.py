@@ -103,7 +103,9 @@ def sections(manifest: Manifest) -> Iterator[Section]:
     yield Section("Privacy", tuple(_membership(manifest)))
     held = tuple(store.quoted(manifest))
     yield Section(
-        "What this bundle tells of its data", (Grid(("where", "what"), held, codes=frozenset({0})),), "Quotes"
+        "What this bundle tells of its data",
+        (Grid(("where", "what"), held, codes=frozenset({0}), fixed=frozenset({1})),),
+        "Quotes",
     )
 
 

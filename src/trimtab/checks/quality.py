@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from trimtab import metrics
@@ -96,8 +97,8 @@ def _confusion(confusion: Mapping[str, Any] | None) -> Iterator[Block]:
     classes, counts = confusion["classes"], confusion.get("counts", [])
     if counts and len(classes) <= _MATRIX_CLASSES:
         rows = tuple((name, *(f"{n:,}" for n in row)) for name, row in zip(classes, counts, strict=True))
-        columns = frozenset(range(1, len(classes) + 1))
-        yield Table(("true \\ predicted", *classes), rows, columns, title="Confusion matrix as a table", folded=True)
+        columns, title = frozenset(range(1, len(classes) + 1)), "Confusion matrix as a table"
+        yield Table(("true \\ predicted", *classes), rows, columns, title=title, named=columns, folded=True)
         return
     pairs = [
         (true, predicted, count) for true, row in enumerate(counts) for predicted, count in enumerate(row) if count
@@ -145,5 +146,6 @@ def _mistakes(hardest: Sequence[Mapping[str, Any]]) -> tuple[Block, ...]:
         "place": "The test rows whose right item stands lowest among all.",
     }
     head = (*names, "true", "predicted", measure)
-    more = Table(head, rows[_UNFOLDED:], numbers, title=f"{len(rows) - _UNFOLDED} more", folded=True)
-    return Text(says[measure]), Table(head, rows[:_UNFOLDED], numbers), more
+    shown = Table(head, rows[:_UNFOLDED], numbers, named=frozenset(range(len(names))))
+    more = replace(shown, rows=rows[_UNFOLDED:], title=f"{len(rows) - _UNFOLDED} more", folded=True)
+    return Text(says[measure]), shown, more

@@ -147,7 +147,9 @@ def _table(lines: Sequence[dict[str, Any]], metric: str) -> Block:
         )
         for line in lines
     )
-    return Table(("change", "what it is", "rows", "unchanged", metric), rows, frozenset({2, 3, 4}))
+    return Table(
+        ("change", "what it is", "rows", "unchanged", metric), rows, frozenset({2, 3, 4}), fixed=frozenset({0, 1})
+    )
 
 
 def _figures(values: Sequence[float | None]) -> str:

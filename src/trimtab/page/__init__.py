@@ -13,6 +13,7 @@ class Text:
     """A paragraph."""
 
     text: str
+    own: bool = False  # words of the user's, which no translation touches
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,10 @@ class Commands:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text under a head. `numbers` and `codes` are the columns that hold figures and code."""
+    """Rows of text under a head. `numbers` and `codes` are the columns that hold figures and code.
+
+    A translation touches titles and heads, but for the `named` ones, and the cells of figures and of `fixed` columns.
+    """
 
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -40,6 +44,8 @@ class Table:
     codes: frozenset[int] = frozenset()
     marks: tuple[Mark, ...] = ()  # of each row, or none at all
     title: str = ""
+    fixed: frozenset[int] = frozenset()  # columns that hold words of the card, not of the user
+    named: frozenset[int] = frozenset()  # columns that are called as the user called them
     folded: bool = False  # shown on request where the page can do that: a picture says the same
 
 
@@ -78,6 +84,7 @@ class Bars:
 
     title: str
     bars: tuple[Bar, ...]
+    fixed: bool = False  # whether their names are words of the card, not of the user
 
 
 @dataclass(frozen=True)
@@ -110,3 +117,4 @@ class Page:
     why: tuple[str, ...]
     facts: tuple[tuple[str, str], ...]  # small print under the verdict
     sections: tuple[Section, ...]
+    language: str = "en"

@@ -98,4 +98,4 @@ def table(measured: Mapping[str, Measured]) -> Table:
         (label(name), value(one), interval(one), said if first[said] == position else "")
         for position, ((name, one), said) in enumerate(zip(measured.items(), meanings, strict=True))
     )
-    return Table(("metric", "value", "95% interval", "meaning"), rows, frozenset({1, 2}))
+    return Table(("metric", "value", "95% interval", "meaning"), rows, frozenset({1, 2}), fixed=frozenset({0, 3}))

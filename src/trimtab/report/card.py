@@ -7,7 +7,7 @@ from pathlib import Path
 
 from trimtab import files
 from trimtab.bundle.manifest import Manifest
-from trimtab.report import facts, html, markdown, model_card
+from trimtab.report import facts, html, markdown, model_card, words
 
 HTML = "card.html"
 MARKDOWN = "card.md"
@@ -21,7 +21,7 @@ def write(
     To be called when everything but the manifest's own file is in the folder. The cards of an audit lie elsewhere than
     the `bundle` that they are of. Returns the HTML and the Markdown file.
     """
-    page = facts.page(bundle or folder, manifest)
+    page = words.translated(facts.page(bundle or folder, manifest))
     shown, plain = folder / HTML, folder / MARKDOWN
     files.write(shown, html.render(page, plots))
     files.write(plain, model_card.header(manifest) + markdown.render(page))

@@ -34,6 +34,7 @@ def page(folder: Path, manifest: Manifest) -> Page:
             Section("What this card does not show", (Points(tuple(_limits(manifest))),), "Limits"),
             Section("Use it", _use(manifest), "Commands"),
         ),
+        language=manifest.spec.get("language") or "en",
     )
 
 
@@ -90,7 +91,7 @@ def _small_print(manifest: Manifest) -> tuple[tuple[str, str], ...]:
 def _meant_for(manifest: Manifest) -> tuple[Block, ...]:
     """What its makers say of it, a paragraph for each of theirs."""
     said = [str(manifest.spec.get(key) or "") for key in ("description", "intended_use")]
-    return tuple(Text(part.strip()) for text in said for part in text.split("\n\n") if part.strip())
+    return tuple(Text(part.strip(), own=True) for text in said for part in text.split("\n\n") if part.strip())
 
 
 def _gates(manifest: Manifest) -> tuple[Block, ...]:
@@ -100,7 +101,10 @@ def _gates(manifest: Manifest) -> tuple[Block, ...]:
     head = ("gate", "asked", "measured", "95% interval", "remark")
     used = len(head) if any(gate.reason for gate in manifest.gates) else len(head) - 1
     marks: tuple[Mark, ...] = tuple("good" if gate.met else "bad" for gate in manifest.gates)
-    return (Table(head[:used], tuple(row[:used] for row in rows), frozenset({1, 2, 3}), marks=marks),)
+    return (Table(head[:used], tuple(row[:used] for row in rows), frozenset({1, 2, 3}), marks=marks, fixed=_WORDS),)
+
+
+_WORDS = frozenset({0, 4})
 
 
 def _gate_row(gate: GateResult, found: Measured | None) -> tuple[str, ...]:

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 from trimtab.errors import visible
 from trimtab.page import Bar, Bars, Block, Commands, Mark, Page, Plots, Points, Section, Table, Text, Tiles
+from trimtab.report import words
+from trimtab.report.words import Words
 
 _MARKS: dict[Mark, str] = {"": "", "good": "✓ met", "bad": "✗ not met"}
 _TITLES = {
@@ -34,18 +36,25 @@ _SVG_METADATA = re.compile(r"<metadata>.*?</metadata>", re.DOTALL)
 
 
 class _Place(NamedTuple):
-    """Where a block stands: the title over it, and the pictures of the page by their stem."""
+    """Where a block stands: the title over it, the pictures of the page by their stem, the words of its language."""
 
     title: str
     pictures: Mapping[str, Path]
+    words: Words
 
 
 def render(page: Page, plots: Iterable[Path]) -> str:
     """The page as HTML. `plots` are files named after their stem; SVG is preferred to PNG. Users' text is escaped."""
     here = Path(__file__)
     pictures = {path.stem: path for path in sorted(plots, key=lambda path: path.suffix)}
-    shown = [section for section in page.sections if _body(section, pictures)]
+    shown = [section for section in page.sections if _body(section, pictures, page.language)]
+    said = words.of(page.language).said
     return Template(here.with_name("card.html").read_text(encoding="utf-8")).substitute(
+        language=page.language,
+        kind=escape(said("Release card")),
+        skip=escape(said("Skip to the content")),
+        listed=escape(said("Contents")),
+        made=escape(said("Made by Trimtab. This page is one file: nothing is fetched, nothing runs.")),
         style=here.with_name("card.css").read_text(encoding="utf-8"),
         name=escape(page.name),
         verdict=escape(page.verdict),
@@ -55,7 +64,7 @@ def render(page: Page, plots: Iterable[Path]) -> str:
         why=_list(page.why, "why"),
         facts="".join(f"<div><dt>{escape(label)}</dt><dd>{escape(value)}</dd></div>" for label, value in page.facts),
         contents="".join(f'<a href="#{_anchor(one.title)}">{escape(one.short or one.title)}</a>' for one in shown),
-        sections="\n".join(_section(section, pictures) for section in shown),
+        sections="\n".join(_section(section, pictures, page.language) for section in shown),
     )
 
 
@@ -69,22 +78,22 @@ def _sentence(text: str) -> str:
     return _CODE.sub(r"<code>\1</code>", escape(text))
 
 
-def _section(section: Section, pictures: Mapping[str, Path]) -> str:
+def _section(section: Section, pictures: Mapping[str, Path], language: str) -> str:
     anchor = _anchor(section.title)
     return (
         f'<section id="{anchor}" aria-labelledby="{anchor}-title">\n'
-        f'<h2 id="{anchor}-title">{escape(section.title)}</h2>\n{_body(section, pictures)}\n</section>'
+        f'<h2 id="{anchor}-title">{escape(section.title)}</h2>\n{_body(section, pictures, language)}\n</section>'
     )
 
 
-def _body(section: Section, pictures: Mapping[str, Path]) -> str:
-    at = _Place(section.title, pictures)
+def _body(section: Section, pictures: Mapping[str, Path], language: str) -> str:
+    at = _Place(section.title, pictures, words.of(language))
     parts = [_RENDERERS[type(block)](block, at) for block in section.blocks]
     return "\n".join(part for part in parts if part)
 
 
 def _anchor(title: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+    return re.sub(r"\W+", "-", title.lower()).strip("-")
 
 
 def _text(block: Text, at: _Place) -> str:
@@ -112,13 +121,12 @@ def _table(block: Table, at: _Place) -> str:
     if not block.rows:
         return ""
     shape = _shape(block)
-    rows = "\n".join(_row(block, position) for position in range(len(block.rows)))
+    rows = "\n".join(_row(block, position, at.words) for position in range(len(block.rows)))
     title = escape(block.title or at.title)
     hidden = "" if block.title and not block.folded else ' class="unseen"'
     caption = f"<caption{hidden}>{title}</caption>"
-    table = (
-        f'<table class="{shape}" role="table">{caption}{_head(block)}<tbody role="rowgroup">\n{rows}\n</tbody></table>'
-    )
+    head = _head(block, at.words)
+    table = f'<table class="{shape}" role="table">{caption}{head}<tbody role="rowgroup">\n{rows}\n</tbody></table>'
     framed = f'<div class="wide" role="region" tabindex="0" aria-label="{title}">{table}</div>'
     return f"<details><summary>{title}</summary>{framed}</details>" if block.folded else framed
 
@@ -131,13 +139,13 @@ def _shape(block: Table) -> str:
     return "grid" if len(block.numbers) >= _MANY else "cards"
 
 
-def _heads(block: Table) -> list[str]:
-    return [*block.head, *(["met"] if any(block.marks) else [])]
+def _heads(block: Table, words: Words) -> list[str]:
+    return [*block.head, *([words.said("met")] if any(block.marks) else [])]
 
 
-def _head(block: Table) -> str:
+def _head(block: Table, words: Words) -> str:
     """The names of the columns; none where a table is pairs of a name and a value."""
-    heads = _heads(block)
+    heads = _heads(block, words)
     if not any(heads):
         return ""
     cells = "".join(
@@ -147,11 +155,11 @@ def _head(block: Table) -> str:
     return f'<thead role="rowgroup"><tr role="row">{cells}</tr></thead>'
 
 
-def _row(block: Table, position: int) -> str:
-    heads = _heads(block)
+def _row(block: Table, position: int, words: Words) -> str:
+    heads = _heads(block, words)
     cells = "".join(_cell(block, column, text, heads[column]) for column, text in enumerate(block.rows[position]))
     mark = block.marks[position] if block.marks else ""
-    end = f'<td role="cell" class="mark"><span class="{mark}">{_MARKS[mark]}</span></td>' if mark else ""
+    end = f'<td role="cell" class="mark"><span class="{mark}">{words.said(_MARKS[mark])}</span></td>' if mark else ""
     return f'<tr role="row">{cells}{end}</tr>'
 
 
@@ -197,12 +205,12 @@ def _bar(bar: Bar) -> str:
 
 
 def _plots(block: Plots, at: _Place) -> str:
-    drawn = [_picture(stem, at.pictures[stem]) for stem in block.stems if stem in at.pictures]
+    drawn = [_picture(stem, at.pictures[stem], at.words) for stem in block.stems if stem in at.pictures]
     return f'<div class="plots">{"".join(drawn)}</div>' if drawn else ""
 
 
-def _picture(stem: str, path: Path) -> str:
-    title = escape(_TITLES.get(stem, stem))
+def _picture(stem: str, path: Path, words: Words) -> str:
+    title = escape(words.said(_TITLES.get(stem, stem)))
     if path.suffix == ".svg":
         return f"<figure>{_inline_svg(stem, path.read_text(encoding='utf-8'), title)}</figure>"
     data = b64encode(path.read_bytes()).decode("ascii")

@@ -8,6 +8,8 @@ from typing import Any
 
 from trimtab.errors import visible
 from trimtab.page import Bars, Block, Commands, Page, Plots, Points, Section, Table, Text, Tiles
+from trimtab.report import words
+from trimtab.report.words import Words
 
 _MARKS = {"": "", "good": "yes", "bad": "**no**"}
 _SPECIAL = re.compile(r"([\\`*_{}\[\]|#~$])")
@@ -21,7 +23,12 @@ def render(page: Page) -> str:
         _list(page.why),
         _list([f"{label}: {value}" for label, value in page.facts]),
     ]
-    return "\n\n".join(part for part in [*head, *map(_section, page.sections)] if part) + "\n"
+    return (
+        "\n\n".join(
+            part for part in [*head, *(_section(one, words.of(page.language)) for one in page.sections)] if part
+        )
+        + "\n"
+    )
 
 
 def escape(text: str) -> str:
@@ -30,12 +37,12 @@ def escape(text: str) -> str:
     return _SPECIAL.sub(r"\\\1", plain)
 
 
-def _section(section: Section) -> str:
-    shown = [part for block in section.blocks if (part := _RENDERERS[type(block)](block))]
+def _section(section: Section, words: Words) -> str:
+    shown = [part for block in section.blocks if (part := _RENDERERS[type(block)](block, words))]
     return "\n\n".join([f"## {escape(section.title)}", *shown]) if shown else ""
 
 
-def _text(block: Text) -> str:
+def _text(block: Text, words: Words) -> str:
     return escape(block.text)
 
 
@@ -43,42 +50,43 @@ def _list(items: tuple[str, ...] | list[str]) -> str:
     return "\n".join(f"- {escape(item)}" for item in items)
 
 
-def _points(block: Points) -> str:
+def _points(block: Points, words: Words) -> str:
     return _list(block.items)
 
 
-def _commands(block: Commands) -> str:
+def _commands(block: Commands, words: Words) -> str:
     lines = "\n".join(line.replace("```", "") for line in block.lines)
     return f"```{block.language}\n{lines}\n```"
 
 
-def _table(block: Table) -> str:
+def _table(block: Table, words: Words) -> str:
     if not block.rows:
         return ""
     marked = any(block.marks)
-    head = [*block.head, *(["met"] if marked else [])]
-    ends = [_MARKS[mark] for mark in block.marks] if marked else []
+    head = [*block.head, *([words.said("met")] if marked else [])]
+    ends = [words.said(_MARKS[mark]) for mark in block.marks] if marked else []
     rows = [[*map(escape, row), *ends[position : position + 1]] for position, row in enumerate(block.rows)]
     rule = ["---:" if column in block.numbers else "---" for column in range(len(head))]
     lines = [f"| {' | '.join(cells)} |" for cells in [[escape(cell) for cell in head], rule, *rows]]
     return "\n".join([*([f"{escape(block.title)}:", ""] if block.title else []), *lines])
 
 
-def _tiles(block: Tiles) -> str:
+def _tiles(block: Tiles, words: Words) -> str:
     return _table(
-        Table(("", "", ""), tuple((tile.label, f"{tile.value} {tile.unit}", tile.note) for tile in block.tiles))
+        Table(("", "", ""), tuple((tile.label, f"{tile.value} {tile.unit}", tile.note) for tile in block.tiles)),
+        words,
     )
 
 
-def _bars(block: Bars) -> str:
-    return _table(Table((block.title, ""), tuple((bar.name, bar.value) for bar in block.bars), frozenset({1})))
+def _bars(block: Bars, words: Words) -> str:
+    return _table(Table((block.title, ""), tuple((bar.name, bar.value) for bar in block.bars), frozenset({1})), words)
 
 
-def _plots(block: Plots) -> str:
+def _plots(block: Plots, words: Words) -> str:
     return ""
 
 
-_RENDERERS: dict[type[Block], Callable[[Any], str]] = {
+_RENDERERS: dict[type[Block], Callable[[Any, Words], str]] = {
     Text: _text,
     Points: _points,
     Commands: _commands,

@@ -21,7 +21,7 @@ def data(manifest: Manifest) -> tuple[Block, ...]:
     """The rows and the columns."""
     columns = [*((column, "input") for column in manifest.inputs), (manifest.output, "output")]
     rows = tuple((column.name, column.type, role) for column, role in columns)
-    return *_facts(manifest.data), Table(("column", "type", "role"), rows, title="Columns")
+    return *_facts(manifest.data), Table(("column", "type", "role"), rows, title="Columns", fixed=frozenset({1, 2}))
 
 
 def _facts(data: Mapping[str, Any], title: str = "") -> Iterator[Block]:
@@ -30,6 +30,7 @@ def _facts(data: Mapping[str, Any], title: str = "") -> Iterator[Block]:
     yield Table(
         (title, ""),
         tuple((figures.words(name), figures.counted(value)) for name, value in short.items() if value != {}),
+        fixed=frozenset({0}),
     )
     for name, value in data.items():
         if name not in short:
@@ -58,7 +59,8 @@ def _nested(title: str, value: Any) -> Iterator[Block]:
 def _grid(title: str, parts: Mapping[str, Mapping[str, Any]]) -> Table:
     names = list(dict.fromkeys(name for part in parts.values() for name in part))
     rows = tuple((name, *(figures.counted(part.get(name, "")) for part in parts.values())) for name in names)
-    return Table((title, *map(figures.words, parts)), rows, frozenset(range(1, len(parts) + 1)))
+    figured = frozenset(range(1, len(parts) + 1))
+    return Table((title, *map(figures.words, parts)), rows, figured, named=figured)
 
 
 # --------------------------------------------------------------------------------------------------------- making
@@ -75,7 +77,7 @@ def how_it_was_made(manifest: Manifest) -> tuple[Block, ...]:
         Table(
             ("key", "value"), asked, codes=frozenset({0}), title="The spec: what differs from its defaults", folded=True
         ),
-        Table(("stage", "took", "detail"), stages, frozenset({1}), title="Stages"),
+        Table(("stage", "took", "detail"), stages, frozenset({1}), title="Stages", fixed=frozenset({0})),
         _history(manifest.evidence.get("history", [])),
         Table(("choice", "value", "why"), chosen, codes=frozenset({0}), title="Chosen automatically", folded=True),
     )

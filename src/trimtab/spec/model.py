@@ -407,6 +407,9 @@ class Spec(_Part):
         min_length=1,
         description="Of the bundle, for the metadata of `card.md`: `cc-by-4.0` and the like. Default: none is said.",
     )
+    language: Literal["en", "zh"] = Field(
+        "en", description="Of the card's own words: English or Chinese. Of the data: see `base`."
+    )
     split: str | Split = Field(
         Split(), description="A column that holds train, valid (or dev) and test; or shares, and how rows are cut."
     )
