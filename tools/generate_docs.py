@@ -16,6 +16,7 @@ import typer.main
 from pydantic import BaseModel
 
 from trimtab import metrics, perturb, registry
+from trimtab.audit.counterfactual import SWAPS
 from trimtab.columns import OutputColumn
 from trimtab.data import splits
 from trimtab.spec import UNITS, Clean, Compress, Cost, Fairness, Lora, Spec, Split, Train, schema
@@ -195,6 +196,8 @@ def _gates() -> Iterator[str]:
     yield from ("| perturbation | inputs | what |", "|---|---|---|")
     for name in registry.names("trimtab.perturb"):
         yield from (f"| `{one.name}` | {name} | {_cell(one.meaning)} |" for one in perturb.of_type(name))
+    yield from ("", "Of `counterfactual.<swap>`, where an input is a text:", "", "| swap | what |", "|---|---|")
+    yield from (f"| `{swap.name}` | {_cell(swap.meaning)} |" for swap in SWAPS)
     yield ""
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from trimtab import __version__, behaviour, checks, files, foreign, metrics, perturb, registry, runtime
 from trimtab import spec as specs
-from trimtab.audit import cost, gates
+from trimtab.audit import cost, counterfactual, gates
 from trimtab.audit.price import Pricing
 from trimtab.behaviour import OwnTest, reading
 from trimtab.bundle import store
@@ -101,7 +101,8 @@ def opened(bundle: str | Path, overrides: Sequence[str], progress: Progress, thr
     behaviour.check(tests, model.inputs, model.output)
     asked = specs.parse_gates(spec.gates)
     changes = [found.name for column in model.inputs for found in perturb.of_type(column.type)]
-    checked = {"robustness": changes, "behaviour": behaviour.names(tests)}
+    swaps = counterfactual.names(model.output.scored and any(column.is_text for column in model.inputs))
+    checked = {"robustness": changes, "behaviour": behaviour.names(tests), "counterfactual": swaps}
     given = [key for key in gates.NEEDED if getattr(spec, key) is not None]
     gates.check_names(asked, model.output.type, model.output.parts, checked, spec.protected, given)
     here = {override.partition("=")[0].strip().removeprefix("gates.") for override in overrides}

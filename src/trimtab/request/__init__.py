@@ -11,7 +11,7 @@ import numpy as np
 
 from trimtab import behaviour, columns, foreign, perturb
 from trimtab import spec as specs
-from trimtab.audit import gates
+from trimtab.audit import counterfactual, gates
 from trimtab.behaviour import OwnTest, reading
 from trimtab.bundle.manifest import Automatic
 from trimtab.columns import EncodedRows, InputColumn, OutputColumn, dense
@@ -107,7 +107,9 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
     prepared = prepare(spec, folder, progress)
     perturbations = [found.name for column in prepared.inputs.values() for found in perturb.of_type(column.type)]
     tests = reading.read(spec.behaviour, folder)
-    checked = {"robustness": perturbations, "behaviour": behaviour.names(tests)}
+    texts = any(columns.kind(column.type, "inputs").is_text for column in prepared.inputs.values())
+    swaps = counterfactual.names(texts and columns.kind(prepared.task, "output").scored)
+    checked = {"robustness": perturbations, "behaviour": behaviour.names(tests), "counterfactual": swaps}
     given = [key for key in gates.NEEDED if getattr(spec, key) is not None]
     gates.check_names(parsed, prepared.task, prepared.parts, checked, spec.protected, given)
     _check_promises(spec, prepared.task)
