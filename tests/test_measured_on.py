@@ -69,6 +69,13 @@ def test_rows_without_an_answer_that_cannot_be_read_are_told_and_written(tmp_pat
     assert any("1 left out, which cannot be read" in note for note in heard.notes)
 
 
+def test_words_of_the_card_train_nothing_anew(tmp_path: Path) -> None:
+    plain = asked(tmp_path, Heard())
+    said = {"description": "Mine.", "intended_use": "To try.", "license": "mit", "language": "zh"}
+    assert resume.train_key(asked(tmp_path, Heard(), **said)) == resume.train_key(plain)
+    assert resume.key(asked(tmp_path, Heard(), **said)) != resume.key(plain)
+
+
 def test_rows_may_hold_bytes(tmp_path: Path) -> None:
     request = asked(tmp_path, Heard())
     one, other = (replace(request, unlabelled={"x": [value]}) for value in (b"\x00", b"\x01"))

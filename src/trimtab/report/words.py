@@ -19,7 +19,7 @@ from trimtab.page import Bars, Block, Page, Points, Section, Table, Text, Tiles
 _HOLE = re.compile(r"\{(\w+)(?:[^{}]*)\}")
 _SENTENCES = re.compile(r"(?<=[.!?:]) (?=\S)")
 # Holes that are filled with words of the table again.
-_NESTED = frozenset({"metric", "label", "what", "served"})
+_NESTED = frozenset({"metric", "label", "what", "served", "by"})
 # What else fills a hole: a figure, or words of one sentence.
 _FIGURE = r"[-+\d.,e%–]+"
 _FILLED = {"low": _FIGURE, "high": _FIGURE, "value": r"[-+\d][^()]*?"}
