@@ -30,7 +30,7 @@ Row = dict[str, str]
 SHARES = ((0.8, "train"), (0.9, "valid"), (1.0, "test"))
 GATES = {
     "accuracy": ">= 0.7",
-    "calibration_error": "<= 0.2",
+    "calibration_error": "<= 0.15",
     "data.conflicting_rows": "<= 0.02",
     "data.label_errors": "<= 0.15",
     "data.leaked_rows": "<= 0.02",
@@ -301,10 +301,10 @@ def split(rows: Sequence[Row]) -> list[Row]:
 
 
 def leak(lab: Lab, folder: Path) -> Ended:
-    """A third of the test rows stand in the training file too, in other letters."""
+    """A third of the test rows stand in the training file too, with a word more: equal ones would be removed."""
     rows = split(lab.reviews)
     test = [row for row in rows if row["split"] == "test"]
-    copies = [{**row, "review": row["review"].upper() + " ", "split": "train"} for row in test[::3]]
+    copies = [{**row, "review": f"{row['review']} indeed", "split": "train"} for row in test[::3]]
     keys = {"inputs": {"review": TEXT}, "split": "split", "train": {"epochs": lab.epochs}}
     return launched(folder, [*rows, *copies], "sentiment", gates=OF_TEXTS, clean={"duplicates": "keep"}, **keys)
 
