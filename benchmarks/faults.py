@@ -32,12 +32,13 @@ GATES = {
     "accuracy": ">= 0.7",
     "calibration_error": "<= 0.15",
     "data.conflicting_rows": "<= 0.02",
+    "data.giveaway_columns": "<= 0",
     "data.label_errors": "<= 0.15",
     "data.leaked_rows": "<= 0.02",
     "privacy.membership_auc": "<= 0.75",
     "worst_slice.accuracy": ">= 0.5",
 }
-OF_TEXTS = {"robustness.typos": ">= 0.75"}
+OF_TEXTS = {"robustness.typos": ">= 0.85"}
 TEXT = {"type": "text", "encoder": "textcnn"}
 
 
@@ -424,7 +425,7 @@ FAULTS = (
     Fault(worse_group, r"fairness\.accuracy_gap"),
     Fault(dead_class, r"recall\.fraud"),
     Fault(fragile, r"robustness\.typos"),
-    Fault(answer_giving_column, r"letter"),
+    Fault(answer_giving_column, r"data\.giveaway_columns"),
 )
 
 

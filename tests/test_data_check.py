@@ -124,10 +124,21 @@ def test_test_rows_that_stand_in_training_and_rows_that_disagree_are_counted(tmp
     assert found.evidence[check.CONFLICTS] == {"rows": 2, "of": 84}
 
 
+def test_an_input_that_alone_tells_the_answer_is_counted_and_named(tmp_path: Path) -> None:
+    rows = [{**REVIEWS[0], "review": f"so {n}", "mood": ("good", "bad")[n % 2]} for n in range(80)]
+    told = [{**row, "shop": {"good": "north", "bad": "south"}[row["mood"]]} for row in rows]
+    clean = check.check(context(tmp_path / "clean", table(rows[:60]), table(rows[60:])))
+    found = check.check(context(tmp_path / "told", table(told[:60]), table(told[60:])))
+    assert clean.measured[check.GIVEAWAYS].value == 0
+    assert found.measured[check.GIVEAWAYS].value == 1
+    assert found.evidence[check.GIVEAWAYS] == {"columns": ["shop"]}
+    assert found.remarks[check.GIVEAWAYS].startswith("shop: alone it tells the answer in 100.0% of the rows")
+
+
 def test_without_training_rows_nothing_is_said_of_leaks(tmp_path: Path) -> None:
     model = runtime.load(build(tmp_path), threads=1)
     found = check.check(Context(model, model.inputs, None, table(REVIEWS), (), 7))
-    assert set(found.measured) == {check.CONFLICTS, check.PERSONAL}
+    assert set(found.measured) == {check.CONFLICTS, check.GIVEAWAYS, check.PERSONAL}
 
 
 def test_personal_data_is_counted_by_column_and_never_quoted(tmp_path: Path) -> None:

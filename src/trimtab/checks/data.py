@@ -1,4 +1,4 @@
-"""What is doubtful about the rows but for their labels: conflicts, leaks between splits, personal data."""
+"""What is doubtful about the rows but for their labels: conflicts, leaks between splits, giveaways, personal data."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from trimtab.audit import quality
 from trimtab.bundle.manifest import Manifest, Measured
 from trimtab.checks import Context, Finding
 from trimtab.data import clean, dedup, leaks, personal_data
+from trimtab.data.data_warnings import DataWarning, target_leakage
 from trimtab.data.table import Table, joined
 from trimtab.metrics import mean
 from trimtab.page import Block, Points, Section, Text, figures
@@ -18,6 +19,7 @@ from trimtab.page import Table as Grid
 
 PLACE = 3
 LEAKED, CONFLICTS, PERSONAL = "data.leaked_rows", "data.conflicting_rows", "data.personal_data"
+GIVEAWAYS = "data.giveaway_columns"
 _ROWS = 20_000  # that are looked at for personal data
 _HINTS = (
     "What cells and names of columns look like: none of the values is kept. A count says that somebody should look, "
@@ -36,7 +38,17 @@ def check(context: Context) -> Finding:
         name: {"rows": int(rows.sum()), "of": len(rows)} for name, rows in flags.items() if rows is not None
     }
     counted[PERSONAL] |= {"columns": personal.columns, "named": personal.named}
-    return Finding(found, counted)
+    giving = _giveaways(context)
+    remarks = {GIVEAWAYS: ", ".join(f"{one.column}: {one.text}" for one in giving)} if giving else {}
+    counted[GIVEAWAYS] = {"columns": [one.column for one in giving]}
+    return Finding({**found, GIVEAWAYS: Measured(value=float(len(giving)))}, counted, remarks)
+
+
+def _giveaways(context: Context) -> list[DataWarning]:
+    """Inputs that alone tell nearly every answer."""
+    whole = joined(list(context.splits.values()))
+    values = {column.name: (column.type, whole.values[column.name]) for column in context.inputs}
+    return target_leakage(values, whole.values[context.output.name], context.output.type)
 
 
 def share(rows: np.ndarray, seed: int) -> Measured:
@@ -102,7 +114,7 @@ def sections(manifest: Manifest) -> Iterator[Section]:
 
 
 def _blocks(manifest: Manifest) -> Iterator[Block]:
-    shown = {name: one for name, one in manifest.measured.items() if name in (LEAKED, CONFLICTS, PERSONAL)}
+    shown = {name: one for name, one in manifest.measured.items() if name in (LEAKED, CONFLICTS, GIVEAWAYS, PERSONAL)}
     if shown:
         yield figures.table(shown)
     yield from _hints(manifest.evidence.get(PERSONAL, {}))

@@ -20,6 +20,11 @@ METRICS = (
         "with another answer", "lower", share=True, checked=True, apart=True,
     ),
     Metric(
+        "data.giveaway_columns", "Columns that give the answer away", "inputs of which each alone tells 98% of the "
+        "answers, or a number by a correlation of 0.98: such a column is often filled in after the answer is known",
+        "lower", checked=True, apart=True,
+    ),
+    Metric(
         "data.personal_data", "Personal data", "share of rows, of all splits, with a cell that looks like an e-mail "
         "address, a phone, card, account or identity number or an IP address", "lower", share=True, checked=True,
         apart=True,
