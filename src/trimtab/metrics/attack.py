@@ -1,0 +1,13 @@
+"""Answers under attack; `checks/attack.py` measures them."""
+
+from __future__ import annotations
+
+from trimtab.metrics import Metric, OneOf
+
+METRICS = (
+    Metric(
+        "attack.survival", "Right answers that survive an attack", "share of right answers to texts that stay right "
+        "when up to two words are mistyped where it hurts most, found with at most 58 calls for each text", "higher",
+        share=True, checked=True, kinds=(OneOf,), apart=True,
+    ),
+)  # fmt: skip
