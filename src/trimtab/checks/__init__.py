@@ -23,7 +23,7 @@ from trimtab.bundle.manifest import Manifest, Measured
 from trimtab.columns import InputColumn, OutputColumn, Outputs, Targets
 from trimtab.data.table import Table
 from trimtab.page import Section
-from trimtab.progress import Laps
+from trimtab.progress import Laps, Progress, Quiet
 
 if TYPE_CHECKING:
     from trimtab.nets.fitted import FittedNetwork
@@ -108,11 +108,12 @@ class Context:
         return read(self.model.folder)  # without such checks neither a check nor the card needs PyTorch
 
 
-def every(context: Context, laps: Laps) -> Finding:
-    """What all checks found, those of answers first; `laps` learns how long each took."""
-    loaded = _loaded()
+def every(context: Context, laps: Laps, progress: Progress | None = None) -> Finding:
+    """What all checks found, those of answers first; `laps` learns how long each took, `progress` which is at work."""
+    loaded, progress = _loaded(), progress or Quiet()
     found: list[Finding] = []
     for name in sorted(loaded, key=lambda name: not getattr(loaded[name], "FIRST", False)):
+        progress.tick(len(found), len(loaded), {"check": name})
         found.append(loaded[name].check(context))
         laps.lap(name)
     measured = {key: value for one in found for key, value in one.measured.items()}

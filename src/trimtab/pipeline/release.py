@@ -72,7 +72,7 @@ def audit(
         valid=splits.valid,
         pricing=None if request.spec.cost is None else Pricing(**request.spec.cost.model_dump()),
     )
-    found = checks.every(context, laps)
+    found = checks.every(context, laps, progress)
     quotes = request.spec.quote_rows
     sheet = request.augmentation.sheet(request.train) if request.augmentation and quotes else None
     shown: dict[str, Any] = {

@@ -65,7 +65,7 @@ def audit(
     found = labelled.read(subject.model, str(data), progress.note, format, encoding, subject.spec.protected)
     told(found, progress)
     laps.lap("answers")
-    judged = _judged(subject, found, checks.every(context(subject, found), laps))
+    judged = _judged(subject, found, checks.every(context(subject, found), laps, progress))
     home = Path(to) if to else Path(bundle).resolve().parent / f"audit-{specs.folder_name(Path(data).stem) or 'rows'}"
     stages = [*judged.stages, Stage(name="audit", seconds=laps.total, detail={"seconds": laps.seconds})]
     described = {"audited": _described(found, str(data)), **{k: v for k, v in judged.data.items() if k != "rows"}}

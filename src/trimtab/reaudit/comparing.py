@@ -120,7 +120,7 @@ def _compared(before: Subject, after: Subject, one: Labelled, other: Labelled, p
     for subject, rows, compared in ((before, one, None), (after, other, before.model)):
         progress.stage("audit", str(subject.model.folder))
         contexts.append(auditing.context(subject, rows, compared))
-        found.append(checks.every(contexts[-1], laps))
+        found.append(checks.every(contexts[-1], laps, progress))
     first, second = (c.output.statistics(c.targets, c.outputs) for c in contexts)
     users, weights = contexts[0].test.of(before.model.output.user), contexts[0].test.weights
     width = max(before.model.output.width, after.model.output.width)
