@@ -35,7 +35,7 @@ GATES = {
     "data.giveaway_columns": "<= 0",
     "data.label_errors": "<= 0.15",
     "data.leaked_rows": "<= 0.02",
-    "privacy.membership_auc": "<= 0.75",
+    "privacy.membership_auc": "<= 0.85",
     "worst_slice.accuracy": ">= 0.5",
 }
 OF_TEXTS = {"robustness.typos": ">= 0.85"}
