@@ -139,6 +139,7 @@ def test_kept_candidates_are_measured_for_gates_that_are_asked_later(searched: P
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
 
 
+@pytest.mark.slow
 def test_any_candidate_can_be_picked(searched: Place) -> None:
     assert searched.launch("--pick", "trimmed") == 1  # the gates still say no
     manifest = store.read_manifest(bundle_of(searched))
@@ -197,6 +198,7 @@ def test_a_recipe_that_does_not_apply_leaves_the_network_as_it_was(tmp_path: Pat
     assert ["conv", "no input is a text that is answered as a whole"] in [list(entry) for entry in frontier["skipped"]]
 
 
+@pytest.mark.slow
 def test_a_cascade_answers_early_where_the_small_network_is_sure(
     tmp_path: Path, reviews, tiny_base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,6 +246,7 @@ def test_compress_refuses_a_copy_for_serving(tmp_path: Path, released: Path, cap
     assert "a copy for serving" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_quantized_candidate_is_hashed_once_and_rows_are_encoded_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -76,6 +76,7 @@ def test_a_method_of_ones_own_is_named_by_the_spec_and_releases_a_bundle(tmp_pat
     assert runtime.load(release.folder).predict([{"links": 36, "words": 3}]).rows()[0]["spam"] == "yes"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("own_methods")
 def test_the_method_decides_what_is_learnt(tmp_path: Path) -> None:
     data = rows(tmp_path)
