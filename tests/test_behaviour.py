@@ -136,6 +136,7 @@ def test_what_is_wrong_with_a_file_is_told_with_its_place(tmp_path: Path, text: 
         ("test,must,review\na,sideways,x\n", "up CLASS or down CLASS"),
         ("test,must,group,review\na,agree,1,x\na,agree,2,x\n", "group '1' has one row"),
         ("name,expect,review\na,good,x\n", "no column named 'test'"),
+        ("test,expect,tolerance,review\na,good,much,x\n", "tolerance: 'much'"),
     ],
 )
 def test_what_is_wrong_with_a_table_is_told_with_its_place(tmp_path: Path, text: str, said: str) -> None:
@@ -196,6 +197,11 @@ def test_the_check_measures_each_test_all_and_the_worst_and_the_card_shows_what_
     assert [row[0] for row in shown.rows] == ["right", "wrong", "groups"]
     assert failed.rows == (("wrong", "Dull"),)
     assert list(checked.sections(bare)) == []
+
+
+def test_an_input_that_the_network_does_not_read_is_one_of_the_model_all_the_same(context: Context) -> None:
+    fewer = Context(context.model, context.inputs[:1], None, context.test, (), 7, tests=context.tests)
+    assert checked.check(fewer).measured == checked.check(context).measured
 
 
 def test_no_case_is_quoted_where_no_row_may_be(context: Context) -> None:

@@ -85,6 +85,14 @@ def test_an_audit_needs_nothing_of_training_and_writes_a_card_beside_the_bundle(
     assert store.read_manifest(bundle) == before
 
 
+def test_a_row_without_an_answer_is_set_aside_but_is_no_class_that_was_never_learnt(
+    bundle: Path, tmp_path: Path
+) -> None:
+    rows = [*right(bundle, 2), {**ROWS[0], "mood": ""}, {**ROWS[0], "mood": "furious"}]
+    found = auditing.labelled.read(runtime.load(bundle), str(labelled(tmp_path / "rows.csv", rows)), print)
+    assert (found.aside.count, found.unknown) == (2, 1)
+
+
 def test_rows_that_the_bundle_was_made_of_are_left_out(tmp_path: Path) -> None:
     bundle, rows = build(tmp_path), ROWS * 3
     made = Table({name: [row[name] for row in ROWS[:2]] for name in ROWS[0]}, [Origin("", 1)] * 2)

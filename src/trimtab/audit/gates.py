@@ -101,6 +101,14 @@ def judge(
     return [_with(result, (remarks or {}).get(result.name, "")) for result in judged]
 
 
+def missed(results: Sequence[GateResult]) -> list[str]:
+    """A line for each gate that is not met: what was asked, what was measured."""
+    measured = ["nothing" if r.measured is None else f"{r.measured:.4g} {r.unit}".rstrip() for r in results]
+    return [
+        f"{r.name}: asked {r.asked}, measured {told}" for r, told in zip(results, measured, strict=True) if not r.met
+    ]
+
+
 def _with(result: GateResult, remark: str) -> GateResult:
     return result.model_copy(update={"reason": "; ".join(filter(None, (result.reason, remark)))})
 

@@ -156,9 +156,8 @@ def _of_table(name: str, path: Path) -> Iterator[OwnTest]:
     found = list(rows.read(str(path), lambda bad: wrong.append(f"line {bad.line}: {bad.reason}")))
     if wrong or not found:
         raise problem(name, wrong[0] if wrong else "no rows")
-    for needed in ("test",):
-        if needed not in found[0].values:
-            raise problem(name, f"no column named {needed!r}", nearest(needed, found[0].values))
+    if "test" not in found[0].values:
+        raise problem(name, "no column named 'test'", nearest("test", found[0].values))
     for title, own in _grouped(found, "test"):
         yield _of_rows(title, [row.values for row in own], f"{name}: line {own[0].line} ({title})")
 
@@ -172,8 +171,7 @@ def _grouped(found: Iterable[rows.Row], key: str) -> list[tuple[str, list[rows.R
 
 def _of_rows(title: str, own: Sequence[Row], where: str) -> OwnTest:
     given = own[0]
-    capability, tolerance = parse.label(given.get("capability") or ""), given.get("tolerance") or 0
-    spread = _tolerance({"tolerance": parse.number(tolerance) or 0.0}, where)
+    capability, spread = parse.label(given.get("capability") or ""), _spread(given, where)
     inputs = [{key: value for key, value in row.items() if key not in _TABLE} for row in own]
     if parse.is_missing(given.get("must")):
         return _expecting(title, own, inputs, where, capability, spread)
@@ -187,6 +185,15 @@ def _of_rows(title: str, own: Sequence[Row], where: str) -> OwnTest:
         if len(group) < 2:
             raise problem(where, f"group {key!r} has one row", "the original, and what it is compared with")
     return OwnTest(title, cast(Kind, word), of or None, tuple(map(tuple, groups.values())), spread, where, capability)
+
+
+def _spread(given: Row, where: str) -> float:
+    """The tolerance that stands in a cell."""
+    cell = given.get("tolerance")
+    try:
+        return _tolerance({"tolerance": 0 if parse.is_missing(cell) else parse.number(cell)}, where)
+    except ValueError:
+        raise problem(where, f"tolerance: {cell!r}", "a number, 0 or more") from None
 
 
 def _expecting(

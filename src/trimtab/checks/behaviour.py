@@ -39,7 +39,7 @@ def check(context: Context) -> Finding:
 def _passed(context: Context, test: OwnTest) -> np.ndarray:
     """Whether each case passes, (cases,) bool: a group does where each of its rows does."""
     rows, first, case = _laid_out(test, _text_input(context))
-    outputs = context.model.outputs(runtime.gathered(context.inputs, rows, Path()))
+    outputs = context.model.outputs(runtime.gathered(context.model.inputs, rows, Path()))
     compared = np.flatnonzero(first != np.arange(len(rows))) if test.kind != "expect" else np.arange(len(rows))
     ok = passed(test, context.output, outputs, first[compared], compared)
     failed = np.bincount(case[compared], weights=~ok, minlength=len(test.cases))

@@ -119,9 +119,7 @@ def _judged(request: Request, candidate: Candidate, found: checks.Finding, front
 
 
 def _why_not(results: list[GateResult], candidate: Candidate, frontier: Frontier | None) -> list[str]:
-    missed = [result for result in results if not result.met]
-    measured = ["nothing" if r.measured is None else f"{r.measured:.4g} {r.unit}".rstrip() for r in missed]
-    why = [f"{r.name}: asked {r.asked}, measured {told}" for r, told in zip(missed, measured, strict=True)]
+    why = gates.missed(results)
     if why and frontier and frontier.nearest:
         why.append(frontier.nearest)
     rule = candidate.manifest.spec.get("answers")

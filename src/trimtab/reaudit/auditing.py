@@ -172,7 +172,7 @@ def results(subject: Subject, rows: Labelled, found: checks.Finding) -> list[Gat
 def _judged(subject: Subject, rows: Labelled, found: checks.Finding) -> Manifest:
     """The manifest with the verdict on these rows, and the evidence as the card shows it."""
     spec, told = subject.spec, results(subject, rows, found)
-    why = [_why(one) for one in told if not one.met]
+    why = gates.missed(told)
     evidence = {key: part for key, part in found.evidence.items() if spec.quote_rows or key not in store.QUOTING}
     left_out = [gate.name for gate in subject.gates if gate.name not in {one.name for one in told}]
     verdict = {
@@ -188,11 +188,6 @@ def _judged(subject: Subject, rows: Labelled, found: checks.Finding) -> Manifest
 
 def _of_making(name: str) -> bool:
     return metrics.every()[metrics.parsed(name).family].of_making
-
-
-def _why(result: GateResult) -> str:
-    measured = "nothing" if result.measured is None else f"{result.measured:.4g} {result.unit}".rstrip()
-    return f"{result.name}: asked {result.asked}, measured {measured}"
 
 
 def _described(found: Labelled, name: str) -> dict[str, Any]:

@@ -125,7 +125,7 @@ def _compared(before: Subject, after: Subject, one: Labelled, other: Labelled, p
     users, weights = contexts[0].test.of(before.model.output.user), contexts[0].test.weights
     width = max(before.model.output.width, after.model.output.width)
     gained = quality.gained(first, second, len(one.table), width, before.spec.seed, users, weights)
-    first_gates = replace(before, gates=[gate for gate in before.gates if gate.name != "drop"])  # it loses to nobody
+    first_gates = replace(before, gates=[gate for gate in before.gates if not metrics.named(gate.name).compared])
     judged = [auditing.results(*each) for each in zip((first_gates, after), (one, other), found, strict=True)]
     return Compared(
         len(one.table),

@@ -18,6 +18,7 @@ from trimtab.data.table import Origin, Table
 from trimtab.errors import nearest, problem
 from trimtab.rows import Rejected, Row
 from trimtab.runtime import histories
+from trimtab.values import parse
 from trimtab.values.problems import Tally
 
 Note = Callable[[str], None]
@@ -119,7 +120,8 @@ def read(
     _check_kept(kept, [row.values for row in found[:1]], name)
     unreadable = aside.count
     chosen = list(usable(model, found, aside))
-    unknown = aside.count - unreadable
+    blank = sum(parse.is_missing(model.output.gathered(row.values)) for row in found)
+    unknown = max(0, aside.count - unreadable - blank)
     if not chosen:
         why = aside.summary() if aside.count > before else "the file has no rows"
         raise problem(name, f"no row can be measured: {why}", f"rows with a value of {model.output.name!r}")
