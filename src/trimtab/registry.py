@@ -3,7 +3,7 @@
 This is the only place that imports a module by a name that a user wrote. Parts of one's own need not lie here: the
 environment variable TRIMTAB_PARTS names folders (separated like those of PATH) that hold folders called `columns`,
 `encoders`, `fusions`, `heads`, `metrics`, `methods`, `baselines`, `checks`, `perturb`,
-`foreign`, `explain` or `programs`.
+`foreign`, `explain`, `programs` or `logs`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 from trimtab.errors import missing_extra, nearest, problem
 
 # The extra that brings a package which the core does without; any other is in EXTRA.
-EXTRAS = {"PIL": "image", "soundfile": "audio", "soxr": "audio"}
+EXTRAS = {"PIL": "image", "soundfile": "audio", "soxr": "audio", "psycopg": "postgresql"}
 EXTRA = "train"
 
 

@@ -1,0 +1,1 @@
+"""Whether a bundle at work still does what it was released for: a log of its answers, and what has moved in it."""
