@@ -21,7 +21,13 @@ from typing import Any
 from trimtab.errors import missing_extra, nearest, problem
 
 # The extra that brings a package which the core does without; any other is in EXTRA.
-EXTRAS = {"PIL": "image", "soundfile": "audio", "soxr": "audio", "psycopg": "postgresql"}
+EXTRAS = {
+    "PIL": "image",
+    "soundfile": "audio",
+    "soxr": "audio",
+    "psycopg": "postgresql",
+    **dict.fromkeys(("starlette", "uvicorn", "prometheus_client", "python_multipart"), "serve"),
+}
 EXTRA = "train"
 
 

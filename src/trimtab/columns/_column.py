@@ -14,7 +14,16 @@ import numpy as np
 
 from trimtab import files, metrics
 from trimtab.columns._assurance import NO_ASSURANCE, Assurance
-from trimtab.columns._containers import OUTPUTS, Encoded, Outputs, OutputTensor, Ragged, Targets, dense
+from trimtab.columns._containers import (
+    OUTPUTS,
+    Encoded,
+    Outputs,
+    OutputTensor,
+    Ragged,
+    Targets,
+    dense,
+    no_outputs,
+)
 from trimtab.errors import problem
 from trimtab.metrics import Answers, Kind, Statistics
 from trimtab.values.problems import Problem
@@ -88,6 +97,7 @@ class InputPolicy:
     megabytes: float = math.inf  # of a picture or a sound as it comes (10^6 bytes)
     megapixels: float = 50.0  # of a picture, by its header, before anything is decoded
     seconds: float = math.inf  # of a sound, by its header
+    megasamples: float = math.inf  # of a sound, of all its channels, that are ever decoded: channels x rate x seconds
     characters: float = math.inf  # of a text, before anything of it is read
 
 
@@ -154,6 +164,10 @@ class InputColumn(Column):
         if self.from_files and policy != InputPolicy():
             raise problem(f"column {self.name!r}", f"columns of type {self.type} know of no policy for what they read")
         return self
+
+    def value_schema(self) -> dict[str, Any]:
+        """What a value of a request may be, as a JSON schema: what `read` calls impossible does not fit it."""
+        return {"description": self.allowed} if self.allowed else {}
 
     def invented(self, random: np.random.Generator) -> Any:
         """A raw value that quotes no row, made of what the column holds anyway; None, a missing one, by default."""
@@ -338,6 +352,10 @@ class OutputColumn(Column):
 
         With `top` above 1, types that rank their answers add `<name>_top`: the best answers of each row, in order.
         """
+
+    def answer_schema(self) -> dict[str, dict[str, Any]]:
+        """The names that `decode` gives, those of a `top` above 1 too, and of each the JSON schema of one answer."""
+        return {name: {} for name in self.decode(no_outputs(self.tensors), 2)}
 
     def agrees(self, one: Outputs, other: Outputs) -> np.ndarray:
         """Whether two outputs of each row mean the same answer, however sure, (rows,) bool."""

@@ -95,7 +95,7 @@ def decoded(value: Any, rate: int | None, seconds: float, policy: InputPolicy) -
             found = _heard([held.samples], held.rate, rate)
         else:
             with _files.opened(value, policy) as stream, _open(stream, policy) as sound:
-                found = _heard(_blocks(sound, seconds), sound.samplerate, rate)
+                found = _heard(_blocks(sound, seconds, policy), sound.samplerate, rate)
     except Unreadable:
         raise
     except Exception as error:  # decoders of damaged files raise nearly anything
@@ -115,13 +115,14 @@ def _heard(blocks: Iterable[np.ndarray], own: int, rate: int | None) -> np.ndarr
     return np.concatenate([*parts, stream.resample_chunk(np.empty(0, np.float32), last=True)])
 
 
-def _blocks(sound: soundfile.SoundFile, seconds: float) -> Iterator[np.ndarray]:
+def _blocks(sound: soundfile.SoundFile, seconds: float, policy: InputPolicy) -> Iterator[np.ndarray]:
     """The first seconds of a file, mono: blocks of (samples,) float32. Raises Unreadable, also for too many samples."""
     most = math.ceil(seconds * sound.samplerate)
     promised = min(most, sound.frames) * sound.channels
-    if promised > _MOST_SAMPLES:
+    allowed = int(min(_MOST_SAMPLES, policy.megasamples * 1e6))
+    if promised > allowed:
         said = f"{promised:,} samples in {sound.channels} channels at {sound.samplerate:,} Hz"
-        raise Unreadable(f"{said}: more than {_MOST_SAMPLES:,} (a decompression bomb?)")
+        raise Unreadable(f"{said}: more than {allowed:,} (a decompression bomb?)")
     found = 0
     for block in sound.blocks(max(1, _BLOCK // sound.channels), frames=most, dtype="float32", always_2d=True):
         found += len(block)
@@ -174,7 +175,7 @@ def check_whole(value: Any) -> None:
     try:
         with _files.opened(value) as stream, _open(stream, ANYTHING) as sound:
             seconds = min(LONGEST, _MOST_SAMPLES / (sound.channels * sound.samplerate))
-            for _ in _blocks(sound, seconds):
+            for _ in _blocks(sound, seconds, ANYTHING):
                 pass
     except Unreadable:
         raise

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from trimtab import part_options
-from trimtab.columns import Encoded, InputColumn, InputPolicy, Ragged, Reading, _files, ragged
+from trimtab.columns import Encoded, InputColumn, InputPolicy, Ragged, Reading, _files, _schemas, ragged
 from trimtab.columns._files import ANYTHING, Unreadable
 from trimtab.columns._sounds import (
     LEAST_RATE,
@@ -213,6 +213,13 @@ class AudioColumn(InputColumn):
     def invented(self, random: np.random.Generator) -> np.ndarray:
         """A tenth of a second of noise."""
         return random.normal(0, 0.1, self.rate // 10).astype(np.float32)
+
+    def value_schema(self) -> dict[str, Any]:
+        """See `InputColumn.value_schema`."""
+        rate = {"array": {"type": "array"}, "sampling_rate": {"type": "integer"}}
+        samples = {"type": "object", "properties": rate, "required": ["array", "sampling_rate"]}
+        schema = _schemas.content("audio", more="; or samples with their rate")
+        return {**schema, "anyOf": [*schema["anyOf"], samples]}
 
     def encode(self, values: Sequence[Any]) -> Ragged:
         """The frames of each row, at least one: values (all frames, mels) float32."""

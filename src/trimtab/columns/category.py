@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from trimtab import part_options
-from trimtab.columns import Encoded, InputColumn, Reading, _rewritten
+from trimtab.columns import Encoded, InputColumn, Reading, _rewritten, _schemas
 from trimtab.columns._lookup import Lookup, lookup
 from trimtab.errors import problem
 from trimtab.values import many, name_words, parse
@@ -22,6 +22,7 @@ from trimtab.values.problems import Problem, written
 OTHER = 0  # rare in the training rows, or never seen there
 MISSING = 1
 _FIRST = 2  # id of the first known category
+_SHOWN = 20  # categories that a schema names
 
 
 class Options(part_options.Options):
@@ -112,6 +113,11 @@ class CategoryColumn(InputColumn):
     def cell(self, values: Sequence[Any]) -> np.ndarray:
         """The id of each value."""
         return self.encode(values).astype(np.float64)
+
+    def value_schema(self) -> dict[str, Any]:
+        """See `InputColumn.value_schema`."""
+        examples = {"examples": list(self.categories[:_SHOWN])} if self.categories else {}
+        return {"description": "a category", **_schemas.SCALAR, **examples}
 
     def encode(self, values: Sequence[Any]) -> np.ndarray:
         """Ids, (rows,) int64."""

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from trimtab import part_options
-from trimtab.columns import Encoded, InputColumn, Ragged, Reading, ragged
+from trimtab.columns import Encoded, InputColumn, Ragged, Reading, _schemas, ragged
 from trimtab.columns._lookup import Lookup, lookup
 from trimtab.errors import problem
 from trimtab.values import list_cells, name_words, parse
@@ -127,6 +127,11 @@ class HistoryColumn(InputColumn):
     def invented(self, random: np.random.Generator) -> list[str]:
         """A few items by chance."""
         return [self.items[place] for place in random.integers(0, len(self.items), min(5, self.max_steps)).tolist()]
+
+    def value_schema(self) -> dict[str, Any]:
+        """See `InputColumn.value_schema`."""
+        listed = {"type": "array", "description": "items, the oldest first"}
+        return {"description": self.allowed, "anyOf": [listed, _schemas.SCALAR]}
 
     def encode(self, values: Sequence[Any]) -> Ragged:
         """The ids of each row's items, all of them; the start is not among them."""

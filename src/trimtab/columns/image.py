@@ -16,7 +16,7 @@ from PIL import Image
 from pydantic import Field
 
 from trimtab import part_options
-from trimtab.columns import Encoded, InputColumn, InputPolicy, Reading, _files
+from trimtab.columns import Encoded, InputColumn, InputPolicy, Reading, _files, _schemas
 from trimtab.columns._files import ANYTHING, Unreadable
 from trimtab.columns._pictures import FORMATS, decoded, size_or_reason
 from trimtab.errors import problem
@@ -167,6 +167,10 @@ class ImageColumn(InputColumn):
     def invented(self, random: np.random.Generator) -> np.ndarray:
         """Pixels by chance."""
         return random.integers(0, 256, (self.height, self.width, 3), np.uint8)
+
+    def value_schema(self) -> dict[str, Any]:
+        """See `InputColumn.value_schema`."""
+        return _schemas.content("image", more=f"; at most {self.policy.megapixels:g} megapixels")
 
     def encode(self, values: Sequence[Any]) -> np.ndarray:
         """Pixels, (rows, channels, height, width) uint8, in a temporary file above 1 GiB.

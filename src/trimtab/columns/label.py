@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from trimtab import part_options
-from trimtab.columns import OutputColumn, Outputs, Targets, certain, dense, log_odds
+from trimtab.columns import OutputColumn, Outputs, Targets, _schemas, certain, dense, log_odds
 from trimtab.columns._assurance import DECIMALS, NO_ASSURANCE, Assurance, of_classes
 from trimtab.columns._lookup import Lookup, lookup
 from trimtab.columns._temperature import fit_temperature
@@ -162,6 +162,10 @@ class LabelColumn(OutputColumn):
         if top > 1:
             answers[f"{self.name}_top"] = [self._first(row, top) for row in shares]
         return answers
+
+    def answer_schema(self) -> dict[str, dict[str, Any]]:
+        """See `OutputColumn.answer_schema`."""
+        return _schemas.classes(self.name, self.classes, self.assurance)
 
     def agrees(self, one: Outputs, other: Outputs) -> np.ndarray:
         """Whether the same class is the likeliest, (rows,) bool."""

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from trimtab import part_options
-from trimtab.columns import OutputColumn, Outputs, Targets, certain, dense, log_odds
+from trimtab.columns import OutputColumn, Outputs, Targets, _schemas, certain, dense, log_odds
 from trimtab.columns._lookup import Lookup, lookup
 from trimtab.columns.label import in_order
 from trimtab.errors import nearest, problem
@@ -241,6 +241,12 @@ class LabelsColumn(OutputColumn):
         if top > 1:
             answers[f"{self.name}_top"] = [self._first(row, top, word) for row in shares]
         return answers
+
+    def answer_schema(self) -> dict[str, dict[str, Any]]:
+        """See `OutputColumn.answer_schema`."""
+        word = "probability" if self.name == "confidence" else "confidence"
+        schema = {self.name: _schemas.several_of(self.classes), word: {"type": "array", "items": _schemas.SHARE}}
+        return schema | {f"{self.name}_top": _schemas.best(self.name, self.classes, word)}
 
     def _first(self, shares: np.ndarray, top: int, word: str) -> list[dict[str, Any]]:
         order = np.argsort(-shares, kind="stable")[:top]

@@ -12,7 +12,18 @@ import numpy as np
 from pydantic import Field
 
 from trimtab import part_options
-from trimtab.columns import Encoded, InputColumn, OutputColumn, Outputs, Reading, Targets, _rewritten, certain, dense
+from trimtab.columns import (
+    Encoded,
+    InputColumn,
+    OutputColumn,
+    Outputs,
+    Reading,
+    Targets,
+    _rewritten,
+    _schemas,
+    certain,
+    dense,
+)
 from trimtab.columns._assurance import NO_ASSURANCE, Assurance, of_numbers
 from trimtab.columns._scales import (
     Scale,
@@ -174,6 +185,10 @@ class NumberColumn(InputColumn, OutputColumn):
         """A number by chance, about as large as those of training."""
         return float(np.format_float_positional(random.normal(self.mean, self.std), 3, fractional=False))
 
+    def value_schema(self) -> dict[str, Any]:
+        """See `InputColumn.value_schema`."""
+        return {"description": self.allowed, **_schemas.SCALAR}
+
     def encode(self, values: Sequence[Any]) -> np.ndarray:
         """Features, (rows, features) float32. What is not a number counts as missing."""
         return self.featured(self._read(values)[0])
@@ -297,6 +312,12 @@ class NumberColumn(InputColumn, OutputColumn):
         numbers = answers(self.in_units(dense(outputs)))
         ends = of_numbers(self.name, numbers, self.assurance)
         return {self.name: numbers, **{name: self._rounded(found) for name, found in ends.items()}}
+
+    def answer_schema(self) -> dict[str, dict[str, Any]]:
+        """See `OutputColumn.answer_schema`."""
+        number = {"type": ["number", "null"]}
+        ends = () if self.assurance.coverage is None else (f"{self.name}_low", f"{self.name}_high")
+        return dict.fromkeys([self.name, *ends], number)
 
     def assured(self, assurance: Assurance) -> Self:
         """The column that promises this of its answers."""

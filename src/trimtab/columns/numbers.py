@@ -121,6 +121,13 @@ class NumbersColumn(OutputColumn):
             return {self.name: [number.answers(row) for row in found]}
         return {source: number.answers(found[:, position]) for position, source in enumerate(self.sources)}
 
+    def answer_schema(self) -> dict[str, dict[str, Any]]:
+        """See `OutputColumn.answer_schema`."""
+        number = {"type": ["number", "null"]}
+        if self.sources:
+            return dict.fromkeys(self.sources, number)
+        return {self.name: {"type": "array", "items": number, "minItems": self.width, "maxItems": self.width}}
+
     def agrees(self, one: Outputs, other: Outputs) -> np.ndarray:
         """Whether no number differs by more than a tenth of the standard deviation of those learnt, (rows,)."""
         return np.asarray((np.abs(dense(one) - dense(other)) <= number.SAME).all(axis=1))

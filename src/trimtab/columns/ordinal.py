@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from trimtab import part_options
-from trimtab.columns import OutputColumn, Outputs, Targets, certain, dense, log_odds
+from trimtab.columns import OutputColumn, Outputs, Targets, _schemas, certain, dense, log_odds
 from trimtab.columns._assurance import DECIMALS, NO_ASSURANCE, Assurance, of_classes
 from trimtab.columns._lookup import Lookup, lookup
 from trimtab.errors import nearest, problem
@@ -157,6 +157,10 @@ class OrdinalColumn(OutputColumn):
         if top > 1:
             answers[f"{self.name}_top"] = [self._first(row, top) for row in shares]
         return answers
+
+    def answer_schema(self) -> dict[str, dict[str, Any]]:
+        """See `OutputColumn.answer_schema`."""
+        return _schemas.classes(self.name, self.classes, self.assurance)
 
     def agrees(self, one: Outputs, other: Outputs) -> np.ndarray:
         """Whether the same level is answered, (rows,) bool."""

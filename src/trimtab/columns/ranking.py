@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from trimtab import part_options
-from trimtab.columns import IGNORED, OUTPUTS, OutputColumn, Outputs, Targets, certain, dense, flat, ragged
+from trimtab.columns import IGNORED, OUTPUTS, OutputColumn, Outputs, Targets, _schemas, certain, dense, flat, ragged
 from trimtab.columns._lookup import Lookup, lookup
 from trimtab.columns.history import by_count
 from trimtab.errors import problem
@@ -168,6 +168,12 @@ class RankingColumn(OutputColumn):
             listed = zip(best, shares, chosen > LEFT_OUT / 2, strict=True)
             answers[f"{self.name}_top"] = [self._listed(word, *row) for row in listed]
         return answers
+
+    def answer_schema(self) -> dict[str, dict[str, Any]]:
+        """See `OutputColumn.answer_schema`."""
+        word = "share" if self.name == "score" else "score"
+        schema = {self.name: _schemas.one_of(self.classes), word: _schemas.SHARE}
+        return schema | {f"{self.name}_top": _schemas.best(self.name, self.classes, word)}
 
     def _listed(self, word: str, items: np.ndarray, shares: np.ndarray, kept: np.ndarray) -> list[dict[str, Any]]:
         pairs = zip(items[kept], shares[kept], strict=True)

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from trimtab import part_options
-from trimtab.columns import OutputColumn, Outputs, Ragged, Targets, certain, ragged
+from trimtab.columns import OutputColumn, Outputs, Ragged, Targets, _schemas, certain, ragged
 from trimtab.errors import nearest, problem
 from trimtab.metrics import EPSILON, HARDEST, Kind, Tagged, scores, shortened
 from trimtab.values import list_cells, parse
@@ -244,6 +244,13 @@ class TagsColumn(OutputColumn):
             spans[row].append({"type": self.types[kind], **placed, "confidence": confidence})
         names = [[self.tags[tag] for tag in tags[a:b]] for a, b in pairwise(offsets)]
         return {self.name: names, f"{self.name}_spans": spans}
+
+    def answer_schema(self) -> dict[str, dict[str, Any]]:
+        """See `OutputColumn.answer_schema`."""
+        place = {"type": "integer", "minimum": 0}
+        parts = {"type": _schemas.one_of(self.types[1:]), "start": place, "end": place, "confidence": _schemas.SHARE}
+        span = {"type": "object", "properties": parts, "required": list(parts)}
+        return {self.name: _schemas.several_of(self.tags), f"{self.name}_spans": {"type": "array", "items": span}}
 
     def answered(self, targets: Targets, outputs: Outputs) -> Tagged:
         """The likeliest tags beside the right ones: counts of spans and of places, and the losses, of each row."""

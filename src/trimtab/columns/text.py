@@ -19,7 +19,7 @@ from pydantic import Field
 from tokenizers import Encoding, Tokenizer
 
 from trimtab import files, part_options
-from trimtab.columns import Encoded, InputColumn, InputPolicy, Ragged, Reading, Worded, _wordpieces, ragged
+from trimtab.columns import Encoded, InputColumn, InputPolicy, Ragged, Reading, Worded, _schemas, _wordpieces, ragged
 from trimtab.columns._token_ids import end_to_end, first_tokens, padded_ids
 from trimtab.columns._tokenizer import opening_behind, padding_id, read_definition, with_spaces
 from trimtab.columns._wordwise import Wordwise
@@ -170,6 +170,14 @@ class TextColumn(InputColumn):
         # The column itself where nothing changes: it keeps its tokenizer.
         same = policy.characters == self.most_characters
         return self if same else replace(self, most_characters=policy.characters)
+
+    def value_schema(self) -> dict[str, Any]:
+        """See `InputColumn.value_schema`."""
+        if self.words:
+            words = {"type": "array", "items": _schemas.SCALAR}
+            return {"description": "a list of words", "anyOf": [words, _schemas.SCALAR]}
+        texts = ["string", "number", "boolean", "null", "array", "object"]
+        return {"description": f"{self.allowed}; anything else is read as it is written", "type": texts}
 
     def encode(self, values: Sequence[Any]) -> Ragged:
         """Token ids of each row; a row always has at least one. `Worded` for lists of words."""

@@ -171,9 +171,22 @@ class Model:
         absent = check_names(self.inputs, names_of(rows)) if rows else []
         found = self.answer(rows, top)
         check_possible(self.inputs, found.problems)
-        told = [f"no row has a column {name!r}, but {nearest(name, map(str, rows[0]))}" for name in absent]
-        lacking = [Problem(name, 0, "absent", why) for name, why in zip(absent, told, strict=True)]
-        return replace(found, problems=(*lacking, *found.problems))
+        return replace(found, problems=(*_lacking(absent, rows), *found.problems))
+
+    def read(self, rows: Sequence[Mapping[str, Any]]) -> tuple[EncodedRows, tuple[Problem, ...]]:
+        """Rows as the networks take them, with what `predict` tells of them; raises what it raises.
+
+        All of them are read at once: a server hands over few, and `answered` takes them from here.
+        """
+        absent = check_names(self.inputs, names_of(rows)) if rows else []
+        encoded, problems = read_rows(self.inputs, {c.name: [row.get(c.name) for row in rows] for c in self.inputs})
+        check_possible(self.inputs, problems)
+        return encoded, (*_lacking(absent, rows), *problems)
+
+    @property
+    def most_read(self) -> int:
+        """Rows that `predict` reads at once: those of more are told of part by part."""
+        return _ENCODED * most_rows(self.inputs)
 
     def answer(self, rows: Sequence[Mapping[str, Any]], top: int = 1, folder: Path | None = None) -> Predictions:
         """Answer rows as they are, and say what is wrong with their values; nothing is refused.
@@ -196,7 +209,7 @@ class Model:
         if isinstance(rows, EncodedRows):
             found = self._ran(rows)
             return Answered(found.outputs, (), found.early)
-        count, size = len(rows[self.inputs[0].name]), _ENCODED * most_rows(self.inputs)
+        count, size = len(rows[self.inputs[0].name]), self.most_read
         if count <= size:
             return self._read(rows)
         starts = range(0, count, size)
@@ -223,6 +236,12 @@ class Model:
         """Whether the same networks answer the row where numbers are rounded a little differently."""
         rows = encode_rows(self.inputs, {column.name: [row.get(column.name)] for column in self.inputs})
         return bool(self.program.settled(self._answering, rows, _SETTLED * self.serving.tolerance)[0])
+
+
+def _lacking(absent: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[Problem]:
+    """What is told of inputs that no row has, at the first row."""
+    told = [f"no row has a column {name!r}, but {nearest(name, map(str, rows[0]))}" for name in absent]
+    return [Problem(name, 0, "absent", why) for name, why in zip(absent, told, strict=True)]
 
 
 # ------------------------------------------------------------------------------------------------------- loading

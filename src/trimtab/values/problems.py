@@ -20,6 +20,7 @@ _TOLD: dict[str, str] = {
     "outside": "lie far outside of what training had",
     "rewritten": "are written otherwise than in training, and were read",
 }
+KINDS = tuple(_TOLD)
 # Of these the network sees nothing, or nothing that it learnt from.
 UNREAD = frozenset({"unreadable", "unseen", "unknown"})
 
