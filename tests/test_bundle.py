@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -48,6 +49,26 @@ def test_a_saved_bundle_lists_every_file_and_leaves_nothing_beside_it(tmp_path: 
     }
     store.check_files(bundle, manifest)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "tokenizer.json"]
+
+
+@pytest.mark.parametrize(
+    ("umask", "file", "folder"), [(0o022, 0o644, 0o755), (0o027, 0o640, 0o750), (0o077, 0o600, 0o700)]
+)
+def test_files_and_folders_have_the_modes_of_the_umask_whatever_wrote_them(
+    tmp_path: Path, umask: int, file: int, folder: int
+) -> None:
+    before = os.umask(umask)
+    try:
+        manifest = stage(tmp_path)
+        for name in ("model.onnx.data", "weights.safetensors"):  # libraries make these for their owner alone
+            os.close(os.open(tmp_path / "staging" / name, os.O_CREAT, 0o600))
+        store.save(tmp_path / "staging", manifest, tmp_path / "bundle")
+    finally:
+        os.umask(before)
+    found = [tmp_path / "bundle", *(tmp_path / "bundle").rglob("*")]
+    assert len(found) > 11
+    assert {path.stat().st_mode & 0o777 for path in found if path.is_file()} == {file}
+    assert {path.stat().st_mode & 0o777 for path in found if path.is_dir()} == {folder}
 
 
 def test_columns_come_back_as_they_were_saved(bundle: Path, tmp_path: Path) -> None:
