@@ -140,6 +140,16 @@ def test_the_units_of_a_text_are_its_words(tmp_path: Path) -> None:
     assert text.parts(model.inputs[0], None, 64, {}).units == ()
 
 
+def test_a_text_with_half_a_surrogate_pair_has_units_and_of_a_huge_one_only_the_beginning_is_read(
+    tmp_path: Path,
+) -> None:
+    model = runtime.load(build(tmp_path), threads=1)
+    halves = text.parts(model.inputs[0], "warm \ud800 soup \udfff", 64, {})
+    assert [unit.label for unit in halves.units] == ["warm", "?", "soup", "?"]
+    huge = text.parts(model.inputs[0], "  soup" * 1_000_000, 64, {})
+    assert huge.units[-1].place[1] <= 64 * model.inputs[0].max_tokens
+
+
 def test_what_is_cut_off_a_text_does_not_come_back_where_words_are_left_out(tmp_path: Path) -> None:
     model = runtime.load(build(tmp_path), threads=1)
     value = "warm cold " * 200

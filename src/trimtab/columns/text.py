@@ -183,6 +183,10 @@ class TextColumn(InputColumn):
         """Token ids of each row; a row always has at least one. `Worded` for lists of words."""
         return self._encode(self._let_in(values)[0])
 
+    def beginning(self, value: Any) -> str:
+        """The text of a value as far as any of it could be read, lone surrogates replaced."""
+        return _writable(parse.text(value)[: self.max_tokens * _MOST_CHARACTERS_PER_TOKEN])
+
     def _let_in(self, values: Sequence[Any]) -> tuple[Sequence[Any], list[Problem]]:
         """The values, those that are too long left out, and which these were."""
         if math.isinf(self.most_characters):

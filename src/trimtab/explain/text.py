@@ -11,7 +11,6 @@ import numpy as np
 from trimtab.columns import InputColumn
 from trimtab.columns.text import TextColumn
 from trimtab.explain import Parts, Path, Unit, grouped, whole
-from trimtab.values import parse
 from trimtab.values.typing_errors import WORDS
 
 
@@ -20,7 +19,7 @@ def parts(column: InputColumn, value: Any, most: int, seen: Mapping[str, np.ndar
     assert isinstance(column, TextColumn)
     if column.words:
         return whole(column, value, None)
-    text = _read(column, parse.text(value))
+    text = _read(column, column.beginning(value))
     spans = [found.span() for found in WORDS.finditer(text) if not found.group().isspace()]
     groups = [(spans[first][0], spans[last][1]) for first, last in grouped(len(spans), most)]
     ends = [*(start for start, _ in groups[1:]), len(text)]
@@ -48,7 +47,7 @@ def path(column: InputColumn, value: Any, parts: Parts) -> Path:
     """The vectors of its tokens, from that of padding; what frames every text stays."""
     assert isinstance(column, TextColumn)
     ids = column.encode([value])[0]
-    ends = [end for _, end in column.tokenizer.encode(parse.text(value)).offsets]
+    ends = [end for _, end in column.tokenizer.encode(column.beginning(value)).offsets]
     own = np.array([*[0] * len(column.opening), *ends[column.dropped :]])
     starts = np.array([unit.place[0] for unit in parts.units])
     number = np.where(own > 0, np.searchsorted(starts, own - 1, side="right") - 1, -1)
