@@ -98,7 +98,8 @@ def judge(
     met only where the whole interval of that confidence meets it; what has no interval, such as a size, by its value.
     """
     judged = [_beside(_judged(gate, measured.get(gate.name), rows, confidence), unanswerable, rows) for gate in gates]
-    return [_with(result, (remarks or {}).get(result.name, "")) for result in judged]
+    told = [filter(None, (result.reason, (remarks or {}).get(result.name))) for result in judged]
+    return [one.model_copy(update={"reason": "; ".join(said)}) for one, said in zip(judged, told, strict=True)]
 
 
 def missed(results: Sequence[GateResult]) -> list[str]:
@@ -107,10 +108,6 @@ def missed(results: Sequence[GateResult]) -> list[str]:
     return [
         f"{r.name}: asked {r.asked}, measured {told}" for r, told in zip(results, measured, strict=True) if not r.met
     ]
-
-
-def _with(result: GateResult, remark: str) -> GateResult:
-    return result.model_copy(update={"reason": "; ".join(filter(None, (result.reason, remark)))})
 
 
 def _beside(result: GateResult, unanswerable: int, rows: int) -> GateResult:

@@ -44,7 +44,8 @@ def grouped(column: str, values: Sequence[Any], by: By | None = None, known: Seq
     """
     known = values if known is None else known
     if by == "lengths":
-        cells, seen = (_lengths(each) for each in (values, known))
+        texts = (many.read_as_text(each) for each in (values, known))
+        cells, seen = (np.array([float(len(text)) for text in each]) for each in texts)
         return _in_ranges(column, cells, seen, " characters")
     if by != "names":
         cells, seen = many.numbers(values), many.numbers(known)
@@ -67,10 +68,6 @@ def crossed(groupings: Sequence[Grouping]) -> Grouping:
 def _by_name(columns: tuple[str, ...], names: Sequence[str]) -> Grouping:
     different, number = np.unique(np.array(names, object), return_inverse=True)
     return Grouping(columns, tuple(different.tolist()), number.reshape(-1))
-
-
-def _lengths(values: Sequence[Any]) -> np.ndarray:
-    return np.array([float(len(text)) for text in many.read_as_text(values)])
 
 
 def _in_ranges(column: str, cells: np.ndarray, seen: np.ndarray, unit: str) -> Grouping:

@@ -88,27 +88,21 @@ def chosen(rows: Scored, gap: str, cost: float, bound: float = 0.0) -> Threshold
 
 def enough(rows: Scored, gap: str) -> tuple[int, ...]:
     """The groups whose rates say something: 30 rows or more, of each class that a rate is among."""
-    return tuple(group for group in np.unique(rows.group).tolist() if group != NONE and _counts(rows, group, gap))
-
-
-def _counts(rows: Scored, group: int, gap: str) -> bool:
-    own = (rows.group == group) & (rows.weights > 0)
-    return all((own & rows.among(of)).sum() >= FEWEST_ROWS for of in RATES[gap])
+    groups = [group for group in np.unique(rows.group).tolist() if group != NONE]
+    own = {group: (rows.group == group) & (rows.weights > 0) for group in groups}
+    among = [rows.among(of) for of in RATES[gap]]
+    return tuple(group for group in groups if all((own[group] & each).sum() >= FEWEST_ROWS for each in among))
 
 
 def answered(rows: Scored, shift: np.ndarray, gap: str, counted: Sequence[int]) -> Answered:
     """What shifts of the rows, (rows,), are worth; the gap is 0 where no two groups count."""
     yes = rows.margin + shift > 0
     right = np.average(yes == rows.true, weights=rows.weights)
-    widths = [
-        np.ptp([_rate(rows, yes, (rows.group == group) & rows.among(of)) for group in counted] or [0.0])
-        for of in RATES[gap]
-    ]
+    widths = []
+    for of in RATES[gap]:
+        among = [(rows.group == group) & rows.among(of) for group in counted]
+        widths.append(np.ptp([np.average(yes[own], weights=rows.weights[own]) for own in among] or [0.0]))
     return Answered(float(max(widths)), float(right))
-
-
-def _rate(rows: Scored, yes: np.ndarray, among: np.ndarray) -> float:
-    return float(np.average(yes[among], weights=rows.weights[among]))
 
 
 def _cross_fitted(rows: Scored, gap: str, cost: float, bound: float, counted: Sequence[int]) -> np.ndarray:

@@ -130,15 +130,12 @@ def _expected(test: OwnTest, output: OutputColumn, outputs: Outputs, first: np.n
         return np.array([answer is not None and low <= answer <= high for answer in answers], bool)
     wanted = {output.classes[int(i)] for i in _places(output, _named(test.of))}
     other = isinstance(test.of, Mapping)
-    return np.array([bool(wanted & set(_listed(answer))) is not other for answer in answers], bool)
+    given = (set(answer) if isinstance(answer, (list, tuple)) else {answer} for answer in answers)
+    return np.array([bool(wanted & classes) is not other for classes in given], bool)
 
 
 def _places(output: OutputColumn, names: Sequence[Any]) -> list[int]:
     return [output.classes.index(parse.label(name)) for name in names]
-
-
-def _listed(answer: Any) -> list[Any]:
-    return list(answer) if isinstance(answer, (list, tuple)) else [answer]
 
 
 def _alike(test: OwnTest, output: OutputColumn, outputs: Outputs, first: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -38,7 +38,8 @@ def check(context: Context) -> Finding:
 
 def _passed(context: Context, test: OwnTest) -> np.ndarray:
     """Whether each case passes, (cases,) bool: a group does where each of its rows does."""
-    rows, first, case = _laid_out(test, _text_input(context))
+    texts = [column.name for column in context.inputs if column.sliced == "lengths"]
+    rows, first, case = _laid_out(test, (texts or [column.name for column in context.inputs])[0])
     outputs = context.model.outputs(runtime.gathered(context.model.inputs, rows, Path()))
     compared = np.flatnonzero(first != np.arange(len(rows))) if test.kind != "expect" else np.arange(len(rows))
     ok = passed(test, context.output, outputs, first[compared], compared)
@@ -47,17 +48,11 @@ def _passed(context: Context, test: OwnTest) -> np.ndarray:
 
 
 def _laid_out(test: OwnTest, text: str) -> tuple[list[Mapping[str, Any]], np.ndarray, np.ndarray]:
-    """All rows of a test; for each the first row of its case, and the case, (rows,)."""
+    """All rows of a test; for each the first row of its case, and the case, (rows,). A text alone is of `text`."""
     sizes = [len(case) for case in test.cases]
     rows = [row if isinstance(row, Mapping) else {text: row} for case in test.cases for row in case]
     case = np.repeat(np.arange(len(sizes)), sizes)
     return rows, (np.cumsum(sizes) - sizes)[case], case
-
-
-def _text_input(context: Context) -> str:
-    """The input that a text alone is a value of: the first one that holds texts, else the first one."""
-    texts = [column.name for column in context.inputs if column.sliced == "lengths"]
-    return (texts or [column.name for column in context.inputs])[0]
 
 
 def _share(context: Context, ok: np.ndarray) -> Measured:
@@ -86,8 +81,11 @@ def sections(manifest: Manifest) -> Iterator[Section]:
     """A line for each test."""
     lines = manifest.evidence.get(NAME, [])
     if lines:
-        said = "Cases written for this task by its owners, answered by the served files."
-        yield Section("Tests of one's own", (Text(said), _table(lines), *_failed(lines)), "Own tests")
+        blocks = [Text("Cases written for this task by its owners, answered by the served files."), _table(lines)]
+        if failed := tuple((line["test"], case) for line in lines for case in line["failed"]):
+            head = ("test", "case that does not pass")
+            blocks.append(Table(head, failed, title="Some cases that do not pass", folded=True))
+        yield Section("Tests of one's own", tuple(blocks), "Own tests")
 
 
 def _table(lines: Sequence[Mapping[str, Any]]) -> Block:
@@ -104,12 +102,6 @@ def _table(lines: Sequence[Mapping[str, Any]]) -> Block:
     )
     head = (*(("capability",) if named else ()), "test", "what must hold", "cases", "passed")
     return Table(head, rows, frozenset({len(head) - 2, len(head) - 1}))
-
-
-def _failed(lines: Sequence[Mapping[str, Any]]) -> Iterator[Block]:
-    rows = tuple((line["test"], case) for line in lines for case in line["failed"])
-    if rows:
-        yield Table(("test", "case that does not pass"), rows, title="Some cases that do not pass", folded=True)
 
 
 def limits(manifest: Manifest) -> Iterator[str]:

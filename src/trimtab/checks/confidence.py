@@ -10,7 +10,7 @@ from trimtab.audit import conformal, quality, selective
 from trimtab.bundle.manifest import Manifest, Measured
 from trimtab.checks import Context, Finding
 from trimtab.columns import NO_ASSURANCE, Assurance
-from trimtab.metrics import Answers, OneOf, Statistic
+from trimtab.metrics import Answers, OneOf
 from trimtab.page import Block, Section, Table, Text, figures
 
 PLACE = 2.8
@@ -79,14 +79,10 @@ def _evidence(context: Context, answers: Answers, assurance: Assurance) -> dict[
 
 
 def _point(context: Context, point: selective.Point) -> dict[str, float | None]:
-    found = _estimate(context, point.statistic)
-    return {"share": point.share, "confidence": point.confidence, "rows": point.rows, **found}
-
-
-def _estimate(context: Context, statistic: Statistic) -> dict[str, float | None]:
-    users, weights = context.test.of(context.output.user), context.test.weights
-    found = quality.estimate(statistic, len(context.test), context.seed, quality.RESAMPLES, users, weights, share=True)
-    return {} if found is None else {"value": found.value, "low": found.low, "high": found.high}
+    told: dict[str, float | None] = {"share": point.share, "confidence": point.confidence, "rows": point.rows}
+    users, weights, rows = context.test.of(context.output.user), context.test.weights, len(context.test)
+    found = quality.estimate(point.statistic, rows, context.seed, quality.RESAMPLES, users, weights, share=True)
+    return told if found is None else {**told, "value": found.value, "low": found.low, "high": found.high}
 
 
 def sections(manifest: Manifest) -> Iterator[Section]:
@@ -110,13 +106,12 @@ def _given(manifest: Manifest, found: Mapping[str, Any]) -> Iterator[Block]:
         yield Text(said.format(least=least, rule=rule))
     yield Text(_SURE)
     yield figures.table(_measured(manifest, "selective."))
-    rows = tuple((f"{p['share']:.0%}", f"{p['confidence']:.4f}", f"{p['rows']:,}", _figure(p)) for p in found["curve"])
+    rows = tuple(
+        (f"{p['share']:.0%}", f"{p['confidence']:.4f}", f"{p['rows']:,}", figures.of_evidence(p))
+        for p in found["curve"]
+    )
     head = ("most sure rows", "from confidence", "rows", "accuracy")
     yield Table(head, rows, frozenset({0, 1, 2, 3}), title="Accuracy by confidence", folded=True)
-
-
-def _figure(found: Mapping[str, Any]) -> str:
-    return figures.whole(Measured.model_validate(found)) if "value" in found else figures.NOTHING
 
 
 def _sets(manifest: Manifest, found: Mapping[str, Any]) -> Iterator[Block]:

@@ -47,7 +47,10 @@ def check(context: Context) -> Finding:
         return Finding(remarks={FAITHFULNESS: reason})
     seen = explain.reference_of(context.model)
     explained = list(_explained(context, seen))
-    told = [_told(one) for one in _drivers(context, seen)]
+    told = [
+        {"answer": one.answer, "column": one.column, "said": one.said, "rows": one.rows, "added": one.added}
+        for one in _drivers(context, seen)
+    ]
     evidence: dict[str, Any] = {"scale": context.output.score_word, "drivers": told}
     if len(context.model.inputs) > 1 and explained:
         evidence["columns"] = _column_shares(context, explained)
@@ -116,10 +119,6 @@ def _strongest(ranked: Sequence[Driver]) -> list[Driver]:
     return [*[one for one in ranked if one.added > 0][: _SHOWN - len(down)], *down]
 
 
-def _told(one: Driver) -> dict[str, Any]:
-    return {"answer": one.answer, "column": one.column, "said": one.said, "rows": one.rows, "added": one.added}
-
-
 # ------------------------------------------------------------------------------------------------------- the card
 
 
@@ -138,7 +137,8 @@ def _blocks(manifest: Manifest) -> Iterator[Block]:
     if drivers := found.get("drivers"):
         yield Text(_DRIVERS.format(scale=scale))
         for answer, lines in groupby(drivers, key=lambda one: one["answer"]):
-            yield _table(f"For {answer}", list(lines))
+            rows = tuple((one["said"], one["column"], f"{one['rows']:,}", f"{one['added']:+.3g}") for one in lines)
+            yield Table(("word or value", "column", "rows", "adds"), rows, frozenset({2, 3}), title=f"For {answer}")
     if "chance" in found:
         chance = "less than 1 in 1,000" if found["chance"] < 0.001 else f"{found['chance']:.1%}"
         means = {name: f"{np.mean(found[name]):.3g}" for name in ("explained", "random")}
@@ -146,11 +146,6 @@ def _blocks(manifest: Manifest) -> Iterator[Block]:
             yield figures.table({FAITHFULNESS: manifest.measured[FAITHFULNESS]})
         yield Text(_SAYS.format(rows=found["rows"], scale=scale, chance=chance, **means))
         yield _curves(found, scale)
-
-
-def _table(title: str, lines: Sequence[Mapping[str, Any]]) -> Table:
-    rows = tuple((one["said"], one["column"], f"{one['rows']:,}", f"{one['added']:+.3g}") for one in lines)
-    return Table(("word or value", "column", "rows", "adds"), rows, frozenset({2, 3}), title=title)
 
 
 def _curves(found: Mapping[str, Any], scale: str) -> Table:

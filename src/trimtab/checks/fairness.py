@@ -13,7 +13,7 @@ from trimtab import metrics
 from trimtab.audit import fairness, groups, quality
 from trimtab.audit.fairness import Compared
 from trimtab.audit.groups import FEWEST_ROWS, Grouping
-from trimtab.bundle.manifest import Manifest, Measured
+from trimtab.bundle.manifest import Manifest
 from trimtab.checks import Context, Finding
 from trimtab.columns import Outputs, taken
 from trimtab.metrics import Statistic
@@ -178,7 +178,7 @@ def _table(found: Mapping[str, Any], of: str, folded: bool) -> Table:
         (
             line["group"] + (" *" if line["rows"] < FEWEST_ROWS else ""),
             f"{line['rows']:,}",
-            *(_figure(line["figures"][of][name]) for name in names),
+            *(figures.of_evidence(line["figures"][of][name]) for name in names),
         )
         for line in found["groups"]
     )
@@ -186,10 +186,6 @@ def _table(found: Mapping[str, Any], of: str, folded: bool) -> Table:
     few = any(line["rows"] < FEWEST_ROWS for line in found["groups"])
     head = ("group (* too few rows to count)" if few else "group", "rows", *names)
     return Table(head, rows, frozenset(range(1, len(names) + 2)), title=title, folded=folded)
-
-
-def _figure(found: Mapping[str, float | None]) -> str:
-    return figures.whole(Measured.model_validate(found)) if found else figures.NOTHING
 
 
 def limits(manifest: Manifest) -> Iterator[str]:

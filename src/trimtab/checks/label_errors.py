@@ -88,12 +88,9 @@ def _judged(
     """The name and the chances, (rows, classes), of the model that fits the labels best."""
     models = registry.attribute("trimtab.audit.cross_fitted", "models")
     found: dict[str, np.ndarray] = models(context.inputs, table, labels, classes, context.seed, vectors)
-    return min(found.items(), key=lambda pair: _log_loss(pair[1], labels))
-
-
-def _log_loss(chances: np.ndarray, labels: np.ndarray) -> float:
-    given = chances[np.arange(len(labels)), labels]
-    return float(-np.log(np.maximum(given, 1e-6)).mean())
+    given = {name: np.maximum(chances[np.arange(len(labels)), labels], 1e-6) for name, chances in found.items()}
+    best = max(found, key=lambda name: float(np.log(given[name]).mean()))
+    return best, found[best]
 
 
 class _Vectors(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from trimtab.audit import quality
-from trimtab.bundle.manifest import Manifest, Measured
+from trimtab.bundle.manifest import Manifest
 from trimtab.checks import Context, Finding, fairness
 from trimtab.columns import Outputs
 from trimtab.metrics import Statistic
@@ -91,17 +91,15 @@ def _shift(found: Mapping[str, Any]) -> str:
 
 def _worth(found: Mapping[str, Any], valid: Mapping[str, Mapping[str, float]]) -> Iterator[Block]:
     parts = ("before", "after", "change")
-    rows = tuple((figures.label(name), *(_whole(one.get(part)) for part in parts)) for name, one in found.items())
+    rows = tuple(
+        (figures.label(name), *(figures.of_evidence(one.get(part)) for part in parts)) for name, one in found.items()
+    )
     if rows:
         head = ("metric", "one cut for all groups", "a cut for each", "change")
         yield Table(head, rows, frozenset({1, 2, 3}), title="The same test rows, before and after")
     pairs = ((name, valid["before"][name], valid["held_out"][name]) for name in ("gap", "accuracy"))
     told = ", ".join(f"{name} {before:.3f} to {after:.3f}" for name, before, after in pairs)
     yield Text(f"On the validation rows, each answered by cuts that the others gave (cross-fitting): {told}.")
-
-
-def _whole(found: Mapping[str, float | None] | None) -> str:
-    return figures.NOTHING if found is None else figures.whole(Measured.model_validate(found))
 
 
 def limits(manifest: Manifest) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,10 @@ def check(context: Context) -> Finding:
     if context.train is None or not issubclass(context.output.answers, (OneOf, AnyOf, Amounts)):
         return Finding()
     count = min(_ROWS, len(context.train), len(context.test))
-    known, asked = (_drawn(len(table), count, context.seed) for table in (context.train, context.test))
+    known, asked = (
+        np.sort(np.random.default_rng(context.seed).choice(len(table), count, replace=False))
+        for table in (context.train, context.test)
+    )
     table = joined([context.train.take(known), context.test.take(asked)])
     outputs = columns.joined([context.model.outputs(context.train.take(known).values), taken(context.outputs, asked)])
     attacks = _attacks(context, table, outputs, np.repeat([True, False], count))
@@ -53,10 +56,6 @@ def check(context: Context) -> Finding:
         found[FOUND] = _measured(context, membership.worst([one.found() for one in tried]), 2 * count)
     few = f"of {count} test rows one in a hundred cannot be told: {_FEWEST} are needed"
     return Finding(found, {NAME: {"rows": count, "attacks": shown}}, {} if FOUND in found else {FOUND: few})
-
-
-def _drawn(rows: int, count: int, seed: int) -> np.ndarray:
-    return np.sort(np.random.default_rng(seed).choice(rows, count, replace=False))
 
 
 def _attacks(context: Context, table: Table, outputs: Outputs, learnt: np.ndarray) -> dict[str, Attack]:
@@ -114,12 +113,11 @@ def _membership(manifest: Manifest) -> Iterator[Block]:
     if told:
         yield figures.table({name: one for name, one in manifest.measured.items() if name in (AUC, FOUND)})
         yield Text(_SAYS.format(**told))
-        rows = tuple((name, *(_cell(found, key) for key in (AUC, FOUND))) for name, found in told["attacks"].items())
+        rows = tuple(
+            (name, *(figures.of_evidence(found.get(key)) for key in (AUC, FOUND)))
+            for name, found in told["attacks"].items()
+        )
         yield Grid(("attack", "AUC", "true positives at 1% false ones"), rows, frozenset({1, 2}))
-
-
-def _cell(found: Mapping[str, Any], key: str) -> str:
-    return figures.whole(Measured.model_validate(found[key])) if key in found else figures.NOTHING
 
 
 def limits(manifest: Manifest) -> Iterator[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from trimtab.bundle.manifest import Manifest
 from trimtab.checks import Context, Finding
+from trimtab.errors import shortened
 from trimtab.page import Section, Table, Text
 
 PLACE = 3.2
@@ -22,10 +23,6 @@ def sections(manifest: Manifest) -> Iterator[Section]:
     """The rows, where the bundle may quote them."""
     rows = manifest.evidence.get("to_label", [])
     if rows:
-        cells = tuple(tuple(_short(value) for value in row.values()) for row in rows)
+        plain = [["" if value is None else str(value) for value in row.values()] for row in rows]
+        cells = tuple(tuple(shortened(cell, _SHOWN) for cell in row) for row in plain)
         yield Section("Rows to label next", (Text(_WHY), Table(tuple(rows[0]), cells)))
-
-
-def _short(value: object) -> str:
-    text = "" if value is None else str(value)
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."

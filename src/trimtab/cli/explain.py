@@ -78,17 +78,14 @@ def command(
             _show(number, found[-1])
     if html:
         pairs = [(one.values, explained) for one, explained in found]
-        files.write(html, page.render(_name(bundle), model.inputs, pairs, folder))
+        name = store.read_manifest(bundle).name if store.is_whole(bundle) else ""
+        files.write(html, page.render(name, model.inputs, pairs, folder))
         _note(f"{len(found):,} explanations in {html}")
     told.tell(_note)
 
 
 def _note(text: str) -> None:
     console.print(brief(text), soft_wrap=True)
-
-
-def _name(bundle: Path) -> str:
-    return store.read_manifest(bundle).name if store.is_whole(bundle) else ""
 
 
 def _bad(rejected: Rejected) -> None:
@@ -112,7 +109,8 @@ def _picked(
 def _show(number: int, found: tuple[Row, Explanation]) -> None:
     """A row's answer, its texts with their words coloured, and its strongest units."""
     row, one = found
-    answers = ", ".join(f"{name} {_plain(value)}" for name, value in one.answers.items())
+    said = {name: ", ".join(map(str, v)) if isinstance(v, list) else str(v) for name, v in one.answers.items()}
+    answers = ", ".join(f"{name} {shortened(value, _NAME)}" for name, value in said.items())
     result.print(styled((f"row {number}", "bold"), (f" (line {row.line}): {answers}", "")), soft_wrap=True)
     score = f"{one.scale or 'answer'} {one.score:.3g} = {one.base:.3g} without any unit"
     added = f"{one.contributions.sum():+.3g} by its units, {round(one.delta, 5) + 0.0:+.1g} unexplained"
@@ -126,10 +124,6 @@ def _show(number: int, found: tuple[Row, Explanation]) -> None:
     if len(rest):
         result.print(f"  {one.contributions[rest].sum():+10.3g}  {len(rest)} other units", style="dim")
     result.print("")
-
-
-def _plain(value: Any) -> str:
-    return shortened(", ".join(map(str, value)) if isinstance(value, list) else str(value), _NAME)
 
 
 def _line(one: Explanation, place: int, largest: float) -> Text:

@@ -106,7 +106,10 @@ class Frontier(_Part):
 
 def hold(point: Point, gates: Sequence[Gate], metric: str) -> Point:
     """The point with `fits` and `missed` filled in; `metric` is the headline metric."""
-    missed = tuple(_miss(gate, found(point, gate, metric)) for gate in gates if not _meets(point, gate, metric))
+    measured = ((gate, found(point, gate, metric)) for gate in gates if not _meets(point, gate, metric))
+    missed = tuple(
+        f"{gate.name}: asked {gate}, measured {_told(gate, one) if one else 'nothing'}" for gate, one in measured
+    )
     return point.model_copy(update={"fits": point.kind != "baseline" and not missed, "missed": missed})
 
 
@@ -178,10 +181,6 @@ def _meets(point: Point, gate: Gate, metric: str) -> bool:
 
 def _meets_all(points: Iterable[Point], gates: Sequence[Gate], metric: str) -> list[Point]:
     return [point for point in points if all(_meets(point, gate, metric) for gate in gates)]
-
-
-def _miss(gate: Gate, measured: Measured | None) -> str:
-    return f"{gate.name}: asked {gate}, measured {_told(gate, measured) if measured else 'nothing'}"
 
 
 def _split(gates: Sequence[Gate]) -> tuple[list[Gate], list[Gate]]:

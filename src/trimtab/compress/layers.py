@@ -206,11 +206,13 @@ def _compacted(trained: FittedNetwork, entry: EncoderEntry) -> EncoderEntry | Sk
         return Skip("it is a decoder")
     heads = int(shape.num_attention_heads)
     layer = {"heads": heads, "neurons": int(settings[kind.neurons])}
+    steps = sum(c.max_tokens for c in trained.inputs if isinstance(c, TextColumn) and c.key in entry.reads)
+    most = int(encoder.model.config.max_position_embeddings)  # type: ignore
     config = {
         "width": int(shape.hidden_size),
         "head_width": int(shape.hidden_size) // heads,
         "layers": [dict(layer) for _ in range(encoder.blocks)],
-        "positions": _positions(trained, encoder, entry),
+        "positions": min(most, encoder.first_position + steps),  # those that the texts can reach
         "first_position": encoder.first_position,
         "segments": encoder.segments,
         "epsilon": float(settings[kind.epsilon]) if kind.epsilon else 1e-12,
@@ -218,12 +220,6 @@ def _compacted(trained: FittedNetwork, entry: EncoderEntry) -> EncoderEntry | Sk
         "dropout": float(settings[kind.dropout]),
     }
     return EncoderEntry(name="compact", reads=entry.reads, config=config)
-
-
-def _positions(trained: FittedNetwork, encoder: TextEncoder, entry: EncoderEntry) -> int:
-    """Rows of the table of positions that the texts can reach."""
-    steps = sum(c.max_tokens for c in trained.inputs if isinstance(c, TextColumn) and c.key in entry.reads)
-    return min(int(encoder.model.config.max_position_embeddings), encoder.first_position + steps)  # type: ignore
 
 
 def _translated(encoder: TextEncoder, given: Mapping[str, Tensor], entry: EncoderEntry) -> dict[str, Tensor]:

@@ -222,19 +222,14 @@ def _held(values: list[Any]) -> Store:
     types = set(map(type, values))
     try:
         if str in types and types <= {str, type(None)}:
-            return _texts(values)
+            if not registry.available("polars"):  # a package of training
+                return _Objects(values)
+            return cast(Store, registry.attribute("trimtab.data.texts", "Texts").of(values))
         if types == {float} or types == {int}:
             return _Numbers(np.array(values, np.float64 if types == {float} else np.int64))
     except (UnicodeEncodeError, OverflowError):  # half a surrogate pair; a number of more than 64 bits
         pass
     return _Objects(values)
-
-
-def _texts(values: list[str | None]) -> Store:
-    """Texts end to end; where the packages of training are not there, as they are."""
-    if not registry.available("polars"):
-        return _Objects(values)
-    return cast(Store, registry.attribute("trimtab.data.texts", "Texts").of(values))
 
 
 def _numbered(values: Sequence[Any]) -> Store:

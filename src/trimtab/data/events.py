@@ -69,8 +69,9 @@ def grouped(spec: Spec, data: Loaded) -> GroupedEvents:
     rows = [*_taught(events, parts, chosen.options["max_steps"]), *_held(events, parts)]
     others = [name for name, kind in (spec.inputs or {}).items() if name != history and typed(kind).type != "ignore"]
     table = _table(rows, data.table, spec.output_name, history, [*others, str(asked.user)])
+    inputs = {history: chosen, **{name: (spec.inputs or {})[name] for name in others}}
     return GroupedEvents(
-        _told_seen(_of_rows(spec, history, chosen, others), asked),
+        _told_seen(spec.model_copy(update={"inputs": inputs, "split": _MARKS}), asked),
         replace(data, table=table, rejected=[*data.rejected, *rejected], notes=notes),
         (
             Automatic(f"inputs.{history}", kind.events, f"the earlier events of each {asked.user}, the oldest first"),
@@ -140,12 +141,6 @@ def _history(spec: Spec, table: Table, type_name: str) -> tuple[str, Typed]:
     options = columns.options(type_name, f"inputs.{name}")
     steps = part_options.check(options, f"column {name!r} ({type_name})", kind.options).max_steps or STEPS
     return name, Typed.model_validate({**kind.model_dump(exclude_unset=True), "max_steps": steps})
-
-
-def _of_rows(spec: Spec, history: str, chosen: Typed, others: Sequence[str]) -> Spec:
-    """The spec of the rows: the history first, then what stands beside it."""
-    inputs = {history: chosen, **{name: (spec.inputs or {})[name] for name in others}}
-    return spec.model_copy(update={"inputs": inputs, "split": _MARKS})
 
 
 def _told_seen(spec: Spec, asked: Options) -> Spec:

@@ -129,9 +129,9 @@ def near(train: Sequence[str], held: Sequence[str]) -> list[Near]:
     """
     if not train or not held:
         return []
-    asked = _distinct(
-        _joined([_hash_block(held[start : start + _READ], start) for start in range(0, len(held), _READ)])
-    )
+    asked = _joined([_hash_block(held[start : start + _READ], start) for start in range(0, len(held), _READ)])
+    mixed = asked.hashes ^ ((asked.rows.astype(np.uint64) + np.uint64(1)) * _PRIME)
+    asked = asked.take(np.sort(np.unique(mixed, return_index=True)[1]))  # each triple once in a row
     known, known_words = _relevant(train, asked.hashes)
     known = known.take(np.argsort(known.hashes, kind="stable"))
     words = np.bincount(asked.rows, minlength=len(held))
@@ -216,12 +216,6 @@ def _powers(base: np.uint64, count: int) -> np.ndarray:
 
 
 # --------------------------------------------------------------------------------------------------- comparing
-
-
-def _distinct(found: _Triples) -> _Triples:
-    """Each triple once in a row."""
-    mixed = found.hashes ^ ((found.rows.astype(np.uint64) + np.uint64(1)) * _PRIME)
-    return found.take(np.sort(np.unique(mixed, return_index=True)[1]))
 
 
 def _relevant(texts: Sequence[str], wanted: np.ndarray) -> tuple[_Triples, np.ndarray]:

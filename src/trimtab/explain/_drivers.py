@@ -116,8 +116,10 @@ def _added(
     for (_, key), rows in zip(asked, tried, strict=True):
         for row in rows.tolist():
             for place, column in enumerate(model.inputs):
-                value = values[column.name][row]
-                changed[column.name].append(_without(made[place][row], key.said) if place == key.column else value)
+                value, parts = values[column.name][row], made[place][row]
+                if place == key.column:
+                    value = parts.of(np.array([unit.said != key.said for unit in parts.units]))
+                changed[column.name].append(value)
     without = model.output.additive_scores(model.outputs(changed))
     found, start = [], 0
     for (answer, _), rows in zip(asked, tried, strict=True):
@@ -125,7 +127,3 @@ def _added(
         found.append(float((scores[rows, answer] - without[start:end, answer]).mean()))
         start = end
     return found
-
-
-def _without(parts: Parts, said: str) -> Any:
-    return parts.of(np.array([unit.said != said for unit in parts.units]))

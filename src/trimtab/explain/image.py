@@ -29,17 +29,16 @@ def parts(column: InputColumn, value: Any, most: int, seen: Mapping[str, np.ndar
     def of(kept: np.ndarray) -> np.ndarray:
         return np.squeeze(np.where(kept[number][..., None], pixels, blank), axis=-1 if column.channels == 1 else ())
 
-    return Parts(tuple(_unit(column.name, row, across, side) for row in range(side) for across in range(side)), of)
+    units = []
+    for row, across in np.ndindex(side, side):
+        place = (row / side, across / side, (row + 1) / side, (across + 1) / side)
+        units.append(Unit(column.name, f"row {row + 1}, column {across + 1} of {side}", place))
+    return Parts(tuple(units), of)
 
 
 def _grid(pixels: int, side: int) -> np.ndarray:
     """In which of `side` stretches each pixel lies, (pixels,)."""
     return np.arange(pixels) * side // pixels
-
-
-def _unit(column: str, row: int, across: int, side: int) -> Unit:
-    place = (row / side, across / side, (row + 1) / side, (across + 1) / side)
-    return Unit(column, f"row {row + 1}, column {across + 1} of {side}", place)
 
 
 def path(column: InputColumn, value: Any, parts: Parts) -> Path:

@@ -58,6 +58,11 @@ def whole(found: Measured) -> str:
     return value(found) + in_brackets(found)
 
 
+def of_evidence(found: Mapping[str, Any] | None) -> str:
+    """The same of a figure as evidence holds it; a dash where there is none."""
+    return whole(Measured.model_validate(found)) if found and "value" in found else NOTHING
+
+
 def in_brackets(found: Measured) -> str:
     """The interval as it stands behind a value; empty where there is none."""
     text = interval(found)

@@ -7,7 +7,6 @@ rows of `test:`, which have labels.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,9 @@ def started(spec: Spec, folder: Path, home: Path, progress: Progress) -> Spec:
     Raises TrimtabError where the names say nothing, where several columns could be the text, and where no `test:` file
     has rows to measure on.
     """
-    classes = _classes(spec)
+    kind = spec.output_type
+    given = kind.options.get("classes") if isinstance(kind, Typed) else None
+    classes = [parse.label(name) for name in given] if isinstance(given, (list, tuple)) else []
     if not classes:
         return spec
     data = read.load(spec.data, folder, spec.encoding)
@@ -63,12 +64,6 @@ def started(spec: Spec, folder: Path, home: Path, progress: Progress) -> Spec:
     if spec.train.method is None:
         changed["train"] = spec.train.model_dump(exclude_unset=True) | {"method": _METHOD}
     return Spec.model_validate(spec.model_dump(exclude_unset=True) | changed)
-
-
-def _classes(spec: Spec) -> Sequence[str]:
-    kind = spec.output_type
-    given = kind.options.get("classes") if isinstance(kind, Typed) else None
-    return [parse.label(name) for name in given] if isinstance(given, (list, tuple)) else []
 
 
 def _text(spec: Spec, data: Loaded) -> str:

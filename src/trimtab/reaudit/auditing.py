@@ -166,7 +166,8 @@ def results(subject: Subject, rows: Labelled, found: checks.Finding) -> list[Gat
     every = gates.judge(
         subject.gates, found.measured, rows.unknown, len(rows.table), found.remarks, subject.spec.confidence
     )
-    return [one for one in every if one.measured is not None or one.name in subject.here or not _of_making(one.name)]
+    told = {name for name in (one.name for one in every) if metrics.every()[metrics.parsed(name).family].of_making}
+    return [one for one in every if one.measured is not None or one.name in subject.here or one.name not in told]
 
 
 def _judged(subject: Subject, rows: Labelled, found: checks.Finding) -> Manifest:
@@ -184,10 +185,6 @@ def _judged(subject: Subject, rows: Labelled, found: checks.Finding) -> Manifest
         "spec": spec.model_dump(mode="json"),
     }
     return subject.manifest.model_copy(update=verdict)
-
-
-def _of_making(name: str) -> bool:
-    return metrics.every()[metrics.parsed(name).family].of_making
 
 
 def _described(found: Labelled, name: str) -> dict[str, Any]:

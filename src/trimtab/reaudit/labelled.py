@@ -199,13 +199,11 @@ def also(model: runtime.Model, found: Labelled, name: str) -> tuple[np.ndarray, 
     if not len(rows):
         raise problem(name, "no row is left that both bundles could answer, and neither was made of")
     table = table.take(rows)
-    kept, outputs, tally = _answered(model, replace(table, origins=_numbered(len(table))), aside)
+    kept, outputs, tally = _answered(
+        model, replace(table, origins=[Origin("", row) for row in range(len(table))]), aside
+    )
     left = np.array([origin.line for origin in kept.origins], np.int64)
     return rows[left], Labelled(table.take(left), outputs, aside, tally, 0, len(fit) - len(rows))
-
-
-def _numbered(rows: int) -> list[Origin]:
-    return [Origin("", row) for row in range(rows)]
 
 
 def _located(model: runtime.Model, table: Table, name: str) -> Table:

@@ -66,7 +66,7 @@ def _table(found: Found) -> Table:
         "how it was made": [", ".join(point["made"]) for point in points],
         figures.label(found["metric"]): [figures.whole(Measured.model_validate(point["quality"])) for point in points],
         "drop": [_drop(point) for point in points],
-        **{name: [_measured(point, name) for point in points] for name in _COSTS},
+        **{name: [figures.of_evidence(point["measured"].get(name)) for point in points] for name in _COSTS},
         "latency predicted": [
             figures.NOTHING if (ms := point.get("predicted_latency")) is None else f"{figures.number(ms, 'ms')} ms"
             for point in points
@@ -83,11 +83,6 @@ def _table(found: Found) -> Table:
 
 def _drop(point: Found) -> str:
     return figures.NOTHING if point.get("drop") is None else f"{point['drop'] + 0.0:.3f}"
-
-
-def _measured(point: Found, name: str) -> str:
-    measured = point["measured"].get(name)
-    return figures.value(Measured.model_validate(measured)) if measured else figures.NOTHING
 
 
 def _standing(point: Found, found: Found) -> str:

@@ -50,12 +50,11 @@ def _drawn(column: InputColumn, row: Row, one: Explanation, largest: float, fold
     value = row.get(column.name)
     if len(units[0][0].place) == 4:
         return _picture(column.portable(column.located(value, folder)), units)
-    words = " ".join(_word(unit, strength) for unit, strength in units)
+    words = " ".join(
+        f'<span class="{_side(strength)}" style="--s:{abs(strength):.0%}">{escape(unit.label)}</span>'
+        for unit, strength in units
+    )
     return f'<p class="units" dir="auto">{words}</p>'
-
-
-def _word(unit: Unit, strength: float) -> str:
-    return f'<span class="{_side(strength)}" style="--s:{abs(strength):.0%}">{escape(unit.label)}</span>'
 
 
 def _picture(source: Any, units: Sequence[tuple[Unit, float]]) -> str:

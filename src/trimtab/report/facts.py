@@ -14,9 +14,10 @@ from trimtab.report import compression, provenance
 
 def page(folder: Path, manifest: Manifest) -> Page:
     """The release card of the bundle in `folder`."""
+    good, bad = ("Passed", "Failed") if "audited" in manifest.data else ("Released", "Not released")
     return Page(
         name=manifest.name,
-        verdict=_verdict(manifest),
+        verdict=good if manifest.released else bad,
         good=manifest.released,
         summary=_summary(manifest),
         why=tuple(manifest.why),
@@ -48,11 +49,6 @@ def _joined(*sections: Section) -> tuple[Section, ...]:
 
 
 # -------------------------------------------------------------------------------------------------------- verdict
-
-
-def _verdict(manifest: Manifest) -> str:
-    passed, failed = ("Passed", "Failed") if "audited" in manifest.data else ("Released", "Not released")
-    return passed if manifest.released else failed
 
 
 def _summary(manifest: Manifest) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from trimtab.errors import visible
-from trimtab.page import Bars, Block, Commands, Page, Plots, Points, Section, Table, Text, Tiles
+from trimtab.page import Bars, Block, Commands, Page, Plots, Points, Table, Text, Tiles
 from trimtab.report import words
 from trimtab.report.words import Words
 
@@ -23,23 +23,17 @@ def render(page: Page) -> str:
         _list(page.why),
         _list([f"{label}: {value}" for label, value in page.facts]),
     ]
-    return (
-        "\n\n".join(
-            part for part in [*head, *(_section(one, words.of(page.language)) for one in page.sections)] if part
-        )
-        + "\n"
-    )
+    parts, said = [part for part in head if part], words.of(page.language)
+    for section in page.sections:
+        if shown := [part for block in section.blocks if (part := _RENDERERS[type(block)](block, said))]:
+            parts += [f"## {escape(section.title)}", *shown]
+    return "\n\n".join(parts) + "\n"
 
 
 def escape(text: str) -> str:
     """Text on one line that Markdown shows as it is."""
     plain = visible(" ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _SPECIAL.sub(r"\\\1", plain)
-
-
-def _section(section: Section, words: Words) -> str:
-    shown = [part for block in section.blocks if (part := _RENDERERS[type(block)](block, words))]
-    return "\n\n".join([f"## {escape(section.title)}", *shown]) if shown else ""
 
 
 def _text(block: Text, words: Words) -> str:

@@ -47,8 +47,9 @@ _Dumper.add_representer(str, _string)
 def _metadata(manifest: Manifest) -> dict[str, Any]:
     read = [column.type for column in manifest.inputs]
     task = _task(read, manifest.task)
+    chosen = next((one.value for one in manifest.automatic if one.key == "base"), "")
     return {
-        "language": _LANGUAGES.get(_base(manifest)),
+        "language": _LANGUAGES.get(str(manifest.spec.get("base") or chosen)),
         "license": _plain(manifest.spec.get("license") or ""),
         "library_name": "trimtab",
         "pipeline_tag": task,
@@ -56,11 +57,6 @@ def _metadata(manifest: Manifest) -> dict[str, Any]:
         "metrics": [manifest.headline] if manifest.headline in manifest.measured else [],
         "model-index": [{"name": _plain(manifest.name), "results": _results(manifest, task or "other")}],
     }
-
-
-def _base(manifest: Manifest) -> str:
-    chosen = [one.value for one in manifest.automatic if one.key == "base"]
-    return str(manifest.spec.get("base") or (chosen[0] if chosen else ""))
 
 
 def _task(read: list[str], answered: str) -> str | None:

@@ -15,7 +15,7 @@ import torch
 from trimtab import __version__, files
 from trimtab.bundle import store
 from trimtab.bundle.manifest import Manifest
-from trimtab.columns import EncodedRows, InputColumn, as_arrays
+from trimtab.columns import EncodedRows, as_arrays
 from trimtab.errors import TrimtabError
 from trimtab.request import Request, filled, mitigation
 
@@ -70,7 +70,8 @@ def train_key(request: Request) -> str:
 def key(request: Request) -> str:
     """Changes when anything does that decides the bundle; a file of the test rows by its content."""
     test = request.prepared.splits.test.values
-    contents = [_content(c, rows[c.name]) for rows in (test, request.foreign) for c in request.inputs if c.name in rows]
+    read = [(c, rows[c.name]) for rows in (test, request.foreign) for c in request.inputs if c.name in rows]
+    contents = [_values([c.digest(one) for one in values] if c.from_files else values) for c, values in read]
     beside = [request.prepared.splits.test.weight, *request.prepared.kept, *request.spec.protected]
     by = request.spec.mitigated_by if request.spec.fairness.mitigate == "thresholds" else ()
     splits = request.prepared.splits
@@ -97,11 +98,6 @@ def _numbers(rows: EncodedRows) -> str:
         for array in as_arrays(encoded).values():
             digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
-
-
-def _content(column: InputColumn, values: Sequence[Any]) -> str:
-    """Of raw values of an input; of files by what is in them."""
-    return _values([column.digest(value) for value in values] if column.from_files else values)
 
 
 def _values(values: Sequence[Any]) -> str:

@@ -239,7 +239,9 @@ def find(patterns: Sequence[str], folder: Path) -> list[Path]:
 
 def _matches(pattern: str, folder: Path) -> list[Path]:
     path = folder / os.path.expanduser(pattern)
-    if path.is_dir() and not _has_folders(path):
+    with reading(str(path)):
+        flat = path.is_dir() and not any(inside.is_dir() for inside in path.iterdir())
+    if flat:
         allowed = f"a file, files such as {Path(pattern) / '*.csv'}, or a folder that holds one of pictures per class"
         raise problem(pattern, "is a folder without class folders", allowed)
     if path.exists() and not path.is_file() and not path.is_dir():
@@ -253,11 +255,6 @@ def _matches(pattern: str, folder: Path) -> list[Path]:
         looked = "" if str(path) == pattern else f" (looked for {path})"
         raise problem(pattern, f"no such file{looked}", nearest(path.name, beside) if beside else "")
     return matches
-
-
-def _has_folders(folder: Path) -> bool:
-    with reading(str(folder)):
-        return any(inside.is_dir() for inside in folder.iterdir())
 
 
 # ----------------------------------------------------------------------------------------------------- writing

@@ -38,18 +38,13 @@ def sniff(sample: Sequence[str], delimiters: Sequence[str]) -> Dialect:
         delimiters, sample = (told[1],), sample[1:]
     header = next((line for line in sample if line.strip()), "")
     escapes = (None, "\\") if any('\\"' in line for line in sample) else (None,)
-    candidates = [
-        Dialect(delimiter, escape, spaced=_is_spaced(header, delimiter))
+    bare = re.sub(r'"[^"]*"', '""', header)
+    candidates = [  # spaced: a space follows each delimiter, those inside quotes not counted
+        Dialect(delimiter, escape, spaced=bare.count(delimiter) == bare.count(delimiter + " ") > 0)
         for escape in escapes
         for delimiter in delimiters
     ]
     return max(candidates, key=lambda dialect: _fit(sample, dialect))
-
-
-def _is_spaced(header: str, delimiter: str) -> bool:
-    """Whether a space follows each delimiter, those inside quotes not counted."""
-    bare = re.sub(r'"[^"]*"', '""', header)
-    return bare.count(delimiter) == bare.count(delimiter + " ") > 0
 
 
 def _fit(sample: Sequence[str], dialect: Dialect) -> tuple[bool, float, int]:

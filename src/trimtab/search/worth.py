@@ -102,15 +102,12 @@ def affordable(search: Search, recipes: Sequence[Recipe]) -> list[Cut]:
         if alone or (answers_first and layers.depth(shape) > 0 and not all(late)):
             search.shapes[name] = shape
             shallow = 0 < 2 * (recipe.layers or depth) <= depth
-            kept.append(Cut(recipe, shallow, _latency(costs), fits, alone))
+            latencies = (measured["latency"].value for measured in costs if "latency" in measured)
+            latency = next(latencies, math.inf)  # nothing is timed in a precision that is too large
+            kept.append(Cut(recipe, shallow, latency, fits, alone))
         else:
             search.skip(name, f"would not fit: {too_dear[-1]}")
     return kept
-
-
-def _latency(costs: Sequence[Mapping[str, Measured]]) -> float:
-    """ms in the first precision that was timed: nothing is timed in one that is too large."""
-    return next((measured["latency"].value for measured in costs if "latency" in measured), math.inf)
 
 
 def _costs(search: Search, shape: FittedNetwork) -> list[dict[str, Measured]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -88,7 +88,8 @@ def _metric(where: str, name: str) -> Metric:
         (bool(columns), metric.by_column),
         (bool(part), metric.parts),
     }
-    if metric is None or not metric.gate or not fits or not _named_once(columns):
+    named_once = all(columns) and len(set(columns)) == len(columns)
+    if metric is None or not metric.gate or not fits or not named_once:
         known = [one.written.replace("@k", f"@{one.at}") for one in metrics.every().values() if one.gate]
         raise problem(where, f"no metric named {name!r}", nearest(name, known))
     if not part and not metric.whole:
@@ -101,10 +102,6 @@ def _metric(where: str, name: str) -> Metric:
         known = [one.written for one in metrics.every().values() if one.gate and not one.of_every_output]
         raise problem(where, f"{part} is no metric of answers", nearest(part, known))
     return metrics.named(name)
-
-
-def _named_once(columns: Sequence[str]) -> bool:
-    return all(columns) and len(set(columns)) == len(columns)
 
 
 def parse_gates(gates: Mapping[str, str]) -> list[Gate]:

@@ -80,12 +80,6 @@ def _usual(run: Run) -> Execution:
     return Execution(attention, run.devices.precision, settings.threads or torch.get_num_threads())
 
 
-def _typical(groups: Sequence[Sequence[np.ndarray]]) -> Sequence[np.ndarray]:
-    """Of the first groups the one with the median number of rows."""
-    first = sorted(groups[:9], key=lambda group: sum(len(batch) for batch in group))
-    return first[len(first) // 2]
-
-
 # ------------------------------------------------------------------------------------------------------- measuring
 
 
@@ -134,7 +128,8 @@ def _rates(run: Run, group: Sequence[np.ndarray], ways: Sequence[Execution]) -> 
     trials = {way: computing(run, way) for way in ways}
     losses = {way: _step(trial, way, group)[0] for way, trial in trials.items()}
     sure = next((loss for way, loss in losses.items() if way.precision == "fp32"), next(iter(losses.values())))
-    right = [way for way, loss in losses.items() if _agrees(way, loss, sure)] or list(ways[:1])
+    most = {way: (_AGREES if way.precision == "fp32" else _AGREES_ROUNDED) * max(1.0, abs(sure)) for way in ways}
+    right = [way for way, loss in losses.items() if abs(loss - sure) <= most[way]] or list(ways[:1])
     taken: dict[Execution, list[tuple[float, float]]] = {way: [] for way in right}
     for _ in range(_ROUNDS):  # in turn: a slow moment of the machine hits all of them
         for way in right:
@@ -142,11 +137,6 @@ def _rates(run: Run, group: Sequence[np.ndarray], ways: Sequence[Execution]) -> 
     rows = sum(len(batch) for batch in group)
     alone = max(cpu / wall for of in taken.values() for wall, cpu in of)
     return {way: rows / min(wall for wall, _ in of) for way, of in taken.items()}, alone
-
-
-def _agrees(way: Execution, loss: float, sure: float) -> bool:
-    most = _AGREES if way.precision == "fp32" else _AGREES_ROUNDED
-    return abs(loss - sure) <= most * max(1.0, abs(sure))
 
 
 def _step(run: Run, way: Execution, group: Sequence[np.ndarray]) -> tuple[float, float, float]:
@@ -243,7 +233,8 @@ def _remembered(run: Run, groups: Sequence[Sequence[np.ndarray]], usual: Executi
     found = _read(path) if path else None
     if found:
         return found
-    found = measured(run, _typical(groups), usual)
+    first = sorted(groups[:9], key=lambda group: sum(len(batch) for batch in group))
+    found = measured(run, first[len(first) // 2], usual)  # with the median number of rows
     return _shared(path, found) if path else found
 
 

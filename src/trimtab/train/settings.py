@@ -134,9 +134,14 @@ def choose(
     batch_rows = _batch_rows(rows, device, kind)
     learning_rate = take("learning_rate", train.learning_rate, _learning_rate(base, method))
     frozen_blocks = take("frozen_blocks", train.frozen_blocks, _frozen_blocks(base, method, device))
-    epochs = _recipe_epochs(recipe, rows, batch_rows) if recipe else _epochs(rows, base, method)
-    if frozen_blocks and not recipe:
+    epochs = _epochs(rows, base, method)
+    if recipe:
+        wanted = int(np.clip(round(recipe.steps * batch_rows / max(1, rows)), recipe.fewest, recipe.most))
+        epochs = Choice(wanted, f"{rows} {recipe.rows}; the best evaluation on the validation rows is kept")
+    elif frozen_blocks:
         epochs = _fewer_epochs(epochs, steps)
+    # bf16 is quicker on a CPU that multiplies it, but not for all shapes: measured
+    opens = train.precision == "auto" and device.type == "cpu" and precision == "bf16"
     settings = Settings(
         method=method,
         training_method=by_name,
@@ -147,7 +152,7 @@ def choose(
         batch_tokens=take("batch_tokens", train.batch_tokens, _batch_tokens(batch_rows, steps)),
         batch_rows=4 * batch_rows,
         precision=precision,
-        precisions=_precisions(train.precision, precision, device),
+        precisions=("bf16", BF16_WEIGHTS, "fp32") if opens else (),
         class_weights=weights,
         seed=spec.seed,
         score=made["checkpoint"].value,
@@ -196,12 +201,6 @@ def _precision(asked: str, device: torch.device, method: str, kind: Kind) -> Cho
     return Choice("fp32", "bf16 would not be faster on this device")
 
 
-def _precisions(asked: str, usual: str, device: torch.device) -> tuple[str, ...]:
-    """What is worth measuring: bf16 is quicker on a CPU that multiplies it, but not for all shapes."""
-    opens = asked == "auto" and device.type == "cpu" and usual == "bf16"
-    return ("bf16", BF16_WEIGHTS, "fp32") if opens else ()
-
-
 def native_bf16() -> bool:
     """Whether this CPU has instructions for bf16 matrix products (AVX-512 BF16 or AMX)."""
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
@@ -238,11 +237,6 @@ def _recipe(output: OutputColumn, kind: Kind, method: str) -> _Recipe | None:
     if output.recipe:
         return _RECIPES[output.recipe]
     return _RECIPES.get(kind) if method == "scratch" else None
-
-
-def _recipe_epochs(recipe: _Recipe, rows: int, batch_rows: int) -> Choice:
-    epochs = int(np.clip(round(recipe.steps * batch_rows / max(1, rows)), recipe.fewest, recipe.most))
-    return Choice(epochs, f"{rows} {recipe.rows}; the best evaluation on the validation rows is kept")
 
 
 def _batch_rows(rows: int, device: torch.device, kind: Kind) -> int:
