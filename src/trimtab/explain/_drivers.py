@@ -116,8 +116,9 @@ def _added(
     for (_, key), rows in zip(asked, tried, strict=True):
         for row in rows.tolist():
             for place, column in enumerate(model.inputs):
-                value, parts = values[column.name][row], made[place][row]
+                value = values[column.name][row]
                 if place == key.column:
+                    parts = made[place][row]
                     value = parts.of(np.array([unit.said != key.said for unit in parts.units]))
                 changed[column.name].append(value)
     without = model.output.additive_scores(model.outputs(changed))

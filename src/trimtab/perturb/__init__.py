@@ -41,6 +41,24 @@ def of_type(name: str) -> tuple[Perturbation, ...]:
     return found
 
 
+@dataclass(frozen=True)
+class Budget:
+    """How far an attack along gradients may move each number that a network reads of a value."""
+
+    part: str  # the column's tensor
+    radius: float
+    bounds: tuple[float, float]  # of a number
+    said: str  # the radius for people
+    values: Callable[[np.ndarray], list[Any]]  # from the moved tensor, (rows, ...), to values that a column reads
+
+
+def budget(name: str) -> Budget | None:
+    """That of a type of column, which its file calls `BUDGET`; None where it has none."""
+    if name not in registry.names(__name__):
+        return None
+    return getattr(registry.module(__name__, name, f"perturb/{name}.py"), "BUDGET", None)
+
+
 def one_by_one(change: Callable[[Any, Random], Any]) -> Apply:
     """`apply` of what changes each value by itself; what comes back equal is the value that it was."""
 

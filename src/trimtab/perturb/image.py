@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
 from trimtab.columns import InputColumn
-from trimtab.perturb import Perturbation, Random
+from trimtab.perturb import Budget, Perturbation, Random
 from trimtab.values import parse
 
 Change = Callable[[Image.Image, Random, float], Image.Image]
@@ -62,6 +62,14 @@ def _of_pixels(change: Change) -> Callable[[InputColumn, Sequence[Any], Random, 
 
     return apply
 
+
+def _pictures(pixels: np.ndarray) -> list[Any]:
+    """(rows, channels, height, width) -> pictures with the channels last, and without them where they are grey."""
+    last = np.moveaxis(np.rint(pixels).astype(np.uint8), 1, -1)
+    return list(last[..., 0] if last.shape[-1] == 1 else last)
+
+
+BUDGET = Budget("pixels", 8.0, (0.0, 255.0), "each pixel by up to 8 of 255 levels", _pictures)  # Madry et al. 2018
 
 PERTURBATIONS = tuple(
     Perturbation(name, meaning, _of_pixels(change), strengths)
