@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from trimtab.cli import _tables, _view
+from trimtab.cli._options import Bundle, Encoding, Format, LabelledRows, Quiet, Threads, VerdictAsJson
 from trimtab.reaudit.auditing import Audited, audit
 
 
 def command(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle's folder.", show_default=False)],
-    data: Annotated[str, typer.Argument(metavar="DATA", help="A file of labelled rows, or - for stdin.")],
+    bundle: Bundle,
+    data: LabelledRows,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -25,16 +26,11 @@ def command(
     to: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Where the card goes. Default: audit-DATA beside the bundle.")
     ] = None,
-    format: Annotated[
-        str | None, typer.Option(help="csv, tsv, jsonl, json or parquet. Default: by the file's ending.")
-    ] = None,
-    encoding: Annotated[
-        str | None,
-        typer.Option(help="Of the file's text: shift_jis, cp1251 ... Default: UTF-8, else as the bundle's data were."),
-    ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Default: the cores that may be used.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Tell only the verdict.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The verdict as one JSON object on stdout.")] = False,
+    format: Format = None,
+    encoding: Encoding = None,
+    threads: Threads = None,
+    quiet: Quiet = False,
+    as_json: VerdictAsJson = False,
 ) -> None:
     """Measure quality, cost, robustness and groups of people on labelled rows, and hold the bundle's gates against it.
 

@@ -13,6 +13,7 @@ from rich.text import Text as RichText
 
 from trimtab.bundle.manifest import GateResult, Measured
 from trimtab.cli import _tables, _view
+from trimtab.cli._options import AsJson, Encoding, Format, LabelledRows, Threads
 from trimtab.reaudit.comparing import Compared, compare
 
 _FIGURES = 4
@@ -21,21 +22,16 @@ _FIGURES = 4
 def command(
     first: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle that is there.", show_default=False)],
     second: Annotated[Path, typer.Argument(metavar="OTHER", help="The one to take its place.", show_default=False)],
-    data: Annotated[str, typer.Argument(metavar="DATA", help="A file of labelled rows, or - for stdin.")],
+    data: LabelledRows,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Ask more of both: --set gates.drop='<= 0.01'"),
     ] = None,
-    format: Annotated[
-        str | None, typer.Option(help="csv, tsv, jsonl, json or parquet. Default: by the file's ending.")
-    ] = None,
-    encoding: Annotated[
-        str | None,
-        typer.Option(help="Of the file's text: shift_jis, cp1251 ... Default: UTF-8, else as the bundle's data were."),
-    ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Default: the cores that may be used.")] = None,
+    format: Format = None,
+    encoding: Encoding = None,
+    threads: Threads = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Tell only what was found.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Answer the same labelled rows by two bundles, test whether one is better, and say which gates change.
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from trimtab.cli._options import Bundle, Quiet, VerdictAsJson
 from trimtab.cli.launch import deliver
 from trimtab.pipeline.recompress import compress
 
@@ -15,7 +16,7 @@ _GATES = {"size": "<=", "latency": "<=", "memory": "<=", "throughput": ">=", "dr
 
 
 def command(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle's folder.", show_default=False)],
+    bundle: Bundle,
     size: Annotated[str | None, typer.Option(help="At most so many bytes: 10MB", metavar="SIZE")] = None,
     latency: Annotated[str | None, typer.Option(help="At most so long for one row: 2ms", metavar="TIME")] = None,
     memory: Annotated[str | None, typer.Option(help="At most so much memory: 200MB", metavar="SIZE")] = None,
@@ -29,8 +30,8 @@ def command(
     ] = None,
     folder: Annotated[Path, typer.Option(help="Where the data of the bundle's spec lies.")] = Path(),
     to: Annotated[Path | None, typer.Option(help="Where to. Default: `compressed` beside the bundle.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Tell only the verdict.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The verdict as one JSON object on stdout.")] = False,
+    quiet: Quiet = False,
+    as_json: VerdictAsJson = False,
 ) -> None:
     """Search for the cheapest network that meets the gates on this machine, and show what each way would cost.
 

@@ -6,16 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-import typer
 from rich.table import Table
 
 from trimtab import rows, runtime
 from trimtab.audit import conformal, quality, selective
 from trimtab.bundle import store
 from trimtab.bundle.manifest import Measured
+from trimtab.cli._options import AsJson, Bundle, Encoding, Format, LabelledRows, Threads
 from trimtab.cli._problems import MostUnread, Told, share
 from trimtab.cli._view import console, print_json, result
 from trimtab.cli.predict import beside
@@ -29,17 +29,12 @@ _CHUNK = 2048
 
 
 def command(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle's folder.", show_default=False)],
-    data: Annotated[str, typer.Argument(metavar="DATA", help="A file of labelled rows, or - for stdin.")],
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    format: Annotated[
-        str | None, typer.Option(help="csv, tsv, jsonl, json or parquet. Default: by the file's ending.")
-    ] = None,
-    encoding: Annotated[
-        str | None,
-        typer.Option(help="Of the file's text: shift_jis, cp1251 ... Default: UTF-8, else as the bundle's data were."),
-    ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Default: the cores that may be used.")] = None,
+    bundle: Bundle,
+    data: LabelledRows,
+    json: AsJson = False,
+    format: Format = None,
+    encoding: Encoding = None,
+    threads: Threads = None,
     most_unread: MostUnread = None,
 ) -> None:
     """Measure a bundle on other labelled rows: every quality metric, with its 95% interval where it has one.

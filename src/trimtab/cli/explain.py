@@ -13,6 +13,7 @@ from rich.text import Text
 
 from trimtab import explain, files, rows, runtime
 from trimtab.bundle import store
+from trimtab.cli._options import AnyRows, Bundle, Encoding, Threads
 from trimtab.cli._problems import Told
 from trimtab.cli._view import console, print_json, result, styled
 from trimtab.cli.predict import beside, loose
@@ -28,10 +29,8 @@ _NAME = 40  # characters of a unit
 
 
 def command(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle's folder.", show_default=False)],
-    data: Annotated[
-        str, typer.Argument(metavar="[DATA]", help="Rows: a file, - for stdin, or a folder of pictures or sounds.")
-    ] = "-",
+    bundle: Bundle,
+    data: AnyRows = "-",
     row: Annotated[
         list[int] | None, typer.Option(min=1, help="Explain this row, counted from 1; may be given several times.")
     ] = None,
@@ -47,11 +46,8 @@ def command(
     calls: Annotated[int, typer.Option(min=16, help="Answers that one row is explained by.")] = explain.CALLS,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page with all explanations.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object for each row.")] = False,
-    encoding: Annotated[
-        str | None,
-        typer.Option(help="Of the file's text: shift_jis, cp1251 ... Default: UTF-8, else as the bundle's data were."),
-    ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Default: the cores that may be used.")] = None,
+    encoding: Encoding = None,
+    threads: Threads = None,
 ) -> None:
     """Explain answers: what each word, patch or column adds to the score of what is answered.
 

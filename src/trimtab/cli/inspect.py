@@ -14,11 +14,12 @@ from rich.table import Table
 from trimtab.bundle import store
 from trimtab.bundle.manifest import Manifest
 from trimtab.cli import _tables
+from trimtab.cli._options import Bundle
 from trimtab.cli._view import print_json, result
 
 
 def command(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle's folder.", show_default=False)],
+    bundle: Bundle,
     json: Annotated[bool, typer.Option("--json", help="Print the whole manifest as JSON.")] = False,
 ) -> None:
     """Show what is in a bundle: columns, automatic choices, stages, measured numbers, gates and files.

@@ -10,6 +10,7 @@ import typer
 
 from trimtab.bundle.manifest import Manifest
 from trimtab.cli import _frontier, _tables, _view
+from trimtab.cli._options import Quiet, VerdictAsJson
 from trimtab.compress.frontier import Frontier
 from trimtab.page import figures
 from trimtab.pipeline import Release, launch
@@ -25,8 +26,8 @@ def command(
     pick: Annotated[
         str | None, typer.Option(help="Take this candidate of the search for a smaller network, whatever it costs.")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Tell only the verdict.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The verdict as one JSON object on stdout.")] = False,
+    quiet: Quiet = False,
+    as_json: VerdictAsJson = False,
 ) -> None:
     """Clean, train, compress, audit, release: everything that a spec asks for.
 

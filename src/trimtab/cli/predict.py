@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from trimtab import rows, runtime
+from trimtab.cli._options import AnyRows, Bundle, Encoding, Threads
 from trimtab.cli._problems import MostUnread, Told, share, telling
 from trimtab.cli._view import console
 from trimtab.columns import OutputColumn, no_outputs
@@ -28,11 +29,8 @@ _FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def command(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle's folder.", show_default=False)],
-    data: Annotated[
-        str,
-        typer.Argument(metavar="[DATA]", help="Rows: a file, - for stdin, or a folder of pictures or sounds."),
-    ] = "-",
+    bundle: Bundle,
+    data: AnyRows = "-",
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="FILE", help="Where to write, or - for stdout.")
     ] = "-",
@@ -44,11 +42,8 @@ def command(
         Path | None, typer.Option(metavar="FILE", help="Write rows that cannot be read to this file (json lines).")
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="The best answers of each row, in order, as one more column.")] = 1,
-    encoding: Annotated[
-        str | None,
-        typer.Option(help="Of the file's text: shift_jis, cp1251 ... Default: UTF-8, else as the bundle's data were."),
-    ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Default: the cores that may be used.")] = None,
+    encoding: Encoding = None,
+    threads: Threads = None,
     problems: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write each value that is told of to this file (json lines).")
     ] = None,

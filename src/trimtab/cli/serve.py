@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from trimtab.cli._options import Bundle, Threads
 from trimtab.cli._view import console
 from trimtab.serve.run import serve
 from trimtab.serve.settings import Settings
 
 
 def command(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle's folder.", show_default=False)],
+    bundle: Bundle,
     host: Annotated[
         str, typer.Option(help="The address to listen at; 0.0.0.0: every one of this machine.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="0: one that is free.")] = 8000,
-    threads: Annotated[int | None, typer.Option(min=1, help="Default: the cores that may be used.")] = None,
+    threads: Threads = None,
     megabytes: Annotated[float, typer.Option(min=0.001, help="Of a request's body, at most (10^6 bytes).")] = 16.0,
     rows: Annotated[int, typer.Option(min=1, help="Of one request, at most.")] = 1_000,
     megapixels: Annotated[float, typer.Option(min=0.001, help="Of a picture, at most.")] = 25.0,

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from trimtab import runtime
 from trimtab.bundle import store
+from trimtab.cli._options import Bundle
 from trimtab.cli._view import print_json, result
 
 _SHOWN = 10  # names of files
 
 
 def command(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle's folder.", show_default=False)],
+    bundle: Bundle,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Check a bundle: the checksum of every file, files that do not belong to it, and all golden rows.
