@@ -32,15 +32,16 @@ def content(served: Served, found: Answers, single: bool) -> dict[str, Any]:
     """What a client gets: of one row by itself its answer, else a list of them; each has an id, for feedback."""
     request = secrets.token_hex(8)
     rows = [
-        {"id": f"{request}-{place}", "answer": row, "problems": [_told(one) for one in problems]}
+        {"id": f"{request}-{place}", "answer": row, "problems": [told(one) for one in problems]}
         for place, (row, problems) in enumerate(zip(found.rows, found.problems, strict=True))
     ]
     return {**rows[0], "bundle": served.hash} if single else {"answers": rows, "bundle": served.hash}
 
 
-def _told(problem: Problem) -> dict[str, Any]:
-    told = asdict(problem)
-    return {name: told[name] for name in ("column", "kind", "reason", "lost")}
+def told(problem: Problem) -> dict[str, Any]:
+    """A problem as clients are told of it, its row aside."""
+    fields = asdict(problem)
+    return {name: fields[name] for name in ("column", "kind", "reason", "lost")}
 
 
 def operation(served: Served) -> dict[str, Any]:
