@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from trimtab import registry
 from trimtab.serve import routes
+from trimtab.serve.guard import Access
 from trimtab.serve.served import Served
 from trimtab.serve.server import Server
-
-Access = Literal["open", "key", "admin"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +25,7 @@ class Endpoint:
     handle: Callable[[Request], Awaitable[Response]]
     access: Access = "key"  # open: anyone; key: who has a key, where keys are asked for; admin: the admin's token
     operation: Callable[[Served], dict[str, Any]] | None = None  # what /openapi.json says of it; None: nothing
+    plain_refusals: bool = False  # `{"error": "why"}`, as the Open Inference Protocol has it
 
 
 def every(server: Server) -> list[Endpoint]:

@@ -17,6 +17,7 @@ _WORDS = {
     404: "no such address",
     405: "no such method at this address",
     408: "the request took too long to arrive",
+    409: "it would not do any good",
     413: "the request is too large",
     415: "the request is of a kind that is not read",
     422: "the request says something that cannot be answered",
@@ -34,15 +35,15 @@ class Refused(Exception):
         super().__init__(message)
         self.status, self.message, self.headers = status, message, headers
 
-    def response(self) -> Response:
+    def response(self, plain: bool = False) -> Response:
         """The answer to the client."""
-        return refusal(self.status, self.message, self.headers)
+        return refusal(self.status, self.message, self.headers, plain)
 
 
-def refusal(status: int, message: str = "", headers: Mapping[str, str] | None = None) -> Response:
-    """`{"error": {"status": 422, "message": ...}}`."""
+def refusal(status: int, message: str = "", headers: Mapping[str, str] | None = None, plain: bool = False) -> Response:
+    """`{"error": {"status": 422, "message": ...}}`; `plain`: `{"error": ...}`."""
     said = visible(message or _WORDS.get(status, "refused"))
-    return answer({"error": {"status": status, "message": said}}, status, headers)
+    return answer({"error": said if plain else {"status": status, "message": said}}, status, headers)
 
 
 def answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

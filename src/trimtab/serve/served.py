@@ -1,24 +1,30 @@
-"""A bundle that answers requests: its model, and the schemas and examples that are told of it."""
+"""A bundle that answers requests: its model, and what is told of it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from trimtab import runtime
+from trimtab.columns import EncodedRows, Outputs
 from trimtab.errors import TrimtabError
 from trimtab.runtime import Model, read_golden
+from trimtab.serve.batching import Batcher
 from trimtab.serve.bodies import Asked
 from trimtab.serve.refusals import Refused
 from trimtab.values.problems import Problem
 
 _EXAMPLES = 3  # golden rows that OpenAPI shows
 _LARGE = 2_000  # characters of a value from which one example is enough
+_FEW = 8  # rows that are read and worded where they arrive; more, pictures and sounds are left to a thread
+_SHORT = 20_000  # characters of all texts of such rows
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,7 @@ class Answers:
 
     rows: list[dict[str, Any]]
     problems: list[list[Problem]]  # of each row
+    outputs: Outputs  # what the network gave
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,8 @@ class Served:
     """A bundle that answers. Nothing in it changes: another bundle is another one of these."""
 
     model: Model
-    executor: Executor
+    batcher: Batcher
+    readers: Executor  # for rows that take long to read
 
     @cached_property
     def columns(self) -> frozenset[str]:
@@ -51,18 +59,38 @@ class Served:
         """What decides its answers, 64 hexadecimal digits."""
         return self.model.serving.hash
 
-    async def answer(self, asked: Asked) -> Answers:
-        """What `Model.predict` gives for the rows of a request. Raises Refused where that raises TrimtabError."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.executor, self._answer, asked)
+    @cached_property
+    def _files(self) -> bool:
+        return any(column.from_files for column in self.model.inputs)
 
-    def _answer(self, asked: Asked) -> Answers:
+    async def answer(self, asked: Asked, deadline: float) -> Answers:
+        """What `Model.predict` gives for the rows of a request; `deadline` is a time of the event loop.
+
+        Raises Refused where that raises TrimtabError, and where there is no room or time left.
+        """
+        quick = not self._files and len(asked.rows) <= _FEW and sum(map(_size, asked.rows)) <= _SHORT
         try:
-            encoded, problems = self.model.read(asked.rows)
+            rows, problems = await self._done(quick, partial(self._read, asked.rows))
         except TrimtabError as error:
             raise Refused(422, str(error)) from None
-        outputs = self.model.outputs(encoded)
-        return decoded(self.model, outputs, problems, asked.top)
+        outputs = await self.batcher.outputs(self.model, rows, deadline)
+        return await self._done(quick, partial(self._worded, outputs, problems, asked.top))
+
+    async def _done(self, quick: bool, work: Callable[[], Result]) -> Result:
+        return work() if quick else await asyncio.get_running_loop().run_in_executor(self.readers, work)
+
+    def _read(self, rows: Sequence[Mapping[str, Any]]) -> tuple[EncodedRows, tuple[Problem, ...]]:
+        if len(rows) > self.model.most_read:
+            raise Refused(413, f"rows: found {len(rows):,}; at most {self.model.most_read:,} in one request")
+        return self.model.read(rows)
+
+    def _worded(self, outputs: Outputs, problems: Sequence[Problem], top: int) -> Answers:
+        """What outputs say, row by row."""
+        found = runtime.Predictions(outputs, self.model.output.decode(outputs, top))
+        told: list[list[Problem]] = [[] for _ in range(len(found))]
+        for one in problems:
+            told[one.row].append(one)
+        return Answers(found.rows(), told, outputs)
 
     @cached_property
     def examples(self) -> list[Mapping[str, Any]]:
@@ -74,10 +102,6 @@ class Served:
         return rows[:1] if large else rows
 
 
-def decoded(model: Model, outputs: Any, problems: Sequence[Problem], top: int) -> Answers:
-    """What outputs say, row by row."""
-    found = runtime.Predictions(outputs, model.output.decode(outputs, top))
-    told: list[list[Problem]] = [[] for _ in range(len(found))]
-    for one in problems:
-        told[one.row].append(one)
-    return Answers(found.rows(), told)
+def _size(row: Mapping[str, Any]) -> int:
+    """About how much there is to read in a row."""
+    return sum(len(value) if isinstance(value, (str, bytes, list, dict)) else 1 for value in row.values())

@@ -2,11 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any, Protocol, TypeVar
+
+from starlette.requests import ClientDisconnect, Request
 
 from trimtab import runtime
-from trimtab.serve.served import Served
+from trimtab.columns import InputPolicy
+from trimtab.errors import TrimtabError
+from trimtab.runtime import Graph, Model
+from trimtab.serve.batching import Batcher
+from trimtab.serve.bodies import Asked
+from trimtab.serve.guard import Guard
+from trimtab.serve.metrics import Metrics
+from trimtab.serve.served import Answers, Served
 from trimtab.serve.settings import Settings
+
+_READERS = 2  # threads that read pictures, sounds and many rows
+_WORDS = 100  # classes up to which answers are counted class by class
+
+Result = TypeVar("Result")
+
+
+class Colleagues(Protocol):
+    """The workers of a server, this one among them."""
+
+    async def reload(self, bundle: str) -> dict[str, Any]:
+        """Another bundle in all of them, or in none: then `error` says why."""
+
+    async def gather(self, topic: str) -> list[Any]:
+        """What every one of them tells of a topic: see `Server.reports`."""
 
 
 class Server:
@@ -15,10 +43,123 @@ class Server:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.threads = settings.threads or max(1, runtime.usable_cores() // settings.workers)
-        self.executor = ThreadPoolExecutor(self.threads, "compute")
+        self.metrics = Metrics()
+        self.readers = ThreadPoolExecutor(_READERS, "read")
+        self.batcher = Batcher(
+            ThreadPoolExecutor(1, "compute"), 1, settings.queue, settings.queue_megabytes, self.metrics.batch
+        )
+        self.guard = Guard(settings)
+        self.colleagues: Colleagues = Alone(self)
         self.served = self.load(settings.bundle)
+        self.metrics.bundle.labels(self.served.hash[:12], self.served.name).set_to_current_time()
+        self.prepared: Served | None = None  # what is served next
         self.draining = False
+        self.held = 0  # bytes of all bodies that are being answered
+        self.reports: dict[str, Callable[[], Any]] = {}  # what other workers may ask of this one
+
+    @property
+    def bundle(self) -> str:
+        """The folder of the bundle that answers."""
+        return str(self.served.model.folder)
 
     def load(self, folder: str) -> Served:
         """A bundle, ready to answer. Raises TrimtabError for what is none, and where golden rows disagree."""
-        return Served(runtime.load(folder, self.threads, self.settings.policy), self.executor)
+        model = _by_itself(runtime.load(folder, self.threads, policy(self.settings)))
+        return Served(model, self.batcher, self.readers)
+
+    async def told(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What the supervisor of several workers is answered."""
+        do = message["do"]
+        if do == "prepare":
+            return await self.prepare(message["bundle"])
+        if do == "commit":
+            return self.commit()
+        if do == "abort":
+            self.prepared = None
+            return {}
+        return {"told": self.reports[message["topic"]]()}
+
+    async def prepare(self, bundle: str) -> dict[str, Any]:
+        """Load a bundle beside the one that answers; `error` where that fails, and nothing has changed then."""
+        try:
+            self.prepared = await asyncio.to_thread(self.load, bundle)
+        except TrimtabError as error:
+            self.metrics.reloads.labels("refused").inc()
+            return {"error": str(error)}
+        return {}
+
+    def commit(self) -> dict[str, Any]:
+        """Answer with the bundle that was prepared; requests that are being answered keep the one that they had."""
+        before = self.served
+        if self.prepared is not None:
+            self.served, self.prepared = self.prepared, None
+        self.metrics.reloads.labels("done").inc()
+        self.metrics.bundle.labels(self.served.hash[:12], self.served.name).set_to_current_time()
+        changed = self.served.columns != before.columns or self.served.model.output.name != before.model.output.name
+        return {"bundle": self.served.hash, "before": before.hash, "other_columns": changed}
+
+    def close(self) -> None:
+        """Write what is still to be written: nothing is asked any more."""
+
+    async def answer(self, request: Request, asked: Asked) -> tuple[Served, Answers]:
+        """The answers to the rows of a request, and who gave them. Raises Refused, and ClientDisconnect."""
+        served = self.served
+        deadline = asyncio.get_running_loop().time() + self.settings.timeout
+        found = await unless_gone(request, served.answer(asked, deadline))
+        self._count(served, found)
+        return served, found
+
+    def _count(self, served: Served, found: Answers) -> None:
+        name, classes = served.model.output.name, served.model.output.classes
+        if 0 < len(classes) <= _WORDS and served.model.output.one_class:
+            for row in found.rows:
+                self.metrics.answers.labels(str(row[name])).inc()
+        for problem in (one for row in found.problems for one in row):
+            self.metrics.problems.labels(problem.column, problem.kind).inc()
+
+
+class Alone:
+    """A worker without others."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._reloading = asyncio.Lock()
+
+    async def reload(self, bundle: str) -> dict[str, Any]:
+        """See `Colleagues.reload`."""
+        async with self._reloading:
+            failed = await self._server.prepare(bundle)
+            return failed or {**self._server.commit(), "workers": 1}
+
+    async def gather(self, topic: str) -> list[Any]:
+        """See `Colleagues.gather`."""
+        return [self._server.reports[topic]()]
+
+
+async def unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
+    """What some work gives; it is given up where the client goes away. Raises ClientDisconnect then."""
+    task, gone = asyncio.ensure_future(work), asyncio.ensure_future(request.receive())
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientDisconnect
+        return task.result()
+    finally:
+        gone.cancel()
+        task.cancel()
+
+
+def policy(settings: Settings) -> InputPolicy:
+    """What a value of a request may be: content alone, never a file of this machine."""
+    return InputPolicy(
+        files=False,
+        megabytes=settings.megabytes,
+        megapixels=settings.megapixels,
+        megasamples=settings.megasamples,
+    )
+
+
+def _by_itself(model: Model) -> Model:
+    """The model with one session for each network: batches are made here, and a second session is as large again."""
+    graphs: dict[str, Graph] = {name: replace(graph, beside=None) for name, graph in model.graphs.items()}
+    return replace(model, graphs=graphs)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass
 
-from trimtab.columns import InputPolicy
+METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # where the workers of a server count together
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What `trimtab serve` was given, defaults filled in; the same in every worker."""
+    """What `trimtab serve` was given, defaults filled in; the same in every worker, to which it goes as JSON."""
 
     bundle: str  # the folder
     host: str = "127.0.0.1"
@@ -23,10 +24,24 @@ class Settings:
     timeout: float = 10.0  # seconds until an answer
     body_timeout: float = 10.0  # seconds until a body has arrived
     queue: int = 1_000  # rows that wait in a worker
+    queue_megabytes: float = 64.0  # of these rows, as the network takes them
+    held_megabytes: float = 256.0  # of all bodies that a worker has in memory
+    keys: str | None = None  # the file of those who may ask; None: everyone may
+    admin_keys: str | None = None  # the file of those who may do what an admin does; None: nobody may
+    rate: float = 0.0  # requests a second for each key, or each address where there are no keys; 0: any number
+    rates: int | None = None  # the descriptor of what the workers count them in
+    origins: tuple[str, ...] = ()  # of pages that may ask from a browser (CORS)
+    certificate: str | None = None
+    key: str | None = None
+    access_log: float = 0.0  # share of the requests that a line is written of
+    log: str | None = None  # where answers are recorded: a URL of `watch.log`; None: nowhere
+    log_inputs: bool = False  # whether the rows themselves are recorded too
+    log_share: float = 1.0  # of the requests that are recorded
+    shadow: str | None = None  # another bundle, which answers too, and is not heard
+    canary: float = 0.0  # share of the requests that the other bundle answers
+    canary_bundle: str | None = None
 
-    @property
-    def policy(self) -> InputPolicy:
-        """What a value of a request may be: content alone, never a file of this machine."""
-        return InputPolicy(
-            files=False, megabytes=self.megabytes, megapixels=self.megapixels, megasamples=self.megasamples
-        )
+    def address(self, listening: socket.socket) -> str:
+        """Where the server can be asked."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.certificate else 'http'}://{host}:{listening.getsockname()[1]}"

@@ -20,9 +20,8 @@ def endpoints(server: Server) -> list[Endpoint]:
     """`POST /predict`."""
 
     async def predict(request: Request) -> Response:
-        served = server.served
-        asked = await bodies.asked(request, server.settings, served.columns)
-        found = await served.answer(asked)
+        asked = await bodies.asked(request, server.settings, server.served.columns)
+        served, found = await server.answer(request, asked)
         return refusals.answer(content(served, found, asked.single))
 
     return [Endpoint("POST", "/predict", predict, operation=operation)]
