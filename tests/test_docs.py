@@ -24,6 +24,7 @@ RUN = {
     "README.md": ["0"],
     "docs/python.md": ["0", "1", "2", "3"],
     "docs/compression.md": ["0"],
+    "docs/watching.md": ["0"],
 }  # snippets of Python, in order
 SAMPLE = "examples/reviews/reviews.csv"
 ROWS = 400  # of the sample, for a snippet that trains

@@ -18,7 +18,18 @@ TORCH_FREE_ROOMS = (
     "spec", "values", "metrics", "rows", "columns", "programs", "bundle", "runtime", "perturb", "behaviour", "page",
     "foreign", "explain", "checks", "reaudit", "watch", "serve",
 )  # fmt: skip
-TORCH_FREE_COMMANDS = ("audit", "compare", "evaluate", "explain", "inspect", "predict", "schema", "serve", "verify")
+TORCH_FREE_COMMANDS = (
+    "audit",
+    "compare",
+    "evaluate",
+    "explain",
+    "inspect",
+    "predict",
+    "schema",
+    "serve",
+    "verify",
+    "watch",
+)
 # Loaded by name: when a row file is parquet, when a log is on a PostgreSQL server.
 NEEDS_AN_EXTRA = {"trimtab.rows.parquet", "trimtab.watch.logs.postgresql"}
 HEAVY = ("torch", "transformers", "sklearn", "scipy", "polars", "pandas", "matplotlib", "onnx", "peft", "accelerate")

@@ -14,6 +14,7 @@ _QUANTILES = np.linspace(0, 1, 101)
 _MOST_NUMBERS = 1_000_000  # numbers of a column that are looked at, evenly from all
 _MOST_VALUES = 10_000  # of images, or frames of sound, that are looked at
 _ROWS = "rows."  # no column's array is called so
+BESIDE = "beside/"  # before names of what other rooms keep: no key of a column holds a slash
 _MOST_OUTPUTS = 1000  # a ranking of a whole catalogue has too many
 
 
@@ -51,6 +52,13 @@ def of(path: Path, key: str) -> dict[str, np.ndarray]:
         return {}
     with np.load(path, allow_pickle=False) as kept:
         return {name.removeprefix(f"{key}."): kept[name] for name in kept.files if name.startswith(f"{key}.")}
+
+
+def put(path: Path, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Keep arrays of another room beside those of the columns; `of(path, BESIDE + name)` gives them back."""
+    with np.load(path, allow_pickle=False) as kept:
+        known = {one: kept[one] for one in kept.files}
+    _save(path, known | {f"{BESIDE}{name}.{one}": array for one, array in arrays.items()})
 
 
 def _inputs(rows: EncodedRows) -> dict[str, np.ndarray]:

@@ -36,6 +36,7 @@ from trimtab.columns._containers import (
     taken,
 )
 from trimtab.columns._rows import EncodedRows, encode_rows, read_rows
+from trimtab.columns._sketches import bucket
 from trimtab.errors import TrimtabError, nearest, problem
 
 __all__ = [
@@ -60,6 +61,7 @@ __all__ = [
     "Values",
     "Worded",
     "as_arrays",
+    "bucket",
     "certain",
     "dense",
     "encode_rows",

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 
 from trimtab import files, metrics
+from trimtab.columns import _sketches
 from trimtab.columns._assurance import NO_ASSURANCE, Assurance
 from trimtab.columns._containers import (
     OUTPUTS,
@@ -227,6 +228,17 @@ class InputColumn(Column):
     def positions(self, encoded: Encoded) -> np.ndarray:
         """How many places of each row are answered, (rows,), where the output has an answer per position."""
         return self.steps(encoded)
+
+    def sketched(self, values: Sequence[Any], encoded: Encoded) -> dict[str, np.ndarray]:
+        """What is kept of each row to tell later whether values have moved: see `columns._sketches`.
+
+        `encoded` is what the raw `values` became.
+        """
+        return _sketches.sketched(encoded)
+
+    def sketch_word(self, id: int) -> str:
+        """What an id of a `sketched` feature stands for, for people."""
+        return str(id)
 
     @abstractmethod
     def batch(self, encoded: Encoded, rows: np.ndarray) -> dict[str, np.ndarray]:

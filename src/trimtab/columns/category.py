@@ -172,6 +172,10 @@ class CategoryColumn(InputColumn):
         missing = parse.is_missing(value, names=self.not_missing)
         return self._missing_id if missing else self._id(parse.label(value))
 
+    def sketch_word(self, id: int) -> str:
+        """The category, or what stands for a missing one and for one that training did not have."""
+        return {MISSING: "(missing)", OTHER: "(another)"}.get(id) or self.categories[id - _FIRST]
+
     def steps(self, encoded: Encoded) -> np.ndarray:
         """One state per row."""
         return np.ones(len(_array(encoded)), np.int64)

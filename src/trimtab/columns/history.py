@@ -148,6 +148,10 @@ class HistoryColumn(InputColumn):
                 problems.append(Problem(self.name, row, "unreadable" if never else "unseen", told, never=never))
         return Reading(ragged(histories, np.empty(0, np.int64)), tuple(problems))
 
+    def sketch_word(self, id: int) -> str:
+        """The item."""
+        return self.items[id - FIRST] if FIRST <= id < self.size else "(another)"
+
     def steps(self, encoded: Encoded) -> np.ndarray:
         """The start and the items that are kept, (rows,)."""
         return np.asarray(1 + np.minimum(_ragged(encoded).lengths, self.max_steps))

@@ -259,6 +259,10 @@ class NumberColumn(InputColumn, OutputColumn):
         parts += [piecewise_linear(filled, self.edges)] if self.edges else []
         return np.concatenate(parts, axis=1).astype(np.float32)
 
+    def sketched(self, values: Sequence[Any], encoded: Encoded) -> dict[str, np.ndarray]:
+        """The number in the user's units, NaN where there is none."""
+        return {"value": self._read(values)[0]}
+
     def steps(self, encoded: Encoded) -> np.ndarray:
         """One state per row."""
         return np.ones(len(_array(encoded)), np.int64)

@@ -19,7 +19,18 @@ from pydantic import Field
 from tokenizers import Encoding, Tokenizer
 
 from trimtab import files, part_options
-from trimtab.columns import Encoded, InputColumn, InputPolicy, Ragged, Reading, Worded, _schemas, _wordpieces, ragged
+from trimtab.columns import (
+    Encoded,
+    InputColumn,
+    InputPolicy,
+    Ragged,
+    Reading,
+    Worded,
+    _schemas,
+    _sketches,
+    _wordpieces,
+    ragged,
+)
 from trimtab.columns._token_ids import end_to_end, first_tokens, padded_ids
 from trimtab.columns._tokenizer import opening_behind, padding_id, read_definition, with_spaces
 from trimtab.columns._wordwise import Wordwise
@@ -305,6 +316,19 @@ class TextColumn(InputColumn):
         lengths = np.fromiter(map(len, rows), np.int64, len(rows))
         ids = np.fromiter(chain.from_iterable(rows), np.int64, int(lengths.sum()))
         return Ragged(ids, np.concatenate([[0], np.cumsum(lengths)]))
+
+    def sketched(self, values: Sequence[Any], encoded: Encoded) -> dict[str, np.ndarray]:
+        """Length, counts of tokens, and the share of tokens that are unknown, those that frame every text aside."""
+        rows = _ragged(encoded)
+        found = _sketches.sketched(rows)
+        if self._unknown_id is None:
+            return found
+        unknown = _sketches.row_sums(rows.values == self._unknown_id, rows)
+        return {**found, "unknown": unknown / np.maximum(rows.lengths - self._frame, 1)}
+
+    def sketch_word(self, id: int) -> str:
+        """The token."""
+        return str(self.tokenizer.id_to_token(id))
 
     def steps(self, encoded: Encoded) -> np.ndarray:
         """Tokens of each row, (rows,)."""

@@ -118,3 +118,4 @@ class Page:
     facts: tuple[tuple[str, str], ...]  # small print under the verdict
     sections: tuple[Section, ...]
     language: str = "en"
+    kind: str = "Release card"

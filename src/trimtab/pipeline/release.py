@@ -7,12 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from trimtab import checks, runtime
 from trimtab.audit import gates, selective
 from trimtab.audit.price import Pricing
 from trimtab.bundle import store
 from trimtab.bundle.manifest import GateResult, Manifest, Stage
 from trimtab.compress.frontier import Frontier
+from trimtab.data.table import Table
 from trimtab.pipeline.mitigation import mitigated
 from trimtab.progress import Laps, Progress
 from trimtab.report import card, contact_sheet, plots
@@ -20,7 +23,9 @@ from trimtab.request import Request
 from trimtab.rows import writer
 from trimtab.search.assembly import Candidate
 from trimtab.search.compression import Compressed
+from trimtab.watch import answering, baseline
 
+_BASELINE_ROWS = 1000  # of each split, that tell how rows are spread
 AGREEMENT = 1e-4  # how far the exported network may lie from the trained one, in its outputs
 
 
@@ -73,6 +78,9 @@ def audit(
         pricing=None if request.spec.cost is None else Pricing(**request.spec.cost.model_dump()),
     )
     found = checks.every(context, laps, progress)
+    # Few rows are cross-validated, and then all but the test rows are learnt from.
+    _write_baseline(context if request.held_out is None else replace(context, valid=None), model)
+    laps.lap("baseline of drift")
     quotes = request.spec.quote_rows
     sheet = request.augmentation.sheet(request.train) if request.augmentation and quotes else None
     shown: dict[str, Any] = {
@@ -94,6 +102,25 @@ def audit(
     manifest = _judged(request, replace(candidate, manifest=manifest), found, compressed.frontier)
     card.write(candidate.folder, manifest, drawn)
     return Release(home / "bundle", store.save(candidate.folder, manifest, home / "bundle"))
+
+
+def _write_baseline(context: checks.Context, model: runtime.Model) -> None:
+    """What `trimtab watch` holds the rows of later against: the validation and test rows, as they are answered."""
+    assert model.folder is not None
+    tables = [table for table in (context.valid, context.test) if table is not None and len(table)]
+    tables = [
+        table.take(np.linspace(0, len(table) - 1, min(len(table), _BASELINE_ROWS)).astype(int)) for table in tables
+    ]
+    names = [column.name for column in model.inputs]
+    values = {name: [value for table in tables for value in table.values[name]] for name in names}
+    right = [value for table in tables for value in table.values[model.output.name]]
+    found = answering.made(model, values, right, context.quotes)
+    baseline.write(model.folder / store.REFERENCE, found)
+
+
+def _spread(table: Table) -> Table:
+    """Some rows of a table, from its whole length."""
+    return table.take(np.linspace(0, len(table) - 1, min(len(table), _BASELINE_ROWS)).astype(int))
 
 
 def _write_listed(found: checks.Finding, home: Path) -> None:

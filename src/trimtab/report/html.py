@@ -25,6 +25,9 @@ _TITLES = {
     "scatter": "Predicted numbers against actual ones",
     "history": "Training loss and validation score by epoch",
     "frontier": "Quality against latency of every network that was made; the area of a dot is its size",
+    "watch_answers": "Answers",
+    "watch_confidence": "Mean confidence of the answers",
+    "watch_milliseconds": "Mean time of an answer, ms",
     "augmentation": "Training rows as they are, and beside each what training makes of it",
 }
 # Columns that a phone has room for, where no cell has more letters; columns of figures that are scrolled there.
@@ -51,7 +54,7 @@ def render(page: Page, plots: Iterable[Path]) -> str:
     said = words.of(page.language).said
     return Template(here.with_name("card.html").read_text(encoding="utf-8")).substitute(
         language=page.language,
-        kind=escape(said("Release card")),
+        kind=escape(said(page.kind)),
         skip=escape(said("Skip to the content")),
         listed=escape(said("Contents")),
         made=escape(said("Made by Trimtab. This page is one file: nothing is fetched, nothing runs.")),
