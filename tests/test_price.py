@@ -76,3 +76,16 @@ def test_a_price_is_no_gate_where_no_machine_has_one() -> None:
     gates.check_names(asked, "label", ["a", "b"], given=["cost"])
     with pytest.raises(TrimtabError, match="energy"):
         specs.parse_gate("energy", "<= 2")
+
+
+@pytest.mark.parametrize("gate", ["<= 10", "< 10", "<= 0.5"])
+@pytest.mark.parametrize("throughput", [19.0, 19.999, 20.001, 25.0, 400.001, 399.0])
+def test_a_search_aims_at_the_throughput_that_a_price_takes(gate: str, throughput: float) -> None:
+    asked = specs.parse_gates({"price": gate})[0]
+    aimed = ASKED.as_throughput(asked)
+    assert (aimed.name, aimed.unit) == ("throughput", "rows/s")
+    assert aimed.met(throughput) == asked.met(ASKED.price(throughput))
+
+
+def test_no_throughput_answers_for_nothing() -> None:
+    assert not ASKED.as_throughput(specs.parse_gates({"price": "<= 0"})[0]).met(1e12)

@@ -71,7 +71,9 @@ class Told:
         self.names: list[str] = []
         self.noise, self.off = noise, 1.3
         spec = SimpleNamespace(compress=wish)
-        request = SimpleNamespace(gates=parse_gates(gates), spec=spec, output=SimpleNamespace(headline="accuracy"))
+        request = SimpleNamespace(
+            searched_gates=parse_gates(gates), spec=spec, output=SimpleNamespace(headline="accuracy")
+        )
         self.search = Search(request, None, None, Path(), 10.0, Quiet(), "", time.perf_counter())
         self.search.points.append(self.point("uncompressed", Recipe(), "uncompressed"))
         material = SimpleNamespace(teacher=None)
@@ -207,7 +209,7 @@ def test_what_meets_every_gate_with_nothing_learnt_is_enough_where_nobody_asked_
 
 
 def asked(gates: dict[str, str]) -> Any:
-    return SimpleNamespace(spec=SimpleNamespace(compress="auto"), gates=parse_gates(gates))
+    return SimpleNamespace(spec=SimpleNamespace(compress="auto"), searched_gates=parse_gates(gates))
 
 
 def test_without_gates_on_cost_nothing_is_measured_where_nobody_asked_for_a_search(monkeypatch) -> None:

@@ -8,6 +8,7 @@ from statistics import NormalDist
 from typing import Any, NamedTuple
 
 from trimtab import columns
+from trimtab.audit.price import Pricing
 from trimtab.bundle.manifest import GateResult, Measured
 from trimtab.columns import OutputColumn
 from trimtab.errors import TrimtabError, nearest, problem, several
@@ -100,6 +101,15 @@ def judge(
     judged = [_beside(_judged(gate, measured.get(gate.name), rows, confidence), unanswerable, rows) for gate in gates]
     told = [filter(None, (result.reason, (remarks or {}).get(result.name))) for result in judged]
     return [one.model_copy(update={"reason": "; ".join(said)}) for one, said in zip(judged, told, strict=True)]
+
+
+def searched(gates: Sequence[Gate], pricing: Pricing | None) -> list[Gate]:
+    """Those that are held against every candidate of a search; what a check measures waits for the release.
+
+    One on the price is one on the throughput that the price takes.
+    """
+    aimed = [pricing.as_throughput(one) if pricing and one.name == "price" else one for one in gates]
+    return [one for one in aimed if not named(one.name).checked]
 
 
 def missed(results: Sequence[GateResult]) -> list[str]:

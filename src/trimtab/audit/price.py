@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from trimtab.bundle.manifest import Measured
+from trimtab.spec import Cost, Gate
+from trimtab.spec.gates import Operator
 
 PRICE, ENERGY = "per million", "Wh per million"  # units
 _MILLION, _HOUR = 1e6, 3600.0
+_TURNED: dict[Operator, Operator] = {"<=": ">=", "<": ">"}  # a price is better when lower
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,11 @@ class Pricing:
         """Of a million answers, on machines that are used to the utilisation; `throughput` in rows/s."""
         return self.machine_per_hour * _MILLION / (throughput * self.utilisation * _HOUR)
 
+    def as_throughput(self, gate: Gate) -> Gate:
+        """The gate on the throughput that is met where this one on the price is: what a search can aim at."""
+        bound = self.price(1.0) / gate.bound if gate.bound > 0 else math.inf
+        return Gate("throughput", _TURNED[gate.operator], bound, "rows/s")
+
     def replicas(self, throughput: float) -> int | None:
         """Machines for the load; None where none is said."""
         if self.load is None:
@@ -38,6 +46,11 @@ class Pricing:
     def energy(self, throughput: float, cores: int) -> float:
         """Wh that a million answers take, estimated: all cores at their power while they are computed."""
         return self.watts_per_core * cores * _MILLION / (throughput * _HOUR)
+
+
+def pricing(asked: Cost | None) -> Pricing | None:
+    """What the spec says; None where it says nothing."""
+    return None if asked is None else Pricing(**asked.model_dump())
 
 
 def priced(pricing: Pricing, throughput: float, cores: int) -> dict[str, Measured]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from trimtab import checks, runtime
 from trimtab.audit import gates, selective
-from trimtab.audit.price import Pricing
+from trimtab.audit.price import pricing
 from trimtab.bundle import store
 from trimtab.bundle.manifest import GateResult, Manifest, Stage
 from trimtab.compress.frontier import Frontier
@@ -75,7 +75,7 @@ def audit(
         tests=request.tests,
         foreign=request.foreign,
         valid=splits.valid,
-        pricing=None if request.spec.cost is None else Pricing(**request.spec.cost.model_dump()),
+        pricing=pricing(request.spec.cost),
     )
     found = checks.every(context, laps, progress)
     # Few rows are cross-validated, and then all but the test rows are learnt from.

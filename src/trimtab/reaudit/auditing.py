@@ -13,7 +13,7 @@ from typing import Any
 from trimtab import __version__, behaviour, checks, files, foreign, metrics, perturb, registry, runtime
 from trimtab import spec as specs
 from trimtab.audit import cost, counterfactual, gates
-from trimtab.audit.price import Pricing
+from trimtab.audit.price import pricing
 from trimtab.behaviour import OwnTest, reading
 from trimtab.bundle import store
 from trimtab.bundle.manifest import GateResult, Manifest, Stage
@@ -153,7 +153,7 @@ def context(subject: Subject, found: Labelled, before: runtime.Model | None = No
         foreign=subject.foreign,
         uncompressed=before,
         answered=found.outputs,
-        pricing=None if spec.cost is None else Pricing(**spec.cost.model_dump()),
+        pricing=pricing(spec.cost),
     )
 
 

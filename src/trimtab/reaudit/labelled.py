@@ -193,8 +193,9 @@ def also(model: runtime.Model, found: Labelled, name: str) -> tuple[np.ndarray, 
     aside, table = Aside.of(model), found.table
     runtime.check_names(model.inputs, table.values)
     table = _located(model, table, name)
-    answers = table.values[model.output.name]
-    fit = np.array([model.output.usable(answer) is None for answer in answers], bool)
+    values = zip(*(table.values[column.name] for column in (*model.inputs, model.output)), strict=True)
+    told = (model.output.usable(answer) or model.output.misfit(answer, inputs) for *inputs, answer in values)
+    fit = np.array([reason is None for reason in told], bool)
     rows = np.flatnonzero(fit & ~_made(model, table))
     if not len(rows):
         raise problem(name, "no row is left that both bundles could answer, and neither was made of")

@@ -11,7 +11,7 @@ import numpy as np
 
 from trimtab import behaviour, columns, foreign, perturb
 from trimtab import spec as specs
-from trimtab.audit import counterfactual, gates
+from trimtab.audit import counterfactual, gates, price
 from trimtab.behaviour import OwnTest, reading
 from trimtab.bundle.manifest import Automatic
 from trimtab.columns import EncodedRows, InputColumn, OutputColumn, dense
@@ -69,6 +69,11 @@ class Request:
     tests: tuple[OwnTest, ...] = ()  # of the user's own
     foreign: Mapping[str, Sequence[Any]] = field(default_factory=dict)  # raw values of rows of another kind, by input
     to_label: tuple[dict[str, Any], ...] = ()  # rows without an answer that are most worth one
+
+    @property
+    def searched_gates(self) -> list[Gate]:
+        """What a search measures of every candidate."""
+        return gates.searched(self.gates, price.pricing(self.spec.cost))
 
 
 def reported(request: Request) -> dict[str, Any]:

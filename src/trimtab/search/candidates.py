@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from trimtab import files, metrics, runtime
+from trimtab import files, runtime
 from trimtab.audit import cost, quality, quick
 from trimtab.bundle import store
 from trimtab.columns import EncodedRows, OutputColumn, Outputs, Targets, dense
@@ -63,7 +63,7 @@ def bench(request: Request, uncompressed: Candidate) -> Bench:
     names = [column.name for column in request.inputs]
     rows = [{name: row[name] for name in names} for row in table.rows()]
     targets = uncompressed.output.targets(table.values[uncompressed.output.name])
-    costs = dict.fromkeys((*quick.NAMES, *(gate.name for gate in request.gates if gate.name in COSTS)))
+    costs = dict.fromkeys((*quick.NAMES, *(gate.name for gate in request.searched_gates if gate.name in COSTS)))
     return Bench(EncodedSplits(request), rows, targets, uncompressed.outputs, uncompressed.output, tuple(costs))
 
 
@@ -253,7 +253,7 @@ def read(folder: Path) -> Point | None:
 
 def completed(on: Bench, folder: Path, point: Point) -> Point:
     """A kept point with what a gate asks for now and none did then; its times anew where the machine was busy then."""
-    asked = {gate.name for gate in on.request.gates if not metrics.named(gate.name).checked}
+    asked = {gate.name for gate in on.request.searched_gates}
     lacking = {*on.costs, *asked} - point.measured.keys() - {"drop"}
     if not lacking and point.share >= quick.BUSY:
         return point

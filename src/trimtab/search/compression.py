@@ -67,10 +67,11 @@ def compress(
     wish = request.spec.compress
     if wish == "none":
         return Compressed(uncompressed, None, None)
-    if wish == "auto" and not any(gate.name in COSTS for gate in request.gates):
+    gates = request.searched_gates
+    if wish == "auto" and not any(gate.name in COSTS for gate in gates):
         return Compressed(uncompressed, None, None)  # what it costs is measured once, by the audit
     on = candidates.bench(request, uncompressed)
-    if wish == "auto" and _affordable_as_it_is(on, uncompressed, request.gates):
+    if wish == "auto" and _affordable_as_it_is(on, uncompressed, gates):
         return Compressed(uncompressed, None, None)
     key = resume.search_key(request, origin or resume.train_key(request))
     search = begin(request, trained, uncompressed, on, home, progress, key)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from trimtab import files, metrics
+from trimtab import files
 from trimtab.audit import quick
 from trimtab.bundle import store
 from trimtab.bundle.manifest import Measured
@@ -75,8 +75,8 @@ class Search:
 
     @property
     def gates(self) -> Sequence[Gate]:
-        """Of the spec, but for those that a check measures on the release alone: slices, groups of people."""
-        return [gate for gate in self.request.gates if not metrics.named(gate.name).checked]
+        """See `Request.searched_gates`."""
+        return self.request.searched_gates
 
     @property
     def metric(self) -> str:
