@@ -211,6 +211,20 @@ def test_an_entry_that_no_log_can_hold_keeps_no_other_out(url: str) -> None:
     assert (first, second[:7], third) == (1, "<object", {"1": [2, 3]})
 
 
+def test_entries_that_are_made_later_are_written_and_their_faults_counted(url: str) -> None:
+    recorder = Recorder(open_log(url, create=True))
+
+    def broken() -> list[Entry]:
+        raise ValueError("no sketch of this")
+
+    recorder.record_later(broken, 3)
+    recorder.record_later(lambda: [Entry(A, answer=1), Entry(A, answer=2)], 2)
+    assert recorder.close()
+    counts = recorder.counts()
+    assert (counts.written, counts.lost, counts.waiting, counts.error) == (2, 3, 0, "no sketch of this")
+    assert [entry.answer for entry in written(url)] == [1, 2]
+
+
 def test_ids_grow_and_never_meet() -> None:
     made = [new_id() for _ in range(1000)]
     assert len(set(made)) == 1000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from trimtab.watch.log import Entry, Label, Log, LogError
@@ -47,6 +47,7 @@ class Recorder:
     log: Log
     most_waiting: int = _MOST_WAITING
     _waiting: deque[Entry | Label] = field(default_factory=deque, repr=False)
+    _to_make: deque[tuple[int, Callable[[], Iterable[Entry | Label]]]] = field(default_factory=deque, repr=False)
     _there: threading.Event = field(default_factory=threading.Event, repr=False)
     _closing: threading.Event = field(default_factory=threading.Event, repr=False)
     _counts: _Counts = field(default_factory=_Counts, repr=False)
@@ -64,17 +65,28 @@ class Recorder:
                 self._waiting.append(entry)
         self._there.set()
 
+    def record_later(self, make: Callable[[], Iterable[Entry | Label]], rows: int) -> None:
+        """As `record`, but the entries, `rows` of them, are made by the recorder's own thread: sketches cost time.
+
+        What `make` raises is counted, and its entries are lost.
+        """
+        if self._closing.is_set() or len(self._waiting) + len(self._to_make) >= self.most_waiting:
+            self._counts.lost += rows
+        else:
+            self._to_make.append((rows, make))
+            self._there.set()
+
     def counts(self) -> Recorded:
         """What became of what was recorded."""
         own = self._counts
-        return Recorded(own.written, len(self._waiting), own.lost, own.failures, own.error)
+        return Recorded(own.written, len(self._waiting) + self._unmade, own.lost, own.failures, own.error)
 
     def flush(self, seconds: float = 5.0) -> bool:
         """Wait until all that was recorded is written; whether it is."""
         until = time.monotonic() + seconds
-        while self._waiting and time.monotonic() < until:
+        while (self._waiting or self._to_make) and time.monotonic() < until:
             time.sleep(0.005)
-        return not self._waiting
+        return not (self._waiting or self._to_make)
 
     def close(self, seconds: float = 5.0) -> bool:
         """Write what waits, for so long at most, and close the log; whether all was written."""
@@ -82,7 +94,7 @@ class Recorder:
         self._closing.set()
         self._there.set()
         self._thread.join(seconds)
-        self._counts.lost += len(self._waiting)
+        self._counts.lost += len(self._waiting) + self._unmade
         self.log.close()
         return written
 
@@ -92,12 +104,28 @@ class Recorder:
             self._there.wait()
             self._closing.wait(pause or _GATHERED)
             self._there.clear()
+            self._make()
             while self._waiting:
                 if not self._wrote():
                     pause = min(_LONGEST_PAUSE, 2 * pause or _GATHERED)
                     self._there.set()
                     break
                 pause = 0.0
+
+    @property
+    def _unmade(self) -> int:
+        return sum(rows for rows, _ in tuple(self._to_make))
+
+    def _make(self) -> None:
+        """Entries of all that were to be made later; they are let go of when they wait to be written."""
+        while self._to_make and len(self._waiting) < self.most_waiting:
+            rows, make = self._to_make[0]
+            try:
+                self._waiting.extend(make())
+            except Exception as error:
+                self._failed(error)
+                self._counts.lost += rows
+            self._to_make.popleft()
 
     def _wrote(self) -> bool:
         """Write the first of those that wait; they are let go of only when they are written."""
