@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from trimtab.cli._options import Bundle
-from trimtab.cli._view import console
 from trimtab.errors import problem
 from trimtab.serve.run import serve
 from trimtab.serve.settings import Settings
+from trimtab.watch.log import beside
 
 
 def command(
@@ -46,6 +46,23 @@ def command(
     ] = None,
     certificate: Annotated[Path | None, typer.Option(metavar="FILE", help="For https, PEM; with --key.")] = None,
     key: Annotated[Path | None, typer.Option(metavar="FILE", help="The certificate's private key, PEM.")] = None,
+    log: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Where answers are recorded, for trimtab watch: a file, postgresql://..., or off. "
+            "Default: answers.db beside the bundle.",
+        ),
+    ] = None,
+    log_inputs: Annotated[bool, typer.Option("--log-inputs", help="Record the rows themselves too.")] = False,
+    log_share: Annotated[str, typer.Option(metavar="SHARE", help="Of the requests that are recorded.")] = "all",
+    shadow: Annotated[
+        Path | None,
+        typer.Option(metavar="BUNDLE", help="Another bundle, asked too, not heard: see /admin/comparison."),
+    ] = None,
+    canary: Annotated[
+        str, typer.Option(metavar="SHARE", help="Of the requests that get the answers of --shadow: 5%.")
+    ] = "off",
     access_log: Annotated[
         str, typer.Option(metavar="SHARE", help="Of requests that a line is written of, without inputs: off, 1%, all.")
     ] = "off",
@@ -58,6 +75,8 @@ def command(
 
     Example: trimtab serve runs/reviews/bundle --port 8000
     """
+    if canary != "off" and shadow is None:
+        raise problem("--canary", "there is no other bundle", do="name it: --shadow BUNDLE")
     serve(
         Settings(
             bundle=str(bundle),
@@ -78,8 +97,12 @@ def command(
             certificate=_path(certificate),
             key=_path(key),
             access_log=_share("--access-log", access_log),
-        ),
-        lambda text: console.print(text, soft_wrap=True, markup=False, highlight=False),
+            log=None if log == "off" else log or str(beside(bundle)),
+            log_inputs=log_inputs,
+            log_share=_share("--log-share", log_share),
+            shadow=_path(shadow),
+            canary=_share("--canary", canary),
+        )
     )
 
 

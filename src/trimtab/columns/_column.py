@@ -376,6 +376,11 @@ class OutputColumn(Column):
         same = [[a == b for a, b in zip(first[name], second[name], strict=True)] for name in names]
         return np.asarray(np.logical_and.reduce(np.array(same, bool)))
 
+    def alike(self, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+        """Whether two answers as `decode` gives them, of bundles that may differ, mean the same, however sure."""
+        names = [name for name in (self.name, *self.sources) if name in one]
+        return all(one[name] == other.get(name) for name in names)
+
     @property
     def score_names(self) -> tuple[str, ...]:
         """What `additive_scores` are of: the classes, the columns of several numbers, or the answer itself."""

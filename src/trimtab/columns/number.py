@@ -331,6 +331,12 @@ class NumberColumn(InputColumn, OutputColumn):
         """Whether two answers differ by no more than a tenth of the standard deviation of those learnt, (rows,)."""
         return np.asarray(np.abs(dense(one) - dense(other)).reshape(-1) <= SAME)
 
+    def alike(self, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+        """Whether two numbers differ by no more than a tenth of the standard deviation of those learnt."""
+        first, second = one[self.name], other.get(self.name)
+        same = first == second if first is None or second is None else abs(first - second) <= SAME * self.std
+        return bool(same)
+
     def answered(self, targets: Targets, outputs: Outputs) -> Amounts:
         """The numbers of the network beside the true ones."""
         return Amounts(self.in_units(dense(targets)), self.in_units(dense(outputs)))

@@ -132,6 +132,17 @@ class NumbersColumn(OutputColumn):
         """Whether no number differs by more than a tenth of the standard deviation of those learnt, (rows,)."""
         return np.asarray((np.abs(dense(one) - dense(other)) <= number.SAME).all(axis=1))
 
+    def alike(self, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+        """Whether no number differs by more than a tenth of the standard deviation of those learnt."""
+        first, second = (
+            [row.get(source) for source in self.sources] if self.sources else row.get(self.name) or []
+            for row in (one, other)
+        )
+        if len(second) != len(first):
+            return False
+        pairs = zip(first, second, self.stds, strict=True)
+        return all(a == b if a is None or b is None else abs(a - b) <= number.SAME * std for a, b, std in pairs)
+
     def answered(self, targets: Targets, outputs: Outputs) -> SeveralAmounts:
         """The numbers of the network beside the true ones."""
         return SeveralAmounts(self.parts, self.in_units(dense(targets)), self.in_units(dense(outputs)), self.stds)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import random
 import time
 from collections.abc import Sequence
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from trimtab.serve.bodies import Held
 from trimtab.serve.endpoints import Endpoint, every
 from trimtab.serve.refusals import Refused, refusal
 from trimtab.serve.server import Server
 
 _log = logging.getLogger("trimtab.serve")
+_access = logging.getLogger("trimtab.serve.access")
 _GONE = 499  # as nginx counts requests whose client went away; nobody reads it
 
 
@@ -25,7 +30,15 @@ def application(server: Server) -> Starlette:
     found = every(server)
     paths = dict.fromkeys(endpoint.path for endpoint in found)
     made = [_route(server, path, [one for one in found if one.path == path]) for path in paths]
-    return Starlette(routes=made, exception_handlers={HTTPException: _unknown})
+    app = Starlette(routes=made, exception_handlers={HTTPException: _unknown})
+    if server.settings.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(server.settings.origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["authorization", "content-type", "x-api-key"],
+        )
+    return app
 
 
 def _route(server: Server, path: str, found: Sequence[Endpoint]) -> Route:
@@ -35,11 +48,24 @@ def _route(server: Server, path: str, found: Sequence[Endpoint]) -> Route:
     async def answer(request: Request) -> Response:
         start = time.perf_counter()
         method = "GET" if request.method == "HEAD" and "HEAD" not in by_method else request.method
-        response = await _answered(server, by_method[method], request)
-        server.metrics.request(path, response.status_code, time.perf_counter() - start)
+        request.state.held = held = Held(server.room)
+        try:
+            response = await _answered(server, by_method[method], request)
+        finally:
+            held.give()
+        seconds = time.perf_counter() - start
+        server.metrics.request(path, response.status_code, seconds)
+        if random.random() < server.settings.access_log:
+            _access.info(_line(request, method, path, response.status_code, seconds))
         return response
 
     return Route(path, answer, methods=list(by_method))
+
+
+def _line(request: Request, method: str, path: str, status: int, seconds: float) -> str:
+    """A request without anything that it asked."""
+    told = {"time": round(time.time(), 3), "method": method, "route": path, "status": status}
+    return json.dumps({**told, "ms": round(1000 * seconds, 2), "who": getattr(request.state, "name", "")})
 
 
 async def _answered(server: Server, endpoint: Endpoint, request: Request) -> Response:

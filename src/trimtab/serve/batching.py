@@ -80,17 +80,18 @@ class Batcher:
         rows, size = sum(len(part.places) for part in parts), sum(part.size for part in parts)
         return Load(rows, size / 1e6, cost * self._seconds / self._slots, self._running)
 
-    async def outputs(self, model: Model, rows: EncodedRows, deadline: float) -> Outputs:
+    async def outputs(self, model: Model, rows: EncodedRows, deadline: float, later: float = 0.0) -> Outputs:
         """The network's outputs for some rows. Raises Refused where there is no room, or no time, for them.
 
-        Whoever is cancelled while he waits has nothing more computed. `deadline` is a time of the event loop.
+        Whoever is cancelled while he waits has nothing more computed. `deadline` is a time of the event loop; who
+        asks with `later` lets those go first who come up to so many seconds after him.
         """
         if not len(rows):
             return model.outputs(rows)
         loop = asyncio.get_running_loop()
         self._admit(len(rows), rows.nbytes, deadline - loop.time())
         request = _Request(loop.create_future(), 0)
-        parts = self._parts(model, rows, request, loop.time())
+        parts = self._parts(model, rows, request, loop.time() + later)
         request.parts = len(parts)
         self._waiting += parts
         self._soon()

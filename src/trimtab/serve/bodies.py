@@ -11,7 +11,7 @@ from typing import Any
 
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from trimtab.errors import brief
 from trimtab.serve.refusals import Refused
@@ -32,6 +32,40 @@ class Asked:
     single: bool = False  # one row was sent by itself, and its answer goes back by itself
 
 
+class Room:
+    """How many bytes of bodies a worker holds at a time, all requests together."""
+
+    def __init__(self, megabytes: float) -> None:
+        self._left = round(megabytes * 1e6)
+
+    def take(self, size: int) -> None:
+        """Raises Refused where there is no room for so many more."""
+        if size > self._left:
+            raise Refused(429, "the server holds as many bytes of requests as it may", {"Retry-After": "1"})
+        self._left -= size
+
+    def give(self, size: int) -> None:
+        """So many are held no more."""
+        self._left += size
+
+
+class Held:
+    """What one request holds of a room."""
+
+    def __init__(self, room: Room) -> None:
+        self._room, self._size = room, 0
+
+    def take(self, size: int) -> None:
+        """Hold more. Raises Refused where there is no room."""
+        self._room.take(size)
+        self._size += size
+
+    def give(self) -> None:
+        """All of it."""
+        self._room.give(self._size)
+        self._size = 0
+
+
 async def read(request: Request, settings: Settings) -> bytes:
     """The whole body. Raises Refused for one that is too large, too slow, or compressed."""
     most = round(settings.megabytes * 1e6)
@@ -40,11 +74,12 @@ async def read(request: Request, settings: Settings) -> bytes:
     promised = request.headers.get("content-length", "0")
     if promised.isdecimal() and int(promised[:20]) > most:
         raise _too_large(settings)
-    body = bytearray()
+    body, held = bytearray(), request.state.held
     try:
         async with asyncio.timeout(settings.body_timeout):
             async for part in request.stream():
                 body += part
+                held.take(len(part))
                 if len(body) > most:
                     raise _too_large(settings)
     except TimeoutError:
@@ -160,6 +195,3 @@ async def _form(headers: Headers, body: bytes) -> dict[str, Any]:
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise Refused(422, brief(f"{twice}: two parts of that name; a form holds one row"))
     return {name: await value.read() if isinstance(value, UploadFile) else value for name, value in parts}
-
-
-__all__ = ["FORM", "JSON", "MOST_TOP", "Asked", "ClientDisconnect", "asked", "parsed", "read", "rows_of"]

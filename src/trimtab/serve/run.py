@@ -1,38 +1,28 @@
-"""A server from its start to its end: in this process, or in several that share its port."""
+"""A server is started: what can be known to be wrong is told before anything is loaded."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
 import socket
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from trimtab import registry
 from trimtab.errors import problem
-from trimtab.serve import keys, rates
+from trimtab.serve import keys, processes, rates
 from trimtab.serve.settings import Settings
-from trimtab.serve.supervisor import Supervisor
 
 
-def serve(settings: Settings, tell: Callable[[str], None]) -> None:
-    """Answer requests until SIGTERM or SIGINT.
+def serve(settings: Settings) -> None:
+    """Become a server, until SIGTERM or SIGINT.
 
-    Raises TrimtabError for a bundle that cannot be served, keys that cannot be read, and a port that is taken.
+    Raises TrimtabError for keys that cannot be read, half a certificate, and a port that is taken.
     """
     for file in filter(None, (settings.keys, settings.admin_keys)):
         keys.read(Path(file))
     _check_certificate(settings)
     if settings.rate:
         settings = replace(settings, rates=rates.shared())
-    with contextlib.closing(_bound(settings.host, settings.port)) as listening:
-        if settings.workers == 1:
-            # Loaded here alone: a supervisor of workers needs none of what answers.
-            registry.attribute("trimtab.serve.worker", "alone", "trimtab serve")(settings, listening, tell)
-        else:
-            asyncio.run(Supervisor(settings, listening, tell).run())
+    processes.become(settings, _bound(settings.host, settings.port))
 
 
 def _bound(host: str, port: int) -> socket.socket:
@@ -41,7 +31,6 @@ def _bound(host: str, port: int) -> socket.socket:
     try:
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind((host, port))
-        found.set_inheritable(True)
     except (OSError, UnicodeError) as error:
         found.close()
         said = f"cannot listen ({getattr(error, 'strerror', None) or error})"

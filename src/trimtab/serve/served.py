@@ -18,6 +18,7 @@ from trimtab.serve.batching import Batcher
 from trimtab.serve.bodies import Asked
 from trimtab.serve.refusals import Refused
 from trimtab.values.problems import Problem
+from trimtab.watch.log import new_id
 
 _EXAMPLES = 3  # golden rows that OpenAPI shows
 _LARGE = 2_000  # characters of a value from which one example is enough
@@ -34,6 +35,8 @@ class Answers:
     rows: list[dict[str, Any]]
     problems: list[list[Problem]]  # of each row
     outputs: Outputs  # what the network gave
+    encoded: EncodedRows  # what the rows became
+    ids: list[str]  # of the answers: what feedback names
 
 
 @dataclass(frozen=True)
@@ -63,18 +66,19 @@ class Served:
     def _files(self) -> bool:
         return any(column.from_files for column in self.model.inputs)
 
-    async def answer(self, asked: Asked, deadline: float) -> Answers:
+    async def answer(self, asked: Asked, deadline: float, later: float = 0.0) -> Answers:
         """What `Model.predict` gives for the rows of a request; `deadline` is a time of the event loop.
 
-        Raises Refused where that raises TrimtabError, and where there is no room or time left.
+        Who asks with `later` lets those go first who come up to so many seconds after him. Raises Refused where that
+        raises TrimtabError, and where there is no room or time left.
         """
         quick = not self._files and len(asked.rows) <= _FEW and sum(map(_size, asked.rows)) <= _SHORT
         try:
             rows, problems = await self._done(quick, partial(self._read, asked.rows))
         except TrimtabError as error:
             raise Refused(422, str(error)) from None
-        outputs = await self.batcher.outputs(self.model, rows, deadline)
-        return await self._done(quick, partial(self._worded, outputs, problems, asked.top))
+        outputs = await self.batcher.outputs(self.model, rows, deadline, later)
+        return await self._done(quick, partial(self._worded, outputs, rows, problems, asked.top))
 
     async def _done(self, quick: bool, work: Callable[[], Result]) -> Result:
         return work() if quick else await asyncio.get_running_loop().run_in_executor(self.readers, work)
@@ -84,13 +88,13 @@ class Served:
             raise Refused(413, f"rows: found {len(rows):,}; at most {self.model.most_read:,} in one request")
         return self.model.read(rows)
 
-    def _worded(self, outputs: Outputs, problems: Sequence[Problem], top: int) -> Answers:
+    def _worded(self, outputs: Outputs, rows: EncodedRows, problems: Sequence[Problem], top: int) -> Answers:
         """What outputs say, row by row."""
         found = runtime.Predictions(outputs, self.model.output.decode(outputs, top))
         told: list[list[Problem]] = [[] for _ in range(len(found))]
         for one in problems:
             told[one.row].append(one)
-        return Answers(found.rows(), told, outputs)
+        return Answers(found.rows(), told, outputs, rows, [new_id() for _ in range(len(found))])
 
     @cached_property
     def examples(self) -> list[Mapping[str, Any]]:

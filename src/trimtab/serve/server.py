@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import time
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -15,13 +17,21 @@ from trimtab.columns import InputPolicy
 from trimtab.errors import TrimtabError
 from trimtab.runtime import Graph, Model
 from trimtab.serve.batching import Batcher
-from trimtab.serve.bodies import Asked
+from trimtab.serve.bodies import Asked, Room
+from trimtab.serve.comparison import HEARD, UNHEARD, Comparison
 from trimtab.serve.guard import Guard
 from trimtab.serve.metrics import Metrics
+from trimtab.serve.recording import Recording
+from trimtab.serve.refusals import Refused
 from trimtab.serve.served import Answers, Served
 from trimtab.serve.settings import Settings
 
+_ASIDE = 64  # requests that wait to be compared; of more, only one bundle is asked
+_LATER = 0.2  # seconds by which who is not heard lets others go first
 _READERS = 2  # threads that read pictures, sounds and many rows
+# Cost of a batch at most: what one of 1,024 tokens needs stays in memory, 55 MB for a network of 384 numbers a token
+# and six layers, and a batch is hardly quicker for it.
+_MOST_COST = 512
 _WORDS = 100  # classes up to which answers are counted class by class
 
 Result = TypeVar("Result")
@@ -54,8 +64,10 @@ class Server:
         self.metrics.bundle.labels(self.served.hash[:12], self.served.name).set_to_current_time()
         self.prepared: Served | None = None  # what is served next
         self.draining = False
-        self.held = 0  # bytes of all bodies that are being answered
+        self.room = Room(settings.held_megabytes)  # for the bodies of requests
         self.reports: dict[str, Callable[[], Any]] = {}  # what other workers may ask of this one
+        self.recording = Recording(settings) if settings.log else None
+        self.beside = Beside(self, settings) if settings.shadow else None
 
     @property
     def bundle(self) -> str:
@@ -100,13 +112,25 @@ class Server:
 
     def close(self) -> None:
         """Write what is still to be written: nothing is asked any more."""
+        if self.recording:
+            self.recording.close()
 
     async def answer(self, request: Request, asked: Asked) -> tuple[Served, Answers]:
         """The answers to the rows of a request, and who gave them. Raises Refused, and ClientDisconnect."""
-        served = self.served
+        served, start = self.served, time.perf_counter()
         deadline = asyncio.get_running_loop().time() + self.settings.timeout
-        found = await unless_gone(request, served.answer(asked, deadline))
+        try:
+            if self.beside:
+                served, found = await unless_gone(request, self.beside.answer(served, asked, deadline))
+            else:
+                found = await unless_gone(request, served.answer(asked, deadline))
+        except Refused as refused:
+            if self.recording:
+                self.recording.failed(served, refused.status, time.perf_counter() - start)
+            raise
         self._count(served, found)
+        if self.recording:
+            self.recording.answered(served, asked, found, time.perf_counter() - start)
         return served, found
 
     def _count(self, served: Served, found: Answers) -> None:
@@ -116,6 +140,65 @@ class Server:
                 self.metrics.answers.labels(str(row[name])).inc()
         for problem in (one for row in found.problems for one in row):
             self.metrics.problems.labels(problem.column, problem.kind).inc()
+
+
+class Beside:
+    """Another bundle that is asked too; a share of the requests gets its answers."""
+
+    def __init__(self, server: Server, settings: Settings) -> None:
+        assert settings.shadow is not None
+        self.served = server.load(settings.shadow)
+        self._share, self._timeout = settings.canary, settings.timeout
+        self._comparison = Comparison({HEARD: server.served.hash, UNHEARD: self.served.hash})
+        self._tasks: set[asyncio.Task[None]] = set()
+        server.reports["comparison"] = lambda: self._comparison.told()
+
+    async def answer(self, current: Served, asked: Asked, deadline: float) -> tuple[Served, Answers]:
+        """The answers of one of the two, and which; the other one is asked when there is time. Raises Refused."""
+        if self._comparison.bundles[HEARD] != current.hash:  # another bundle was loaded: counts begin anew
+            self._comparison = Comparison({HEARD: current.hash, UNHEARD: self.served.hash})
+        pairs = [(HEARD, current), (UNHEARD, self.served)]
+        (name, first), (other_name, second) = pairs if random.random() >= self._share else pairs[::-1]
+        comparison = self._comparison
+        comparison.sides[name].heard += 1
+        found = await self._timed(comparison, name, first, asked, deadline, 0.0)
+        if len(self._tasks) < _ASIDE:
+            task = asyncio.ensure_future(self._compared(comparison, current, asked, (name, found), other_name, second))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        else:
+            comparison.skipped += 1
+        return first, found
+
+    async def _compared(
+        self,
+        comparison: Comparison,
+        current: Served,
+        asked: Asked,
+        heard: tuple[str, Answers],
+        name: str,
+        served: Served,
+    ) -> None:
+        deadline = asyncio.get_running_loop().time() + self._timeout
+        try:
+            found = await self._timed(comparison, name, served, asked, deadline, _LATER)
+        except Refused:
+            return
+        both = {heard[0]: heard[1], name: found}
+        comparison.add(current.model.output, both[HEARD], both[UNHEARD])
+
+    async def _timed(
+        self, comparison: Comparison, name: str, served: Served, asked: Asked, deadline: float, later: float
+    ) -> Answers:
+        side, start = comparison.sides[name], time.perf_counter()
+        side.requests += 1
+        try:
+            found = await served.answer(asked, deadline, later)
+        except Refused:
+            side.refused += 1
+            raise
+        side.took(time.perf_counter() - start)
+        return found
 
 
 class Alone:
@@ -161,5 +244,9 @@ def policy(settings: Settings) -> InputPolicy:
 
 def _by_itself(model: Model) -> Model:
     """The model with one session for each network: batches are made here, and a second session is as large again."""
-    graphs: dict[str, Graph] = {name: replace(graph, beside=None) for name, graph in model.graphs.items()}
-    return replace(model, graphs=graphs)
+    return replace(model, graphs={name: _in_small_batches(graph) for name, graph in model.graphs.items()})
+
+
+def _in_small_batches(graph: Graph) -> Graph:
+    most = min(graph.entry.batch_cost, _MOST_COST)
+    return replace(graph, beside=None).in_batches(most, graph.entry.batch_rows)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # where the workers of a server count together
 
@@ -39,7 +41,11 @@ class Settings:
     log_share: float = 1.0  # of the requests that are recorded
     shadow: str | None = None  # another bundle, which answers too, and is not heard
     canary: float = 0.0  # share of the requests that the other bundle answers
-    canary_bundle: str | None = None
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> Self:
+        """The settings that came as JSON."""
+        return cls(**{**found, "origins": tuple(found["origins"])})
 
     def address(self, listening: socket.socket) -> str:
         """Where the server can be asked."""

@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import socket
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from trimtab.errors import TrimtabError
-from trimtab.serve import lines
+from trimtab.serve import lines, processes
 from trimtab.serve.lines import Line, outcome_in_words
 from trimtab.serve.settings import METRICS_FOLDER, Settings
 
@@ -34,6 +33,11 @@ class _Worker:
     line: Line
     ready: bool = False
     generation: int = 0  # of the bundle that it has
+
+
+def supervised(settings: Settings, listening: socket.socket, tell: Callable[[str], None]) -> None:
+    """Several workers, until SIGTERM or SIGINT. Raises TrimtabError for a bundle that cannot be served."""
+    asyncio.run(Supervisor(settings, listening, tell).run())
 
 
 class Supervisor:
@@ -94,7 +98,7 @@ class Supervisor:
         """A worker from its start to its end; its exit code."""
         ours, theirs = socket.socketpair()
         listening = self._listening.fileno()
-        command = [sys.executable, "-m", "trimtab.serve.worker", str(theirs.fileno()), str(listening)]
+        command = processes.command("trimtab.serve.worker", str(theirs.fileno()), str(listening))
         passed = [theirs.fileno(), listening, *([self._settings.rates] if self._settings.rates is not None else [])]
         environment = {**os.environ, METRICS_FOLDER: self._metrics}
         with theirs:

@@ -1,4 +1,4 @@
-"""A worker: one process that listens until it is told to stop. `python -m trimtab.serve.worker CONTROL LISTENING`.
+"""A worker: one process that listens until it is told to stop.
 
 Alone it is the whole server; among several a supervisor has started it, and speaks with it over a pair of sockets.
 """
@@ -9,14 +9,13 @@ import asyncio
 import contextlib
 import signal
 import socket
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import uvicorn
 
 from trimtab.errors import TrimtabError
-from trimtab.serve import lines
+from trimtab.serve import lines, processes
 from trimtab.serve.app import application
 from trimtab.serve.lines import Line, outcome_in_words
 from trimtab.serve.server import Server
@@ -28,6 +27,7 @@ _FAILED = 2
 
 def alone(settings: Settings, listening: socket.socket, tell: Callable[[str], None]) -> None:
     """The whole server in this process. Raises TrimtabError for a bundle that cannot be served."""
+    processes.logging_to_stderr()
     server = Server(settings)
 
     async def run() -> None:
@@ -46,11 +46,12 @@ def alone(settings: Settings, listening: socket.socket, tell: Callable[[str], No
     _run(run())
 
 
-def main(control: int, listening: int) -> int:
-    """A worker among several; the exit code."""
-    pair = socket.socket(fileno=control)
+def main(arguments: Sequence[str]) -> int:
+    """A worker among several, of the sockets that the arguments number; the exit code."""
+    processes.logging_to_stderr()
+    control, listening = (socket.socket(fileno=int(number)) for number in arguments)
     found: list[int] = []
-    _run(_among(pair, socket.socket(fileno=listening), found))
+    _run(_among(control, listening, found))
     return found[0]
 
 
@@ -64,7 +65,7 @@ async def _among(control: socket.socket, listening: socket.socket, code: list[in
 
     line = await lines.opened(control, answer)
     reading = asyncio.ensure_future(line.run())
-    settings = Settings(**(await line.ask("settings"))["settings"])
+    settings = Settings.of((await line.ask("settings"))["settings"])
     try:
         server = Server(settings)
     except TrimtabError as error:
@@ -137,7 +138,3 @@ def _run(work: Any) -> None:
     """In the quickest event loop that there is."""
     with asyncio.Runner(loop_factory=uvicorn.Config("", log_config=None).get_loop_factory()) as runner:
         runner.run(work)
-
-
-if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), int(sys.argv[2])))

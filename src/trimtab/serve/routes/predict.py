@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import asdict
 from typing import Any
 
@@ -29,10 +28,9 @@ def endpoints(server: Server) -> list[Endpoint]:
 
 def content(served: Served, found: Answers, single: bool) -> dict[str, Any]:
     """What a client gets: of one row by itself its answer, else a list of them; each has an id, for feedback."""
-    request = secrets.token_hex(8)
     rows = [
-        {"id": f"{request}-{place}", "answer": row, "problems": [told(one) for one in problems]}
-        for place, (row, problems) in enumerate(zip(found.rows, found.problems, strict=True))
+        {"id": id, "answer": row, "problems": [told(one) for one in problems]}
+        for id, row, problems in zip(found.ids, found.rows, found.problems, strict=True)
     ]
     return {**rows[0], "bundle": served.hash} if single else {"answers": rows, "bundle": served.hash}
 
