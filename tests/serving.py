@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,5 +20,17 @@ from trimtab.serve.settings import Settings
 def client(bundle: Path, **settings: Any) -> Iterator[TestClient]:
     """A client of a server; what is not set is as `trimtab serve` has it, with one thread."""
     server = Server(replace(Settings(str(bundle), threads=1), **settings))
-    with TestClient(application(server)) as made:
-        yield made
+    try:
+        with TestClient(application(server)) as made:
+            yield made
+    finally:
+        server.close()
+
+
+def until(found: Callable[[], Any], seconds: float = 60.0) -> Any:
+    """What is found once it is there."""
+    end = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.02)
+    return value

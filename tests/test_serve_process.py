@@ -9,10 +9,9 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 import psutil
 import pytest
 import tiny_bundle
+from serving import until
 
 from trimtab import runtime
 from trimtab.bundle import store
@@ -58,14 +58,6 @@ class Running:
 
     def workers(self) -> list[int]:
         return [child.pid for child in psutil.Process(self.process.pid).children()]
-
-
-def until(found: Callable[[], Any], seconds: float = 60.0) -> Any:
-    end = time.monotonic() + seconds
-    while not (value := found()):
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.02)
-    return value
 
 
 def started(*arguments: str | Path) -> subprocess.Popen[str]:

@@ -34,6 +34,7 @@ class Metrics:
         self.problems = Counter("trimtab_problems", "Values not read as sent", ["column", "kind"], registry=own)
         self.waiting = self.gauge("trimtab_waiting_rows", "Rows that wait to be computed", mode="livesum")
         self.bundle = self.gauge("trimtab_bundle", "When a bundle was loaded", ["bundle", "name"], "livemax")
+        self.recorded = self.gauge("trimtab_log_entries", "Entries of the log since the start", ["state"], "livesum")
         self.reloads = Counter("trimtab_reloads", "Bundles that were asked for", ["outcome"], registry=own)
 
     def gauge(

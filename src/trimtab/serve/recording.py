@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import logging
 import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from trimtab.runtime import Model
 from trimtab.serve.bodies import Asked
 from trimtab.serve.served import Answers, Served
 from trimtab.serve.settings import Settings
 from trimtab.watch.log import Entry, Label, open_log
-from trimtab.watch.recorder import Recorder
+from trimtab.watch.recorder import Recorded, Recorder
+from trimtab.watch.sketch import by_row, confidences
 
-_SURE = ("confidence", "probability")  # what answers call how sure they are
+_log = logging.getLogger("trimtab.serve")
 
 
 class Recording:
@@ -25,21 +29,39 @@ class Recording:
         self._inputs, self._share = settings.log_inputs, settings.log_share
 
     def answered(self, served: Served, asked: Asked, found: Answers, seconds: float) -> None:
-        """The rows of a request were answered."""
-        if random.random() >= self._share:
-            return
-        name = next((word for word in _SURE if found.rows and isinstance(found.rows[0].get(word), float)), None)
+        """The rows of a request were answered; they are looked at once the answer is on its way."""
+        if found.rows and random.random() < self._share:
+            asyncio.get_running_loop().call_soon(self._record, served, asked, found, seconds)
+
+    def _record(self, served: Served, asked: Asked, found: Answers, seconds: float) -> None:
+        answers = {name: [row[name] for row in found.rows] for name in found.rows[0]}
+        sketches = self._sketches(served, asked, found, answers)
+        sure = confidences(served.model.output, answers)
         self._recorder.record(
             Entry(
                 bundle=served.hash,
                 milliseconds=1000 * seconds,
                 answer=answer,
-                confidence=None if name is None else answer[name],
-                input=_plain(row, served.columns) if self._inputs else None,
+                confidence=confidence,
+                sketch=sketch,
+                input=_plain(served.model, row) if self._inputs else None,
                 id=id,
             )
-            for row, answer, id in zip(asked.rows, found.rows, found.ids, strict=True)
+            for row, answer, confidence, sketch, id in zip(
+                asked.rows, found.rows, sure, sketches, found.ids, strict=True
+            )
         )
+
+    def _sketches(
+        self, served: Served, asked: Asked, found: Answers, answers: Mapping[str, Sequence[Any]]
+    ) -> list[dict[str, Any]]:
+        values = {c.name: [row.get(c.name) for row in asked.rows] for c in served.model.inputs}
+        try:
+            sketches = served.sketcher.sketches(values, found.encoded, found.outputs, answers)
+            return by_row(sketches, len(found.rows))
+        except Exception:  # a fault of ours, which must cost no answer
+            _log.exception("a row could not be sketched")
+            return [{}] * len(found.rows)
 
     def failed(self, served: Served, status: int, seconds: float) -> None:
         """A request was not answered; why is told without quoting it."""
@@ -50,19 +72,18 @@ class Recording:
         """What was right was said later."""
         self._recorder.record(labels)
 
-    def counts(self) -> dict[str, float]:
+    def counts(self) -> Recorded:
         """What became of the entries."""
-        counts = self._recorder.counts()
-        return {"written": counts.written, "waiting": counts.waiting, "lost": counts.lost}
+        return self._recorder.counts()
 
     def close(self) -> None:
         """Write what waits."""
         self._recorder.close()
 
 
-def _plain(row: Mapping[str, Any], columns: frozenset[str]) -> dict[str, Any]:
+def _plain(model: Model, row: Mapping[str, Any]) -> dict[str, Any]:
     """The values of a row that the bundle reads, the content of files in base64."""
-    read = {name: value for name, value in row.items() if name in columns}
+    read = {column.name: row[column.name] for column in model.inputs if column.name in row}
     return {
         name: base64.b64encode(value).decode() if isinstance(value, bytes) else value for name, value in read.items()
     }

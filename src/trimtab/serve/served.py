@@ -19,6 +19,7 @@ from trimtab.serve.bodies import Asked
 from trimtab.serve.refusals import Refused
 from trimtab.values.problems import Problem
 from trimtab.watch.log import new_id
+from trimtab.watch.sketch import Sketcher
 
 _EXAMPLES = 3  # golden rows that OpenAPI shows
 _LARGE = 2_000  # characters of a value from which one example is enough
@@ -56,6 +57,11 @@ class Served:
     def name(self) -> str:
         """What the launch called it."""
         return self.model.manifest.name
+
+    @cached_property
+    def sketcher(self) -> Sketcher:
+        """What the log keeps of rows, by which drift is told."""
+        return Sketcher.of(self.model)
 
     @property
     def hash(self) -> str:
