@@ -55,7 +55,7 @@ class Feature:
     def binned(self, sketches: Sketches, rows: int) -> np.ndarray:
         """The bin of each row, (rows,); of a feature that the rows were not asked for, that of what is missing."""
         array = sketches.get(self.name)
-        if array is None:
+        if array is None or (self.kind == "share" and self.place >= array.shape[1]):
             return np.full(rows, self.bins - 1, np.uint8)
         if self.kind == "id":
             order = np.argsort(self.ids)

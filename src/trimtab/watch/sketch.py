@@ -94,12 +94,13 @@ def stacked(sketches: Sequence[Mapping[str, Any]], kinds: Mapping[str, str]) -> 
     for name, kind in kinds.items():
         values = [sketch.get(name) for sketch in sketches]
         if kind == "amount":
-            found[name] = _kept(_amounts(values))
+            found[name] = _kept(_amounts([value if type(value) in (int, float) else None for value in values]))
         elif kind == "id":
-            found[name] = np.array([NO_ID if value is None else value for value in values], np.int64)
+            found[name] = np.array([value if type(value) is int else NO_ID for value in values], np.int64)
         else:
-            width = max((len(value) for value in values if value), default=1)
-            found[name] = np.array([value or [0] * width for value in values], np.int64).reshape(-1, width)
+            width = max((len(value) for value in values if isinstance(value, list)), default=0)
+            rows = [value if isinstance(value, list) and len(value) == width else [0] * width for value in values]
+            found[name] = np.array(rows, np.int64).reshape(len(rows), width)
     return found
 
 

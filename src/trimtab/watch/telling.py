@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from trimtab.page import Bar, Bars, Block, Mark, Page, Plots, Points, Section, Table, Text, Tile, Tiles
+from trimtab.page import Bar, Bars, Block, Page, Plots, Points, Section, Table, Text, Tile, Tiles
 from trimtab.watch.report import Hour, Movement, Report
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -91,11 +91,16 @@ def _moved(report: Report) -> list[Block]:
         f"however often one looks; an alarm needs {report.alpha:g}. PSI is how far the rows since then, or the last "
         f"ones, lie from the baseline: 0.1 is called moderate, 0.25 large."
     )
-    head = ("Column", "What", "Change", "PSI", "Chance", "Since")
-    shown = report.movements[:_SHOWN]
-    rows = [(one.column, one.what, one.change, f"{one.psi:.3f}", chance(one.chance), since(one)) for one in shown]
-    marks: tuple[Mark, ...] = tuple("bad" if one.alarm else "" for one in shown)
-    return [text, Table(head, tuple(rows), frozenset({3, 4}), marks=marks)] if rows else []
+    head = ("Column", "What", "Change", "PSI", "Chance", "Since", "")
+    rows = tuple(
+        (one.column, one.what, one.change, f"{one.psi:.3f}", chance(one.chance), since(one), _mark(not one.alarm))
+        for one in report.movements[:_SHOWN]
+    )
+    return [text, Table(head, rows, frozenset({3, 4}))] if rows else []
+
+
+def _mark(well: bool) -> str:
+    return "" if well else "✗ alarm"
 
 
 def since(one: Movement) -> str:
@@ -129,14 +134,14 @@ def _right(report: Report) -> list[Block]:
 
 
 def _health(report: Report) -> Table:
-    rows = tuple((one.name, one.told) for one in report.health)
-    return Table(("What", "Found"), rows, marks=tuple("" if one.well else "bad" for one in report.health))
+    return Table(("What", "Found", ""), tuple((one.name, one.told, _mark(one.well)) for one in report.health))
 
 
 # -------------------------------------------------------------------------------------------------------- plots
 
 PLOTS = ("watch_answers", "watch_confidence", "watch_milliseconds")
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM = 640, 180, 60, 24
+_TITLES = ("Answers", "Mean confidence of the answers", "Mean time of an answer, ms")
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 640, 200, 60, 24, 40
 
 
 def draw(report: Report, folder: Path) -> list[Path]:
@@ -148,10 +153,10 @@ def draw(report: Report, folder: Path) -> list[Path]:
         "watch_milliseconds": [(n, h.milliseconds / h.answers) for n, h in times if h.answers and h.milliseconds],
     }
     made = []
-    for stem, points in values.items():
+    for (stem, points), title in zip(values.items(), _TITLES, strict=True):
         if points:
             path = folder / f"{stem}.svg"
-            path.write_text(_bars(points), encoding="utf-8")
+            path.write_text(_bars(points, title), encoding="utf-8")
             made.append(path)
     return made
 
@@ -175,27 +180,27 @@ def _by_time(report: Report) -> list[tuple[str, Hour]]:
     return list(found.items())[-(_LATEST if daily else _DAY) :]
 
 
-def _bars(points: list[tuple[str, float]]) -> str:
+def _bars(points: list[tuple[str, float]], title: str) -> str:
     """Bars over their names, in the colour of the text around them."""
     most = max(value for _, value in points) or 1.0
     most = most if math.isfinite(most) else 1.0
-    step, inner = (_WIDTH - _LEFT) / len(points), _HEIGHT - _BOTTOM - 12
+    step, inner = (_WIDTH - _LEFT) / len(points), _HEIGHT - _BOTTOM - _TOP
     parts = []
     for place, (name, value) in enumerate(points):
         high, left = inner * value / most, _LEFT + place * step
         top = _HEIGHT - _BOTTOM - high
-        title = f"<title>{name}: {value:.4g}</title>"
+        said = f"<title>{name}: {value:.4g}</title>"
         box = f'x="{left + step * 0.1:.1f}" y="{top:.1f}" width="{step * 0.8:.1f}" height="{high:.1f}"'
-        parts.append(f"<rect {box} fill='#4477aa'>{title}</rect>")
+        parts.append(f"<rect {box} fill='#4477aa'>{said}</rect>")
         if place % max(1, -(-len(points) // 10)) == 0:
             at = f'x="{left + step / 2:.1f}" y="{_HEIGHT - 6}"'
-            parts.append(f'<text {at} font-size="11" text-anchor="middle" fill="#777">{name}</text>')
-    scale = f'<text x="{_LEFT - 6}" y="16" font-size="11" text-anchor="end" fill="#777">{most:.4g}</text>'
+            parts.append(f'<text {at} font-size="14" text-anchor="middle" fill="#777">{name}</text>')
+    head = f'<text x="0" y="18" font-size="16" fill="#777">{title}</text>'
+    scale = f'<text x="{_LEFT - 6}" y="{_TOP + 6}" font-size="14" text-anchor="end" fill="#777">{most:.4g}</text>'
     line = f'<line x1="{_LEFT}" x2="{_WIDTH}" y1="{_HEIGHT - _BOTTOM}" y2="{_HEIGHT - _BOTTOM}" stroke="#999"/>'
     size = f'viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}"'
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif">{scale}{line}{"".join(parts)}</svg>'
-    )
+    begin = f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif">'
+    return f"{begin}{head}{scale}{line}{''.join(parts)}</svg>"
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

@@ -227,10 +227,12 @@ class Watcher:
         found = self._classifiers[best]
         sure = [one.start + int(one.evidence.crossed[0]) for one in self._classifiers if one.evidence.crossed[0]]
         before = found.evidence.pool[0]
-        now = found.evidence.counts_since(0)[0]
-        start = max(0, found.start - _RECENT) if sure else None
+        inside = int(found.evidence.start[0])  # a change before the classifier began may be one that it learnt from
+        now = found.evidence.counts_since(inside)[0]
+        begun = found.start + inside if inside else max(0, found.start - _RECENT)
+        start = begun if sure else None
         moved = distances.psi(before, now) if now.sum() else 0.0
-        told = f"a classifier tells new rows from old ones, AUROC {found.auroc:.2f}"
+        told = f"a classifier tells new rows from old ones, AUROC {max(found.auroc, 1 - found.auroc):.2f}"
         chance = min(1.0, self.alpha * math.exp(-min(700.0, most[best]))) if alpha else 1.0
         statistic, p_value = distances.ks(before, now)
         sure_moved = bool(sure) and moved >= self.least
