@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import logging
 import random
+import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from trimtab.runtime import Model
@@ -29,15 +30,17 @@ class Recording:
         self._inputs, self._share = settings.log_inputs, settings.log_share
 
     def answered(self, served: Served, asked: Asked, found: Answers, seconds: float) -> None:
-        """The rows of a request were answered; they are looked at once the answer is on its way."""
+        """The rows of a request were answered; the recorder's own thread looks at them."""
         if found.rows and random.random() < self._share:
-            asyncio.get_running_loop().call_soon(self._record, served, asked, found, seconds)
+            make = partial(self._entries, served, asked, found, seconds, time.time())
+            self._recorder.record_later(make, len(found.rows))
 
-    def _record(self, served: Served, asked: Asked, found: Answers, seconds: float) -> None:
+    def _entries(self, served: Served, asked: Asked, found: Answers, seconds: float, moment: float) -> list[Entry]:
         answers = {name: [row[name] for row in found.rows] for name in found.rows[0]}
         sketches = self._sketches(served, asked, found, answers)
         sure = confidences(served.model.output, answers)
-        self._recorder.record(
+        parts = zip(asked.rows, found.rows, sure, sketches, found.ids, strict=True)
+        return [
             Entry(
                 bundle=served.hash,
                 milliseconds=1000 * seconds,
@@ -46,11 +49,10 @@ class Recording:
                 sketch=sketch,
                 input=_plain(served.model, row) if self._inputs else None,
                 id=id,
+                time=moment,
             )
-            for row, answer, confidence, sketch, id in zip(
-                asked.rows, found.rows, sure, sketches, found.ids, strict=True
-            )
-        )
+            for row, answer, confidence, sketch, id in parts
+        ]
 
     def _sketches(
         self, served: Served, asked: Asked, found: Answers, answers: Mapping[str, Sequence[Any]]
@@ -66,7 +68,8 @@ class Recording:
     def failed(self, served: Served, status: int, seconds: float) -> None:
         """A request was not answered; why is told without quoting it."""
         if random.random() < self._share:
-            self._recorder.record([Entry(served.hash, 1000 * seconds, error=f"status {status}")])
+            entry = Entry(served.hash, 1000 * seconds, error=f"status {status}")
+            self._recorder.record_later(lambda: [entry], 1)  # behind those before it
 
     def labelled(self, labels: Sequence[Label]) -> None:
         """What was right was said later."""
