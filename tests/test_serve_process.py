@@ -6,13 +6,15 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +150,34 @@ def test_a_bundle_whose_golden_rows_disagree_is_not_served(tmp_path: Path, worke
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 2
     assert "golden row 1 is answered differently" in said
+
+
+def raw(server: Running, sent: bytes, then: bytes = b"", pause: float = 0.0) -> bytes:
+    """What comes back for bytes, until the connection is closed."""
+    host, _, port = server.address.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(sent)
+        time.sleep(pause)
+        with suppress(OSError):
+            connection.sendall(then)
+        found = bytearray()
+        with suppress(ConnectionResetError):
+            while part := connection.recv(65_536):
+                found += part
+    return bytes(found)
+
+
+def test_who_sends_slowly_without_end_or_nonsense_is_sent_away_and_others_are_answered(bundle: Path) -> None:
+    post = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    with running(bundle, "--body-timeout", "0.3", "--log", "off") as server:
+        assert b" 408 " in raw(server, b"")
+        assert b" 408 " in raw(server, b"GET / HTTP/1.1\r\nx: ", b"y", 0.1)
+        assert b" 408 " in raw(server, post + b"Content-Length: 20\r\nConnection: close\r\n\r\n{", b"{", 0.1)
+        assert b" 431 " in raw(server, b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * 20_000)
+        assert b" 400 " in raw(server, b"\x16\x03\x01 nonsense\r\n\r\n")
+        assert b" 404 " in raw(server, b"GET /%ff/../%00 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert server.ask("/predict", ROW)[0] == 200
+        assert "Traceback" not in "".join(server.said)
 
 
 def test_a_port_that_is_taken_and_half_a_certificate_are_told(bundle: Path) -> None:

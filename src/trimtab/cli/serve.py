@@ -25,6 +25,9 @@ def command(
         int | None, typer.Option(min=1, help="Of each worker. Default: the cores that may be used / workers.")
     ] = None,
     timeout: Annotated[float, typer.Option(min=0.01, help="Seconds until an answer; then 504.")] = 10.0,
+    body_timeout: Annotated[
+        float, typer.Option(min=0.01, help="Seconds until a request has arrived; then 408.")
+    ] = 10.0,
     queue: Annotated[int, typer.Option(min=1, help="Rows that wait in a worker; then 429.")] = 1_000,
     rows: Annotated[int, typer.Option(min=1, help="Of one request, at most.")] = 1_000,
     megabytes: Annotated[float, typer.Option(min=0.001, help="Of a request's body, at most (10^6 bytes).")] = 16.0,
@@ -85,6 +88,7 @@ def command(
             workers=workers,
             threads=threads,
             timeout=timeout,
+            body_timeout=body_timeout,
             queue=queue,
             rows=rows,
             megabytes=megabytes,

@@ -54,6 +54,8 @@ def main(arguments: Sequence[str]) -> int:
 def logging_to_stderr() -> None:
     """What the application logs, as it is: a line of JSON for a request, a traceback for a fault of ours."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for outsiders in ("uvicorn.error", "python_multipart"):  # what others send must not fill our log
+        logging.getLogger(outsiders).setLevel(logging.ERROR)
     access, handler = logging.getLogger("trimtab.serve.access"), logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
     access.addHandler(handler)

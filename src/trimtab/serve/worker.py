@@ -18,10 +18,12 @@ from trimtab.errors import TrimtabError
 from trimtab.serve import lines, processes
 from trimtab.serve.app import application
 from trimtab.serve.lines import Line, outcome_in_words
+from trimtab.serve.protocol import Bounded
 from trimtab.serve.server import Server
 from trimtab.serve.settings import Settings
 
 _BACKLOG = 2048  # connections that wait to be accepted
+_KEPT = 75  # seconds that a connection may rest: longer than balancers keep theirs, so that these close first
 _FAILED = 2
 
 
@@ -111,8 +113,11 @@ class _Listener(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 lifespan="off",
+                ws="none",
                 server_header=False,
                 backlog=_BACKLOG,
+                timeout_keep_alive=_KEPT,
+                http=Bounded.within(settings.body_timeout),
                 ssl_certfile=settings.certificate,
                 ssl_keyfile=settings.key,
                 timeout_graceful_shutdown=round(settings.timeout) + 1,
