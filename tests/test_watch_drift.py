@@ -307,6 +307,13 @@ def test_labels_of_a_log_count_with_its_entries(model: runtime.Model, tmp_path: 
         log.append(found, [Label(found[0].id, "mood", "good"), Label(found[1].id, "mood", "no such mood")])
         watcher = Watcher(Subject.of(model))
         watcher.follow(log)
-    measured = watcher.report().accuracy.measured
-    assert measured is not None
-    assert measured.rows == 2
+        first = watcher.report().accuracy.measured
+        log.append(
+            [], [Label(found[2].id, "mood", "bad"), Label(found[0].id, "mood", "bad"), Label("none", "mood", "bad")]
+        )
+        watcher.follow(log)
+    last = watcher.report().accuracy.measured
+    assert first is not None
+    assert last is not None
+    assert (first.rows, last.rows) == (2, 3)
+    assert "trimtab_accuracy" in {gauge.name for gauge in watcher.gauges()}

@@ -94,6 +94,10 @@ def everything_that_a_log_does(url: str) -> None:
         assert (found[1].entry.confidence, found[1].entry.answer) == (None, [None])
         assert [kept.entry.error for kept in log.read()] == [None, "the row is too long\\x00", None]
         assert [kept.place for kept in log.read(after=found[0].place)] == [found[0].place + 1, found[1].place]
+        labels = [(kept.entry.id, kept.label) for _, kept in log.labelled(A, "stars")]
+        assert labels == [(entries[0].id, "drei"), (entries[0].id, "fünf")]
+        (last,) = log.labelled(A, "stars", next(place for place, _ in log.labelled(A, "stars")))
+        assert last[1].label == "fünf"
         assert [(one.bundle, one.entries) for one in log.seen()] == [(A, 2), (B, 1)]
 
 
@@ -160,6 +164,9 @@ class Failing(Log):
         self.log.append(entries, labels)  # type: ignore[arg-type]
 
     def read(self, *asked: object) -> Iterator[object]:  # type: ignore[override]
+        raise NotImplementedError
+
+    def labelled(self, *asked: object) -> Iterator[object]:  # type: ignore[override]
         raise NotImplementedError
 
     def seen(self) -> list[object]:  # type: ignore[override]

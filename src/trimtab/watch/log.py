@@ -93,6 +93,10 @@ class Log(ABC):
         """Entries in the order of writing, those behind the place `after`; labels are those of `column`."""
 
     @abstractmethod
+    def labelled(self, bundle: str, column: str, after: int = 0) -> Iterator[tuple[int, Kept]]:
+        """Labels of one column in the order in which they came, each with its place and its entry."""
+
+    @abstractmethod
     def seen(self) -> list[Seen]:
         """The bundles that wrote to it, the last one first."""
 
@@ -180,6 +184,11 @@ class Sql:
         self.read = (
             f"SELECT place, {names}, ({last}) FROM {ENTRIES} e "
             f"WHERE place > {mark} AND ({mark} = '' OR bundle = {mark}) ORDER BY place LIMIT {mark}"
+        )
+        self.labelled = (
+            f"SELECT e.place, {', '.join(f'e.{name}' for name, _ in ENTRY_COLUMNS)}, l.value, l.place FROM {LABELS} l "
+            f"JOIN {ENTRIES} e ON e.id = l.id WHERE l.place > {mark} AND l.col = {mark} AND e.bundle = {mark} "
+            f"ORDER BY l.place LIMIT {mark}"
         )
         self.seen = (
             f"SELECT bundle, COUNT(*), MIN(time), MAX(time) FROM {ENTRIES} GROUP BY bundle ORDER BY MAX(place) DESC"

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from trimtab.columns import OUTPUTS
+from trimtab.values import many
 from trimtab.watch import accuracy, baseline, classifier, distances
 from trimtab.watch.baseline import FEWEST, Baseline, Feature
 from trimtab.watch.classifier import MARKS, Classifier
@@ -47,6 +48,7 @@ class Watcher:
     rows: int = 0  # answered ones that were sketched
     bare: int = 0  # answered ones without a sketch
     place: int = 0  # of the last entry in its log
+    label_place: int = 0  # and of the last label
 
     def __post_init__(self) -> None:
         self.health = Health(self.subject, None, self.alpha, self.most_errors)
@@ -54,7 +56,7 @@ class Watcher:
         self._times = array("d")
         self._ends: list[float] = []
         self._first: list[Entry] = []  # that are to make the baseline
-        self._right = self._labelled = 0
+        self._right: dict[str, bool] = {}  # whether the answer was right, by the entry's id; the last label counts
         self._classifiers: list[Classifier] = []
         self._recent = np.zeros((0, 0), np.uint8)
         self._evidence: Evidence | None = None
@@ -64,9 +66,13 @@ class Watcher:
             self._hold_against(found)
 
     def follow(self, log: Log) -> None:
-        """Take what was written to a log since the last time."""
-        entries = log.read(self.subject.hash, self.subject.output.name, self.place)
-        self.add(entries)
+        """Take what was written to a log since the last time, labels of entries that were taken before too."""
+        hash, column = self.subject.hash, self.subject.output.name
+        self.add(log.read(hash, None, self.place))
+        for place, kept in log.labelled(hash, column, self.label_place):
+            self.label_place = place
+            if kept.entry.error is None:
+                self._check(kept.entry, kept.label)
 
     def add(self, entries: Iterable[Kept]) -> None:
         """More entries, in their order."""
@@ -104,8 +110,12 @@ class Watcher:
                 float(one.evidence.log_most[0] / one.evidence.log_needed[0]) for one in self._classifiers
             )
         found += [Gauge("trimtab_drift_evidence", {"column": name}, value) for name, value in sorted(most.items())]
-        estimated = self._accuracy(max(0, self.rows - _RECENT)).estimated
-        return found + ([] if estimated is None else [Gauge("trimtab_estimated_accuracy", {}, estimated)])
+        right = self._accuracy(max(0, self.rows - _RECENT))
+        if right.measured is not None:
+            found.append(Gauge("trimtab_accuracy", {}, right.measured.value))
+        if right.estimated is not None:
+            found.append(Gauge("trimtab_estimated_accuracy", {}, right.estimated))
+        return found
 
     # ------------------------------------------------------------------------------------------------------ taking
 
@@ -123,9 +133,10 @@ class Watcher:
     def _check(self, entry: Entry, label: Any) -> None:
         truth = baseline.classes_of(self.subject.output, [label])
         answer = entry.sketch.get(f"{OUTPUTS}.{self.subject.output.name}")
-        if truth is not None and answer is not None and answer >= 0:
-            self._labelled += 1
-            self._right += int(truth[0] == answer)
+        if truth is None or type(answer) is not int or answer < 0:
+            return
+        if truth[0] >= 0 or not many.missing([label])[0]:  # a class that was never learnt is answered wrong
+            self._right[entry.id] = bool(truth[0] == answer)
 
     def _look(self, entries: Sequence[Entry]) -> None:
         sketched = [entry for entry in entries if entry.sketch]
@@ -253,7 +264,7 @@ class Watcher:
         return found if math.isfinite(found) else None
 
     def _accuracy(self, since: int) -> Accuracy:
-        measured = accuracy.sequence(self._right, self._labelled, self.alpha) if self._labelled else None
+        measured = accuracy.sequence(sum(self._right.values()), len(self._right), self.alpha) if self._right else None
         target, word = self._target()
         if self._evidence is None:
             return Accuracy(measured, target, word, None, ())

@@ -70,6 +70,16 @@ class PostgresqlLog(Log):
                 return
             after = rows[-1][0]
 
+    def labelled(self, bundle: str, column: str, after: int = 0) -> Iterator[tuple[int, Kept]]:
+        """See `Log.labelled`."""
+        while True:
+            with self._working() as connection:
+                rows = connection.execute(_SQL.labelled, (after, column, bundle, _PORTION)).fetchall()
+            yield from ((row[-1], kept(row[:-1])) for row in rows)
+            if len(rows) < _PORTION:
+                return
+            after = rows[-1][-1]
+
     def seen(self) -> list[Seen]:
         """See `Log.seen`."""
         with self._working() as connection:
