@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,11 +47,43 @@ class Browser:
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self._ask("Emulation.setEmulatedMedia", media=media, features=features)
 
-    def open(self, page: Path) -> None:
-        """Load a file; returns when everything in it is there."""
-        self._ask("Page.navigate", url=page.resolve().as_uri())
-        while self.evaluate("document.readyState") != "complete":
-            pass
+    def open(self, page: Path | str) -> None:
+        """Load a file, or an address; returns when everything in it is there."""
+        self._ask("Page.navigate", url=page if isinstance(page, str) else page.resolve().as_uri())
+        self.until("document.readyState === 'complete'")
+
+    def until(self, script: str, seconds: float = 30.0) -> None:
+        """Wait until a JavaScript expression is true."""
+        end = time.monotonic() + seconds
+        while not self.evaluate(f"!!({script})"):
+            assert time.monotonic() < end, f"it never happened: {script}"
+            time.sleep(0.02)
+
+    def click(self, selector: str) -> None:
+        """With the mouse, in the middle of the first element of a CSS selector."""
+        middle = f"""(() => {{ const one = document.querySelector({json.dumps(selector)});
+          one.scrollIntoView({{block: "center"}}); const box = one.getBoundingClientRect();
+          return [box.x + box.width / 2, box.y + box.height / 2]; }})()"""
+        x, y = self.evaluate(middle)
+        for kind in ("mousePressed", "mouseReleased"):
+            self._ask("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def enter(self) -> None:
+        """Press Enter, which sends a form."""
+        for kind in ("keyDown", "keyUp"):
+            self._ask(
+                "Input.dispatchKeyEvent", type=kind, key="Enter", code="Enter", text="\r", windowsVirtualKeyCode=13
+            )
+
+    def write(self, text: str) -> None:
+        """Into what has the focus."""
+        self._ask("Input.insertText", text=text)
+
+    def choose(self, selector: str, file: Path) -> None:
+        """A file, in the first `<input type=file>` of a CSS selector."""
+        root = self._ask("DOM.getDocument")["root"]["nodeId"]
+        node = self._ask("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self._ask("DOM.setFileInputFiles", nodeId=node, files=[str(file)])
 
     def evaluate(self, script: str) -> Any:
         """The plain value of a JavaScript expression."""

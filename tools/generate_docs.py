@@ -48,6 +48,9 @@ OTHER_FILES = {
     "explanation.html": "the page of explanations",
     "card.html": "the card's page",
     "zh.json": "the words of the card in Chinese",
+    "page.css": "how the page of a server looks",
+    "page.html": "the page of a server",
+    "page.js": "what the page of a server does, and its words in English and Chinese",
 }
 WITH_OPTIONS = {"Typed": "type with options", "Part": "name with options", "TrainingMethod": "name with options"}
 PLAIN_TYPES = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false"}

@@ -57,6 +57,8 @@ def _route(server: Server, path: str, found: Sequence[Endpoint]) -> Route:
         server.metrics.request(path, response.status_code, seconds)
         if random.random() < server.settings.access_log:
             _access.info(_line(request, method, path, response.status_code, seconds))
+        if method == "POST":  # the page's own questions are none of the traffic that it shows
+            server.traffic.request(path, response.status_code, seconds, getattr(request.state, "rows", None))
         return response
 
     return Route(path, answer, methods=list(by_method))

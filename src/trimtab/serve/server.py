@@ -25,6 +25,7 @@ from trimtab.serve.recording import Recording
 from trimtab.serve.refusals import Refused
 from trimtab.serve.served import Answers, Served
 from trimtab.serve.settings import Settings
+from trimtab.serve.traffic import Traffic
 
 _ASIDE = 64  # requests that wait to be compared; of more, only one bundle is asked
 _LATER = 0.2  # seconds by which who is not heard lets others go first
@@ -54,6 +55,7 @@ class Server:
         self.settings = settings
         self.threads = settings.threads or max(1, runtime.usable_cores() // settings.workers)
         self.metrics = Metrics()
+        self.traffic = Traffic()
         self.readers = ThreadPoolExecutor(_READERS, "read")
         self.batcher = Batcher(
             ThreadPoolExecutor(1, "compute"), 1, settings.queue, settings.queue_megabytes, self.metrics.batch
@@ -118,6 +120,7 @@ class Server:
     async def answer(self, request: Request, asked: Asked) -> tuple[Served, Answers]:
         """The answers to the rows of a request, and who gave them. Raises Refused, and ClientDisconnect."""
         served, start = self.served, time.perf_counter()
+        request.state.rows = len(asked.rows)
         deadline = asyncio.get_running_loop().time() + self.settings.timeout
         try:
             if self.beside:
@@ -136,8 +139,10 @@ class Server:
     def _count(self, served: Served, found: Answers) -> None:
         name, classes = served.model.output.name, served.model.output.classes
         if 0 < len(classes) <= _WORDS and served.model.output.one_class:
-            for row in found.rows:
-                self.metrics.answers.labels(str(row[name])).inc()
+            answers = [str(row[name]) for row in found.rows]
+            self.traffic.answered(answers)
+            for answer in answers:
+                self.metrics.answers.labels(answer).inc()
         for problem in (one for row in found.problems for one in row):
             self.metrics.problems.labels(problem.column, problem.kind).inc()
 

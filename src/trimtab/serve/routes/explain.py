@@ -23,7 +23,7 @@ from trimtab.serve.endpoints import Endpoint
 from trimtab.serve.refusals import Refused
 from trimtab.serve.routes.predict import told
 from trimtab.serve.served import Served
-from trimtab.serve.server import Server
+from trimtab.serve.server import Server, unless_gone
 
 MOST_ROWS = 8  # of one request
 LEAST_CALLS, CALLS, MOST_CALLS = 16, 256, 512  # further answers that one row is explained by
@@ -129,7 +129,8 @@ def endpoints(server: Server) -> list[Endpoint]:
     async def answer(request: Request) -> Response:
         served = server.served
         wanted = await _wanted(request, server, served)
-        found = await explaining.explain(served, wanted)
+        request.state.rows = len(wanted.asked.rows)
+        found = await unless_gone(request, explaining.explain(served, wanted))
         content = found[0] if wanted.asked.single else {"explanations": found}
         return refusals.answer({**content, "bundle": served.hash})
 
