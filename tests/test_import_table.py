@@ -16,9 +16,10 @@ SHARED = {"errors", "files", "registry", "part_options", "progress"}
 TORCH_FREE_ROOMS = (
     "errors", "files", "registry", "part_options", "progress",
     "spec", "values", "metrics", "rows", "columns", "programs", "bundle", "runtime", "perturb", "behaviour", "page",
-    "foreign", "explain", "checks", "reaudit", "watch", "serve",
+    "foreign", "explain", "checks", "reaudit", "watch", "serve", "ask",
 )  # fmt: skip
 TORCH_FREE_COMMANDS = (
+    "ask",
     "audit",
     "compare",
     "evaluate",

@@ -280,13 +280,3 @@ def test_a_log_is_plain_tables_that_other_programs_read(url: str) -> None:
         log.append([whole()])
     (answer,) = sqlite3.connect(url).execute("SELECT answer FROM trimtab_entries").fetchone()
     assert json.loads(answer) == {"stars": "vier ★"}
-
-
-def test_what_another_program_spoilt_in_a_row_keeps_no_other_row_back(url: str) -> None:
-    with open_log(url, create=True) as log:
-        log.append([whole(), whole()])
-    with sqlite3.connect(url) as other:
-        other.execute("UPDATE trimtab_entries SET sketch = '{broken', answer = 'text' WHERE place = 1")
-    first, second = written(url)
-    assert (first.sketch, first.answer) == ({}, None)
-    assert second.answer == whole().answer

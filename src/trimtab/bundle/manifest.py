@@ -51,6 +51,16 @@ class Automatic(_Part):
     reason: str
 
 
+class Ancestor(_Part):
+    """A bundle that another one was adapted from."""
+
+    name: str
+    hash: str
+    created: str
+    trimtab: str
+    learnt: dict[str, int] = Field(default_factory=dict)  # rows that the next one learnt: new ones, replayed ones
+
+
 class Manifest(_Part):
     """The whole of `manifest.json`, and `serving`, which has a file of its own."""
 
@@ -63,6 +73,7 @@ class Manifest(_Part):
     spec: dict[str, Any]
     automatic: list[Automatic] = []
     serving: Serving
+    lineage: list[Ancestor] = []  # what it was adapted from, the first bundle first
     data: dict[str, Any] = Field(default_factory=dict)  # rows per split, rejected, duplicates, leaks
     stages: list[Stage] = []
     measured: dict[str, Measured] = Field(default_factory=dict)

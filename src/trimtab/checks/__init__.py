@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from trimtab import metrics, registry, runtime
+from trimtab.audit.paired import Adapted
 from trimtab.audit.price import Pricing
 from trimtab.behaviour import OwnTest
 from trimtab.bundle.manifest import Manifest, Measured
@@ -38,6 +39,7 @@ class Finding:
     remarks: Mapping[str, str] = field(default_factory=dict)  # what a gate says of a number, or of why there is none
     # Rows for the user's own eyes, by the name of a file that is written into the run's folder, never into the bundle.
     listed: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    why: tuple[str, ...] = ()  # reasons not to release the bundle, beside gates that are missed
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Context:
     answered: Outputs | None = None  # the outputs of the test rows, where they are known already
     valid: Table | None = None  # what chose the checkpoint and the temperature; None as for `train`
     pricing: Pricing | None = None  # what a machine costs, where the spec says so
+    adapted: Adapted | None = None  # of a bundle that went on learning: what it is held against
 
     @property
     def output(self) -> OutputColumn:
@@ -123,7 +126,8 @@ def every(context: Context, laps: Laps, progress: Progress | None = None) -> Fin
     evidence = {key: value for one in found for key, value in one.evidence.items()}
     remarks = {key: value for one in found for key, value in one.remarks.items()}
     listed = {key: value for one in found for key, value in one.listed.items()}
-    return Finding({key: measured[key] for key in ordered}, evidence, remarks, listed)
+    why = tuple(reason for one in found for reason in one.why)
+    return Finding({key: measured[key] for key in ordered}, evidence, remarks, listed, why)
 
 
 def sections(manifest: Manifest) -> Iterator[Section]:

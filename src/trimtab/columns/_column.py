@@ -6,7 +6,7 @@ import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -54,6 +54,21 @@ class Column(ABC):
 
         Raises TrimtabError for an option that the type does not know, and for values that it cannot be fitted on.
         """
+
+    def extended(self, values: Sequence[Any], first: Sequence[str] = ()) -> Self:
+        """The column that also knows what is new in these values: classes, categories, items, tokens.
+
+        What it knew means what it meant, and keeps its place wherever an order does not forbid it. `first` are names
+        that are known in any case, in this order, before others. By default itself: there is nothing to know.
+        """
+        return self
+
+    def places(self, before: Self) -> tuple[tuple[int, ...], ...]:
+        """For each place of its table, or of the head: the places of `before` whose mean is a start for it.
+
+        Of what was known before, its own place alone. Only of a column that `extended` made of `before`.
+        """
+        raise NotImplementedError(f"{self.type}: nothing of it can be extended")
 
     @abstractmethod
     def save(self, folder: Path) -> None:
@@ -250,6 +265,10 @@ class InputColumn(Column):
 _NUMBERS_OF_A_STEP = 512
 
 
+_NEVER = -1e4  # a logit, or a score, that no other one is below
+_LISTS = ("classes", "levels", "tags")  # options that name every answer there is
+
+
 class _Measured:
     """`OutputColumn.metrics`: the metrics that its kind of answers has, the headline first; `ndcg@10`, `recall`."""
 
@@ -311,6 +330,36 @@ class OutputColumn(Column):
     def input_options(cls) -> Mapping[str, Any]:
         """What the columns of the inputs have to know of this type of output."""
         return {}
+
+    @property
+    def answer_names(self) -> tuple[str, ...]:
+        """What each number that the head gives is of; empty where these are no names."""
+        return self.classes
+
+    def widened_from(self, before: Self, outputs: Outputs) -> Outputs:
+        """Outputs of a network that answers `before` as this column, `extended` from it, reads them.
+
+        What was not known then is never answered.
+        """
+        if self.answer_names == before.answer_names:
+            return outputs
+        known = {name: place for place, name in enumerate(before.answer_names)}
+        fills = self.unknown_outputs(before)
+        part = outputs.values if isinstance(outputs, Ragged) else dense(outputs)
+        own = [
+            part[:, known[n]] if n in known else np.full(len(part), f)
+            for n, f in zip(self.answer_names, fills, strict=True)
+        ]
+        wide = np.stack(own, axis=1).astype(np.float32)
+        return replace(outputs, values=wide) if isinstance(outputs, Ragged) else wide
+
+    def unknown_outputs(self, before: Self) -> tuple[float, ...]:
+        """For each of `answer_names` the output that stands for "never", where `before` does not know it."""
+        return (_NEVER,) * len(self.answer_names)
+
+    def open_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """What a spec says of the column, without the lists that would make a mistake of what is new in more rows."""
+        return {name: value for name, value in options.items() if name not in _LISTS}
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -400,6 +449,16 @@ class OutputColumn(Column):
     def familiarity(self, outputs: Outputs) -> np.ndarray:
         """How much a row is like those of training, by its outputs alone, (rows,) float64: more is more like them."""
         raise NotImplementedError(f"{self.type}: outputs say nothing of how familiar a row is")
+
+    def unsure(self, outputs: Outputs) -> np.ndarray:
+        """How unsure each answer is, (rows,) from 0 to 1: how near the second best comes to the best.
+
+        By default by the chances of classes; 0 where outputs say nothing of it.
+        """
+        if not self.scored or not self.classes:
+            return np.zeros(len(outputs))
+        chances = np.sort(self.strengths(outputs), axis=1)
+        return np.asarray(1 - (chances[:, -1] - chances[:, -2])) if chances.shape[1] > 1 else np.zeros(len(outputs))
 
     @abstractmethod
     def answered(self, targets: Targets, outputs: Outputs) -> Answers:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -25,3 +25,9 @@ def lookup(names: Sequence[str]) -> Lookup:
     times = Counter(name.casefold() for name in names)
     exact = {name: position for position, name in enumerate(names)}
     return Lookup(exact, {name.casefold(): position for name, position in exact.items() if times[name.casefold()] == 1})
+
+
+def begun(names: Sequence[str], before: Sequence[str], start: Iterable[int]) -> tuple[tuple[int, ...], ...]:
+    """For each of `names` its place among those of before; for a new one the places `start`."""
+    known, others = {name: (place,) for place, name in enumerate(before)}, tuple(start)
+    return tuple(known.get(name, others) for name in names)

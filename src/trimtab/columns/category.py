@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -14,7 +14,7 @@ from pydantic import Field
 
 from trimtab import part_options
 from trimtab.columns import Encoded, InputColumn, Reading, _rewritten, _schemas
-from trimtab.columns._lookup import Lookup, lookup
+from trimtab.columns._lookup import Lookup, begun, lookup
 from trimtab.errors import problem
 from trimtab.values import many, name_words, parse
 from trimtab.values.problems import Problem, written
@@ -78,11 +78,26 @@ class CategoryColumn(InputColumn):
             said = "no training row has a value"
             raise problem(f"column {name!r} (category)", said, do=f"leave the column out: inputs: {{{name}: ignore}}")
         by_count = sorted(counts, key=lambda category: (-counts[category], category))
-        least = chosen.min_count or min(10, max(2, len(values) // 1000))
+        least = chosen.min_count or _least(len(values))
         kept = [category for category in by_count if counts[category] >= least][: chosen.max_values]
         known = frozenset(kept)
         seldom = sum(count for category, count in counts.items() if count <= least or category not in known)
         return cls(name, key, tuple(sorted(kept)), _fill(name, chosen, by_count[0]), words, seldom / counts.total())
+
+    def extended(self, values: Sequence[Any], first: Sequence[str] = ()) -> Self:
+        """See `Column.extended`: categories that some rows have, as many as `fit` asks for, stand behind the others."""
+        counts = many.counted_labels(values, self.not_missing)
+        least = _least(len(values))
+        new = [name for name, count in counts.items() if count >= least and self._unknown(name)]
+        return replace(self, categories=(*self.categories, *sorted(new))) if new else self
+
+    def _unknown(self, name: str) -> bool:
+        return self._known.find(name) is None and self._spelt(name) is None
+
+    def places(self, before: Self) -> tuple[tuple[int, ...], ...]:
+        """See `Column.places`: a new category begins as what stands for unknown ones."""
+        known = begun(self.categories, before.categories, ())
+        return ((OTHER,), (MISSING,), *(tuple(_FIRST + place for place in own) or (OTHER,) for own in known))
 
     @property
     def size(self) -> int:
@@ -195,6 +210,11 @@ class CategoryColumn(InputColumn):
         words = tuple(state.get("not_missing", ()))  # bundles made before it was asked have none
         fill, others = state["fill"], state.get("others", 1.0)
         return cls(state["name"], state["key"], tuple(state["categories"]), fill, words, others)
+
+
+def _least(rows: int) -> int:
+    """How many of so many training rows have a category that gets a place."""
+    return min(10, max(2, rows // 1000))
 
 
 def _words(values: Sequence[Any], chosen: Options) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -15,7 +15,7 @@ from pydantic import Field
 
 from trimtab import part_options
 from trimtab.columns import Encoded, InputColumn, Ragged, Reading, _schemas, ragged
-from trimtab.columns._lookup import Lookup, lookup
+from trimtab.columns._lookup import Lookup, begun, lookup
 from trimtab.errors import problem
 from trimtab.values import list_cells, name_words, parse
 from trimtab.values.problems import Problem, written
@@ -91,6 +91,19 @@ class HistoryColumn(InputColumn):
         frequent = [item for item in by_count(counts) if counts[item] >= chosen.min_count][: chosen.max_items]
         known = dict.fromkeys([*chosen.items, *frequent])
         return cls(name, key, tuple(known), chosen.max_steps or _covering(histories), separators, chosen.seen, words)
+
+    def extended(self, values: Sequence[Any], first: Sequence[str] = ()) -> Self:
+        """See `Column.extended`; new items stand behind the others, the most frequent first."""
+        counts = Counter(chain.from_iterable(items(value, self.separators, self.not_missing) for value in values))
+        known = dict.fromkeys([*first, *self.items])
+        names = lookup(tuple(known))
+        known |= dict.fromkeys(item for item in by_count(counts) if names.find(item) is None)
+        return self if tuple(known) == self.items else replace(self, items=tuple(known))
+
+    def places(self, before: Self) -> tuple[tuple[int, ...], ...]:
+        """See `Column.places`: a new item begins as what stands for unknown ones."""
+        known = begun(self.items, before.items, ())
+        return ((PADDING,), (UNKNOWN,), (START,), *(tuple(FIRST + at for at in own) or (UNKNOWN,) for own in known))
 
     @property
     def size(self) -> int:

@@ -14,7 +14,7 @@ from pydantic import Field
 from trimtab import part_options
 from trimtab.columns import OutputColumn, Outputs, Targets, _schemas, certain, dense, log_odds
 from trimtab.columns._assurance import DECIMALS, NO_ASSURANCE, Assurance, of_classes
-from trimtab.columns._lookup import Lookup, lookup
+from trimtab.columns._lookup import Lookup, begun, lookup
 from trimtab.columns._temperature import fit_temperature
 from trimtab.errors import nearest, problem
 from trimtab.metrics import Kind, OneOf
@@ -85,6 +85,16 @@ class LabelColumn(OutputColumn):
             said = f"all training rows are {min(found)!r}" if found else "no training row has a value"
             raise problem(where, said, "at least two classes")
         return cls(name, key, classes, not_missing=words, exact=exact)
+
+    def extended(self, values: Sequence[Any], first: Sequence[str] = ()) -> Self:
+        """See `Column.extended`: new classes stand behind those that were known."""
+        found = many.counted_labels(values, self.not_missing)
+        new = in_order(name for name in found if self._index(name) is None)
+        return replace(self, classes=(*self.classes, *new)) if new else self
+
+    def places(self, before: Self) -> tuple[tuple[int, ...], ...]:
+        """See `Column.places`: a new class begins as the mean of all others."""
+        return begun(self.classes, before.classes, range(before.width))
 
     @property
     def width(self) -> int:

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from trimtab import part_options
 from trimtab.columns import OutputColumn, Outputs, Targets, _schemas, certain, dense, log_odds
-from trimtab.columns._lookup import Lookup, lookup
+from trimtab.columns._lookup import Lookup, begun, lookup
 from trimtab.columns.label import in_order
 from trimtab.errors import nearest, problem
 from trimtab.metrics import AnyOf, Kind
@@ -129,6 +129,30 @@ class LabelsColumn(OutputColumn):
         fitted = chosen.threshold == "f1"
         rest = (chosen.empty, fitted, (even,) * len(classes), words, bool(positions))
         return cls(name, key, classes, sources, mark, *rest)
+
+    def extended(self, values: Sequence[Any], first: Sequence[str] = ()) -> Self:
+        """See `Column.extended`; nothing new where classes are columns, or places of a vector."""
+        if self.sources or self.vector:
+            return self
+        rows = [_names_of(value, self.separator, self.not_missing) for value in values]
+        found = {name for row in rows if not list_cells.broken(row) for name in row}
+        new = in_order(name for name in found if self._known.find(name) is None)
+        thresholds = (*self.thresholds, *[_EVEN] * len(new)) if self.thresholds else ()
+        return replace(self, classes=(*self.classes, *new), thresholds=thresholds) if new else self
+
+    def open_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """See `OutputColumn.open_options`; the names of the places of a vector stay."""
+        return dict(options) if self.vector else super().open_options(options)
+
+    def places(self, before: Self) -> tuple[tuple[int, ...], ...]:
+        """See `Column.places`: a new class begins as the mean of all others."""
+        return begun(self.classes, before.classes, range(before.width))
+
+    def unsure(self, outputs: Outputs) -> np.ndarray:
+        """See `OutputColumn.unsure`: by the class whose chance is nearest to its threshold."""
+        chances, cuts = self.strengths(outputs), np.array(self.thresholds or (_EVEN,) * self.width)
+        room = np.where(chances > cuts, 1 - cuts, cuts)
+        return np.asarray(1 - (np.abs(chances - cuts) / np.maximum(room, 1e-9)).min(axis=1)).clip(0, 1)
 
     @property
     def width(self) -> int:

@@ -16,6 +16,7 @@ from trimtab import part_options
 from trimtab.columns import OutputColumn, Outputs, Targets, _schemas, certain, dense, log_odds
 from trimtab.columns._assurance import DECIMALS, NO_ASSURANCE, Assurance, of_classes
 from trimtab.columns._lookup import Lookup, lookup
+from trimtab.columns.label import in_order
 from trimtab.errors import nearest, problem
 from trimtab.metrics import Kind, Levels
 from trimtab.values import many, name_words, parse
@@ -86,6 +87,36 @@ class OrdinalColumn(OutputColumn):
             said = f"all training rows are {known[0]!r}" if known else "no training row has a value"
             raise problem(where, said, "at least two levels")
         return cls(name, key, levels, words)
+
+    def extended(self, values: Sequence[Any], first: Sequence[str] = ()) -> Self:
+        """See `Column.extended`: levels that are numbers find their place by value."""
+        found = many.counted_labels(values, self.not_missing)
+        new = [name for name in found if self._known.find(name) is None]
+        levels = in_order([*self.classes, *new])
+        if not new or [name for name in levels if name not in new] != list(self.classes) or not _are_numbers(levels):
+            return self
+        return replace(self, classes=tuple(levels))
+
+    def open_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """See `OutputColumn.open_options`: levels that are named stay, for the place of another would not be known."""
+        return super().open_options(options) if _are_numbers(self.classes) else dict(options)
+
+    @property
+    def answer_names(self) -> tuple[str, ...]:
+        """Each level from which there is a step up."""
+        return self.classes[:-1]
+
+    def unknown_outputs(self, before: Self) -> tuple[float, ...]:
+        """See `OutputColumn.unknown_outputs`: always above a level that is new, unless no known one lies above it."""
+        highest = max(place for place, name in enumerate(self.classes) if name in before.classes)
+        step = super().unknown_outputs(before)
+        return tuple(-never if place < highest else never for place, never in enumerate(step))
+
+    def places(self, before: Self) -> tuple[tuple[int, ...], ...]:
+        """See `Column.places`: the step up from a new level begins as the nearest one below it."""
+        known = {name: place for place, name in enumerate(before.classes)}
+        below = np.maximum.accumulate([known.get(name, -1) for name in self.classes[:-1]])
+        return tuple((min(max(int(place), 0), before.width - 1),) for place in below)
 
     @property
     def width(self) -> int:
@@ -202,6 +233,13 @@ def _units(levels: Sequence[str]) -> np.ndarray:
     except ValueError:
         found = []
     return np.array(found, np.float64) if found and None not in found else np.arange(len(levels), dtype=np.float64)
+
+
+def _are_numbers(levels: Iterable[str]) -> bool:
+    try:
+        return all(parse.number(name) is not None for name in levels)
+    except ValueError:
+        return False
 
 
 def _by_value(where: str, found: Iterable[str]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -15,7 +15,7 @@ from pydantic import Field
 
 from trimtab import part_options
 from trimtab.columns import IGNORED, OUTPUTS, OutputColumn, Outputs, Targets, _schemas, certain, dense, flat, ragged
-from trimtab.columns._lookup import Lookup, lookup
+from trimtab.columns._lookup import Lookup, begun, lookup
 from trimtab.columns.history import by_count
 from trimtab.errors import problem
 from trimtab.metrics import Kind, Ranked, first
@@ -102,6 +102,25 @@ class RankingColumn(OutputColumn):
         return cls(
             name, key, classes, chosen.repeat, each_step, chosen.user, chosen.time, words, chosen.times, chosen.distinct
         )
+
+    def extended(self, values: Sequence[Any], first: Sequence[str] = ()) -> Self:
+        """See `Column.extended`; new items stand behind the others, the most frequent first."""
+        counts = Counter(chain.from_iterable(_items(value, self.not_missing) for value in values))
+        new = [item for item in by_count(counts) if self._known.find(item) is None]
+        if len(self.classes) + len(new) > MOST_ITEMS:
+            said = f"{len(self.classes):,} items and {len(new):,} new ones"
+            raise problem(f"column {self.name!r} (ranking)", said, f"at most {MOST_ITEMS:,} items")
+        return replace(self, classes=(*self.classes, *new)) if new else self
+
+    def places(self, before: Self) -> tuple[tuple[int, ...], ...]:
+        """See `Column.places`: a new item begins as the mean of all others."""
+        return begun(self.classes, before.classes, range(before.width))
+
+    def unsure(self, outputs: Outputs) -> np.ndarray:
+        """See `OutputColumn.unsure`: by the shares of the best two items."""
+        scores = np.sort(certain(dense(outputs)).astype(np.float64), axis=1)
+        odds = np.exp(scores - scores[:, -1:])
+        return np.asarray(1 - (odds[:, -1] - odds[:, -2]) / odds.sum(axis=1))
 
     @property
     def width(self) -> int:

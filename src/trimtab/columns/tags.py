@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, pairwise
 from pathlib import Path
@@ -15,6 +15,7 @@ from pydantic import Field
 
 from trimtab import part_options
 from trimtab.columns import OutputColumn, Outputs, Ragged, Targets, _schemas, certain, ragged
+from trimtab.columns._lookup import begun
 from trimtab.errors import nearest, problem
 from trimtab.metrics import EPSILON, HARDEST, Kind, Tagged, scores, shortened
 from trimtab.values import list_cells, parse
@@ -93,6 +94,39 @@ class TagsColumn(OutputColumn):
         if len(tags) > _MOST_TAGS:
             raise problem(where, f"{len(tags):,} different tags", f"at most {_MOST_TAGS}, such as B-person", "see type")
         return cls(name, key, (OUTSIDE, *tags), numbered, OUTSIDE in {*found, *named})
+
+    @property
+    def answer_names(self) -> tuple[str, ...]:
+        """The tags."""
+        return self.tags
+
+    def extended(self, values: Sequence[Any], first: Sequence[str] = ()) -> Self:
+        """See `Column.extended`: new types of spans with all their borders; nothing where rows hold numbers of tags."""
+        found = {*self.tags, *chain.from_iterable(_tags(value) for value in values)} - {"", OUTSIDE}
+        if self.numbered or found <= {*self.tags} or scheme_of(found) != self.scheme:
+            return self
+        new = [tag for tag in complete(sorted(found), self.scheme) if tag not in self.tags]
+        return replace(self, tags=(*self.tags, *new))
+
+    def open_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """See `OutputColumn.open_options`; the names of tags that rows hold the numbers of stay."""
+        return dict(options) if self.numbered else super().open_options(options)
+
+    def places(self, before: Self) -> tuple[tuple[int, ...], ...]:
+        """See `Column.places`: a new tag begins as the mean of those with its border, or of all but O."""
+        others = range(1, before.width)
+        alike = {border: [at for at in others if before._marks[at].border == border] for border in "BIESLU"}
+        found = begun(self.tags, before.tags, ())
+        return tuple(
+            own or tuple(alike.get(mark.border) or others) for own, mark in zip(found, self._marks, strict=True)
+        )
+
+    def unsure(self, outputs: Outputs) -> np.ndarray:
+        """See `OutputColumn.unsure`: by the word that is the least sure of its tag."""
+        assert isinstance(outputs, Ragged)
+        chances = np.sort(_softmax(certain(outputs.values)), axis=1)
+        words = 1 - (chances[:, -1] - chances[:, -2])
+        return np.array([words[start:end].max(initial=0.0) for start, end in pairwise(outputs.offsets)])
 
     @property
     def width(self) -> int:

@@ -137,6 +137,23 @@ class TextColumn(InputColumn):
         most = chosen.max_tokens or _covering_length(widest, values, chosen.limit)
         return replace(widest, max_tokens=most)
 
+    def extended(self, values: Sequence[Any], first: Sequence[str] = ()) -> Self:
+        """See `Column.extended`: words and letters that a tokenizer which was learnt from rows does not know."""
+        if not _wordpieces.is_learnt(self.definition):
+            return self
+        definition = _wordpieces.extended(self.definition, _whole_texts(values, self.words, self.max_tokens))
+        return self if definition == self.definition else replace(self, definition=definition)
+
+    def places(self, before: Self) -> tuple[tuple[int, ...], ...]:
+        """See `Column.places`: a new token begins as the mean of those that it was read as."""
+        known = before.vocabulary
+        texts = [
+            _wordpieces.text_of(self.tokenizer.id_to_token(token) or "") for token in range(known, self.vocabulary)
+        ]
+        read = before.tokenizer.encode_batch(texts, add_special_tokens=False)
+        unknown = (before._unknown_id or 0,)
+        return (*((token,) for token in range(known)), *(tuple(one.ids) or unknown for one in read))
+
     @property
     def step_size(self) -> int:
         """Number of ids."""
@@ -372,10 +389,15 @@ class TextColumn(InputColumn):
 
 def _learnt(chosen: Options, values: Sequence[Any]) -> str:
     """A tokenizer of a spread sample of the training rows."""
-    most = chosen.limit * _MOST_CHARACTERS_PER_TOKEN
+    return _wordpieces.train(_whole_texts(values, chosen.words, chosen.limit), chosen.vocabulary or _VOCABULARY)
+
+
+def _whole_texts(values: Sequence[Any], words: bool, tokens: int) -> list[str]:
+    """The texts of a spread sample of rows, none much longer than so many tokens; lists of words are joined."""
+    most = tokens * _MOST_CHARACTERS_PER_TOKEN
     sample = values[:: -(-len(values) // _LEARN_ROWS) or 1]
-    whole = (" ".join(list_cells.words(value)) if chosen.words else parse.text(value) for value in sample)
-    return _wordpieces.train([_writable(text[:most]) for text in whole], chosen.vocabulary or _VOCABULARY)
+    whole = (" ".join(list_cells.words(value)) if words else parse.text(value) for value in sample)
+    return [_writable(text[:most]) for text in whole]
 
 
 def _characters(value: Any) -> int:

@@ -76,6 +76,7 @@ def audit(
         foreign=request.foreign,
         valid=splits.valid,
         pricing=pricing(request.spec.cost),
+        adapted=request.adapted,
     )
     found = checks.every(context, laps, progress)
     # Few rows are cross-validated, and then all but the test rows are learnt from.
@@ -140,7 +141,7 @@ def _judged(request: Request, candidate: Candidate, found: checks.Finding, front
         (candidate.folder / name).touch()  # the manifest lists them, whatever they will say
     lost, rows = request.prepared.report["unanswerable"]["test"], len(request.prepared.splits.test)
     results = gates.judge(request.gates, found.measured, lost, rows, found.remarks, request.spec.confidence)
-    why = _why_not(results, candidate, frontier)
+    why = [*_why_not(results, candidate, frontier), *found.why]
     verdict = {"measured": dict(found.measured), "gates": results, "released": not why, "why": why}
     return store.write_manifest(candidate.folder, candidate.manifest.model_copy(update=verdict))
 

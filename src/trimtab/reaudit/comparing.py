@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 
 from trimtab import checks, metrics
 from trimtab.audit import quality
+from trimtab.audit.paired import mcnemar
 from trimtab.bundle.manifest import GateResult, Measured
 from trimtab.columns import taken
 from trimtab.errors import problem
@@ -152,12 +152,3 @@ def _sides(one: checks.Context, other: checks.Context) -> Sides | None:
     right = [each.chosen == each.true for each in answers if isinstance(each, OneOf)]
     first, second = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
     return Sides(first, second, mcnemar(first, second))
-
-
-def mcnemar(first: int, second: int) -> float:
-    """The chance that a fair coin splits these rows at least as unevenly, both ways."""
-    rows, fewer = first + second, min(first, second)
-    if first == second:
-        return 1.0
-    logs = [math.lgamma(rows + 1) - math.lgamma(k + 1) - math.lgamma(rows - k + 1) for k in range(fewer + 1)]
-    return min(1.0, 2 * sum(math.exp(log - rows * math.log(2)) for log in logs))

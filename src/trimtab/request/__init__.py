@@ -12,8 +12,9 @@ import numpy as np
 from trimtab import behaviour, columns, foreign, perturb
 from trimtab import spec as specs
 from trimtab.audit import counterfactual, gates, price
+from trimtab.audit.paired import Adapted
 from trimtab.behaviour import OwnTest, reading
-from trimtab.bundle.manifest import Automatic
+from trimtab.bundle.manifest import Ancestor, Automatic
 from trimtab.columns import EncodedRows, InputColumn, OutputColumn, dense
 from trimtab.data import dedup
 from trimtab.data.prepare import Prepared, prepare
@@ -69,6 +70,8 @@ class Request:
     tests: tuple[OwnTest, ...] = ()  # of the user's own
     foreign: Mapping[str, Sequence[Any]] = field(default_factory=dict)  # raw values of rows of another kind, by input
     to_label: tuple[dict[str, Any], ...] = ()  # rows without an answer that are most worth one
+    adapted: Adapted | None = None  # where a bundle goes on learning: what it is held against
+    lineage: tuple[Ancestor, ...] = ()  # the bundles that it was adapted from
 
     @property
     def searched_gates(self) -> list[Gate]:

@@ -271,6 +271,7 @@ def _manifest(request: Request, tensors: list[str], tolerance: float) -> Manifes
         spec=filled(request),
         automatic=request.automatic,
         serving=serving,
+        lineage=list(request.lineage),
         data=data,
         machine=cost.machine(),
     )

@@ -220,18 +220,9 @@ def label_row(label: Label) -> tuple[Any, ...]:
 def kept(row: Sequence[Any]) -> Kept:
     """What a row of the statement `read` says."""
     place, id, moment, bundle, milliseconds, answer, confidence, sketch, input, error, label = row
-    parts = [_read_json(part) for part in (answer, sketch, input, label)]
-    known = parts[1] if isinstance(parts[1], dict) else {}
-    entry = Entry(bundle, milliseconds, parts[0], confidence, known, parts[2], error, id, moment)
+    parts = [None if part is None else json.loads(part) for part in (answer, sketch, input, label)]
+    entry = Entry(bundle, milliseconds, parts[0], confidence, parts[1] or {}, parts[2], error, id, moment)
     return Kept(place, entry, parts[3], label is not None)
-
-
-def _read_json(text: str | None) -> Any:
-    """The value; None for what another program left there that is no JSON."""
-    try:
-        return None if text is None else json.loads(text)
-    except ValueError:
-        return None
 
 
 def as_json(value: Any) -> str | None:

@@ -99,13 +99,9 @@ def stacked(sketches: Sequence[Mapping[str, Any]], kinds: Mapping[str, str]) -> 
             found[name] = np.array([value if type(value) is int else NO_ID for value in values], np.int64)
         else:
             width = max((len(value) for value in values if isinstance(value, list)), default=0)
-            rows = [value if _counts(value, width) else [0] * width for value in values]
+            rows = [value if isinstance(value, list) and len(value) == width else [0] * width for value in values]
             found[name] = np.array(rows, np.int64).reshape(len(rows), width)
     return found
-
-
-def _counts(value: Any, width: int) -> bool:
-    return isinstance(value, list) and len(value) == width and set(map(type, value)) <= {int}
 
 
 def kinds(sketches: Sequence[Mapping[str, Any]]) -> dict[str, str]:
