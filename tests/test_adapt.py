@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import random
 import shutil
 from pathlib import Path
@@ -24,9 +25,11 @@ from trimtab.data.table import Table
 from trimtab.errors import TrimtabError
 from trimtab.nets import fitted, growing
 from trimtab.nets.network import Architecture, one_each
-from trimtab.pipeline import Release
+from trimtab.pipeline import Release, feedback
 from trimtab.pipeline.adapting import adapt
+from trimtab.progress import Quiet
 from trimtab.train import loop
+from trimtab.watch.log import Entry, Label, open_log
 
 SHIFT = {"a": 0.0, "b": 0.0, "c": 0.0, "d": 4.0}  # what a shop adds to its scores
 
@@ -312,3 +315,32 @@ def test_a_gain_by_chance_is_none_and_one_that_chance_hardly_makes_is() -> None:
 def test_more_of_new_rows_are_measured_on_than_of_those_of_a_launch(adapted: Release) -> None:
     counts = adapted.manifest.data["adapted"]["new"]
     assert counts["test"] / sum(counts.values()) == pytest.approx(splits.TEST_SHARE, abs=0.03)
+
+
+# ------------------------------------------------------------------------------------------------- rows with feedback
+
+
+def test_rows_of_a_log_that_were_told_what_was_right_become_new_rows(made: Made, tmp_path: Path) -> None:
+    url, hash_ = str(tmp_path / "answers.db"), made.release.manifest.hash
+    rows = visits(4, "d", 1)
+    inputs = [{"score": row["score"], "shop": row["shop"]} for row in rows]
+    entries = [
+        Entry(hash_, input=inputs[0], id="a"),
+        Entry(hash_, input=inputs[1], id="b"),
+        Entry(hash_, input=None, id="c"),
+        Entry("another", input=inputs[3], id="d"),
+    ]
+    labels = [Label(one, "outcome", "leaves") for one in ("a", "c", "d")] + [Label("a", "outcome", "returns")]
+    with open_log(url, create=True) as log:
+        log.append(entries, labels)
+    target = feedback.write(url, made.bundle, tmp_path, Quiet())
+    assert [json.loads(line) for line in target.read_text(encoding="utf-8").splitlines()] == [
+        {**inputs[0], "outcome": "returns"}
+    ]
+    other = str(tmp_path / "other.db")
+    with open_log(other, create=True) as log:
+        log.append([Entry(hash_, input=inputs[0])])
+    with pytest.raises(TrimtabError, match="1 without a label"):
+        adapt(made.bundle, to=tmp_path / "to", log=other)
+    with pytest.raises(TrimtabError, match="both a file and a log"):
+        adapt(made.bundle, "new.csv", log=other)

@@ -13,7 +13,13 @@ from trimtab.pipeline.adapting import adapt
 
 def command(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle's folder.", show_default=False)],
-    data: Annotated[str, typer.Argument(metavar="NEW_DATA", help="A file of new labelled rows.", show_default=False)],
+    data: Annotated[
+        str | None, typer.Argument(metavar="NEW_DATA", help="A file of new labelled rows.", show_default=False)
+    ] = None,
+    log: Annotated[
+        str | None,
+        typer.Option("--from-log", metavar="URL", help="In place of it: rows of a server's log that have feedback."),
+    ] = None,
     old: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="The rows that the bundle was made of. Default: the data of its spec."),
@@ -37,4 +43,4 @@ def command(
 
     Example: trimtab adapt runs/reviews/bundle october.csv
     """
-    deliver(lambda view: adapt(bundle, data, settings or (), old, folder, to, view), quiet, as_json)
+    deliver(lambda view: adapt(bundle, data, settings or (), old, folder, to, view, log), quiet, as_json)
