@@ -27,12 +27,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--bundle", type=Path, help="of reviews.csv, where it is there already")
+    parser.add_argument("--set", dest="settings", action="append", default=[], help="of the launch on all rows")
     asked = parser.parse_args()
     folder: Path = asked.folder
     spec = {"data": str(folder / "reviews.csv"), "output": "label", "name": "reviews"}
     bundle = asked.bundle or trimtab.launch(spec, runs=folder / "runs").folder
-    full, full_seconds = _timed(lambda: trimtab.launch(_with_new(spec, folder), runs=folder / "runs"))
     adapted, seconds = _timed(lambda: adapt(bundle, folder / "new.csv", to=folder / "runs" / "adapted"))
+    print(f"adapted in {seconds:.0f} s", flush=True)
+    full, full_seconds = _timed(lambda: trimtab.launch(_with_new(spec, folder), asked.settings, folder / "runs"))
     held = {name: _read(folder / f"{name}_held.csv") for name in ("reviews", "new")}
     found = {
         name: {part: _accuracy(place, rows) for part, rows in held.items()}
