@@ -42,7 +42,7 @@ PARTS: dict[str, type[BaseModel]] = {
 SECTION_OF = {model.__name__: place for place, model in PARTS.items()}
 ABBREVIATION = re.compile(r"\b(?:al|[Cc]f|e\.g|i\.e|vs|[A-Z])$")  # their full stop ends no sentence
 OTHER_FILES = {
-    "page.html": "a page to label rows on, with its style and script",
+    "labelling.html": "a page to label rows on, with its style and script",
     "py.typed": "this package has type hints",
     "card.css": "how the card looks",
     "explanation.css": "how the page of explanations looks, beside what it has from the card",

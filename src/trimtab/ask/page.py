@@ -37,7 +37,7 @@ def write(
         "separator": question.separator,
         "file": saves,
     }
-    template = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
+    template = Template(Path(__file__).with_name("labelling.html").read_text(encoding="utf-8"))
     text = template.substitute(title=escape(f"{question.name}: {len(rows)} rows to label"), data=_inert(data))
     with files.writing(str(path)):
         files.write(path, text)
