@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,7 @@ def asked(
     new_rows.check(origin, data, said.model_copy(update={"data": before.files, "test": None}), before.folder, progress)
     of_events = origin.network.output.user is not None
     spec = _spec(said, origin, before, data, of_events)
-    request = check(spec, before.folder, home, progress)
+    request = check(spec, before.folder, home, _OfRows(progress))
     if of_events and before.files:
         more = prepare(_with_data(spec, (_named(data, before.folder),)), before.folder, Quiet())
         mixed = splits.beside(request.prepared, more)
@@ -92,6 +92,26 @@ def _spec(said: Spec, origin: Source, before: OldRows, data: str, of_events: boo
     elif values["gates"].get(FORGETTING) == _BOUND:  # nothing is there that it could be measured on
         del values["gates"][FORGETTING]
     return specs.parse(values)
+
+
+@dataclass(frozen=True)
+class _OfRows(Progress):
+    """Tells what is found in the rows; not how a launch would train, for another way is chosen here."""
+
+    progress: Progress
+
+    def stage(self, name: str, detail: str = "") -> None:
+        """See `Progress.stage`."""
+        self.progress.stage(name, detail)
+
+    def note(self, text: str) -> None:
+        """See `Progress.note`."""
+        if not text.startswith(("train.", "checkpoint:")):
+            self.progress.note(text)
+
+    def tick(self, done: int, total: int, figures: Mapping[str, float | str]) -> None:
+        """See `Progress.tick`."""
+        self.progress.tick(done, total, figures)
 
 
 def _reopened(origin: Source) -> dict[str, Any]:
