@@ -13,7 +13,6 @@ import asyncio
 import json
 import os
 import random
-import signal
 import socket
 import subprocess
 import sys
@@ -70,6 +69,7 @@ class Run:
     p50: float  # ms
     p95: float
     failed: int
+    cpu_ms: float = 0.0  # of the server's processes, for each answer: comparable where others use the machine too
 
 
 def texts(count: int, seed: int) -> list[str]:
@@ -128,7 +128,7 @@ async def _load(port: int, name: str, rate: float, seconds: float, seed: int) ->
     return {"took": took, "failed": failed, "seconds": max(end, seconds)}
 
 
-def load(port: int, name: str, rate: float, seconds: float, seed: int) -> Run:
+def load(server: Server, port: int, name: str, rate: float, seconds: float, seed: int) -> Run:
     """One rate, sent by another process."""
     command = [
         sys.executable,
@@ -141,13 +141,15 @@ def load(port: int, name: str, rate: float, seconds: float, seed: int) -> Run:
         str(seconds),
         str(seed),
     ]
+    before = server.cpu_seconds()
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    used = server.cpu_seconds() - before
     found = json.loads(done.stdout)
     took = sorted(found["took"])
     if not took:
         return Run(rate, 0.0, float("inf"), float("inf"), found["failed"])
-    share = [took[min(len(took) - 1, int(len(took) * part))] for part in (0.5, 0.95)]
-    return Run(rate, len(took) / found["seconds"], *share, found["failed"])
+    p50, p95 = (took[min(len(took) - 1, int(len(took) * part))] for part in (0.5, 0.95))
+    return Run(rate, len(took) / found["seconds"], p50, p95, found["failed"], 1000 * used / len(took))
 
 
 # ------------------------------------------------------------------------------------------------------ servers
@@ -189,18 +191,25 @@ class Server:
             time.sleep(0.01)
         self.ready = time.perf_counter() - start
 
+    def family(self) -> list[psutil.Process]:
+        """All its processes."""
+        root = psutil.Process(self.process.pid)
+        return [root, *root.children(recursive=True)]
+
     def megabytes(self) -> float:
         """Resident, of all its processes."""
-        root = psutil.Process(self.process.pid)
-        return sum(one.memory_info().rss for one in [root, *root.children(recursive=True)]) / 1e6
+        return sum(one.memory_info().rss for one in self.family()) / 1e6
+
+    def cpu_seconds(self) -> float:
+        """Used so far, by all its processes."""
+        return sum(sum(one.cpu_times()[:2]) for one in self.family())
 
     def stop(self) -> None:
         """With everything that it started."""
         with suppress(psutil.NoSuchProcess):
-            family = [one.pid for one in psutil.Process(self.process.pid).children(recursive=True)]
-            for pid in [self.process.pid, *family]:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            for one in self.family():
+                with suppress(psutil.NoSuchProcess):
+                    one.kill()
         self.process.wait()
 
 
@@ -218,11 +227,11 @@ def measured(bundle: Path, name: str, which: str, asked: argparse.Namespace) -> 
     server = Server(command, environment, port, {name: "works well"})
     try:
         idle_memory = server.megabytes()
-        load(port, name, 10, 2, 1)  # warm
-        idle = load(port, name, asked.idle, asked.seconds, 2)
+        load(server, port, name, 10, 2, 1)  # warm
+        idle = load(server, port, name, asked.idle, asked.seconds, 2)
         runs = []
         for rate in asked.rates:
-            runs.append(load(port, name, rate, asked.seconds, 3))
+            runs.append(load(server, port, name, rate, asked.seconds, 3))
             print(f"{which:10} {_line(runs[-1])}", file=sys.stderr, flush=True)
             if runs[-1].p95 > 4 * asked.bound:
                 break
@@ -243,7 +252,8 @@ def measured(bundle: Path, name: str, which: str, asked: argparse.Namespace) -> 
 
 
 def _line(run: Run) -> str:
-    return f"{run.rate:7.1f}/s due  {run.answered:7.1f}/s  p50 {run.p50:8.1f} ms  p95 {run.p95:8.1f} ms  {run.failed}"
+    times = f"p50 {run.p50:8.1f} ms  p95 {run.p95:8.1f} ms  {run.cpu_ms:6.2f} ms of cpu"
+    return f"{run.rate:7.1f}/s due  {run.answered:7.1f}/s  {times}  {run.failed} failed"
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import bentoml
-from serving_fastapi import Classifier
+from serving_model import Classifier
 
 
 @bentoml.service(traffic={"timeout": 30})

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import litserve
-from serving_fastapi import Classifier
+from serving_model import Classifier
 
 
 class Api(litserve.LitAPI):
@@ -19,7 +19,7 @@ class Api(litserve.LitAPI):
         """In the process that computes."""
         self.classifier = Classifier(Path(self.bundle))
 
-    def decode_request(self, request: dict[str, Any]) -> str:
+    def decode_request(self, request):  # type: ignore[no-untyped-def]  # it reads a type here as a form or a query
         """The text of a request."""
         return str(next(iter(request.values())))
 

@@ -27,6 +27,7 @@ from trimtab.serve.served import Answers, Served
 from trimtab.serve.settings import Settings
 from trimtab.serve.traffic import Traffic
 
+_SLOTS = 2  # batches at a time: while one is put together or worded, and a core waits, the other one is computed
 _ASIDE = 64  # requests that wait to be compared; of more, only one bundle is asked
 _LATER = 0.2  # seconds by which who is not heard lets others go first
 _READERS = 2  # threads that read pictures, sounds and many rows
@@ -57,8 +58,9 @@ class Server:
         self.metrics = Metrics()
         self.traffic = Traffic()
         self.readers = ThreadPoolExecutor(_READERS, "read")
+        slots = min(self.threads, _SLOTS)
         self.batcher = Batcher(
-            ThreadPoolExecutor(1, "compute"), 1, settings.queue, settings.queue_megabytes, self.metrics.batch
+            ThreadPoolExecutor(slots, "compute"), slots, settings.queue, settings.queue_megabytes, self.metrics.batch
         )
         self.guard = Guard(settings)
         self.colleagues: Colleagues = Alone(self)
