@@ -1,12 +1,15 @@
 """How soon is drift seen, and how often where there is none? Streams of real rows, one after the other.
 
 `python -m benchmarks.drift FILE --text COLUMN --label COLUMN [--other FILE:COLUMN ...]` launches a small network on
-some rows of a csv file, has it answer all others, and asks `trimtab watch` about streams of these, each against a
-baseline of 1,000 that are drawn anew:
+some rows of a csv file, or takes a `--bundle` that was launched on it, has it answer the rows, and asks `trimtab watch`
+about streams of them, each against a baseline that is drawn anew:
 
 - streams in which nothing moves, of 5,000 rows or as many as there are;
 - streams in which from the first row on two classes come 70 to 30, where the baseline has them 50 to 50;
 - streams of the texts of another file.
+
+The latter two draw on rows that the bundle did not learn from alone. The first may draw on all: all that matters there
+is that the rows of a baseline and of a stream come from the same ones by chance.
 """
 
 from __future__ import annotations
@@ -23,6 +26,9 @@ import numpy as np
 
 import trimtab
 from trimtab import runtime
+from trimtab.bundle import reference, store
+from trimtab.data import dedup
+from trimtab.data.table import Origin, Table
 from trimtab.rows import Row
 from trimtab.watch import answering, baseline
 from trimtab.watch.log import Entry, Kept
@@ -36,10 +42,11 @@ SHORT = 1000  # rows of a stream in which something does
 
 @dataclass(frozen=True)
 class Pool:
-    """Rows that the bundle answered and did not learn from."""
+    """Rows that the bundle answered."""
 
     entries: Sequence[Entry]
     labels: Sequence[str]
+    fresh: np.ndarray  # places of those that it did not learn from
 
 
 @dataclass(frozen=True)
@@ -57,9 +64,11 @@ def main() -> None:
     parser.add_argument("--text", default="text")
     parser.add_argument("--label", default="label")
     parser.add_argument("--other", action="append", default=[], help="FILE:COLUMN, texts of another kind")
+    parser.add_argument("--bundle", help="one that was launched on the file")
     parser.add_argument("--train", type=int, default=1700, help="rows that the launch gets")
     parser.add_argument("--baseline", type=int, default=1000)
     parser.add_argument("--streams", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         run(asked, Path(folder))
@@ -67,27 +76,43 @@ def main() -> None:
 
 def run(asked: argparse.Namespace, folder: Path) -> None:
     """Launch, answer, and watch stream after stream."""
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(asked.seed)
     with open(asked.data, encoding="utf-8", newline="") as stream:
         rows = [row for row in csv.DictReader(stream) if row[asked.text] and row[asked.label]]
     random.shuffle(rows)  # type: ignore[arg-type]
-    model = launched(rows[: asked.train], asked, folder)
-    texts, labels = ([row[name] for row in rows[asked.train :]] for name in (asked.text, asked.label))
-    pool = Pool(answered(model, texts, asked.text), labels)
+    if asked.bundle is None:
+        model, rows = launched(rows[: asked.train], asked, folder), rows[asked.train :]
+    else:
+        model = runtime.load(asked.bundle)
+    texts, labels = ([row[name] for row in rows] for name in (asked.text, asked.label))
+    pool = Pool(answered(model, texts, asked.text), labels, np.flatnonzero(~learnt(model, texts)))
     subject = replace(Subject.of(model), baseline=None)
 
     length = min(MOST, len(labels) - asked.baseline)
-    still = [watched(subject, *drawn(random, len(labels), asked.baseline, length), pool) for _ in range(asked.streams)]
+    everything = np.arange(len(labels))
+    still = [watched(subject, *drawn(random, everything, asked.baseline, length), pool) for _ in range(asked.streams)]
     alarms = [one for one in still if math.isfinite(one.rows)]
-    print(f"nothing moves, {length:,} rows: {len(alarms)} of {asked.streams} streams raise an alarm", *alarms)
+    print(
+        f"nothing moves, {length:,} rows: {len(alarms)} of {asked.streams} streams raise an alarm", *alarms, flush=True
+    )
 
-    shifted = [watched(subject, *balanced(random, pool.labels, asked.baseline), pool) for _ in range(asked.streams)]
-    told("50/50 -> 70/30", shifted)
+    size = min(asked.baseline, len(pool.fresh) // 3)
+    shifted = [watched(subject, *balanced(random, pool, size), pool) for _ in range(asked.streams)]
+    first, then = balanced(random, pool, size)
+    told(f"50/50 -> 70/30, {len(then):,} rows, baseline {len(first):,}", shifted)
     for other in asked.other:
         path, _, column = other.rpartition(":")
-        told(
-            f"-> {Path(path).parent.name}/{Path(path).name}", against(subject, model, pool, path, column, asked, random)
-        )
+        found = against(subject, model, pool, path, column, asked, random)
+        told(f"-> {Path(path).parent.name}/{Path(path).name}", found)
+
+
+def learnt(model: runtime.Model, texts: Sequence[str]) -> np.ndarray:
+    """Which texts are among the training rows of a bundle, (rows,) bool."""
+    assert model.folder is not None
+    (column,) = model.inputs
+    table = Table({column.name: list(texts)}, [Origin("", 1)] * len(texts))
+    known = reference.seen(model.folder / store.REFERENCE).get("train", np.zeros(0, np.uint32))
+    return np.asarray(np.isin(dedup.fingerprint(dedup.keys(table, {column.name: column.type})), known))
 
 
 def launched(rows: Sequence[dict[str, str]], asked: argparse.Namespace, folder: Path) -> runtime.Model:
@@ -117,18 +142,20 @@ def answered(model: runtime.Model, texts: Sequence[str], column: str) -> list[En
     return [entry for part in parts for entry in answering.entries(model, sketcher, part, Path())]
 
 
-def drawn(random: np.random.Generator, rows: int, first: int, then: int) -> tuple[np.ndarray, np.ndarray]:
+def drawn(random: np.random.Generator, rows: np.ndarray, first: int, then: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows of a baseline, and others of a stream."""
     order = random.permutation(rows)
     return order[:first], order[first : first + then]
 
 
-def balanced(random: np.random.Generator, labels: Sequence[str], first: int) -> tuple[np.ndarray, np.ndarray]:
+def balanced(random: np.random.Generator, pool: Pool, first: int) -> tuple[np.ndarray, np.ndarray]:
     """A baseline of two classes, half of each, and a stream of 70% of the more frequent one."""
+    labels = np.array(pool.labels)[pool.fresh]
     names, counts = np.unique(labels, return_counts=True)
     more, less = names[np.argsort(-counts)[:2]]
-    ups, downs = (random.permutation(np.flatnonzero(np.array(labels) == name)) for name in (more, less))
-    half, most = first // 2, min(SHORT, int((len(downs) - first // 2) / 0.3))
+    ups, downs = (random.permutation(pool.fresh[labels == name]) for name in (more, less))
+    half = min(first, len(downs)) // 2
+    most = min(SHORT, int((len(downs) - half) / 0.3), int((len(ups) - half) / 0.7))
     stream = np.concatenate([ups[half : half + round(0.7 * most)], downs[half : half + round(0.3 * most)]])
     return np.concatenate([ups[:half], downs[:half]]), random.permutation(stream)
 
@@ -149,7 +176,7 @@ def against(
     other = answered(model, texts, asked.text)
     found = []
     for _ in range(asked.streams):
-        first, _ = drawn(random, len(pool.labels), asked.baseline, 0)
+        first, _ = drawn(random, pool.fresh, asked.baseline, 0)
         stream_of = [other[place] for place in random.permutation(len(other))]
         found.append(seen(subject, first, stream_of, pool))
     return found
@@ -176,10 +203,11 @@ def seen(subject: Subject, first: np.ndarray, stream: Sequence[Entry], pool: Poo
 
 
 def told(name: str, found: Sequence[Seen]) -> None:
-    """The median and the most rows until an alarm, and what raised it most often."""
-    rows = np.array([one.rows for one in found])
+    """How many streams raised an alarm, after how many rows, and what raised it most often."""
+    rows = np.array([one.rows for one in found if math.isfinite(one.rows)])
     what = max((one.what for one in found), key=[one.what for one in found].count)
-    print(f"{name}: alarm after {np.median(rows):.0f} rows (median), {rows.max():.0f} at most; mostly {what}")
+    after = f", after {np.median(rows):.0f} rows (median), {rows.max():.0f} at most; mostly {what}" if len(rows) else ""
+    print(f"{name}: {len(rows)} of {len(found)} streams raise an alarm{after}", flush=True)
 
 
 if __name__ == "__main__":
