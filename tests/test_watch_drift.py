@@ -129,6 +129,15 @@ def test_evidence_exceeds_a_hundred_to_one_in_less_than_one_of_a_hundred_streams
     assert sum(exceeded) <= 12
 
 
+def test_a_shift_of_classes_from_half_to_70_percent_is_found_within_1000_answers_of_which_a_tenth_is_wrong() -> None:
+    random = np.random.default_rng(6)
+    pool = random.multinomial(600, [0.5, 0.5], size=100)
+    found = Evidence(pool.astype(float), np.full(100, 2), np.full(100, math.log(900)))  # an answer's share of 0.01
+    found.add((random.random((1000, 100)) < 0.34).astype(np.uint8))  # 30% and 70%, each with a tenth of the other
+    assert int((found.crossed > 0).sum()) >= 97
+    assert np.median(found.crossed) <= 400
+
+
 def test_looking_often_says_the_same_as_looking_once(model: runtime.Model) -> None:
     found = entries(model, drawn(20, 700, stars=3.4))
     once, often = Watcher(Subject.of(model)), Watcher(Subject.of(model))
