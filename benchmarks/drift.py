@@ -9,8 +9,8 @@ about streams of them, each against a baseline that is drawn anew:
 - streams of the texts of another file;
 - simulated answers whose shares move, against baselines of different sizes.
 
-The second and third draw on rows that the bundle did not learn from alone. The first may draw on all: all that matters there
-is that the rows of a baseline and of a stream come from the same ones by chance.
+The second and third draw on rows that the bundle did not learn from alone. The first may draw on all: what matters
+there is that the rows of a baseline and of a stream come from the same ones by chance.
 """
 
 from __future__ import annotations
