@@ -21,6 +21,7 @@ from trimtab.columns.text import TextColumn
 from trimtab.data import infer_output
 from trimtab.errors import TrimtabError
 from trimtab.nets.heads.tags import TagsHead
+from trimtab.pipeline.recompress import compress
 from trimtab.train.batches import targets_of
 
 TAGS = [["O", "B-person", "I-person", "O"], ["B-place", "O"], ["O", "O", "O"]]
@@ -239,3 +240,20 @@ def test_tags_are_told_from_one_text_and_nothing_else(tmp_path: Path) -> None:
         spec = write(tmp_path, rows, **asked)
         with pytest.raises(TrimtabError, match=said):
             trimtab.launch(spec, runs=tmp_path / "runs")
+
+
+@pytest.mark.slow
+def test_a_bundle_that_tags_words_is_compressed_though_its_spec_has_every_default_written_out(tmp_path: Path) -> None:
+    names = ("Anna", "Bob", "Carl")
+    rows = [{"words": ["so", names[n % 3], "said", f"it {n}"], "tags": ["O", "B-person", "O", "O"]} for n in range(60)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    spec = {
+        "data": str(tmp_path / "rows.jsonl"),
+        "inputs": {"words": {"type": "text", "encoder": "lstm"}},
+        "output": {"tags": "tags"},
+        "compress": "none",
+        "train": {"epochs": 1},
+    }
+    release = trimtab.launch(spec, runs=tmp_path / "runs")
+    found = compress(release.folder, {"size": "<= 50 MB"}, ["compress.minutes=0.2"])
+    assert found.manifest.output.type == "tags"

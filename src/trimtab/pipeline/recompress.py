@@ -47,7 +47,7 @@ def compress(
         said = f"holds {len(manifest.serving.graphs)} networks, a {manifest.serving.program.name}"
         raise problem(str(source), said, do="compress the bundle that it was made of")
     home = Path(to) if to else source.resolve().parent / "compressed"
-    spec = specs.parse(specs.override(_asked(manifest, gates), overrides))
+    spec = specs.parse(specs.override(_asked(manifest, gates, network), overrides))
     with run_folder.held(home, source, progress):
         request = _unseen(check(spec, Path(folder), home, progress), reference.seen(source / store.REFERENCE), progress)
         return _searched(_with_columns(request, network), network, manifest, home, progress)
@@ -60,12 +60,14 @@ def _searched(request: Request, network: FittedNetwork, manifest: Manifest, home
     return audit(request, uncompressed, found, list(manifest.evidence.get("history", [])), stages, home, progress)
 
 
-def _asked(manifest: Manifest, gates: Mapping[str, str]) -> dict[str, Any]:
+def _asked(manifest: Manifest, gates: Mapping[str, str], network: FittedNetwork) -> dict[str, Any]:
     """The bundle's spec with these gates beside its own; it is searched, unless it says how."""
     said = dict(manifest.spec)
     wish = said.get("compress")
     said["compress"] = wish if isinstance(wish, dict) else {}
     said["gates"] = {**said.get("gates", {}), **gates}
+    if network.network.fusion is None:  # written out like every default, and refused where the head reads states
+        said["fusion"] = None
     return said
 
 
