@@ -159,7 +159,15 @@ def commands(bundle: Path, name: str, port: int) -> dict[str, tuple[list[str], M
     """What starts each server, and what its environment holds."""
     ours = [sys.executable, "-m", "trimtab", "serve", str(bundle), "--port", str(port), "--log", "off"]
     fastapi, litserve, bentoml = (environments.python(one) for one in ("fastapi", "litserve", "bentoml"))
-    service = [str(bentoml.with_name("bentoml")), "serve", "serving_bentoml:Answering", "--port", str(port)]
+    service = [
+        str(bentoml.with_name("bentoml")),
+        "serve",
+        "serving_bentoml:Answering",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
     return {
         "trimtab": (ours, {}),
         "fastapi": ([str(fastapi), "serving_fastapi.py", str(bundle), str(port)], {}),
@@ -265,7 +273,12 @@ def main() -> None:
     asked = _arguments()
     bundle = asked.bundle.resolve()
     name = json.loads((bundle / "serving.json").read_text())["inputs"][0]["name"]
-    found = [measured(bundle, name, which, asked) for _ in range(asked.repeats) for which in asked.servers]
+    found = []
+    for which in asked.servers * asked.repeats:
+        try:
+            found.append(measured(bundle, name, which, asked))
+        except RuntimeError as error:
+            print(f"{which}: {error}", file=sys.stderr, flush=True)
     print(f"{json.dumps(machine())}; p95 within {asked.bound:g} ms, {asked.seconds:g} s for each rate")
     columns = [key for key in found[0] if key != "runs"]
     print("  ".join(f"{key:>12}" for key in columns))
