@@ -48,6 +48,8 @@ ALLOWED = {
     "report/html.py": (1, "the history of a training"),
     "report/plots.py": (1, "the history of a training"),
     "spec/model.py": (1, "a word of the key `clean`"),
+    "serve/routes/inference.py": (1, "a type of JSON schema"),
+    "serve/routes/explain.py": (3, "a type of JSON schema, a key of the answer"),
     "values/event_order.py": (3, "how times are spelt"),
 }
 
