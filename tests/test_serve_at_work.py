@@ -11,7 +11,7 @@ import serving
 import tiny_bundle
 from starlette.testclient import TestClient
 
-from trimtab.serve import keys
+from trimtab.serve import drift, keys
 from trimtab.watch.log import Kept, open_log
 
 ROWS = [{name: row[name] for name in ("review", "stars", "shop")} for row in tiny_bundle.ROWS]
@@ -104,6 +104,16 @@ def test_what_was_asked_and_answered_is_counted_for_prometheus(bundle: Path, tmp
     assert counted['trimtab_problems_total{column="stars",kind="unreadable"}'] == "1.0"
     assert counted["trimtab_waiting_rows"] == "0.0"
     assert 'trimtab_log_entries{state="lost"}' in counted
+
+
+def test_who_looks_at_the_counters_finds_what_moved_in_the_log_when_he_looks_again(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drift, "_PAUSE", 0.0)
+    with serving.client(bundle, log=str(tmp_path / "answers.db")) as client:
+        client.post("/predict", json={"review": "a", "stars": ["many"]})
+        found = "trimtab_watched_errors 1.0"
+        assert serving.until(lambda: found in client.get("/metrics").text.splitlines())
 
 
 def test_another_bundle_is_asked_beside_and_what_both_say_is_compared(bundle: Path, tmp_path: Path) -> None:

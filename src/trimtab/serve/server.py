@@ -19,6 +19,7 @@ from trimtab.runtime import Graph, Model
 from trimtab.serve.batching import Batcher
 from trimtab.serve.bodies import Asked, Room
 from trimtab.serve.comparison import HEARD, UNHEARD, Comparison
+from trimtab.serve.drift import Drift
 from trimtab.serve.guard import Guard
 from trimtab.serve.metrics import Metrics
 from trimtab.serve.recording import Recording
@@ -71,6 +72,7 @@ class Server:
         self.room = Room(settings.held_megabytes)  # for the bodies of requests
         self.reports: dict[str, Callable[[], Any]] = {}  # what other workers may ask of this one
         self.recording = Recording(settings) if settings.log else None
+        self.drift = Drift(settings.log, self.metrics) if settings.log else None
         self.beside = Beside(self, settings) if settings.shadow else None
 
     @property
@@ -113,6 +115,17 @@ class Server:
         self.metrics.bundle.labels(self.served.hash[:12], self.served.name).set_to_current_time()
         changed = self.served.columns != before.columns or self.served.model.output.name != before.model.output.name
         return {"bundle": self.served.hash, "before": before.hash, "other_columns": changed}
+
+    def figures(self) -> bytes:
+        """What was counted, in Prometheus's text format; the log is looked at for the next time."""
+        self.metrics.waiting.set(self.batcher.load.rows)
+        if self.recording:
+            counts = self.recording.counts()
+            for name in ("written", "waiting", "lost"):
+                self.metrics.recorded.labels(name).set(getattr(counts, name))
+        if self.drift:
+            self.drift.soon(self.served.model)
+        return self.metrics.text()
 
     def close(self) -> None:
         """Write what is still to be written: nothing is asked any more."""

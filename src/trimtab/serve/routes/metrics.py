@@ -17,12 +17,7 @@ def endpoints(server: Server) -> list[Endpoint]:
     """`GET /metrics`."""
 
     async def metrics(request: Request) -> Response:
-        server.metrics.waiting.set(server.batcher.load.rows)
-        if server.recording:
-            counts = server.recording.counts()
-            for name in ("written", "waiting", "lost"):
-                server.metrics.recorded.labels(name).set(getattr(counts, name))
-        return Response(server.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+        return Response(server.figures(), media_type=CONTENT_TYPE_LATEST)
 
     return [Endpoint("GET", "/metrics", metrics, operation=_operation)]
 

@@ -31,7 +31,7 @@ def endpoints(server: Server) -> list[Endpoint]:
 
 def _drift(server: Server) -> list[dict[str, Any]]:
     """How near each column is to an alarm, as `/metrics` has it; from 1 on it is one."""
-    families = text_string_to_metric_families(server.metrics.text().decode())
+    families = text_string_to_metric_families(server.figures().decode())
     samples = (sample for family in families if family.name == _EVIDENCE for sample in family.samples)
     return [{"name": sample.labels["column"], "value": sample.value} for sample in samples]
 
