@@ -265,9 +265,9 @@ def test_a_file_of_something_else_is_no_log_and_stays_as_it_is(tmp_path: Path) -
     [
         ("a\x00b", "stars", "five", "feedback: id"),
         (7, "stars", "five", "feedback: id"),
-        (new_id(), "star", "five", "did you mean 'stars'"),
-        (new_id(), "stars", None, "feedback: value"),
-        (new_id(), "stars", math.nan, "feedback: value"),
+        ("18c1a2b3", "star", "five", "did you mean 'stars'"),
+        ("18c1a2b3", "stars", None, "feedback: value"),
+        ("18c1a2b3", "stars", math.nan, "feedback: value"),
     ],
 )
 def test_feedback_that_can_be_none_is_refused_by_its_part(id: object, column: str, value: object, said: str) -> None:
