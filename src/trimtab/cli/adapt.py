@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
+from trimtab.cli._options import Bundle, Quiet, VerdictAsJson
 from trimtab.cli.launch import deliver
 from trimtab.pipeline.adapting import adapt
 
 
 def command(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle's folder.", show_default=False)],
+    bundle: Bundle,
     data: Annotated[
         str | None, typer.Argument(metavar="NEW_DATA", help="A file of new labelled rows.", show_default=False)
     ] = None,
@@ -32,8 +33,8 @@ def command(
         Path | None, typer.Option(help="Where the data of the bundle's spec lies. Default: where the spec lay.")
     ] = None,
     to: Annotated[Path | None, typer.Option(help="Where to. Default: beside the bundle's run, by the data.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Tell only the verdict.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The verdict as one JSON object on stdout.")] = False,
+    quiet: Quiet = False,
+    as_json: VerdictAsJson = False,
 ) -> None:
     """Teach a bundle new labelled rows: new classes, categories and words too, without forgetting the old ones.
 

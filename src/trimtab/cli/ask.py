@@ -11,11 +11,12 @@ from trimtab import rows, runtime
 from trimtab.ask import page, picking, terminal
 from trimtab.ask.sheet import Question, Sheet
 from trimtab.cli import _view
+from trimtab.cli._options import Bundle
 from trimtab.errors import problem
 
 
 def command(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle's folder.", show_default=False)],
+    bundle: Bundle,
     pool: Annotated[str, typer.Argument(metavar="POOL", help="A file of rows without answers.", show_default=False)],
     count: Annotated[int, typer.Option("--rows", min=1, help="How many rows to pick.")] = 50,
     output: Annotated[

@@ -16,6 +16,7 @@ from rich.table import Column, Table
 
 from trimtab import files, runtime
 from trimtab.cli import _view
+from trimtab.cli._options import AsJson, Bundle, Threads
 from trimtab.errors import problem
 from trimtab.report import html as pages
 from trimtab.watch import log as logs
@@ -32,7 +33,7 @@ _PATIENCE = 10.0  # seconds that a webhook may take
 
 
 def command(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle's folder.", show_default=False)],
+    bundle: Bundle,
     log: Annotated[
         str | None,
         typer.Option(
@@ -71,8 +72,8 @@ def command(
     encoding: Annotated[
         str | None, typer.Option(help="Of --data. Default: UTF-8, else as the bundle's data were.")
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Default: the cores that may be used.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    threads: Threads = None,
+    as_json: AsJson = False,
 ) -> None:
     """Say what has moved in the rows that a bundle answers, since when and how sure that is; how right it still is.
 
