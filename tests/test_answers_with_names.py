@@ -72,6 +72,7 @@ def strokes(count: int) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.slow
 def test_a_sequence_of_float_vectors_is_learnt_from_and_served(tmp_path: Path) -> None:
     rows = strokes(300)
     model = launched(

@@ -17,7 +17,7 @@ CLASSES = ["ham", "spam"]
     [
         ("rmse", "<= 2", "label", "gates.rmse: rmse is not measured on a label output"),
         ("accuracy", ">= 0.9", "number", "gates.accuracy: accuracy is not measured on a number output"),
-        ("auc", ">= 0.9", "number", "allowed: rmse, mae, r2, conformal.coverage"),
+        ("auc", ">= 0.9", "number", "allowed: rmse, mae, r2, forgetting, conformal.coverage"),
         ("recall.spm", ">= 0.9", "label", "no class 'spm'\n  allowed: ham, spam (did you mean 'spam'?)"),
     ],
 )  # fmt: skip

@@ -46,6 +46,7 @@ def test_a_number_can_be_the_output(tmp_path: Path) -> None:
     assert all(25 <= value <= 350 for value in answers["progression"])
 
 
+@pytest.mark.slow
 def test_text_numbers_and_categories_work_together(tmp_path: Path, reviews, tiny_base: Path) -> None:
     rows = [
         {"Review text": row["review"], "stars, given": 4 if row["sentiment"] == "positive" else i % 5,
@@ -58,7 +59,8 @@ def test_text_numbers_and_categories_work_together(tmp_path: Path, reviews, tiny
     assert [column.type for column in manifest.inputs] == ["text", "number", "category"]
 
 
-@pytest.mark.parametrize("method", ["lora", pytest.param("frozen", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["lora", "frozen"])
 def test_every_method_ends_in_a_bundle_that_agrees_with_its_network(tmp_path: Path, reviews, tiny_base, method) -> None:
     train = {"method": method, "epochs": 1}
     manifest = small_launch(tmp_path, reviews, output="sentiment", base=str(tiny_base), train=train)

@@ -62,7 +62,7 @@ def test_an_old_bundle_can_be_compressed(tmp_path: Path) -> None:
     assert new.inputs == old.inputs
     parts = {stage.name: stage.detail["seconds"] for stage in new.stages if "seconds" in stage.detail}
     assert set(parts) == {"export", "audit"}
-    assert set(parts["audit"]) == {*registry.names("trimtab.checks"), "evidence, plots"}
+    assert set(parts["audit"]) == {*registry.names("trimtab.checks"), "evidence, plots", "baseline of drift"}
     assert round(new.measured["size"].value * 1e6) == store.serving_bytes(tmp_path / "bundle")
     assert trimtab.load(tmp_path / "bundle").predict([{"x": "2", "y": "1", "colour": "red"}])[0]["side"] == "right"
     valid = prepare(specs.parse(SPEC), HERE, Quiet()).splits.valid

@@ -101,6 +101,7 @@ def own_check(folder: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_an_answer_whose_first_metric_is_an_error_goes_the_whole_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,6 +172,7 @@ def own_wave(folder: Path) -> None:
     (folder / "columns" / "wave.py").write_text(text.replace("    name: str\n", says + "    name: str\n", 1))
 
 
+@pytest.mark.slow
 def test_a_sequence_of_ones_own_is_told_by_its_values_and_read_by_the_encoders_of_sequences(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

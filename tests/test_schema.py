@@ -18,7 +18,7 @@ from trimtab import __main__, spec
 from trimtab.cli import schema
 
 ROOT = Path(__file__).resolve().parent.parent
-SPECS = sorted((ROOT / "examples").rglob("trimtab.yaml"))
+SPECS = sorted(path for path in (ROOT / "examples").rglob("trimtab.yaml") if "grafana" not in path.parts)
 OWN = ROOT / "examples" / "own-parts"  # types of its own: the schema knows them where TRIMTAB_PARTS names them
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.md")])
 MINIMAL = {"data": "reviews.csv", "output": "sentiment"}

@@ -59,7 +59,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     home = tmp_path_factory.mktemp("postgresql")
     user = "nobody" if os.getuid() == 0 else None  # it refuses to run as root
     if user:
-        for place in (home, *home.parents[:2]):
+        for place in (home, *home.parents[:3]):  # the third: of one process of several
             place.chmod(0o755)
         shutil.chown(home, user)
     identity = {"user": user, "env": {**os.environ, "HOME": str(home)}} if user else {}

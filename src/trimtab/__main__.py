@@ -18,8 +18,8 @@ from trimtab import __version__, registry
 from trimtab.errors import TrimtabError, nearest, problem, visible
 
 ORDER = [
-    "init", "launch", "predict", "serve", "explain", "evaluate", "audit", "compare", "compress", "inspect", "verify",
-    "sample", "schema",
+    "init", "launch", "predict", "explain", "evaluate", "audit", "compare", "compress", "serve", "watch", "ask",
+    "adapt", "inspect", "verify", "keys", "sample", "schema",
 ]  # fmt: skip
 
 

@@ -79,9 +79,7 @@ def measure(
     if layers is None or not layers:
         return Skip("a latency table is made of the blocks of one compact encoder, which this network does not have")
     batches, steps = _batches(trained, values, rows)
-    (config,) = (entry.config for entry in trained.architecture.encoders if entry.name == _NAME)
-    activation = _ACTIVATIONS[config.get("activation", "gelu")]
-    shape = _Shape(config["width"], config.get("head_width", 32), min(_BLOCKS, len(layers)), activation)
+    shape = _shape(trained, layers)
     sizes = _sizes(layers)
     threads = threads or runtime.usable_cores()
     with tempfile.TemporaryDirectory() as temporary:
@@ -208,6 +206,12 @@ class _Shape(NamedTuple):
     head_width: int
     blocks: int
     activation: tuple[str, ...]  # its lines
+
+
+def _shape(trained: FittedNetwork, layers: Sequence[Size]) -> _Shape:
+    (config,) = (entry.config for entry in trained.architecture.encoders if entry.name == _NAME)
+    activation = _ACTIVATIONS[config.get("activation", "gelu")]
+    return _Shape(config["width"], config.get("head_width", 32), min(_BLOCKS, len(layers)), activation)
 
 
 def _block_call(

@@ -108,10 +108,7 @@ def audit(
 def _write_baseline(context: checks.Context, model: runtime.Model) -> None:
     """What `trimtab watch` holds the rows of later against: the validation and test rows, as they are answered."""
     assert model.folder is not None
-    tables = [table for table in (context.valid, context.test) if table is not None and len(table)]
-    tables = [
-        table.take(np.linspace(0, len(table) - 1, min(len(table), _BASELINE_ROWS)).astype(int)) for table in tables
-    ]
+    tables = [_spread(table) for table in (context.valid, context.test) if table is not None and len(table)]
     names = [column.name for column in model.inputs]
     values = {name: [value for table in tables for value in table.values[name]] for name in names}
     right = [value for table in tables for value in table.values[model.output.name]]

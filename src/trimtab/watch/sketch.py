@@ -149,8 +149,10 @@ def _answer_features(output: OutputColumn, answers: Mapping[str, Sequence[Any]])
             found[name] = np.array([places.get(value, NO_CLASS) for value in values], np.int64)
         elif name == output.name and output.several:
             found |= _several(values, places)
-        else:
+        elif all(value is None or isinstance(value, (int, float, np.number)) for value in values):
             found[name] = _amounts(values)
+        elif name == output.name:  # a type of its own: texts, lists
+            found |= _several(values, {})
     if _confidence(output, answers):
         found["confidence"] = _amounts(confidences(output, answers))
     return found
