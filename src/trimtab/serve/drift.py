@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from trimtab.watch.watching import Watcher
 
 _PAUSE = 10.0  # seconds between two looks
-_MEANINGS = {
-    "trimtab_watched_rows": "Answered rows of the log that were looked at",
-    "trimtab_watched_errors": "Requests of the log without an answer",
-    "trimtab_unhealthy": "Findings on errors, latency and answers that are all alike",
-    "trimtab_drift_evidence": "How near a column is to an alarm about drift; from 1 on it is one",
-    "trimtab_accuracy": "Share of right answers among the last ones that were labelled",
-    "trimtab_estimated_accuracy": "The same without labels, by how sure the answers are",
+GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {  # what each means, and its labels
+    "trimtab_watched_rows": ("Answered rows of the log that were looked at", ()),
+    "trimtab_watched_errors": ("Requests of the log without an answer", ()),
+    "trimtab_unhealthy": ("Findings on errors, latency and answers that are all alike", ()),
+    "trimtab_drift_evidence": ("How near a column is to an alarm about drift; from 1 on it is one", ("column",)),
+    "trimtab_accuracy": ("Share of right answers among the last ones that were labelled", ()),
+    "trimtab_estimated_accuracy": ("The same without labels, by how sure the answers are", ()),
 }
 _log = logging.getLogger("trimtab.serve")
 
@@ -37,10 +37,7 @@ class Drift:
 
     def __init__(self, url: str, metrics: Metrics) -> None:
         self._url = url
-        self._gauges = {
-            name: metrics.gauge(name, meaning, ["column"] if name == "trimtab_drift_evidence" else [])
-            for name, meaning in _MEANINGS.items()
-        }
+        self._gauges = {name: metrics.gauge(name, meaning, labels) for name, (meaning, labels) in GAUGES.items()}
         self._watcher: Watcher | None = None
         self._looked = -math.inf
         self._look: asyncio.Future[None] | None = None
