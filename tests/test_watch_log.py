@@ -163,13 +163,7 @@ class Failing(Log):
             raise LogError("database or disk is full")
         self.log.append(entries, labels)  # type: ignore[arg-type]
 
-    def read(self, *asked: object) -> Iterator[object]:  # type: ignore[override]
-        raise NotImplementedError
-
-    def labelled(self, *asked: object) -> Iterator[object]:  # type: ignore[override]
-        raise NotImplementedError
-
-    def seen(self) -> list[object]:  # type: ignore[override]
+    def rows(self, statement: str, values: object = ()) -> list[object]:
         raise NotImplementedError
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 from trimtab import registry
 from trimtab.errors import nearest, problem, visible
@@ -25,6 +25,7 @@ _SCHEME = re.compile(r"([a-z][a-z0-9]*)(?:\+[a-z0-9]+)?://")  # postgresql+psyco
 _ALIASES = {"postgres": "postgresql"}
 _ID = re.compile(r"[\w.:-]{1,100}", re.ASCII)
 _LONGEST_ERROR = 500  # characters
+_PORTION = 2000  # entries read at a time
 
 
 class LogError(Exception):
@@ -77,6 +78,7 @@ class Seen(NamedTuple):
 class Log(ABC):
     """A log that is open. The class in `logs/<kind>.py` is called `<Kind>Log`."""
 
+    sql: ClassVar[Sql]
     where: str  # its URL without a password, for messages
 
     @classmethod
@@ -89,16 +91,30 @@ class Log(ABC):
         """Write all or nothing; an entry whose id is there already is left out. Raises LogError."""
 
     @abstractmethod
+    def rows(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+        """What a statement of `sql` finds. Raises LogError."""
+
     def read(self, bundle: str | None = None, column: str | None = None, after: int = 0) -> Iterator[Kept]:
         """Entries in the order of writing, those behind the place `after`; labels are those of `column`."""
+        while True:
+            rows = self.rows(self.sql.read, (column or "", after, bundle or "", bundle or "", _PORTION))
+            yield from map(kept, rows)
+            if len(rows) < _PORTION:
+                return
+            after = rows[-1][0]
 
-    @abstractmethod
     def labelled(self, bundle: str, column: str, after: int = 0) -> Iterator[tuple[int, Kept]]:
         """Labels of one column in the order in which they came, each with its place and its entry."""
+        while True:
+            rows = self.rows(self.sql.labelled, (after, column, bundle, _PORTION))
+            yield from ((row[-1], kept(row[:-1])) for row in rows)
+            if len(rows) < _PORTION:
+                return
+            after = rows[-1][-1]
 
-    @abstractmethod
     def seen(self) -> list[Seen]:
         """The bundles that wrote to it, the last one first."""
+        return [Seen(*row) for row in self.rows(self.sql.seen)]
 
     @abstractmethod
     def close(self) -> None:

@@ -11,10 +11,8 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from trimtab.errors import problem
-from trimtab.watch.log import ENTRIES, Entry, Kept, Label, Log, LogError, Seen, Sql, entry_row, kept, label_row
+from trimtab.watch.log import ENTRIES, Entry, Label, Log, LogError, Sql, entry_row, label_row
 
-_SQL = Sql("%s", "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY")
-_PORTION = 2000  # entries read at a time
 _PATIENCE = 5  # seconds until a server that does not answer counts as away
 # Writers take turns: else an entry could become visible behind a reader that has been told of a later one.
 _TURN = "SELECT pg_advisory_xact_lock(7423061188)"
@@ -22,6 +20,8 @@ _TURN = "SELECT pg_advisory_xact_lock(7423061188)"
 
 class PostgresqlLog(Log):
     """See `Log`. A connection that is lost is made again by the next call."""
+
+    sql = Sql("%s", "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY")
 
     def __init__(self, url: str, where: str) -> None:
         self.where = where
@@ -41,7 +41,7 @@ class PostgresqlLog(Log):
         found = cls(url, where)
         try:
             with found._working() as connection:
-                for statement in (_TURN, *_SQL.tables, *_SQL.indices) if create else ():
+                for statement in (_TURN, *cls.sql.tables, *cls.sql.indices) if create else ():
                     connection.execute(statement)
                 connection.execute(f"SELECT place FROM {ENTRIES} LIMIT 1")
         except LogError as error:
@@ -56,34 +56,13 @@ class PostgresqlLog(Log):
         made, said = [entry_row(entry) for entry in entries], [label_row(label) for label in labels]
         with self._working() as connection, connection.cursor() as cursor:
             cursor.execute(_TURN)
-            cursor.executemany(_SQL.entry, made)
-            cursor.executemany(_SQL.label, said)
+            cursor.executemany(self.sql.entry, made)
+            cursor.executemany(self.sql.label, said)
 
-    def read(self, bundle: str | None = None, column: str | None = None, after: int = 0) -> Iterator[Kept]:
-        """See `Log.read`."""
-        while True:
-            with self._working() as connection:
-                asked = (column or "", after, bundle or "", bundle or "", _PORTION)
-                rows = connection.execute(_SQL.read, asked).fetchall()
-            yield from map(kept, rows)
-            if len(rows) < _PORTION:
-                return
-            after = rows[-1][0]
-
-    def labelled(self, bundle: str, column: str, after: int = 0) -> Iterator[tuple[int, Kept]]:
-        """See `Log.labelled`."""
-        while True:
-            with self._working() as connection:
-                rows = connection.execute(_SQL.labelled, (after, column, bundle, _PORTION)).fetchall()
-            yield from ((row[-1], kept(row[:-1])) for row in rows)
-            if len(rows) < _PORTION:
-                return
-            after = rows[-1][-1]
-
-    def seen(self) -> list[Seen]:
-        """See `Log.seen`."""
+    def rows(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+        """See `Log.rows`."""
         with self._working() as connection:
-            return [Seen(*row) for row in connection.execute(_SQL.seen).fetchall()]
+            return connection.execute(statement, values).fetchall()
 
     def close(self) -> None:
         """See `Log.close`."""

@@ -7,19 +7,19 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from trimtab.errors import problem
-from trimtab.watch.log import ENTRIES, Entry, Kept, Label, Log, LogError, Seen, Sql, entry_row, kept, label_row
+from trimtab.watch.log import ENTRIES, Entry, Label, Log, LogError, Sql, entry_row, label_row
 
-_SQL = Sql("?", "INTEGER PRIMARY KEY AUTOINCREMENT")
 _PREFIX = "sqlite://"
 _PATIENCE = 5.0  # seconds that one process waits for another to end writing
-_PORTION = 2000  # entries read at a time
 
 
 class SqliteLog(Log):
     """See `Log`."""
+
+    sql = Sql("?", "INTEGER PRIMARY KEY AUTOINCREMENT")
 
     def __init__(self, connection: sqlite3.Connection, where: str) -> None:
         self.where = where
@@ -47,7 +47,7 @@ class SqliteLog(Log):
         # A crash of the machine may cost the last transactions, a kill of the process none.
         for statement in ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=NORMAL", "BEGIN IMMEDIATE"):
             self._connection.execute(statement)
-        for statement in (*_SQL.tables, *_SQL.indices, "COMMIT"):
+        for statement in (*self.sql.tables, *self.sql.indices, "COMMIT"):
             self._connection.execute(statement)
 
     def append(self, entries: Sequence[Entry], labels: Sequence[Label] = ()) -> None:
@@ -56,39 +56,18 @@ class SqliteLog(Log):
         with self._lock, _told(self.where):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
-                self._connection.executemany(_SQL.entry, made)
-                self._connection.executemany(_SQL.label, said)
+                self._connection.executemany(self.sql.entry, made)
+                self._connection.executemany(self.sql.label, said)
                 self._connection.execute("COMMIT")
             except BaseException:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
 
-    def read(self, bundle: str | None = None, column: str | None = None, after: int = 0) -> Iterator[Kept]:
-        """See `Log.read`."""
-        while True:
-            with self._lock, _told(self.where):
-                asked = (column or "", after, bundle or "", bundle or "", _PORTION)
-                rows = self._connection.execute(_SQL.read, asked).fetchall()
-            yield from map(kept, rows)
-            if len(rows) < _PORTION:
-                return
-            after = rows[-1][0]
-
-    def labelled(self, bundle: str, column: str, after: int = 0) -> Iterator[tuple[int, Kept]]:
-        """See `Log.labelled`."""
-        while True:
-            with self._lock, _told(self.where):
-                rows = self._connection.execute(_SQL.labelled, (after, column, bundle, _PORTION)).fetchall()
-            yield from ((row[-1], kept(row[:-1])) for row in rows)
-            if len(rows) < _PORTION:
-                return
-            after = rows[-1][-1]
-
-    def seen(self) -> list[Seen]:
-        """See `Log.seen`."""
+    def rows(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+        """See `Log.rows`."""
         with self._lock, _told(self.where):
-            return [Seen(*row) for row in self._connection.execute(_SQL.seen).fetchall()]
+            return self._connection.execute(statement, values).fetchall()
 
     def close(self) -> None:
         """See `Log.close`."""
