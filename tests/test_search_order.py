@@ -94,7 +94,7 @@ class Told:
             (plan, "cut", lambda *_: []),
             (plan, "precisions", lambda *_: ["none", BITS]),
             (plan, "aimed", lambda *_: BITS),
-            (candidates, "early", lambda _, point: early if point.name.startswith("conv") else early / 2),
+            (candidates, "early", lambda _, point, __: early if point.name.startswith("conv") else early / 2),
             (Search, "candidate", lambda _, point: point),
         )
         for place, called, fake in fakes:
@@ -184,6 +184,18 @@ def test_a_gate_far_beyond_what_cuts_give_is_met_by_a_larger_cut_behind_a_studen
     assert float(behind.partition("-")[2]) > 1.25 * float(alone.partition("-")[2])
     assert names.index(f"conv+{BITS}") < names.index(behind)
     assert str(taken).startswith(f"cascade-conv+{BITS}-{behind}")
+
+
+def test_all_blocks_made_narrow_behind_a_student_come_before_half_of_the_blocks_alone(monkeypatch) -> None:
+    halves = [Recipe(layers=3, neurons=0.8**at) for at in range(1, 15)]
+    told = Told(monkeypatch, {"drop": "<= 0.09", "throughput": ">= 2600 rows/s"}, None, 1.0, 0.75)
+    monkeypatch.setattr(plan, "ladder", lambda _, narrow, shallow=False: halves if shallow else rungs(_, narrow))
+    compression._walk(told.search)
+    cuts = [name.partition("+")[0] for name in told.names if "neurons" in name and not name.startswith("cascade")]
+    # Alone 1,819 rows/s; the student, with 5,000, answers two rows of three.
+    assert cuts[0] == build.name(Recipe(neurons=0.8**13))
+    assert any(name.startswith(f"cascade-conv+{BITS}-{cuts[0]}") for name in told.names)
+    assert cuts[-1] == build.name(Recipe(layers=3, neurons=0.8**2))
 
 
 def test_a_student_that_is_hardly_ever_sure_stands_before_nothing(monkeypatch) -> None:

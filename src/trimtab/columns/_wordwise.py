@@ -49,20 +49,19 @@ class Wordwise:
     most: int  # bytes of the ids that are kept between them
 
     @classmethod
-    def of(cls, definition: str, most: int, dropped: int, opening: Sequence[int]) -> Self | None:
+    def of(cls, definition: str, tokenizer: Tokenizer, most: int, dropped: int, opening: Sequence[int]) -> Self | None:
         """For rows of at most `most` tokens, which begin with `opening` in place of `dropped` special tokens.
 
-        None for a tokenizer that may look across spaces.
+        `tokenizer` is what `definition` says, and cuts at `most`; a second one would take the memory of its vocabulary
+        again. None for a tokenizer that may look across spaces.
         """
         if not _is_local(json.loads(definition)):
             return None
-        tokenizer = Tokenizer.from_str(definition)
         framed = tokenizer.encode("a")
         own = [position for position, part in enumerate(framed.sequence_ids) if part is not None]
         if not own or dropped > own[0]:
             return None
         begin, end = framed.ids[: own[0]], framed.ids[own[-1] + 1 :]
-        tokenizer.enable_truncation(most)  # for a single word that is longer than a row
         before, behind = _packed([*opening, *begin[dropped:]]), _packed(end)
         return cls(_Words(tokenizer), before, behind, (most - len(begin) - len(end)) * _ID.itemsize)
 

@@ -173,7 +173,7 @@ class TextColumn(InputColumn):
 
     @cached_property
     def _wordwise(self) -> Wordwise | None:
-        return Wordwise.of(self.definition, self.max_tokens, self.dropped, self.opening)
+        return Wordwise.of(self.definition, self.tokenizer, self.max_tokens, self.dropped, self.opening)
 
     @property
     def vocabulary(self) -> int:

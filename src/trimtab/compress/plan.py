@@ -100,9 +100,9 @@ def narrow(recipe: Recipe) -> bool:
     return (recipe.neurons or 1.0) < _NARROW
 
 
-def clearly_larger(rungs: Sequence[Recipe], one: Recipe, other: Recipe) -> bool:
-    """Whether a rung is more than one above another."""
-    return rungs.index(one) + 1 < rungs.index(other)
+def clearly_larger(rungs: Sequence[Recipe], one: Recipe, other: Recipe | None) -> bool:
+    """Whether a rung is more than one above another; it is, where the other is none of these rungs."""
+    return other not in rungs or rungs.index(one) + 1 < rungs.index(other)
 
 
 def aimed(context: BuildContext, gates: Sequence[Gate]) -> str:

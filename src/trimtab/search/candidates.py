@@ -200,12 +200,16 @@ def _seconds(graph: runtime.Graph, rows: EncodedRows, calls: Sequence[np.ndarray
     return time.perf_counter() - begun
 
 
-def early(on: Bench, small: Candidate) -> float:
-    """The share of the validation rows that a small network may answer before the uncompressed one."""
+def early(on: Bench, small: Candidate, allowed: float) -> float:
+    """The share of the validation rows that a small network may answer before the uncompressed one.
+
+    At most `allowed` of the headline metric is lost by it.
+    """
     if not isinstance(small.output, LabelColumn):
         return 0.0
     scale = cascade.logit_scale(small.output, on.output)
-    return cascade.threshold(dense(small.outputs), dense(on.before), dense(on.targets), on.output, 0.0, scale).early
+    parts = dense(small.outputs), dense(on.before), dense(on.targets)
+    return cascade.threshold(*parts, on.output, allowed, scale).early
 
 
 def cascaded(

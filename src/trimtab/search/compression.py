@@ -22,7 +22,7 @@ from trimtab.request import Request, resume
 from trimtab.search import assembly, candidates, feasible
 from trimtab.search.assembly import Candidate
 from trimtab.search.candidates import COSTS, UNCOMPRESSED, Bench
-from trimtab.search.cascades import best_first, cascaded, cascades, fit_together
+from trimtab.search.cascades import best_first, cascaded, cascades, fit_together, to_lose
 from trimtab.search.feasible import Fit, load
 from trimtab.search.trials import Search, begin, cascade, context, recall, timed, tried
 from trimtab.search.worth import (
@@ -38,8 +38,11 @@ from trimtab.search.worth import (
 )
 from trimtab.spec import Compress, Gate, Recipe
 
-_EARLY_SHARE = 0.85  # of the rows that a student may answer before the uncompressed network: before a cut, fewer
+# Of the rows that a student may answer before the uncompressed network, where half of what the gates leave may be lost:
+# about as many as it may answer before a cut, which is right less often.
+_EARLY_SHARE = 0.9
 _WORTH = 0.2  # of the rows: with fewer that a student may answer, it is not worth its own time
+_ANOTHER = 0.2  # of the minutes: with less left, no other cut is begun
 
 
 @dataclass(frozen=True)
@@ -155,13 +158,14 @@ def _aim(search: Search) -> None:
     if load(search.gates, predictor.costs) <= 1:
         return  # nothing has to be cut
     narrow = load(search.gates, {"size": predictor.costs["size"]}) > 1
-    ladder = plan.ladder(found, narrow)
-    alone = feasible.largest(search, ladder, predictor, search.gates)
+    ladders = [plan.ladder(found, narrow)]
+    alone = feasible.largest(search, ladders[0], predictor, search.gates)
     if alone is None and (shallow := plan.ladder(found, narrow, shallow=True)):
-        ladder, alone = shallow, feasible.largest(search, shallow, predictor, search.gates)
-    if alone is None or plan.narrow(alone.recipe):
-        _behind_a_student(search, ladder, alone, predictor)
-    elif alone:
+        ladders.append(shallow)
+        alone = feasible.largest(search, shallow, predictor, search.gates)
+    if alone is None or len(ladders) > 1 or plan.narrow(alone.recipe):
+        _behind_a_student(search, ladders, alone, predictor)
+    else:
         _learn(search, alone)
 
 
@@ -191,21 +195,30 @@ def _learn(search: Search, fit: Fit) -> None:
         tried(search, plan.in_precision(fit.recipe, precision))
 
 
-def _behind_a_student(search: Search, ladder: Sequence[Recipe], alone: Fit | None, predictor: Predictor) -> None:
-    """Learn students, and then the cut that gets the time: a larger one where the best of them may answer first."""
+def _behind_a_student(
+    search: Search, ladders: Sequence[Sequence[Recipe]], alone: Fit | None, predictor: Predictor
+) -> None:
+    """Learn students, and then the cut that gets the time: a larger one where the best of them may answer first.
+
+    Of all blocks, made narrow, before one of half of them; the next one where that keeps too little and time is left.
+    """
     for recipe in reversed(plan.students(context(search, None))):
         made = [tried(search, recipe), tried(search, plan.in_precision(recipe, predictor.precision))]
         if any(point and not missed(search, point) for point in made) or search.left <= 0:
             break  # cheaper ones are worse
-    first = _first_answers(search, ladder, predictor)
-    both = feasible.largest(search, ladder, predictor, _left_behind(search, *first)) if first else None
-    if first and both and (alone is None or plan.clearly_larger(ladder, both.recipe, alone.recipe)):
-        _learn(search, both)
-        large = [point for point in search.points if is_of(point, both.recipe)]
-        pairs = [big for big in best_first(search, large) if fit_together(search, first.point, big)]
-        for big in pairs[:1]:
-            cascaded(search, first.point, big)
-    elif alone:
+    for ladder in ladders:
+        first = _first_answers(search, ladder, predictor)
+        left = _left_behind(search, *first) if first else []
+        both = feasible.largest(search, ladder, predictor, left, feasible.BEHIND) if left else None
+        if first and both and plan.clearly_larger(ladder, both.recipe, alone and alone.recipe):
+            _learn(search, both)
+            large = [point for point in search.points if is_of(point, both.recipe)]
+            pairs = [big for big in best_first(search, large) if fit_together(search, first.point, big)]
+            for big in pairs[:1]:
+                cascaded(search, first.point, big)
+            if any_fits(search) or search.left < _ANOTHER * 60 * search.minutes:
+                return
+    if alone:
         _learn(search, alone)
 
 
@@ -218,12 +231,12 @@ class _First(NamedTuple):
 
 def _first_answers(search: Search, ladder: Sequence[Recipe], predictor: Predictor) -> _First | None:
     """The student that lets the cut behind it be the largest, by what is predicted."""
-    found = []
+    found, allowed = [], to_lose(search, search.points[0])
     for point in search.points:
         if point.recipe.get("student") in STUDENTS and not missed(search, point):
-            early = _EARLY_SHARE * candidates.early(search.bench, search.candidate(point))
+            early = _EARLY_SHARE * candidates.early(search.bench, search.candidate(point), allowed)
             left = _left_behind(search, point, early)
-            at = feasible.predicted(search, ladder, predictor, left, 0, len(ladder))
+            at = feasible.predicted(search, ladder, predictor, left, 0, len(ladder), feasible.BEHIND)
             found.append((at, -early, _First(point, early)))
     worth = [one for one in found if one[2].early > _WORTH]
     return min(worth, key=lambda one: one[:2])[2] if worth else None

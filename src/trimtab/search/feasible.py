@@ -30,6 +30,9 @@ _MANY = 32  # rows of the calls that a table for a gate on throughput is of
 _ROOM = {"size": 1.0, "latency": 0.92, "latency_p95": 0.8, "throughput": 0.93, "memory": 0.97}
 
 
+BEHIND = _ROOM | {"throughput": 1.0}  # behind a student, which may be let answer some more rows
+
+
 @dataclass(frozen=True)
 class Fit:
     """A cut that meets the gates on cost."""
@@ -75,7 +78,13 @@ def first_that_fits(
     return fits if fits < count else None
 
 
-def largest(search: Search, recipes: Sequence[Recipe], predictor: Predictor, gates: Sequence[Gate]) -> Fit | None:
+def largest(
+    search: Search,
+    recipes: Sequence[Recipe],
+    predictor: Predictor,
+    gates: Sequence[Gate],
+    room: Mapping[str, float] = _ROOM,
+) -> Fit | None:
     """The dearest of the recipes, the dearest first, that meets the gates on cost in the predictor's precision."""
     known, found = [predictor], dict[int, Fit]()
 
@@ -86,26 +95,32 @@ def largest(search: Search, recipes: Sequence[Recipe], predictor: Predictor, gat
         costs = {name: one.value for name, one in measured(search, shape, predictor.precision).items()}
         known.append(known[-1].taught(shape, costs))
         found[at] = Fit(recipes[at], predictor.precision, shape, costs)
-        used = load(gates, costs)
+        used = load(gates, costs, room)
         said = ", ".join(f"{gate.name} {costs[gate.name]:.3g}" for gate in gates if gate.name in costs)
         search.progress.note(f"{build.name(recipes[at])}, before it learns: {said} ({'fits' if used <= 1 else 'no'})")
         return used
 
     def guess(dear: int, fits: int) -> int:
-        return predicted(search, recipes, known[-1], gates, dear + 1, min(fits, len(recipes)))
+        return predicted(search, recipes, known[-1], gates, dear + 1, min(fits, len(recipes)), room)
 
     at = first_that_fits(len(recipes), guess, measure)
     return None if at is None else found[at]
 
 
 def predicted(
-    search: Search, recipes: Sequence[Recipe], predictor: Predictor, gates: Sequence[Gate], low: int, high: int
+    search: Search,
+    recipes: Sequence[Recipe],
+    predictor: Predictor,
+    gates: Sequence[Gate],
+    low: int,
+    high: int,
+    room: Mapping[str, float] = _ROOM,
 ) -> int:
     """The first of the recipes from `low` on, the dearest first, that is predicted to meet the gates; `high`: none."""
     while low < high:
         middle = (low + high) // 2
         shape = _shape(search, recipes[middle])
-        if shape is not None and load(gates, predictor.costs_of(shape)) <= 1:
+        if shape is not None and load(gates, predictor.costs_of(shape), room) <= 1:
             high = middle
         else:
             low = middle + 1
