@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -207,9 +207,7 @@ def _behind_a_student(
         if any(point and not missed(search, point) for point in made) or search.left <= 0:
             break  # cheaper ones are worse
     for ladder in ladders:
-        first = _first_answers(search, ladder, predictor)
-        left = _left_behind(search, *first) if first else []
-        both = feasible.largest(search, ladder, predictor, left, feasible.BEHIND) if left else None
+        first, both = _both(search, ladder, predictor)
         if first and both and plan.clearly_larger(ladder, both.recipe, alone and alone.recipe):
             _learn(search, both)
             large = [point for point in search.points if is_of(point, both.recipe)]
@@ -222,6 +220,17 @@ def _behind_a_student(
         _learn(search, alone)
 
 
+def _both(search: Search, ladder: Sequence[Recipe], predictor: Predictor) -> tuple[_First | None, Fit | None]:
+    """A student and the largest cut behind it; one that meets the gates with nothing to spare, where none else does."""
+    first, both = None, None
+    for room in (feasible.ROOM, feasible.TIGHT):
+        first = _first_answers(search, ladder, predictor, room)
+        both = feasible.largest(search, ladder, predictor, _left_behind(search, *first), room) if first else None
+        if both:
+            break
+    return first, both
+
+
 class _First(NamedTuple):
     """A student that may answer first, and the share of the rows that it is predicted to answer."""
 
@@ -229,14 +238,16 @@ class _First(NamedTuple):
     early: float
 
 
-def _first_answers(search: Search, ladder: Sequence[Recipe], predictor: Predictor) -> _First | None:
+def _first_answers(
+    search: Search, ladder: Sequence[Recipe], predictor: Predictor, room: Mapping[str, float]
+) -> _First | None:
     """The student that lets the cut behind it be the largest, by what is predicted."""
     found, allowed = [], to_lose(search, search.points[0])
     for point in search.points:
         if point.recipe.get("student") in STUDENTS and not missed(search, point):
             early = _EARLY_SHARE * candidates.early(search.bench, search.candidate(point), allowed)
             left = _left_behind(search, point, early)
-            at = feasible.predicted(search, ladder, predictor, left, 0, len(ladder), feasible.BEHIND)
+            at = feasible.predicted(search, ladder, predictor, left, 0, len(ladder), room)
             found.append((at, -early, _First(point, early)))
     worth = [one for one in found if one[2].early > _WORTH]
     return min(worth, key=lambda one: one[:2])[2] if worth else None

@@ -27,10 +27,10 @@ _TRIAL_ROWS = 256  # that a network is bundled with which has learnt nothing
 _MANY = 32  # rows of the calls that a table for a gate on throughput is of
 # Share of a gate that may be used up by what was measured in a hurry: sizes are exact; the quickest of a few calls lies
 # below the median that is released, and that comes again within 5%.
-_ROOM = {"size": 1.0, "latency": 0.92, "latency_p95": 0.8, "throughput": 0.93, "memory": 0.97}
+ROOM = {"size": 1.0, "latency": 0.92, "latency_p95": 0.8, "throughput": 0.93, "memory": 0.97}
 
 
-BEHIND = _ROOM | {"throughput": 1.0}  # behind a student, which may be let answer some more rows
+TIGHT = dict.fromkeys(ROOM, 1.0)  # nothing to spare
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Fit:
     costs: Mapping[str, float]
 
 
-def load(gates: Sequence[Gate], costs: Mapping[str, float], room: Mapping[str, float] = _ROOM) -> float:
+def load(gates: Sequence[Gate], costs: Mapping[str, float], room: Mapping[str, float] = ROOM) -> float:
     """How much of what the tightest gate allows is used up: 1 where it is just met, 0 where nothing is known of any."""
     used = [0.0]
     for gate in gates:
@@ -83,7 +83,7 @@ def largest(
     recipes: Sequence[Recipe],
     predictor: Predictor,
     gates: Sequence[Gate],
-    room: Mapping[str, float] = _ROOM,
+    room: Mapping[str, float] = ROOM,
 ) -> Fit | None:
     """The dearest of the recipes, the dearest first, that meets the gates on cost in the predictor's precision."""
     known, found = [predictor], dict[int, Fit]()
@@ -114,7 +114,7 @@ def predicted(
     gates: Sequence[Gate],
     low: int,
     high: int,
-    room: Mapping[str, float] = _ROOM,
+    room: Mapping[str, float] = ROOM,
 ) -> int:
     """The first of the recipes from `low` on, the dearest first, that is predicted to meet the gates; `high`: none."""
     while low < high:
