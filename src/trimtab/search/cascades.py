@@ -50,13 +50,14 @@ def to_lose(search: Search, point: Point) -> float:
 
 def fit_together(search: Search, small: Point, large: Point) -> bool:
     """Whether two networks together keep the gate on size, and may keep those on time."""
-    for gate in search.gates:
-        both = sum(point.measured["size"].value for point in (small, large))
-        if gate.name == "size" and not gate.met(both):
-            return False
-        if gate.name in SHARED and beyond(gate, large.measured, EARLY):
-            return False
-    return True
+    shared = [gate for gate in search.gates if gate.name in SHARED]
+    return small_together(search, small, large) and not any(beyond(gate, large.measured, EARLY) for gate in shared)
+
+
+def small_together(search: Search, small: Point, large: Point) -> bool:
+    """Whether two networks together keep the gate on size."""
+    both = sum(point.measured["size"].value for point in (small, large))
+    return all(gate.met(both) for gate in search.gates if gate.name == "size")
 
 
 def best_first(search: Search, points: Sequence[Point]) -> list[Point]:

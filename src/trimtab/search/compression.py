@@ -22,7 +22,7 @@ from trimtab.request import Request, resume
 from trimtab.search import assembly, candidates, feasible
 from trimtab.search.assembly import Candidate
 from trimtab.search.candidates import COSTS, UNCOMPRESSED, Bench
-from trimtab.search.cascades import best_first, cascaded, cascades, fit_together, to_lose
+from trimtab.search.cascades import best_first, cascaded, cascades, small_together, to_lose
 from trimtab.search.feasible import Fit, load
 from trimtab.search.trials import Search, begin, cascade, context, recall, timed, tried
 from trimtab.search.worth import (
@@ -211,7 +211,7 @@ def _behind_a_student(
         if first and both and plan.clearly_larger(ladder, both.recipe, alone and alone.recipe):
             _learn(search, both)
             large = [point for point in search.points if is_of(point, both.recipe)]
-            pairs = [big for big in best_first(search, large) if fit_together(search, first.point, big)]
+            pairs = [big for big in best_first(search, large) if small_together(search, first.point, big)]
             for big in pairs[:1]:
                 cascaded(search, first.point, big)
             if any_fits(search) or search.left < _ANOTHER * 60 * search.minutes:

@@ -26,10 +26,9 @@ _TRIALS = 4  # cuts that are measured, where one of them fits
 _TRIAL_ROWS = 256  # that a network is bundled with which has learnt nothing
 _MANY = 32  # rows of the calls that a table for a gate on throughput is of
 # Share of a gate that may be used up by what was measured in a hurry: sizes are exact; the quickest of a few calls lies
-# below the median that is released, and that comes again within 5%.
-ROOM = {"size": 1.0, "latency": 0.92, "latency_p95": 0.8, "throughput": 0.93, "memory": 0.97}
-
-
+# below the median that is released, and that comes again within 5%. Rows/s of four networks that had learnt nothing lay
+# 1% below to 24% above those of the same when they had (AMD EPYC with VNNI, 2 cores, light work beside).
+ROOM = {"size": 1.0, "latency": 0.92, "latency_p95": 0.8, "throughput": 0.88, "memory": 0.97}
 TIGHT = dict.fromkeys(ROOM, 1.0)  # nothing to spare
 
 
