@@ -17,9 +17,11 @@ from tests import browser
 from tests.browser import Browser
 from tests.test_serve_process import Running, running
 
+from trimtab import runtime
 from trimtab.serve import keys, traffic
 from trimtab.serve.routes import page
 from trimtab.serve.traffic import Traffic, together
+from trimtab.watch import log
 
 ROW = {"review": "A lovely little film, warm and funny.", "stars": "5", "shop": "north"}
 ANSWERED = "document.querySelector('#answer .given')"
@@ -80,6 +82,28 @@ def test_a_row_is_answered_and_explained_at_every_width(
         assert shot.width == width
         corner = shot.convert("L").getpixel((2, shot.height - 2))
     assert (corner > 128) == (scheme == "light")
+
+
+def test_what_was_right_is_said_on_the_page_and_kept(chromium: Browser, server: Running, bundle: Path) -> None:
+    shown = opened(chromium, server)
+    for field in ("0", "1"):
+        shown.click(f"#field-{field}")
+        shown.write("3")
+    shown.click("#send")
+    shown.until(ANSWERED)
+    shown.click("#feedback button:last-of-type")
+    offered = shown.evaluate("[...document.querySelectorAll('#right option')].map(one => one.value)")
+    given = text(shown, "#answer .given")
+    assert len(offered) == 2
+    assert given not in offered
+    shown.click("#feedback form button")
+    shown.until("state.last.right !== null")
+    assert text(shown, "#feedback") == f"Kept: {offered[0]}"
+    kept = shown.evaluate("state.last.found.id")
+    with log.open_log(str(log.beside(bundle))) as answers:
+        labelled = serving.until(lambda: list(answers.labelled(runtime.load(bundle).serving.hash, "mood")))
+    assert [(one.entry.id, one.label) for _, one in labelled] == [(kept, offered[0])]
+    assert shown.complaints == []
 
 
 def test_the_keyboard_alone_is_enough(chromium: Browser, server: Running) -> None:

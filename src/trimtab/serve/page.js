@@ -14,6 +14,7 @@ const WORDS = {
     perSecond: "Requests a second", latency: "Milliseconds until an answer", answers: "Answers", drift: "Drift",
     time: "time", address: "address", status: "status", rows: "rows", milliseconds: "ms", quiet: "No requests yet.",
     plot: "highest", evidence: "evidence that the rows have moved; 100% is an alarm",
+    isRight: "Is it right?", yes: "Yes", no: "No", whatIs: "What is right?", save: "Keep it", kept: "Kept:",
   },
   zh: {
     skip: "跳到正文", kind: "由 Trimtab 提供服务", ready: "就绪", away: "无法连接", draining: "正在停止",
@@ -27,6 +28,7 @@ const WORDS = {
     perSecond: "每秒请求数", latency: "回答所需毫秒数", answers: "答案", drift: "漂移",
     time: "时间", address: "地址", status: "状态", rows: "行数", milliseconds: "毫秒", quiet: "还没有请求。",
     plot: "最高", evidence: "数据发生变化的证据；100% 即报警",
+    isRight: "答案正确吗？", yes: "正确", no: "不正确", whatIs: "正确的答案是什么？", save: "保存", kept: "已保存：",
   },
 };
 const MOST = 1e7; // bytes of a file
@@ -207,10 +209,12 @@ async function answer(event) {
   at("send").disabled = true;
   at("answered").setAttribute("aria-busy", "true");
   at("explanation").replaceChildren();
+  at("feedback").replaceChildren();
   at("answer").replaceChildren(element("p", { className: "told", textContent: word("asking") }));
   try {
-    state.last = { asked, found: await send("predict?top=5", asked), explained: null };
+    state.last = { asked, found: await send("predict?top=5", asked), explained: null, right: null };
     tellAnswer();
+    tellFeedback();
     if (at("why").checked && "/explain" in state.api.paths) {
       state.last.explained = await send("explain", asked).catch((refused) => ({ refused: refused.message }));
       if (mine === state.shown) tellExplanation();
@@ -256,6 +260,45 @@ function tellAnswer() {
     parts.push(element("p", { className: "problem", textContent: `${word("problems")}: ${problems.map((one) => `${one.column}: ${one.reason}`).join("; ")}` }));
   }
   at("answer").replaceChildren(...parts);
+}
+
+// --------------------------------------------------------------------------------------------------- the feedback
+
+function tellFeedback() {
+  const { right, found } = state.last;
+  const [name, given] = Object.entries(found.answer)[0];
+  const single = given !== null && typeof given !== "object"; // several answers are told by POST /feedback
+  if (!single || !("/feedback" in state.api.paths)) return at("feedback").replaceChildren();
+  if (right !== null) return at("feedback").replaceChildren(element("p", { className: "told", textContent: `${word("kept")} ${said(right)}` }));
+  const yes = element("button", { type: "button", className: "quiet", textContent: word("yes") });
+  const no = element("button", { type: "button", className: "quiet", textContent: word("no") });
+  yes.addEventListener("click", () => keep(given));
+  no.addEventListener("click", () => at("feedback").append(correction(name, given)), { once: true });
+  at("feedback").replaceChildren(element("div", { className: "actions" }, element("span", { textContent: word("isRight") }), yes, no));
+}
+
+function correction(name, given) {
+  const names = state.api.components.schemas.Answered.properties.answer.properties[name].enum ?? [];
+  const others = names.filter((one) => one !== null && one !== given).map((one) => element("option", { value: one, textContent: one }));
+  const input = others.length ? element("select", { id: "right" }, ...others) : element("input", { id: "right", type: "text" });
+  const label = element("label", { htmlFor: "right", textContent: word("whatIs") });
+  const made = element("form", { className: "field" }, label, input, element("button", { type: "submit", textContent: word("save") }));
+  made.addEventListener("submit", (event) => {
+    event.preventDefault();
+    keep(input.value);
+  });
+  return made;
+}
+
+async function keep(value) {
+  const last = state.last;
+  try {
+    await send("feedback", { id: last.found.id, value });
+    last.right = value;
+    if (last === state.last) tellFeedback();
+  } catch (refused) {
+    at("feedback").append(element("p", { className: "problem", role: "alert", textContent: refused.message }));
+  }
 }
 
 // ------------------------------------------------------------------------------------------------ the explanation
@@ -418,6 +461,7 @@ function speak() {
   at("language").textContent = word("language");
   at("language").lang = state.language === "en" ? "zh" : "en";
   if (state.last) tellAnswer();
+  if (state.last) tellFeedback();
   if (state.last) tellExplanation();
   if (state.traffic) tellTraffic();
   tellState(state.status);
