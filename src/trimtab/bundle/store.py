@@ -32,6 +32,7 @@ COLUMNS = "columns"
 GOLDEN = "golden.jsonl"
 REFERENCE = "reference.npz"
 WEIGHTS = "weights.safetensors"
+JUDGE, JUDGE_SAYS = "judge.onnx", "judge.json"  # a network that looks at drawn pictures; no answer needs it
 
 QUOTING = (
     "hardest",

@@ -16,6 +16,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from trimtab import metrics, registry, runtime
 from trimtab.audit.paired import Adapted
 from trimtab.audit.price import Pricing
@@ -39,6 +41,8 @@ class Finding:
     remarks: Mapping[str, str] = field(default_factory=dict)  # what a gate says of a number, or of why there is none
     # Rows for the user's own eyes, by the name of a file that is written into the run's folder, never into the bundle.
     listed: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    # Pictures that quote rows, by the name of a plot: (rows, columns, height, width, 3) uint8.
+    pictures: Mapping[str, np.ndarray] = field(default_factory=dict)
     why: tuple[str, ...] = ()  # reasons not to release the bundle, beside gates that are missed
 
 
@@ -126,8 +130,9 @@ def every(context: Context, laps: Laps, progress: Progress | None = None) -> Fin
     evidence = {key: value for one in found for key, value in one.evidence.items()}
     remarks = {key: value for one in found for key, value in one.remarks.items()}
     listed = {key: value for one in found for key, value in one.listed.items()}
+    pictures = {key: value for one in found for key, value in one.pictures.items()}
     why = tuple(reason for one in found for reason in one.why)
-    return Finding({key: measured[key] for key in ordered}, evidence, remarks, listed, why)
+    return Finding({key: measured[key] for key in ordered}, evidence, remarks, listed, pictures, why)
 
 
 def sections(manifest: Manifest) -> Iterator[Section]:

@@ -62,7 +62,7 @@ def _keys(context: Context, table: Table) -> np.ndarray | None:
     """What equal rows share; None for rows made of events: equal histories of several users are no copies."""
     if context.output.user:
         return None
-    return dedup.keys(table, {c.name: c.type for c in context.inputs}) if table.keys is None else table.keys
+    return dedup.keys(table, dedup.told_apart(context.inputs, context.output)) if table.keys is None else table.keys
 
 
 def _leaked(context: Context) -> np.ndarray | None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from trimtab import rows, runtime
+from trimtab import files, rows, runtime
 from trimtab.cli._options import AnyRows, Bundle, Encoding, Threads
 from trimtab.cli._problems import MostUnread, Told, share, telling
 from trimtab.cli._view import console
@@ -57,6 +57,8 @@ def command(
 
     The answer's column is called like the output, or predicted_<output> where the rows already have that column. Values
     that cannot be read, or that training never had, are answered all the same and counted on stderr, column by column.
+    Answers that are pictures become files in a folder beside the output, whose paths stand in the table; on stdout they
+    are data: URIs.
 
     Example: trimtab predict runs/reviews/bundle new.csv --output answered.csv
     """
@@ -135,7 +137,7 @@ def _answer(model: runtime.Model, source: rows.Rows, asked: _Asked, told: Told) 
     columns = [*names, *answers.values()]
     with rows.writer(asked.output, format, list(map(_inert, columns)) if asked.spreadsheet else columns) as sink:
         for chunk in chain([first], chunks) if first else ():
-            sink.write(_with_answers(model, chunk, answers, asked, told))
+            sink.write(_with_answers(model, chunk, answers, asked, told, count))
             if not count and len(chunk) == _FIRST_CHUNK:
                 told.early(_note)
             count += len(chunk)
@@ -168,11 +170,14 @@ def answer_names(output: OutputColumn, taken: Sequence[str], top: int = 1) -> di
 
 
 def _with_answers(
-    model: runtime.Model, chunk: Sequence[Row], names: dict[str, str], asked: _Asked, told: Told
+    model: runtime.Model, chunk: Sequence[Row], names: dict[str, str], asked: _Asked, told: Told, before: int
 ) -> list[dict[str, Any]]:
     found = model.answer([row.values for row in chunk], asked.top, asked.folder)
     told.add(chunk, found.problems)
     answers = {names[name]: values for name, values in found.answers.items()}
+    if model.output.file_ending and asked.output != "-":
+        name = names[model.output.name]
+        answers[name] = _filed(model.output, answers[name], Path(asked.output), before)
     for row in chunk:
         if clash := row.values.keys() & answers.keys():
             said = f"the row has {sorted(clash)[0]!r}, which names an answer; the first rows had no such column"
@@ -181,6 +186,17 @@ def _with_answers(
         row.values | {name: values[position] for name, values in answers.items()} for position, row in enumerate(chunk)
     ]
     return [{_inert(name): _inert(value) for name, value in row.items()} for row in made] if asked.spreadsheet else made
+
+
+def _filed(output: OutputColumn, answers: Sequence[Any], table: Path, before: int) -> list[str]:
+    """Write answers as files, by the numbers of their rows; their paths, relative to the folder of the table."""
+    folder = table.with_name(f"{table.name.partition('.')[0]}-{output.key}")
+    with files.writing(str(folder)):
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = [folder / f"{before + row:06d}{output.file_ending}" for row in range(1, len(answers) + 1)]
+        for path, answer in zip(paths, answers, strict=True):
+            path.write_bytes(output.content(answer))
+    return [path.relative_to(table.parent).as_posix() for path in paths]
 
 
 def _inert(value: Any) -> Any:

@@ -51,8 +51,10 @@ def _options(wanted: type) -> dict[str, type[BaseModel] | None]:
     found: dict[str, type[BaseModel] | None] = {}
     for name in columns.types():
         try:
-            if issubclass(columns.kind(name, "schema"), wanted):
-                found[name] = registry.load("trimtab.columns", name, "Options", "schema")
+            kind = columns.kind(name, "schema")
+            if issubclass(kind, wanted):
+                shown = (issubclass(kind, OutputColumn) and kind.spoken) or name
+                found[shown] = registry.load("trimtab.columns", name, "Options", "schema")
         except TrimtabError:
             found[name] = None
     return found

@@ -60,6 +60,7 @@ __all__ = [
     "Targets",
     "Values",
     "Worded",
+    "answered_as",
     "as_arrays",
     "bucket",
     "certain",
@@ -142,6 +143,14 @@ def types_of(wanted: type[Column]) -> list[str]:
         except TrimtabError:  # a package is missing
             continue
     return found
+
+
+def answered_as(type_name: str) -> str:
+    """The type of output that a spec's word means: the type of that name, or the one that is `spoken` so."""
+    if type_name not in types() or issubclass(kind(type_name, "output"), OutputColumn):
+        return type_name
+    found = (name for name in types_of(OutputColumn) if kind(name, "output").spoken == type_name)
+    return next(found, type_name)
 
 
 def kind(type_name: str, where: str) -> type[Any]:

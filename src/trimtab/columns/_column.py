@@ -141,6 +141,8 @@ class InputColumn(Column):
     sequence: ClassVar[Literal["ids", "frames"] | None] = None
     imputes: ClassVar[bool] = True  # whether rows can be answered that lack the column altogether
     from_files: ClassVar[bool] = False  # whether a value may be the path of a file
+    # Whether rows whose data lack the column are numbered in it, from 0 on, and copies of rows may differ in it.
+    numbered: ClassVar[bool] = False
     # What rows are told apart by, to look at the quality of each part (`audit.groups`); None: by nothing.
     sliced: ClassVar[Literal["names", "ranges", "lengths"] | None] = None
     # Groups of parts of `batch` whose second dimension is the row's own length, the same within a group.
@@ -306,6 +308,12 @@ class OutputColumn(Column):
     single: ClassVar[bool] = False  # an answer is a single cell, compared by what it says
     scored: ClassVar[bool] = False  # an answer says how strongly it is given: see `strengths`
     several: ClassVar[bool] = False  # an answer holds several: classes, numbers, tags
+    spoken: ClassVar[str | None] = None  # what a spec calls it too: a word that is the name of a type of inputs
+    from_files: ClassVar[bool] = False  # whether a value may be the path of a file
+    # Equal inputs may have several right answers: rows are copies where these are equal, too.
+    open_ended: ClassVar[bool] = False
+    aligned: ClassVar[bool] = False  # each part of an answer lies where it lies in the input, which is not moved then
+    file_ending: ClassVar[str | None] = None  # an answer is the content of a file that ends so: see `content`
     mixes: ClassVar[bool] = False  # the loss of a mixture of two rows is the mixture of their losses
     recipe: ClassVar[str | None] = None  # how long it learns (`train.settings`), whatever the inputs; None: by these
     given_away: ClassVar[Literal["classes", "amounts"] | None] = None  # how a column that tells it is looked for
@@ -330,6 +338,20 @@ class OutputColumn(Column):
     def input_options(cls) -> Mapping[str, Any]:
         """What the columns of the inputs have to know of this type of output."""
         return {}
+
+    @classmethod
+    def digest(cls, value: Any) -> str:
+        """What makes two answers the same, where it is not how they are written: the content of a file."""
+        return str(value)
+
+    @classmethod
+    def located(cls, value: Any, folder: Path) -> Any:
+        """The answer, as it stands in a file of `folder`, such that it can be read from anywhere."""
+        return value
+
+    def accepting(self, policy: InputPolicy) -> Self:
+        """The column, holding right answers that it is told to a policy, as an input does with its values."""
+        return self
 
     @property
     def answer_names(self) -> tuple[str, ...]:
@@ -490,6 +512,36 @@ class OutputColumn(Column):
         `inputs` holds each row's input values, shown shortened beside the hardest mistakes.
         """
         return self.answered(targets, outputs).evidence(inputs)
+
+    def content(self, answer: Any) -> bytes:
+        """The file that an answer, as `decode` gives it, is the content of. Only of a type with a `file_ending`."""
+        raise NotImplementedError(f"{self.type}: an answer is no file")
+
+    def logged(self, answer: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What a log of answers keeps of those of a row; by default all."""
+        return answer
+
+    def looks(self, outputs: Outputs) -> dict[str, np.ndarray]:
+        """What is kept of each answer to tell later whether answers have moved, (rows,) float64 each.
+
+        Nothing where the answers themselves say it: names and numbers.
+        """
+        return {}
+
+    @property
+    def drawn_shape(self) -> tuple[int, int, int] | None:
+        """(channels, height, width) of the pictures that are answered; None where it is none."""
+        return None
+
+    @property
+    def read_as(self) -> InputColumn | None:
+        """The column that reads such answers where they are an input; None where nothing does."""
+        return None
+
+    @property
+    def answer_cost(self) -> int:
+        """What an answer costs in a batch beside its row, as `InputColumn.cost` counts."""
+        return 0
 
     @property
     @abstractmethod

@@ -227,16 +227,17 @@ class ImageColumn(InputColumn):
 
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""
-        self.write(folder, {name: getattr(self, name) for name in _SAVED})
+        self.write(folder, {name: getattr(self, name) for name in SAVED})
 
     @classmethod
     def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:
         """The column that `save` wrote."""
-        saved = {name: state[name] for name in _SAVED} | {name: tuple(state[name]) for name in ("mean", "std")}
+        saved = {name: state[name] for name in SAVED} | {name: tuple(state[name]) for name in ("mean", "std")}
         return cls(state["name"], state["key"], **saved)
 
 
-_SAVED = ("channels", "height", "width", "resize", "zoom", "interpolation", "mean", "std")
+# Fields that a bundle keeps.
+SAVED = ("channels", "height", "width", "resize", "zoom", "interpolation", "mean", "std")
 
 
 # ----------------------------------------------------------------------------------------------- what fit looks at

@@ -1,4 +1,4 @@
-"""When two rows are the same: their inputs are equal but for case and white space."""
+"""When two rows are the same: their inputs are equal but for case and white space; of some outputs the answers too."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from trimtab import columns
+from trimtab.columns import InputColumn, OutputColumn
 from trimtab.data.cells import Cells
 from trimtab.data.table import Table
 from trimtab.values import list_cells, many, parse
@@ -56,10 +57,10 @@ def _evenly_spaced(cells: Sequence[str]) -> list[str] | None:
     return whole.lower().split("\0")
 
 
-def located(table: Table, inputs: Mapping[str, str], folder: Path) -> Table:
-    """The table with the paths in its inputs (name -> type) such that they can be opened; its files are in `folder`."""
+def located(table: Table, kinds: Mapping[str, str], folder: Path) -> Table:
+    """The table with the paths in its columns (name -> type) such that they can be opened; files are in `folder`."""
     values = dict(table.values)
-    for name, type_name in inputs.items():
+    for name, type_name in kinds.items():
         kind = columns.kind(type_name, f"inputs.{name}")
         if kind.from_files:
             beside = ((folder / origin.file).parent for origin in table.origins)
@@ -67,12 +68,21 @@ def located(table: Table, inputs: Mapping[str, str], folder: Path) -> Table:
     return Table(values, table.origins, table.weight)
 
 
-def keys(table: Table, inputs: Mapping[str, str]) -> np.ndarray:
-    """A number for each row, (rows,) uint64: equal for rows whose normalised inputs (name -> type) are equal.
+def told_apart(inputs: Sequence[InputColumn], output: OutputColumn) -> dict[str, str]:
+    """The columns of a bundle's rows, with their types, by which these are copies of each other."""
+    open_ended = {output.name: output.type} if output.open_ended else {}
+    return {**{column.name: column.type for column in inputs}, **open_ended}
+
+
+def keys(table: Table, kinds: Mapping[str, str]) -> np.ndarray:
+    """A number for each row, (rows,) uint64: equal for rows whose normalised columns (name -> type) are equal.
+
+    Numbers of rows (`InputColumn.numbered`) tell none apart.
 
     It is the beginning of a hash: of ten million rows the chance that any two differ and share it is one in 400,000.
     """
     found = np.empty(len(table), np.uint64)
+    inputs = {name: kind for name, kind in kinds.items() if not is_numbered(kind)}
     for start in range(0, len(table), _BLOCK):
         block = slice(start, start + _BLOCK)
         parts = [_compared(type_name, table.values[name][block]) for name, type_name in inputs.items()]
@@ -141,6 +151,12 @@ def _all_hashed(texts: Iterable[str]) -> np.ndarray:
     """See `hashed`, (texts,) uint64."""
     digests = [blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest() for text in texts]
     return np.frombuffer(b"".join(digests), ">u8")[::2].astype(np.uint64)
+
+
+def is_numbered(type_name: str) -> bool:
+    """Whether a column of a type numbers rows: see `InputColumn.numbered`."""
+    kind = columns.kind(type_name, "inputs")
+    return issubclass(kind, InputColumn) and kind.numbered
 
 
 def _compared(type_name: str, values: Sequence[Any]) -> list[str]:

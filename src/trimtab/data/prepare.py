@@ -24,7 +24,7 @@ from trimtab.data.working import Working, answers, place, rejected_row, short
 from trimtab.errors import TrimtabError, problem
 from trimtab.progress import Progress
 from trimtab.rows import FOLDER, Rejected
-from trimtab.spec import Spec, Typed
+from trimtab.spec import Spec, Typed, typed
 from trimtab.values import many, parse
 
 LEAST_ROWS = 10
@@ -59,7 +59,9 @@ def prepare(spec: Spec, folder: Path, progress: Progress) -> Prepared:
     """
     rows_of = events.grouped(spec, read.load(spec.data, folder, spec.encoding))
     spec, data = rows_of.spec, rows_of.data
+    data = replace(data, table=_numbered(spec, data.table))
     test = read.load((spec.test,), folder, spec.encoding, data.encoding) if spec.test else None
+    test = test and replace(test, table=_numbered(spec, test.table))
     spec, by_folder = _split_by_folder(spec, data)
     roles = settle(spec, data.table)
     if test:
@@ -91,6 +93,17 @@ def prepare(spec: Spec, folder: Path, progress: Progress) -> Prepared:
     )
 
 
+def _numbered(spec: Spec, table: Table) -> Table:
+    """The table with the numbers of its rows in each input whose type says so, and that the data lack."""
+    wanted = [name for name, kind in (spec.inputs or {}).items() if name not in table.values and _numbers(typed(kind))]
+    return replace(table, values={**table.values, **{name: range(len(table)) for name in wanted}}) if wanted else table
+
+
+def _numbers(kind: Typed) -> bool:
+    """Whether an input is of a type that numbers rows."""
+    return kind.type in columns.types() and dedup.is_numbered(kind.type)
+
+
 def _split_by_folder(spec: Spec, data: read.Loaded) -> tuple[Spec, list[Automatic]]:
     """The spec with the split that the folders `train`, `valid` and `test` of the data say, where it asks for none."""
     is_folder = all(file.format == FOLDER for file in data.files)
@@ -119,9 +132,8 @@ def _gather(data: read.Loaded, test: read.Loaded | None, roles: Roles, folder: P
     table = _needed(tables, roles, folder)
     given = np.concatenate([given, np.full(len(table) - len(given), TEST, np.int8)])
     before = [*data.rejected, *(test.rejected if test else [])]
-    kinds = {name: rule.column.type for name, rule in roles.inputs.items()}
     # Events were cut by time: equal histories of several users are no copies of each other.
-    keys = dedup.distinct_keys(len(table)) if roles.user else dedup.keys(table, kinds)
+    keys = dedup.distinct_keys(len(table)) if roles.user else dedup.keys(table, roles.told_apart)
     unusable = roles.strategy.unusable({name: table.values[name] for name in roles.strategy.columns})
     rejected |= {row: reason for row, reason in unusable.items() if given[row] == NONE and not roles.split_name}
     working = Working(table, given, keys, answers(table, roles), before, {"rows_read": len(table)})
@@ -139,6 +151,7 @@ def _needed(tables: Sequence[Table], roles: Roles, folder: Path) -> Table:
     for table in more:
         origins = origins.followed_by(Origins.of(table.origins))
     kinds = {name: rule.column.type for name, rule in roles.inputs.items()}
+    kinds |= {} if roles.sources else {roles.output_name: roles.output.type}
     whole = Table(values, origins, roles.weight)
     whole.check_weights()
     values = dict(dedup.located(whole, kinds, folder).values)

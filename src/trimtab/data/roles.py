@@ -54,6 +54,13 @@ class Roles:
         return str(columns.kind(self.output.type, "output").strata) == "classes"
 
     @property
+    def told_apart(self) -> dict[str, str]:
+        """The columns, with their types, by which rows are copies of each other."""
+        inputs = {name: rule.column.type for name, rule in self.inputs.items()}
+        open_ended = columns.kind(self.output.type, "output").open_ended
+        return {**inputs, **({self.output_name: self.output.type} if open_ended else {})}
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Words for "no value" that are names in the output."""
         return tuple(map(str, self.output.options.get("not_missing") or ()))
@@ -216,8 +223,9 @@ def _told_from(
 def _output(spec: Spec, table: Table) -> tuple[Typed, list[Automatic]]:
     where = f"output.{spec.output_name}"
     if spec.output_type is not None:
-        _check_kind(spec.output_type.type, OutputColumn, where)
-        return with_names(where, spec.output_type, table.values.get(spec.output_name, ()))
+        meant = spec.output_type.model_copy(update={"type": columns.answered_as(spec.output_type.type)})
+        _check_kind(meant.type, OutputColumn, where)
+        return with_names(where, meant, table.values.get(spec.output_name, ()))
     look = infer_output.output_type(spec.output_name, table.values[spec.output_name])
     output, automatic = with_names(where, Typed(type=look.type), table.values[spec.output_name])
     return output, [Automatic(where, look.type, look.reason), *automatic]

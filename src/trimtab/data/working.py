@@ -75,7 +75,8 @@ class Working:
 
 def answers(table: Table, roles: Roles) -> Numbered:
     """The answer of each row as text, to compare."""
-    compared = parse.label if columns.kind(roles.output.type, "output").single else normalised
+    kind = columns.kind(roles.output.type, "output")
+    compared = kind.digest if kind.from_files else parse.label if kind.single else normalised
     return Numbered.of(table.values[roles.output_name], compared)
 
 

@@ -95,6 +95,8 @@ def refusal(output: OutputColumn) -> str:
     """Why answers of a type are not explained; empty where they are."""
     if output.per_position:
         return "an answer for each word has as many explanations as words"
+    if output.drawn_shape:
+        return "a picture is no score"
     tensors = output.tensors
     if len(tensors) > 1 or tensors[0].per != "row" or tensors[0].width < 1:
         return "its answers are no row of scores"

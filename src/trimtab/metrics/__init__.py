@@ -20,6 +20,7 @@ from trimtab.metrics._answers import (
     Amounts,
     Answers,
     AnyOf,
+    Drawn,
     Levels,
     OneOf,
     Ranked,
@@ -45,7 +46,7 @@ from trimtab.metrics._statistics import (
 )
 
 __all__ = [
-    "EPSILON", "HARDEST", "Amounts", "Answers", "AnyOf", "Kind", "Levels", "Metric", "Name", "OneOf", "Ranked",
+    "EPSILON", "HARDEST", "Amounts", "Answers", "AnyOf", "Drawn", "Kind", "Levels", "Metric", "Name", "OneOf", "Ranked",
     "SeveralAmounts", "Statistic", "Statistics", "SumOfSizes", "Tagged", "among", "asked", "auc", "canonical", "every",
     "f1", "first", "mean", "mean_of_defined", "mean_over", "measured_on", "named", "parsed", "parts_measured_on",
     "ranks", "ratio", "scores", "share", "shortened", "statistic", "statistics", "undefined",

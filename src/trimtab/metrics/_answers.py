@@ -224,6 +224,14 @@ class Tagged(Answers):
 
 
 @dataclass(frozen=True)
+class Drawn(Answers):
+    """A picture, beside the one that was wanted; levels from 0 to 255."""
+
+    true: np.ndarray  # (rows, channels, height, width) uint8
+    drawn: np.ndarray  # (rows, channels, height, width) uint8
+
+
+@dataclass(frozen=True)
 class Ranked(Answers):
     """A score for every item of a catalogue, of which one is right."""
 

@@ -1,10 +1,11 @@
-"""Numbers: how far the answers lie off, in the user's units; of several numbers the mean, and each for itself."""
+"""Numbers: how far the answers lie off, in the user's units; of several the mean, and each; of pictures the levels."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from trimtab.metrics import Amounts, Levels, Metric, SeveralAmounts, Statistic, among, mean, mean_over
+from trimtab.metrics import Amounts, Drawn, Levels, Metric, SeveralAmounts, Statistic, among, mean, mean_over
+from trimtab.metrics._pictures import of_pictures
 from trimtab.metrics._statistics import r2, root_mean
 
 
@@ -22,6 +23,10 @@ def _r2(answers: Amounts) -> Statistic:
 
 def _distance(answers: Levels) -> Statistic:
     return mean(np.abs(answers.units[answers.chosen] - answers.units[answers.true]))
+
+
+def _pixels(answers: Drawn) -> Statistic:
+    return mean(of_pictures(answers, lambda true, drawn: np.abs(drawn - true).mean(axis=(1, 2, 3))))
 
 
 def _rmse_of_one(answers: SeveralAmounts, position: int) -> Statistic:
@@ -63,8 +68,8 @@ METRICS = (
     ),
     Metric(
         "mae", "MAE", "mean size of the error", "lower",
-        of={Amounts: _mae, SeveralAmounts: _mean_mae, Levels: _distance}, of_parts={SeveralAmounts: _mae_of_one},
-        selects=True, tile=True,
+        of={Amounts: _mae, SeveralAmounts: _mean_mae, Levels: _distance, Drawn: _pixels},
+        of_parts={SeveralAmounts: _mae_of_one}, selects=True, tile=True,
     ),
     Metric(
         "r2", "R²", "share of the variance that is explained", "higher", of={Amounts: _r2, SeveralAmounts: _mean_r2},

@@ -31,6 +31,7 @@ class Pixels(nn.Module):
     def __init__(self, column: ImageColumn) -> None:
         super().__init__()
         self.name = f"{column.key}_pixels"
+        self.shape = (column.channels, column.height, column.width)
         self.register_buffer("mean", _per_channel(column.mean), persistent=False)
         self.register_buffer("scale", 1 / _per_channel(column.std), persistent=False)
 

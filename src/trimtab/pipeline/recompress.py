@@ -76,7 +76,7 @@ def _unseen(request: Request, seen: Mapping[str, np.ndarray], progress: Progress
 
     Other shares cut the splits anew, and so do rows that are added where the cut is exact or by time.
     """
-    splits, kinds = request.prepared.splits, {name: kind.type for name, kind in request.prepared.inputs.items()}
+    splits, kinds = request.prepared.splits, dedup.told_apart(request.inputs, request.output)
     if not seen or not request.seen:  # of an older bundle, or one that reads histories
         return request
     every = np.concatenate(list(seen.values()))

@@ -16,6 +16,7 @@ from trimtab.bundle import store
 from trimtab.bundle.manifest import GateResult, Manifest, Stage
 from trimtab.compress.frontier import Frontier
 from trimtab.data.table import Table
+from trimtab.pipeline import judge
 from trimtab.pipeline.mitigation import mitigated
 from trimtab.progress import Laps, Progress
 from trimtab.report import card, contact_sheet, plots
@@ -61,6 +62,9 @@ def audit(
     shutil.copytree(compressed.candidate.folder, folder)
     candidate = replace(compressed.candidate, folder=folder)
     candidate, done = mitigated(request, candidate, progress)
+    if request.output.read_as is not None:
+        judge.add(request, folder, home / "work" / "judge", progress)
+        laps.lap("judge of drawn pictures")
     model = runtime.load(candidate.folder)
     context = checks.Context(
         model,
@@ -96,6 +100,8 @@ def audit(
     shown = {key: value for key, value in shown.items() if quotes or key not in store.QUOTING}
     _write_listed(found, home)
     drawn = plots.draw(shown, home / "plots") + contact_sheet.draw(sheet.pictures if sheet else (), home / "plots")
+    for name, grid in found.pictures.items():
+        drawn += contact_sheet.draw([grid], home / "plots", name)
     laps.lap("evidence, plots")
     stages = [*stages, Stage(name="audit", seconds=laps.total, detail={"seconds": laps.seconds})]
     progress.stage("release", str(home / "bundle"))

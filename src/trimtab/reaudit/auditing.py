@@ -26,6 +26,7 @@ from trimtab.spec import Gate, Spec
 
 AUDIT = "audit.json"
 _PLOTS = "trimtab.report.plots"
+_SHEET = "trimtab.report.contact_sheet"
 _FILES = {"behaviour": "behaviour", "foreign": "ood.auroc"}  # keys that name files -> the metrics measured by them
 
 
@@ -65,12 +66,13 @@ def audit(
     found = labelled.read(subject.model, str(data), progress.note, format, encoding, subject.spec.protected)
     told(found, progress)
     laps.lap("answers")
-    judged = _judged(subject, found, checks.every(context(subject, found), laps, progress))
+    checked = checks.every(context(subject, found), laps, progress)
+    judged = _judged(subject, found, checked)
     home = Path(to) if to else Path(bundle).resolve().parent / f"audit-{specs.folder_name(Path(data).stem) or 'rows'}"
     stages = [*judged.stages, Stage(name="audit", seconds=laps.total, detail={"seconds": laps.seconds})]
     described = {"audited": _described(found, str(data)), **{k: v for k, v in judged.data.items() if k != "rows"}}
     judged = judged.model_copy(update={"stages": stages, "data": described, "machine": cost.machine()})
-    _write(home, Path(bundle), judged)
+    _write(home, Path(bundle), judged, checked)
     return Audited(home, judged)
 
 
@@ -198,7 +200,7 @@ def _described(found: Labelled, name: str) -> dict[str, Any]:
     }
 
 
-def _write(home: Path, bundle: Path, manifest: Manifest) -> None:
+def _write(home: Path, bundle: Path, manifest: Manifest, found: checks.Finding) -> None:
     """The card, its plots where they can be drawn, and the figures as JSON."""
     with files.writing(str(home)):
         home.mkdir(parents=True, exist_ok=True)
@@ -206,6 +208,8 @@ def _write(home: Path, bundle: Path, manifest: Manifest) -> None:
         raise problem(str(home), "this is the bundle itself, whose files are hashed", do="name another folder: --to")
     drawable = registry.available("matplotlib")
     drawn = registry.attribute(_PLOTS, "draw")(manifest.evidence, home / "plots") if drawable else []
+    for name, grid in found.pictures.items() if drawable else ():
+        drawn += registry.attribute(_SHEET, "draw")([grid], home / "plots", name)
     card.write(home, manifest, drawn, bundle)
     said = manifest.model_dump(
         mode="json", include={"name", "spec", "data", "measured", "gates", "evidence", "machine", "why"}

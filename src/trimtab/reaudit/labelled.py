@@ -62,10 +62,26 @@ def opened(
     Raises TrimtabError for a file without the answer, or without an input that is needed, with the nearest name.
     """
     source = rows.read(name, aside, format, note, encoding, model.serving.encoding)
-    source = histories.measured(model, source, note)
+    source = _completed(model, histories.measured(model, source, note), name)
     if source.names is not None:
         check_columns(model, source.names, name, note)
     return source
+
+
+def _completed(model: runtime.Model, source: rows.Rows, name: str) -> rows.Rows:
+    """The rows with answers that can be opened where they are files, and with numbers where inputs number rows."""
+    numbered = [column.name for column in model.inputs if column.numbered]
+    if not numbered and not model.output.from_files:
+        return source
+    folder = Path(name).parent if name != "-" else Path()
+
+    def found() -> Iterator[Row]:
+        for number, row in enumerate(source):
+            answer = {model.output.name: model.output.located(row.values.get(model.output.name), folder)}
+            yield replace(row, values={**dict.fromkeys(numbered, number), **row.values, **answer})
+
+    names = None if source.names is None else tuple(dict.fromkeys([*source.names, *numbered]))
+    return rows.Rows(source.format, names, found())
 
 
 def check_columns(model: runtime.Model, names: Sequence[str] | Mapping[str, Any], name: str, note: Note) -> None:
@@ -165,7 +181,7 @@ def _made(model: runtime.Model, table: Table) -> np.ndarray:
     made = [known[part] for part in ("train", "valid") if part in known]
     if not made:
         return np.zeros(len(table), bool)
-    kinds = {column.name: column.type for column in model.inputs}
+    kinds = dedup.told_apart(model.inputs, model.output)
     absent = {name: [None] * len(table) for name in kinds if name not in table.values}
     keys = dedup.keys(replace(table, values={**table.values, **absent}), kinds)
     return np.asarray(np.isin(dedup.fingerprint(keys), np.concatenate(made)))

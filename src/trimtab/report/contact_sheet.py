@@ -1,4 +1,4 @@
-"""Pictures side by side in one file: training rows beside what was made of them."""
+"""Pictures side by side in one file: training rows beside what was made of them, wanted pictures beside drawn ones."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _GAP = 6
 _UNSIGNED: Any = {"Software": None}  # equal pictures are equal bytes, whoever wrote them
 
 
-def draw(grids: Sequence[np.ndarray], folder: Path) -> list[Path]:
-    """Draw pictures side by side and below one another into `augmentation.png`; no file where there are none.
+def draw(grids: Sequence[np.ndarray], folder: Path, stem: str = "augmentation") -> list[Path]:
+    """Draw pictures side by side and below one another into `<stem>.png`; no file where there are none.
 
     Each grid is (rows, columns, height, width, 3) uint8; grids stand below one another, and a grid's first column is
     set apart from what was made of it.
@@ -29,7 +29,7 @@ def draw(grids: Sequence[np.ndarray], folder: Path) -> list[Path]:
         [np.pad(sheet, ((0, 0), (0, width - sheet.shape[1]), (0, 0)), constant_values=255) for sheet in sheets]
     )
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "augmentation.png"
+    path = folder / f"{stem}.png"
     imsave(path, whole, metadata=_UNSIGNED)
     return [path]
 

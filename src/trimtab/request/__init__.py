@@ -171,7 +171,7 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
         prepared = replace(prepared, report={**prepared.report, "unlabelled": more.report})
     return Request(
         spec, parsed, prepared, chosen, inputs, output, architecture, settled, automatic, train, valid,
-        augmentation, more.values, _seen(prepared), ways, tests=tests, foreign=other,
+        augmentation, more.values, _seen(prepared, inputs, output), ways, tests=tests, foreign=other,
     )  # fmt: skip
 
 
@@ -247,11 +247,11 @@ def _tell(found: encoding.Found, rows: int, progress: Progress) -> None:
                 progress.note(f"  do: {_ADVICE[kind].format(column=column)}")
 
 
-def _seen(prepared: Prepared) -> dict[str, np.ndarray]:
+def _seen(prepared: Prepared, inputs: Sequence[InputColumn], output: OutputColumn) -> dict[str, np.ndarray]:
     """Fingerprints of the rows that the network is made by; of histories, which grow, none."""
-    kinds = {name: kind.type for name, kind in prepared.inputs.items()}
-    if any(columns.kind(kind, "inputs").holds_items for kind in kinds.values()):
+    if any(column.holds_items for column in inputs):
         return {}
+    kinds = dedup.told_apart(inputs, output)
     tables = {"train": prepared.splits.train, "valid": prepared.splits.valid}
     return {part: dedup.fingerprints(table, kinds) for part, table in tables.items()}
 

@@ -16,6 +16,7 @@ from trimtab import __version__, files
 from trimtab.bundle import store
 from trimtab.bundle.manifest import Manifest
 from trimtab.columns import EncodedRows, as_arrays
+from trimtab.data.table import Table
 from trimtab.errors import TrimtabError
 from trimtab.request import Request, filled, mitigation
 
@@ -60,7 +61,7 @@ def train_key(request: Request) -> str:
         said.pop(place)
     splits = request.prepared.splits
     rows = [_numbers(request.train), _numbers(request.valid)]
-    answers = [_values(table.values[request.output.name]) for table in (splits.train, splits.valid)]
+    answers = [_answers(request, table) for table in (splits.train, splits.valid)]
     weights = mitigation.weights(request.spec, request.output, request.inputs, [splits.train, splits.valid])
     answers += [] if weights is None else [hashlib.sha256(weights.tobytes()).hexdigest()]
     source = [reader.base.fingerprint for reader in request.chosen.plans if reader.base]
@@ -78,7 +79,7 @@ def key(request: Request) -> str:
     of_groups = [_values(table.values[name]) for table in (splits.train, splits.valid) for name in by]
     told = [_values(test[name]) for name in beside if name is not None and name in test]
     tests = [repr(test) for test in request.tests]
-    rows = [contents, _values(test[request.output.name]), told, of_groups, request.unlabelled, tests]
+    rows = [contents, _answers(request, request.prepared.splits.test), told, of_groups, request.unlabelled, tests]
     return _digest([train_key(request), rows, request.spec.model_dump(mode="json")])
 
 
@@ -86,7 +87,7 @@ def search_key(request: Request, origin: str) -> str:
     """Changes when anything does that all candidates for a network of that origin are made of and measured by."""
     splits = request.prepared.splits
     rows = [_numbers(request.train), _numbers(request.valid), request.unlabelled]
-    answers = [_values(table.values[request.output.name]) for table in (splits.train, splits.valid)]
+    answers = [_answers(request, table) for table in (splits.train, splits.valid)]
     promised = [one for one in (request.spec.coverage, request.spec.answers) if one is not None]
     return _digest([origin, rows, answers, *promised])
 
@@ -106,6 +107,12 @@ def _values(values: Sequence[Any]) -> str:
     for start in range(0, len(values), _BLOCK):
         digest.update(json.dumps(list(values[start : start + _BLOCK]), sort_keys=True, default=str).encode())
     return digest.hexdigest()
+
+
+def _answers(request: Request, table: Table) -> str:
+    """Of the answers of some rows; of files by their content."""
+    output, values = request.output, table.values[request.output.name]
+    return _values([output.digest(value) for value in values] if output.from_files else values)
 
 
 def _digest(value: Any) -> str:

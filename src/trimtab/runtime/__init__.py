@@ -112,7 +112,8 @@ class Answering:
 
     def outputs(self, rows: EncodedRows, picked: np.ndarray) -> Outputs:
         """Outputs of the picked rows, in batches of like length, within the entry's cost and rows of a batch."""
-        batches, positions = self.graph.batches(rows.costs[picked]), rows.positions(self.output)
+        costs = rows.costs[picked] + self.output.answer_cost
+        batches, positions = self.graph.batches(costs), rows.positions(self.output)
         parts = self.graph.run_each([partial(rows.batch, picked[batch]) for batch in batches])
         return in_order(batches, parts, self.output.tensors, None if positions is None else positions[picked])
 
@@ -288,7 +289,9 @@ def put_together(
     where = str(folder or "model")
     program = programs.opened(serving.program.name, serving.program.options, graphs, where)
     accepting = tuple(column.accepting(policy or InputPolicy()) for column in inputs)
-    return Model(serving, accepting, output, graphs, program, folder, threads, policy)
+    return Model(
+        serving, accepting, output.accepting(policy or InputPolicy()), graphs, program, folder, threads, policy
+    )
 
 
 # -------------------------------------------------------------------------------------------------------- golden

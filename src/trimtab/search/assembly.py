@@ -40,6 +40,7 @@ from trimtab.request import Request, filled, reported
 from trimtab.train import loop
 
 _GOLDEN_ROWS = 8
+_GOLDEN_NUMBERS = 50_000  # of all golden rows, which are kept as text
 _TOLERANCE = 1e-4  # of the largest output, from 1 on: what the order of sums does to numbers in fp32
 _ROUNDED_ROWS = 200  # that tell what rounding does to the outputs
 _NO_ANSWER = 1e8  # outputs beyond stand for items that are left out
@@ -282,14 +283,15 @@ def write_golden(folder: Path, model: runtime.Model, request: Request) -> None:
 
     Where no row may be quoted, of rows that are made up.
     """
+    count = min(_GOLDEN_ROWS, max(1, _GOLDEN_NUMBERS // model.output.width))
     if not request.spec.quote_rows:
         random = np.random.default_rng(request.spec.seed)
-        made = [{column.name: column.invented(random) for column in model.inputs} for _ in range(_GOLDEN_ROWS)]
+        made = [{column.name: column.invented(random) for column in model.inputs} for _ in range(count)]
         runtime.write_golden(folder, runtime.record_golden(model, made))
         return
     table, names = request.prepared.splits.test, [column.name for column in model.inputs]
     rows = [{name: row[name] for name in names} for row in table.rows()]
     picked = sorted(range(len(rows)), key=lambda i: (len(json.dumps(rows[i], default=str)), i))
-    spread = picked[: max(_GOLDEN_ROWS, len(picked) // 2)]
-    chosen = [rows[i] for i in spread[:: max(1, len(spread) // _GOLDEN_ROWS)][:_GOLDEN_ROWS]]
+    spread = picked[: max(count, len(picked) // 2)]
+    chosen = [rows[i] for i in spread[:: max(1, len(spread) // count)][:count]]
     runtime.write_golden(folder, runtime.record_golden(model, chosen))

@@ -44,7 +44,7 @@ class Recording:
             Entry(
                 bundle=served.hash,
                 milliseconds=1000 * seconds,
-                answer=answer,
+                answer=served.model.output.logged(answer),
                 confidence=confidence,
                 sketch=sketch,
                 input=_plain(served.model, row) if self._inputs else None,

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +183,8 @@ def _told(best: Execution, rates: Mapping[Execution, float]) -> dict[str, Choice
 @contextmanager
 def _undisturbed(run: Run) -> Iterator[None]:
     """Afterwards the network holds what it held: batch norms count every batch that they see."""
-    held = [(buffer, buffer.clone()) for buffer in run.network.buffers()]
+    buffers = chain(run.network.buffers(), () if run.second is None else run.second.buffers())
+    held = [(buffer, buffer.clone()) for buffer in buffers]
     run.network.train()
     try:
         yield

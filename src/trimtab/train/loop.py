@@ -126,14 +126,20 @@ def _prepare(
         if settings.optimizer in ("adamw", "adam"):
             use_sparse_gradients(network)
     optimizers = method.optimizers(network, settings)
+    second = method.second(network)
+    if second is not None:
+        second.to(found.device).train()
+        found.same(second.state_dict().values())
+        optimizers = replace(optimizers, second=method.second_optimizer(second, settings))
     balanced = settings.class_weights == "balanced"
     weights = _balanced(dense(data.train_targets), data.output.width, found.device) if balanced else None
     options = LossOptions(settings.label_smoothing, weights)
     ema_weights = {key: value.clone() for key, value in network.state_dict().items()} if settings.ema_decay else {}
     learnt = method.forward(network, forward)
     return Run(
-        network, forward, learnt, method, options, optimizers, found, settings, data, folder, progress, ema_weights
-    )
+        network, forward, learnt, method, options, optimizers, found, settings, data, folder, progress, ema_weights,
+        second=second,
+    )  # fmt: skip
 
 
 def _head_only(network: Network) -> Forward:
@@ -338,6 +344,7 @@ def _save(run: Run, position: Position) -> None:
         "random_cuda": run.devices.gathered(on_card),
         "scaler": run.devices.scaler.state_dict(),
         "ema_weights": run.ema_weights,
+        "second": {} if run.second is None else run.second.state_dict(),
     }
     if run.devices.writes:
         checkpoint.write(run.folder, "last", run.network.state_dict(), states, position)
@@ -352,6 +359,8 @@ def _resume(run: Run) -> Position:
     if position.finished:
         return position
     run.network.load_state_dict(weights)
+    if run.second is not None:
+        run.second.load_state_dict(states["second"])
     for optimizer, state in zip(run.optimizers.all, states["optimizers"], strict=True):
         optimizer.load_state_dict(state)
     if states["scaler"]:  # of fp16 only

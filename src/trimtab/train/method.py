@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trimtab import part_options
 from trimtab.columns import OutputColumn, Targets
@@ -67,6 +67,7 @@ class Run:
     progress: Progress
     ema_weights: dict[str, Tensor]  # the running average of the weights, where one is kept
     bf16_weights: Bf16Weights | None = None  # what the steps read in place of the weights
+    second: nn.Module | None = None  # the network that learns beside: see `Method.second`
 
 
 class Method(part_options.Options, ABC):
@@ -93,6 +94,21 @@ class Method(part_options.Options, ABC):
     def optimizers(self, network: Network, settings: Settings) -> Optimizers:
         """What changes the weights."""
         return optimizer.make(network, settings)
+
+    def second(self, network: Network) -> nn.Module | None:
+        """A network that learns beside the one that is served, and is thrown away then; by default none.
+
+        Raises TrimtabError where it cannot be made for such a network.
+        """
+        return None
+
+    def second_optimizer(self, second: nn.Module, settings: Settings) -> torch.optim.Optimizer:
+        """What changes the weights of the second network, by the gradients that `losses` gives it."""
+        return optimizer.plain(second, settings.learning_rate)
+
+    def given(self, run: Run, tensors: dict[str, Tensor], targets: Answers) -> dict[str, Tensor]:
+        """What a step reads in place of a batch's tensors, as they were varied; by default these."""
+        return tensors
 
     def batches(
         self, steps: np.ndarray, settings: Settings, epoch: int, classes: np.ndarray | None
@@ -128,6 +144,7 @@ class Method(part_options.Options, ABC):
         targets = targets_of(data.train_targets, rows, run.devices.device)
         if data.augmentation:
             tensors, mix = data.augmentation(tensors, rows, step, number)
+        tensors = self.given(run, tensors, targets)
         with run.devices.autocast():
             answers = run.learnt(tensors)
         answers = {name: padded._replace(values=padded.values.float()) for name, padded in answers.items()}

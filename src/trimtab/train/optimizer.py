@@ -17,15 +17,19 @@ from trimtab.train.settings import Settings
 
 @dataclass(frozen=True)
 class Optimizers:
-    """One optimizer for dense gradients and, on a CPU, one for the word table whose gradients touch few rows."""
+    """One for dense gradients and, on a CPU, one for the word table whose gradients touch few rows.
+
+    `second` changes the network that learns beside the one that is served, where a training method has such.
+    """
 
     dense: torch.optim.Optimizer
     sparse: torch.optim.Optimizer | None
+    second: torch.optim.Optimizer | None = None
 
     @property
     def all(self) -> list[torch.optim.Optimizer]:
         """Those that there are."""
-        return [self.dense, self.sparse] if self.sparse else [self.dense]
+        return [one for one in (self.dense, self.sparse, self.second) if one]
 
 
 def make(network: Network, settings: Settings) -> Optimizers:
@@ -52,6 +56,12 @@ def make(network: Network, settings: Settings) -> Optimizers:
     )
     lazy = [{"params": part, "lr": rate, "peak": rate} for rate, part in tables.items()]
     return Optimizers(dense, torch.optim.SparseAdam(lazy) if lazy else None)
+
+
+def plain(module: nn.Module, rate: float, betas: tuple[float, float] = (0.9, 0.999)) -> torch.optim.Optimizer:
+    """Adam for all weights of a module that learn, at one rate."""
+    own = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    return torch.optim.Adam([{"params": own, "lr": rate, "peak": rate}], betas=betas, fused=True)
 
 
 def use_sparse_gradients(network: Network) -> None:

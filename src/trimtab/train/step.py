@@ -33,6 +33,8 @@ def step(
     if run.bf16_weights:
         run.bf16_weights.gather()
     run.devices.sum_gradients(run.network)
+    if run.second is not None:
+        run.devices.sum_gradients(run.second)
     for optimizer in run.optimizers.all:
         run.devices.scaler.unscale_(optimizer)
     clip(run.network, run.optimizers, run.settings.clip_norm)

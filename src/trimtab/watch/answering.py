@@ -94,7 +94,7 @@ def entries(model: Model, sketcher: Sketcher, portion: Sequence[Row], folder: Pa
     answers = model.output.decode(outputs)
     sketches = by_row(sketcher.sketches(values, encoded, outputs, answers), len(portion))
     sure = confidences(model.output, answers)
-    told = [{name: column[row] for name, column in answers.items()} for row in range(len(portion))]
+    told = [model.output.logged({name: own[row] for name, own in answers.items()}) for row in range(len(portion))]
     return [
         Entry(model.serving.hash, answer=answer, confidence=confidence, sketch=sketch, time=math.nan)
         for answer, confidence, sketch in zip(told, sure, sketches, strict=True)

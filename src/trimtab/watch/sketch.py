@@ -57,7 +57,7 @@ class Sketcher:
                 features["typicality"] = _mean_log_share(self.log_shares[column.key], encoded)
             features["missing"] = many.missing(raw, column.is_text).astype(np.int64)
             found |= {f"{column.key}.{name}": array for name, array in features.items()}
-        answered = _answer_features(self.output, answers)
+        answered = self.output.looks(outputs) or _answer_features(self.output, answers)
         if self.output.familiarity_word:
             answered["familiarity"] = self.output.familiarity(outputs)
         found |= {f"{OUTPUTS}.{name}": array for name, array in answered.items()}

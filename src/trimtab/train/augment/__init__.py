@@ -145,9 +145,12 @@ def choose(
     for column in inputs:
         where = f"inputs.{column.name}.augment"
         try:
-            choice = _options(kinds[column.name], column, column.name in frozen, where)
+            choice = _options(kinds[column.name], column, column.name in frozen, output.aligned, where)
             if choice.reason:
                 made[where] = choice
+            if output.aligned and isinstance(choice.value, Mapping) and choice.value:
+                raise problem(where, "what is answered lies where the input lies: it would not be varied with it",
+                              do="leave it out")  # fmt: skip
             if isinstance(choice.value, Mapping) and choice.value:
                 found = _kind(column.type, where).make(column, values[column.name], choice.value, where)
                 if reason := found.refuses(output, len(inputs)):
@@ -160,7 +163,7 @@ def choose(
     return (Augmentation(parts, chosen, seed) if parts else None), made
 
 
-def _options(kind: Typed, column: InputColumn, frozen: bool, where: str) -> Choice:
+def _options(kind: Typed, column: InputColumn, frozen: bool, aligned: bool, where: str) -> Choice:
     """The options of one input; with a reason where they are not the user's own."""
     if kind.augment == "none":
         return Choice("none", "")
@@ -174,6 +177,8 @@ def _options(kind: Typed, column: InputColumn, frozen: bool, where: str) -> Choi
     choice: Choice = _kind(column.type, where).automatic(column)
     if not choice.value:
         return Choice("none", "")
+    if aligned:
+        return Choice("none", "what is answered lies where the input lies, and would not move with it")
     if frozen:
         return Choice("none", "method frozen computes the features of every row once, before training")
     return choice
