@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from trimtab import runtime
 from trimtab.bundle import store
 from trimtab.metrics import Statistic
+from trimtab.values import parse
 
 _BATCH = 256
 _BLOCK = 20_000_000  # distances, or pixels, that are held at a time
 NEIGHBOURS = 3  # to the farthest of which the neighbourhood of a picture reaches
+_MOST = 4_000  # points whose distances from each other are held; of more, as many, evenly
 _NEAR = 0.5  # of the distance that a picture of the test rows usually has from training
 
 
@@ -53,6 +57,11 @@ def judge(folder: Path | None) -> Judge | None:
     )
 
 
+def names(values: Sequence[Any]) -> list[str]:
+    """The name of the class that each value is, as a judge knows it; empty for none."""
+    return ["" if parse.is_missing(value) else parse.label(value) for value in values]
+
+
 def frechet(one: np.ndarray, other: np.ndarray) -> Statistic:
     """The Frechet distance between normal distributions of two sets of features, each (rows, numbers).
 
@@ -83,9 +92,10 @@ def within(points: np.ndarray, of: np.ndarray) -> np.ndarray:
 
     Both (rows, numbers). A neighbourhood reaches to the third nearest of the others.
     """
-    own = distances(of, of)
-    reach = np.sort(own, axis=1)[:, min(NEIGHBOURS, len(of) - 1)]  # the nearest is the point itself
-    return np.asarray((distances(points, of) <= reach[None]).any(axis=1))
+    of = of[:: -(-len(of) // _MOST)]
+    reach = np.sort(distances(of, of), axis=1)[:, min(NEIGHBOURS, len(of) - 1)]  # the nearest is the point itself
+    parts = [(distances(points[i : i + _MOST], of) <= reach).any(axis=1) for i in range(0, len(points), _MOST)]
+    return np.concatenate(parts)
 
 
 def distances(points: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -14,7 +14,6 @@ from trimtab.checks import Context, Finding
 from trimtab.columns import dense
 from trimtab.metrics import Drawn, Statistic, mean
 from trimtab.page import Block, Plots, Section, Text, figures
-from trimtab.values import parse
 
 PLACE = 2.5
 NAME, PLOT = "drawn", "drawn"
@@ -62,10 +61,9 @@ def _judged(
     seen, own = judge.look(answers.drawn)
     _, real = judge.look(answers.true)
     evidence |= {"input": judge.input, "accuracy": judge.accuracy, "rows": judge.rows}
-    if judge.input is not None:
-        asked = [parse.label(value) for value in context.test.values[judge.input]]
+    if judge.input in context.test.values:
         places = {name: place for place, name in enumerate(judge.classes)}
-        wanted = np.array([places.get(name, -1) for name in asked], np.int64)
+        wanted = np.array([places.get(name, -1) for name in drawn.names(context.test.values[judge.input])], np.int64)
         found[RECOGNISED] = _measured(context, mean(seen == wanted), share=True)
     if len(own) >= _LEAST_ROWS:
         found[FRECHET] = _measured(context, drawn.frechet(own, real), _RESAMPLES)

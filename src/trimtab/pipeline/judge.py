@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from trimtab import columns, export, files
+from trimtab.audit import drawn
 from trimtab.bundle import store
 from trimtab.columns import OUTPUTS, EncodedRows, InputColumn, OutputColumn, OutputTensor, dense
 from trimtab.data.table import Table
@@ -30,7 +31,6 @@ from trimtab.spec import Typed
 from trimtab.train import augment, loop
 from trimtab.train.method import TrainingData
 from trimtab.train.settings import Settings
-from trimtab.values import parse
 
 _WIDTH = 64  # features of a picture
 _STEPS, _ROWS, _EPOCHS = 3000, 32, 25  # at most so many steps, the rows of each, and at most so many epochs
@@ -95,8 +95,8 @@ def _lesson(request: Request) -> _Lesson:
     pictures = [_pictures(request.output, table) for table in tables]
     told_by = _named_by(request, splits.train)
     if told_by:
-        names = [[parse.label(value) for value in table.values[told_by]] for table in tables]
-        answer = columns.fit("label", "class", "class", names[0], {})
+        names = [drawn.names(table.values[told_by]) for table in tables]
+        answer = columns.fit("label", "class", "class", [name for name in names[0] if name], {})
         known = [np.array([name in answer.classes for name in own], bool) for own in names]
         targets = [
             dense(answer.targets([name for name, there in zip(own, at, strict=True) if there]))
@@ -135,7 +135,8 @@ def _named_by(request: Request, train: Table) -> str | None:
     for column in request.inputs:
         if not column.holds_names:
             continue
-        _, counts = np.unique([parse.label(value) for value in train.values[column.name]], return_counts=True)
+        there = [name for name in drawn.names(train.values[column.name]) if name]
+        _, counts = np.unique(there, return_counts=True)
         if 2 <= len(counts) <= _MOST_CLASSES and np.median(counts) >= _LEAST_ROWS:
             return column.name
     return None
