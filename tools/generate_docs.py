@@ -15,7 +15,7 @@ import typer
 import typer.main
 from pydantic import BaseModel
 
-from trimtab import metrics, perturb, registry
+from trimtab import columns, metrics, perturb, registry
 from trimtab.audit.counterfactual import SWAPS
 from trimtab.columns import OutputColumn
 from trimtab.data import splits
@@ -213,12 +213,7 @@ def _grammar() -> str:
 def _measured_on(metric: metrics.Metric) -> list[str]:
     """The output types that have a metric."""
     kinds = {name: column for name, column in _columns() if issubclass(column, OutputColumn)}
-    return [_spoken(name, column) for name, column in kinds.items() if metric.measured_of(column.answers)]
-
-
-def _spoken(name: str, column: type) -> str:
-    """What a spec calls a type."""
-    return (issubclass(column, OutputColumn) and column.spoken) or name
+    return [columns.word(name) for name, column in kinds.items() if metric.measured_of(column.answers)]
 
 
 def _column_types() -> Iterator[str]:
@@ -226,8 +221,8 @@ def _column_types() -> Iterator[str]:
     yield "`inputs: {review: text}` is short for `inputs: {review: {type: text}}`; a type's options stand beside it."
     yield "What the pretrained encoder decides (`tokenizer`, `limit`, `pad_id`) is filled in from `base`."
     for name, column in _columns():
-        spoken = _spoken(name, column)
-        title = f"`{name}`" if spoken == name else f"`{spoken}`, as an output"
+        word = columns.word(name)
+        title = f"`{name}`" if word == name else f"`{word}`, as an output"
         yield from ("", f"### {title}", "", (inspect.getdoc(column) or "").partition("\n")[0], "")
         yield from _keys(importlib.import_module(column.__module__).Options)
 

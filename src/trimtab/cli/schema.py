@@ -53,7 +53,7 @@ def _options(wanted: type) -> dict[str, type[BaseModel] | None]:
         try:
             kind = columns.kind(name, "schema")
             if issubclass(kind, wanted):
-                shown = (issubclass(kind, OutputColumn) and kind.spoken) or name
+                shown = columns.word(name) if wanted is OutputColumn else name
                 found[shown] = registry.load("trimtab.columns", name, "Options", "schema")
         except TrimtabError:
             found[name] = None

@@ -60,7 +60,7 @@ __all__ = [
     "Targets",
     "Values",
     "Worded",
-    "answered_as",
+    "answered",
     "as_arrays",
     "bucket",
     "certain",
@@ -86,6 +86,7 @@ __all__ = [
     "taken",
     "types",
     "types_of",
+    "word",
 ]  # fmt: skip
 
 # Modules of this folder that are rules for the types, not types.
@@ -145,20 +146,26 @@ def types_of(wanted: type[Column]) -> list[str]:
     return found
 
 
-def answered_as(type_name: str) -> str:
-    """The type of output that a spec's word means: the type of that name, or the one that is `spoken` so."""
-    if type_name not in types() or issubclass(kind(type_name, "output"), OutputColumn):
-        return type_name
-    found = (name for name in types_of(OutputColumn) if kind(name, "output").spoken == type_name)
-    return next(found, type_name)
-
-
 def kind(type_name: str, where: str) -> type[Any]:
     """The class of a column type; raises TrimtabError with the nearest name when there is none."""
     if type_name not in types():
         raise problem(where, f"no column type named {type_name!r}", nearest(type_name, types()))
     found: type[Any] = registry.load(__name__, type_name, f"{registry.camel(type_name)}Column", where)
     return found
+
+
+def answered(type_name: str, where: str) -> str:
+    """The type of the answers that a spec calls so: `text` is another one as an output than as an input.
+
+    Raises TrimtabError where no type is called so.
+    """
+    return str(kind(type_name, where).answered_as or type_name)
+
+
+def word(type_name: str) -> str:
+    """What a spec calls answers of a type: see `answered`."""
+    called = (name for name in types_of(InputColumn) if kind(name, "column").answered_as == type_name)
+    return next(called, type_name)
 
 
 def restore(folder: Path, state: Mapping[str, Any]) -> Any:

@@ -44,6 +44,8 @@ class Column(ABC):
     # The type of the input that earlier events become, where an answer is the next one; its options and fields are then
     # those of `columns.ranking`: `user`, `time` ... None: rows are not events.
     events: ClassVar[str | None] = None
+    # The type that answers have which a spec calls like this one, where they are another than inputs: see `answered`.
+    answered_as: ClassVar[str | None] = None
     name: str
     key: str
 
@@ -308,7 +310,6 @@ class OutputColumn(Column):
     single: ClassVar[bool] = False  # an answer is a single cell, compared by what it says
     scored: ClassVar[bool] = False  # an answer says how strongly it is given: see `strengths`
     several: ClassVar[bool] = False  # an answer holds several: classes, numbers, tags
-    spoken: ClassVar[str | None] = None  # what a spec calls it too: a word that is the name of a type of inputs
     from_files: ClassVar[bool] = False  # whether a value may be the path of a file
     # Equal inputs may have several right answers: rows are copies where these are equal, too.
     open_ended: ClassVar[bool] = False

@@ -82,6 +82,7 @@ class ImageColumn(InputColumn):
     )
     imputes: ClassVar[bool] = False
     from_files: ClassVar[bool] = True
+    answered_as: ClassVar[str | None] = "picture"
     name: str
     key: str
     channels: int  # 1 or 3

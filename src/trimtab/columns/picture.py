@@ -58,7 +58,6 @@ class PictureColumn(OutputColumn):
     """A picture for each row, of one size; the network gives its pixels from 0 (black) to 1."""
 
     type: ClassVar[str] = "picture"
-    spoken: ClassVar[str | None] = "image"
     from_files: ClassVar[bool] = True
     open_ended: ClassVar[bool] = True
     aligned: ClassVar[bool] = True

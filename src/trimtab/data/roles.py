@@ -223,9 +223,9 @@ def _told_from(
 def _output(spec: Spec, table: Table) -> tuple[Typed, list[Automatic]]:
     where = f"output.{spec.output_name}"
     if spec.output_type is not None:
-        meant = spec.output_type.model_copy(update={"type": columns.answered_as(spec.output_type.type)})
-        _check_kind(meant.type, OutputColumn, where)
-        return with_names(where, meant, table.values.get(spec.output_name, ()))
+        asked = spec.output_type.model_copy(update={"type": columns.answered(spec.output_type.type, where)})
+        _check_kind(asked.type, OutputColumn, where)
+        return with_names(where, asked, table.values.get(spec.output_name, ()))
     look = infer_output.output_type(spec.output_name, table.values[spec.output_name])
     output, automatic = with_names(where, Typed(type=look.type), table.values[spec.output_name])
     return output, [Automatic(where, look.type, look.reason), *automatic]
@@ -268,7 +268,9 @@ def _user(spec: Spec) -> str | None:
 def _check_kind(type_name: str, wanted: type, where: str) -> None:
     if not issubclass(columns.kind(type_name, where), wanted):
         role = "inputs" if wanted is InputColumn else "outputs"
-        allowed = f"the types of {role} are {', '.join(columns.types_of(wanted))}"
+        names = columns.types_of(wanted)
+        words = names if wanted is InputColumn else sorted(map(columns.word, names))
+        allowed = f"the types of {role} are {', '.join(words)}"
         raise problem(where, f"a column of type {type_name!r} cannot stand here", allowed)
 
 
