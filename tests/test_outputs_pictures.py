@@ -343,6 +343,7 @@ def launched(tmp_path_factory: pytest.TempPathFactory) -> Place:
     spec = {
         "inputs": {"noisy": {"type": "image", "encoder": {"name": "cnn", "channels": 16, "stages": 1}}},
         "output": {"clean": {"type": "image", "decoder": 16}},
+        "split": {"valid": 0.1, "test": 0.4},
         "train": {"epochs": 6, "method": "autoencoder", "learning_rate": 0.003},
         "gates": {"psnr": ">= 10", "size": "<= 10 MB"},
     }

@@ -1,6 +1,6 @@
 """Pairs of pictures to learn from: each digit, and the same one with Gaussian noise. Writes `noisy/` and `pairs.csv`.
 
-    python examples/denoise/noise.py examples/denoise/digits
+python examples/denoise/noise.py examples/denoise/digits
 """
 
 from __future__ import annotations

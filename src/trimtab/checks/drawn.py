@@ -61,7 +61,7 @@ def _judged(
     seen, own = judge.look(answers.drawn)
     _, real = judge.look(answers.true)
     evidence |= {"input": judge.input, "accuracy": judge.accuracy, "rows": judge.rows}
-    if judge.input in context.test.values:
+    if judge.input is not None and judge.input in context.test.values:
         places = {name: place for place, name in enumerate(judge.classes)}
         wanted = np.array([places.get(name, -1) for name in drawn.names(context.test.values[judge.input])], np.int64)
         found[RECOGNISED] = _measured(context, mean(seen == wanted), share=True)

@@ -164,7 +164,7 @@ def answered(type_name: str, where: str) -> str:
 
 def word(type_name: str) -> str:
     """What a spec calls answers of a type: see `answered`."""
-    called = (name for name in types_of(InputColumn) if kind(name, "column").answered_as == type_name)
+    called = (name for name in types_of(InputColumn) if kind(name, "column").answered_as == type_name)  # type: ignore[type-abstract]
     return next(called, type_name)
 
 

@@ -129,7 +129,7 @@ class PictureColumn(OutputColumn):
 
     def drawn(self, outputs: np.ndarray) -> np.ndarray:
         """Pixels from 0 to 1, (rows, width), as levels: (rows, channels, height, width) uint8."""
-        levels = np.rint(np.clip(certain(outputs), 0, 1) * 255).astype(np.uint8)
+        levels: np.ndarray = np.rint(np.clip(certain(outputs), 0, 1) * 255).astype(np.uint8)
         return levels.reshape(len(outputs), *self.drawn_shape)
 
     def decode(self, outputs: Outputs, top: int = 1) -> dict[str, list[Any]]:

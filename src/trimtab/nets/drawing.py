@@ -94,7 +94,8 @@ class Discriminator(_Looking):
         condition = self.condition(tensors)
         if self.project is None or condition is None:
             return score
-        return score + (features * self.project(condition)).sum(1)
+        fit: Tensor = (features * self.project(condition)).sum(1)
+        return score + fit
 
 
 class Recogniser(_Looking):

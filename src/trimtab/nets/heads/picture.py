@@ -142,7 +142,7 @@ def _laid_out(states: Tensor, shape: Shape, size: tuple[int, int]) -> Tensor | N
     height = max(1, round((places * shape[1] / shape[2]) ** 0.5))
     if places % height:
         return None
-    grid = states.transpose(1, 2).unflatten(2, (height, places // height))
+    grid: Tensor = states.transpose(1, 2).unflatten(2, (height, places // height))
     if (height, places // height) == size:
         return grid
     return functional.interpolate(grid, size=size, mode="bilinear", align_corners=False)

@@ -99,7 +99,8 @@ class AdversarialMethod(Method):
             told = functional.relu(1 - of_real) + functional.relu(1 + of_drawn)
         else:
             told = (of_real - 1) ** 2 + of_drawn**2
-        return own + told + (self._penalty(judge, real, batch.tensors) if self.keep == "penalty" else 0.0)
+        found: Tensor = own + told
+        return found + self._penalty(judge, real, batch.tensors) if self.keep == "penalty" else found
 
     def _penalty(self, judge: nn.Module, real: Tensor, tensors: Mapping[str, Tensor]) -> Tensor:
         """The squared gradient at real pictures, (rows,) (Mescheder et al. 2018, arXiv:1801.04406)."""
