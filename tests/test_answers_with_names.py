@@ -108,6 +108,7 @@ def sounds(folder: Path, count: int) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.slow
 def test_the_characters_of_a_sound_are_as_many_as_its_states_say(tmp_path: Path) -> None:
     rows = sounds(tmp_path, 240)
     encoder = {"name": "audio_cnn", "stages": 2, "channels": 8, "dropout": 0.0}

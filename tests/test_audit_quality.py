@@ -81,6 +81,7 @@ def test_calibration_error_is_the_mean_gap_over_fifteen_bins() -> None:
     assert found["calibration_error"].value == pytest.approx(sum(gaps), abs=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_intervals_are_those_of_drawing_rows_again() -> None:
     classes, targets, share = answers("breast_cancer")
@@ -133,7 +134,7 @@ def test_rows_of_a_single_class_have_no_auc(rows: int) -> None:
     assert found.keys() == {"accuracy", "macro_f1", "recall.yes", "log_loss", "calibration_error"}
 
 
-@pytest.mark.parametrize("count", [40, 120])
+@pytest.mark.parametrize("count", [40, pytest.param(120, marks=pytest.mark.slow)])
 def test_intervals_hold_what_a_new_population_would_give(count: int) -> None:
     """Of 200 sets of test rows, the share whose 95% interval holds the true value."""
     draw = np.random.default_rng(5)

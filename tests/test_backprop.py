@@ -218,7 +218,13 @@ def test_read_the_other_way_w1_gives_the_transposed_network() -> None:
     assert shown == pytest.approx([*z1, a2, -math.log(a2)], abs=1e-8)
 
 
-@pytest.mark.parametrize(("script", "blocks"), [("walk.py", WALK), ("compare.py", COMPARE)], ids=["walk", "compare"])
+@pytest.mark.parametrize(
+    ("script", "blocks"),
+    [
+        pytest.param("walk.py", WALK, id="walk"),
+        pytest.param("compare.py", COMPARE, id="compare", marks=pytest.mark.slow),
+    ],
+)
 def test_the_page_shows_what_the_scripts_print(script: str, blocks: list[str], tmp_path: Path) -> None:
     command = [sys.executable, str(FOLDER / script)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)

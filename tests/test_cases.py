@@ -1076,6 +1076,7 @@ def test_case_x12_parts_of_speech_have_no_borders() -> None:
 # ------------------------------------------------------------------------ x14: int8 answers and the rows beside them
 
 
+@pytest.mark.slow
 def test_case_x14_int8_answers_are_the_same_beside_odd_rows(tmp_path: Path) -> None:
     texts = [f"the {word} lamp was {'good' if row % 2 else 'bad'}" for row, word in enumerate("abcdefghij" * 4)]
     odd = ["!!!! " * 60, "zzqx", "", "\u4e2d\u6587 " * 20]

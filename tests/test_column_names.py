@@ -107,6 +107,7 @@ def release(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> trimta
     return trimtab.launch(spec, runs=folder / "runs")
 
 
+@pytest.mark.slow
 def test_columns_of_any_name_go_the_whole_way(release: trimtab.Release) -> None:
     restored = fitted.read(release.folder)
     assert list(restored.network.encoders) == [

@@ -347,7 +347,7 @@ def test_a_share_outside_0_and_1_is_skipped(texts: Task) -> None:
 
 @pytest.mark.parametrize(
     "precision",
-    ["none", "int8_int4", *(pytest.param(name, marks=pytest.mark.slow) for name in ("fp16", "int8"))],
+    ["int8_int4", *(pytest.param(name, marks=pytest.mark.slow) for name in ("none", "fp16", "int8"))],
 )
 def test_bytes_are_predicted_before_a_network_is_exported(texts: Task, tmp_path: Path, precision: str) -> None:
     small = texts.by_share(heads=0.5, neurons=0.25)

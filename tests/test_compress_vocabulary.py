@@ -211,6 +211,7 @@ def test_what_no_text_can_hold_takes_no_place() -> None:
     assert {"房", "好", "##s"} <= set(kept)
 
 
+@pytest.mark.slow
 def test_the_bundled_base_gives_the_same_states_with_half_its_tokens(tmp_path: Path, texts: Texts) -> None:
     base = pretrained.find("minilm", "text", tmp_path, tmp_path)
     review = fit("text", "review", "review", texts[:200], base.options)

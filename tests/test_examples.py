@@ -103,7 +103,7 @@ SMALL = {
     "tweets": Small(spread(120)),  # with a tiny encoder of random weights for the pretrained one
 }
 # To export an EfficientNet, or sounds, takes long; the others are of kinds that other tests launch.
-SLOW = {"clicks", "solar-cells", "spoken-digits", "movies", "hotel-reviews", "income", "tweets"}
+SLOW = {"digits", "clicks", "solar-cells", "spoken-digits", "movies", "hotel-reviews", "income", "tweets"}
 NOT_RUN_HERE = {"reviews"}  # tests/test_launch.py and others run it
 
 

@@ -153,6 +153,7 @@ def test_measuring_leaves_weights_gradients_and_random_numbers_as_they_were(tmp_
     assert torch.get_num_threads() == 2
 
 
+@pytest.mark.slow
 def test_copies_in_bf16_are_read_by_steps_and_what_learns_stays_in_fp32(tmp_path) -> None:
     ends = {}
     for precision in ("fp32", "bf16_weights"):
@@ -167,6 +168,7 @@ def test_copies_in_bf16_are_read_by_steps_and_what_learns_stays_in_fp32(tmp_path
     assert ends["bf16_weights"] != ends["fp32"]
 
 
+@pytest.mark.slow
 def test_a_run_with_copies_that_was_stopped_ends_with_the_same_weights(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(loop, "_TELL_SECONDS", 0.0)
     whole, data, chosen = text_network(tmp_path, "full")

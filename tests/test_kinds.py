@@ -20,6 +20,7 @@ def small_launch(folder: Path, rows: list[dict[str, object]], **spec: object) ->
     return release.manifest
 
 
+@pytest.mark.slow
 def test_numbers_and_categories_are_inputs_and_need_no_base(tmp_path: Path) -> None:
     data = load_breast_cancer()
     rows = [

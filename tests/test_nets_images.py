@@ -103,7 +103,7 @@ def test_a_trunk_of_convolutions_halves_the_size_with_each_stage_but_the_last() 
     [
         ("cnn", {}, (1, 28, 28)),
         ("resnet", SMALL_RESNET, (3, 32, 32)),
-        ("vit", SMALL_VIT, (3, 32, 48)),
+        pytest.param("vit", SMALL_VIT, (3, 32, 48), marks=pytest.mark.slow),
         pytest.param("efficientnet_lite0", {}, (3, 64, 64), marks=pytest.mark.slow),
     ],
 )

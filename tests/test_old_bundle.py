@@ -53,6 +53,7 @@ def test_the_card_of_an_old_bundle_is_made_of_its_manifest_alone() -> None:
     assert worth.text.startswith("The network is not better than gradient-boosted trees (1.000)")
 
 
+@pytest.mark.slow
 def test_an_old_bundle_can_be_compressed(tmp_path: Path) -> None:
     bundle, folder = str(HERE / "bundle"), str(HERE)
     made = ["--folder", folder, "--to", str(tmp_path), "-q", "--set", "compress.quantize=int8"]

@@ -32,6 +32,7 @@ def test_the_example_is_two_files_for_a_modality_and_two_for_an_answer() -> None
     assert touched == ["columns/count.py", "columns/series.py", "encoders/series.py", "heads/count.py"]
 
 
+@pytest.mark.slow
 def test_a_new_modality_goes_the_whole_way_with_two_files(tmp_path: Path) -> None:
     digits = load_digits()
     rows = [

@@ -108,6 +108,7 @@ def test_a_pair_alone_is_answered_as_in_a_batch(tmp_path: Path, shape: str) -> N
             assert np.abs(together[row] - alone[0]).max() < 1e-5
 
 
+@pytest.mark.slow
 def test_pairs_are_exported_for_texts_of_any_length(tmp_path: Path) -> None:
     network = network_of(tmp_path, "roberta")
     names = export.export(network, network.columns, tensors_of(network, PAIRS[:3]), tmp_path / "model.onnx")

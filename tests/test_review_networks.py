@@ -132,6 +132,7 @@ def test_too_many_stages_for_the_pictures_are_told() -> None:
         Network(architecture, [picture(8)], output)
 
 
+@pytest.mark.slow
 def test_what_is_asked_of_a_number_beside_its_type_is_kept(tmp_path: Path) -> None:
     manifest = launch(tmp_path, {"size": {"type": "number", "augment": {"noise": 0.1}}, "shop": "category"})
     assert manifest.spec["inputs"]["size"]["augment"] == {"noise": 0.1}
@@ -148,6 +149,7 @@ def test_wrong_options_of_an_encoder_leave_an_earlier_run_as_it_is(tmp_path: Pat
     assert {path.name: path.stat().st_mtime_ns for path in kept.rglob("*")} == before
 
 
+@pytest.mark.slow
 def test_int8_makes_convolutions_smaller_too(tmp_path: Path) -> None:
     digits = load_digits(n_class=2)
     for number, pixels in enumerate(digits.images[:60]):

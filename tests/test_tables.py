@@ -46,6 +46,7 @@ def test_a_table_gets_choices_of_its_own_and_trees_as_a_rival(tmp_path: Path) ->
     assert "gradient-boosted trees" in (tmp_path / "runs" / "rows" / "bundle" / "card.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_fusion_with_options_reaches_the_bundle(tmp_path: Path) -> None:
     fusion = {"name": "dcn", "layers": 1, "rank": 4, "hidden": [16]}
     made = place(tmp_path, patients(), output="kind", fusion=fusion, train={"epochs": 2})

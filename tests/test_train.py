@@ -147,7 +147,14 @@ def test_a_class_without_rows_makes_no_even_classes_skewed() -> None:
     assert "100% of an even share" in made["train.class_weights"].reason
 
 
-@pytest.mark.parametrize(("stop_at", "ema_decay"), [(1, 0.9), (7, 0.0), (25, 0.9), (26, 0.0), (26, 0.9), (30, 0.9)])
+@pytest.mark.parametrize(
+    ("stop_at", "ema_decay"),
+    [
+        (1, 0.9),
+        (7, 0.0),
+        *(pytest.param(*one, marks=pytest.mark.slow) for one in ((25, 0.9), (26, 0.0), (26, 0.9), (30, 0.9))),
+    ],
+)
 def test_a_stopped_run_goes_on_and_ends_with_the_same_weights(
     table, tmp_path: Path, stop_at: int, ema_decay: float
 ) -> None:

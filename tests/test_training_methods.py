@@ -132,6 +132,7 @@ def written(folder: Path, name: str, rows: list[dict[str, object]]) -> str:
     return str(folder / name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["contrastive", pytest.param("probe", marks=pytest.mark.slow)])
 def test_a_head_of_logistic_regression_is_exported_and_served_as_any_other(
     tmp_path: Path, tiny_base: Path, reviews: list[dict[str, object]], method: str
