@@ -35,6 +35,7 @@ from trimtab.columns._containers import (
     ragged,
     taken,
 )
+from trimtab.columns._prompt import Example, Prompt
 from trimtab.columns._rows import EncodedRows, encode_rows, read_rows
 from trimtab.columns._sketches import bucket
 from trimtab.errors import TrimtabError, nearest, problem
@@ -49,12 +50,14 @@ __all__ = [
     "Column",
     "Encoded",
     "EncodedRows",
+    "Example",
     "InputColumn",
     "InputPolicy",
     "Named",
     "OutputColumn",
     "OutputTensor",
     "Outputs",
+    "Prompt",
     "Ragged",
     "Reading",
     "Targets",

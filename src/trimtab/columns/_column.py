@@ -397,6 +397,10 @@ class OutputColumn(Column):
     def usable(self, value: Any) -> str | None:
         """None when `targets` takes the value, else the reason why it does not."""
 
+    def text(self, ids: Sequence[int]) -> str:
+        """What the tokens of an answer say. Only of answers that are written token by token."""
+        raise NotImplementedError(f"{self.type}: answers are not written token by token")
+
     def misfit(self, value: Any, inputs: Sequence[Any]) -> str | None:
         """Why a usable answer cannot be the one to these raw values of the inputs; None when it can."""
         return None

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 
 from trimtab import registry
-from trimtab.columns import EncodedRows, Outputs
+from trimtab.columns import EncodedRows, Outputs, Ragged
 from trimtab.errors import problem
 from trimtab.part_options import Options, check
+from trimtab.programs._options import Decoding
+from trimtab.programs._writing import Begun, Said, Writer
+
+__all__ = ["Begun", "Decoding", "Graphs", "Program", "Ran", "Runnable", "Said", "Writer", "kind", "names", "opened"]
 
 
 class Runnable(Protocol):
@@ -20,6 +24,15 @@ class Runnable(Protocol):
 
     def outputs(self, rows: EncodedRows, picked: np.ndarray) -> Outputs:
         """Outputs of the picked rows, in their order."""
+
+    def run(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The tensors that the network gives for those of one batch, by their names."""
+
+    def batches(self, costs: np.ndarray) -> list[np.ndarray]:
+        """Which rows of such costs are computed together."""
+
+    def text(self, ids: Sequence[int]) -> str:
+        """What token ids of an answer say; only of answers that are written."""
 
 
 Graphs = Mapping[str, Runnable]
@@ -51,6 +64,11 @@ class Program(ABC):
         return np.ones(len(rows), bool)
 
     @property
+    def writes(self) -> bool:
+        """Whether answers are written token by token; then it has what stands below `words`."""
+        return False
+
+    @property
     def inner(self) -> Program | None:
         """The program whose outputs it changes; None for one that runs networks itself."""
         return None
@@ -59,6 +77,42 @@ class Program(ABC):
     def words(self) -> str:
         """How the networks work together, for people; nothing where there is one."""
         return ""
+
+    def decoding(self, options: Mapping[str, Any]) -> Self:
+        """The program that chooses tokens otherwise (`Decoding`). Raises TrimtabError for what cannot be set."""
+        raise problem("decoding", "the answers of this bundle are not written token by token", do="leave it out")
+
+    def stream(self, graphs: Graphs, rows: EncodedRows) -> Iterator[Said]:
+        """What is said of each row, by its place, as it is written."""
+        raise NotImplementedError
+
+    def gathered(self, said: Iterable[Said], rows: int) -> Outputs:
+        """What was said of rows, by their places, as `run` gives it."""
+        raise NotImplementedError
+
+    def writer(self, graphs: Graphs) -> Writer:
+        """What writes rows that come and go; `begun` makes rows ready for it."""
+        raise NotImplementedError
+
+    @property
+    def most_tokens(self) -> int:
+        """Tokens that are held of all rows at once: more rows are let in when others are done."""
+        raise NotImplementedError
+
+    def costs(self, graphs: Graphs, rows: EncodedRows) -> np.ndarray:
+        """What it costs to read each row before anything is written, (rows,), in steps."""
+        raise NotImplementedError
+
+    def begun(self, graphs: Graphs, rows: EncodedRows, picked: np.ndarray) -> Begun:
+        """The picked rows, read, so that a writer may go on with them."""
+        raise NotImplementedError
+
+    def scored(self, graphs: Graphs, rows: EncodedRows, targets: Ragged) -> Ragged:
+        """The log-probability of each token of the given answers, float32 (tokens, 1): what perplexity is made of.
+
+        `targets` are ids, (tokens,) or (tokens, 1), and end with the one that ends an answer.
+        """
+        raise NotImplementedError
 
 
 def names() -> list[str]:
