@@ -16,7 +16,7 @@ from trimtab.report import card, facts, words
 
 TABLE: dict[str, str] = json.loads(Path(report.__path__[0], "zh.json").read_text(encoding="utf-8"))
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
-SAME = {"sha256", "AUC", "R²", "NDCG", "MRR", "AUROC"}  # said alike in both languages
+SAME = {"sha256", "AUC", "R²", "NDCG", "MRR", "AUROC", "BLEU", "chrF", "ROUGE-L"}  # said alike in both languages
 
 
 def chinese(**changes: object) -> Manifest:
@@ -50,7 +50,7 @@ def test_a_translation_has_the_holes_of_what_it_translates(key: str) -> None:
 
 def test_a_translation_is_chinese_or_a_word_that_both_have() -> None:
     assert sorted(key for key, said in TABLE.items() if not CHINESE.search(re.sub(r"\{\w+\}", "", said))) == sorted(
-        {"AUC", "AUROC", "JPEG", "MRR", "NDCG", "R²", "jpeg", "{label}@{at}"} & TABLE.keys()
+        {"AUC", "AUROC", "BLEU", "JPEG", "MRR", "NDCG", "ROUGE-L", "R²", "chrF", "jpeg", "{label}@{at}"} & TABLE.keys()
     )
 
 

@@ -26,6 +26,7 @@ from trimtab.metrics._answers import (
     Ranked,
     SeveralAmounts,
     Tagged,
+    Written,
     first,
     ranks,
 )
@@ -44,12 +45,14 @@ from trimtab.metrics._statistics import (
     share,
     undefined,
 )
+from trimtab.metrics._texts import LONG, copies
 
 __all__ = [
-    "EPSILON", "HARDEST", "Amounts", "Answers", "AnyOf", "Drawn", "Kind", "Levels", "Metric", "Name", "OneOf", "Ranked",
-    "SeveralAmounts", "Statistic", "Statistics", "SumOfSizes", "Tagged", "among", "asked", "auc", "canonical", "every",
-    "f1", "first", "mean", "mean_of_defined", "mean_over", "measured_on", "named", "parsed", "parts_measured_on",
-    "ranks", "ratio", "scores", "share", "shortened", "statistic", "statistics", "undefined",
+    "EPSILON", "HARDEST", "LONG", "Amounts", "Answers", "AnyOf", "Drawn", "Kind", "Levels", "Metric", "Name", "OneOf",
+    "Ranked", "SeveralAmounts", "Statistic", "Statistics", "SumOfSizes", "Tagged", "Written", "among", "asked", "auc",
+    "canonical", "copies", "every", "f1", "first", "mean", "mean_of_defined", "mean_over", "measured_on", "named",
+    "parsed", "parts_measured_on", "ranks", "ratio", "scores", "share", "shortened", "statistic", "statistics",
+    "undefined",
 ]  # fmt: skip
 
 Kind = type[Answers]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from trimtab.metrics import _evidence
+from trimtab.metrics import _evidence, _texts
 from trimtab.metrics._evidence import Rows
 
 _BLOCK_CELLS = 20_000_000  # scores that are compared at a time
@@ -260,6 +260,51 @@ class Ranked(Answers):
                 for row in worst
             ],
         }
+
+
+@dataclass(frozen=True)
+class Written(Answers):
+    """A text."""
+
+    true: Sequence[str]  # of each row
+    given: Sequence[str] | None = None  # what was written; None: nothing was, right answers were only scored
+    losses: np.ndarray | None = (
+        None  # (rows,) the negative log-likelihood of the right answer, in nats; None: not known
+    )
+    tokens: np.ndarray | None = None  # (rows,) of the right answer, the one that ends it counted
+    stopped: np.ndarray | None = None  # (rows,) bool, whether an answer ended by itself
+
+    @cached_property
+    def bleu_counts(self) -> np.ndarray:
+        """What BLEU is made of, (rows, 10): see `_texts`."""
+        return _texts.bleu_counts(self.given or (), self.true)
+
+    @cached_property
+    def chrf_counts(self) -> np.ndarray:
+        """What chrF is made of, (rows, 6, 3): see `_texts`."""
+        return _texts.chrf_counts(self.given or (), self.true)
+
+    def evidence(self, inputs: Rows) -> dict[str, Any]:
+        """The answers that are least like the right ones by their letters, and those that are most."""
+        if self.given is None:
+            return {}
+        likeness = _texts.chrf_of(self.chrf_counts)
+        order = np.argsort(likeness, kind="stable")
+        wrong = order[~_texts.alike(self.given, self.true)[order]]
+        return {
+            "hardest": self._beside(wrong[: _evidence.HARDEST], likeness, inputs),
+            "likest": self._beside(order[::-1][: _evidence.HARDEST], likeness, inputs),
+        }
+
+    def _beside(self, rows: np.ndarray, likeness: np.ndarray, inputs: Rows) -> list[dict[str, Any]]:
+        return [
+            {
+                "inputs": _evidence.shortened(inputs[row]),
+                **_evidence.shortened({"true": self.true[row], "predicted": (self.given or ())[row]}),
+                "chrf": _evidence.rounded(likeness[row]),
+            }
+            for row in rows
+        ]
 
 
 def first(scores: np.ndarray, count: int) -> np.ndarray:

@@ -11,6 +11,8 @@ from trimtab.metrics import (
     OneOf,
     Statistic,
     Tagged,
+    Written,
+    _texts,
     among,
     f1,
     mean,
@@ -104,6 +106,10 @@ def _all_places_right(answers: Tagged) -> Statistic:
     return mean(answers.right_positions == answers.positions)
 
 
+def _same_text(answers: Written) -> Statistic:
+    return undefined if answers.given is None else mean(_texts.alike(answers.given, answers.true))
+
+
 def _calibration_error(answers: OneOf) -> Statistic:
     return statistics.calibration_error(answers.confidence, answers.chosen == answers.true)
 
@@ -140,8 +146,9 @@ METRICS = (
         "for more than two classes", "higher", of={OneOf: _auc, AnyOf: _auc_of_sets}, share=True, selects=True,
     ),
     Metric(
-        "exact_match", "Exact match", "share of rows of which every label, or every tag, is right", "higher",
-        of={AnyOf: _all_flags_right, Tagged: _all_places_right}, share=True, selects=True, of_rows=True,
+        "exact_match", "Exact match", "share of rows of which every label, every tag, or the whole text but for white "
+        "space, is right", "higher", of={AnyOf: _all_flags_right, Tagged: _all_places_right, Written: _same_text},
+        share=True, selects=True, of_rows=True,
     ),
     Metric(
         "quadratic_kappa", "Quadratic kappa", "agreement beyond chance (Cohen's kappa, quadratic weights); far misses "

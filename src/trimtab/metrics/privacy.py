@@ -1,10 +1,15 @@
-"""What a network gives away of the rows that it learnt; `checks/privacy.py` measures it."""
+"""What a network gives away of the rows that it learnt; `checks/privacy.py` and `checks/copied.py` measure it."""
 
 from __future__ import annotations
 
-from trimtab.metrics import Amounts, AnyOf, Metric, OneOf
+from trimtab.metrics import Amounts, AnyOf, Metric, OneOf, Written
 
 METRICS = (
+    Metric(
+        "privacy.copied", "Copied answers", "share of the written answers of eight words or more that stand, word for "
+        "word, in an answer of the training rows", "lower", share=True, checked=True, apart=True, of_making=True,
+        kinds=(Written,),
+    ),
     Metric(
         "privacy.membership_auc", "Membership inference AUC", "chance that a training row looks more like one that was "
         "learnt than a test row does, by the better of two attacks: 0.5 says nothing is given away", "lower",
