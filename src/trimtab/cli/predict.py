@@ -52,6 +52,17 @@ def command(
         bool,
         typer.Option("--spreadsheet", help="Put ' before texts that a spreadsheet would run as formulas (=, +, -, @)."),
     ] = False,
+    decoding: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="How answers that are written are: beams=4, temperature=0.7, top_p=0.9, seed=1, longest=50, "
+            "no_repeat=3, stop=TEXT; may be repeated.",
+        ),
+    ] = None,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Show answers that are written while they are, a line for each row.")
+    ] = False,
 ) -> None:
     """Answer rows: the same rows come out, with the answer and its confidence as further columns.
 
@@ -63,13 +74,21 @@ def command(
     Example: trimtab predict runs/reviews/bundle new.csv --output answered.csv
     """
     most = share(most_unread)
+    if stream and output != "-":
+        raise problem("--stream", f"shows answers, and --output is {output}", do="leave one of the two out")
+    ways = _ways(decoding or ())
     model = runtime.load(bundle, threads)
+    if ways and not stream:
+        model = model.writing(**ways)
     try:
         with aside.writing(rejected) as bad, telling(problems) as told:
             files = loose(model, data, bad)
             source = files or rows.read(data, bad, None, _note, encoding, model.serving.encoding)
             folder = Path() if files else beside(data)
-            count = _answer(model, source, _Asked(output, format, top, folder, spreadsheet), told)
+            if stream:
+                count = _stream(model, source, folder, ways)
+            else:
+                count = _answer(model, source, _Asked(output, format, top, folder, spreadsheet), told)
     except BrokenPipeError:  # whoever reads has enough; what is still buffered must not be tried again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from None
@@ -78,6 +97,30 @@ def command(
         _note(bad.summary(rejected))
     told.tell(_note)
     told.hold(most, _note)
+
+
+def _ways(given: Sequence[str]) -> dict[str, Any]:
+    """What `--decoding` says, as `Model.writing` takes it. Raises TrimtabError for what is no NAME=VALUE."""
+    found: dict[str, Any] = {}
+    for one in given:
+        name, mark, value = one.partition("=")
+        if not mark:
+            raise problem("--decoding", f"found {one!r}", "NAME=VALUE, such as beams=4")
+        found[name] = (*found.get(name, ()), value) if name == "stop" else value
+    return found
+
+
+def _stream(model: runtime.Model, source: rows.Rows, folder: Path, ways: dict[str, Any]) -> int:
+    """Show each answer piece by piece; the number of rows."""
+    count = 0
+    for row in source:
+        count += 1
+        known = [column for column in model.inputs if column.name in row.values]
+        values = {column.name: column.located(row.values[column.name], folder) for column in known}
+        for piece in model.stream(values, **ways):
+            print(piece, end="", flush=True)
+        print(flush=True)
+    return count
 
 
 def _note(text: str) -> None:

@@ -29,21 +29,28 @@ from trimtab.columns import (
     joined,
     no_outputs,
     read_rows,
+    taken,
 )
 from trimtab.errors import nearest, problem
-from trimtab.programs import Program, Ran
+from trimtab.programs import Begun, Decoding, Program, Ran, Said, Writer
 from trimtab.runtime._graphs import Beside, Graph, most_rows, open_graphs, open_session, usable_cores
+from trimtab.runtime._pieces import Pieces
 from trimtab.runtime._rows import absent_columns, check_names, check_possible, gathered, listed, names_of
 from trimtab.values.problems import Problem
 
 __all__ = [
     "Answered",
     "Answering",
+    "Begun",
     "Beside",
+    "Decoding",
     "Graph",
     "Model",
+    "Pieces",
     "Predictions",
     "Replayed",
+    "Said",
+    "Writer",
     "absent_columns",
     "check_names",
     "gathered",
@@ -64,6 +71,9 @@ __all__ = [
 _OTHER_ANSWERS = "make the bundle again on this machine, or serve it where it was made: see `trimtab inspect`"
 _SETTLED = 3.0  # tolerances by which a golden row's outputs may be off without other networks being asked
 _ENCODED = 16  # batches whose rows are encoded at a time
+_ROWS_OF_A_THREAD = 8  # that are written: of fewer, threads that share each step are as quick
+_TWICE = 200.0  # megabytes of networks that may be in memory twice, to be run by several threads
+_GOLDEN_TOKENS = 16  # of a golden answer that is written
 _GOLDEN_AT_LOAD = 3  # golden rows replayed at every load; `verify` replays all of them
 
 
@@ -116,6 +126,18 @@ class Answering:
         batches, positions = self.graph.batches(costs), rows.positions(self.output)
         parts = self.graph.run_each([partial(rows.batch, picked[batch]) for batch in batches])
         return in_order(batches, parts, self.output.tensors, None if positions is None else positions[picked])
+
+    def run(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """See `programs.Runnable`."""
+        return self.graph.run(tensors)
+
+    def batches(self, costs: np.ndarray) -> list[np.ndarray]:
+        """See `programs.Runnable`."""
+        return self.graph.batches(costs)
+
+    def text(self, ids: Sequence[int]) -> str:
+        """See `programs.Runnable`."""
+        return self.output.text(ids)
 
 
 @dataclass(frozen=True)
@@ -227,11 +249,72 @@ class Model:
         return Answered(found.outputs, problems, found.early)
 
     def _ran(self, rows: EncodedRows) -> Ran:
-        return self.program.run(self._answering, rows) if len(rows) else Ran(no_outputs(self.output.tensors))
+        if not len(rows):
+            return Ran(no_outputs(self.output.tensors))
+        threads = self._at_once(len(rows))
+        return self.program.run(self._answering, rows) if threads == 1 else self._ran_apart(rows, threads)
+
+    def _at_once(self, rows: int) -> int:
+        """In how many threads rows are written, each on a core of its own, as far as each has enough to do."""
+        beside = [graph.beside for graph in self.graphs.values() if graph.beside]
+        if not self.writes or len(beside) < len(self.graphs) or sum(one.megabytes for one in beside) > _TWICE:
+            return 1
+        return max(1, min(beside[0].threads, rows // _ROWS_OF_A_THREAD))
+
+    def _ran_apart(self, rows: EncodedRows, threads: int) -> Ran:
+        alone = {name: Answering(graph.alone, self.output) for name, graph in self.graphs.items()}
+        order = np.argsort(rows.costs, kind="stable")
+        parts = [order[place::threads] for place in range(threads)]
+        with ThreadPoolExecutor(threads) as pool:
+            found = list(pool.map(lambda part: self.program.run(alone, rows.take(part)).outputs, parts))
+        return Ran(taken(joined(found), np.argsort(np.concatenate(parts))))
 
     @property
     def _answering(self) -> dict[str, Answering]:
         return {name: Answering(graph, self.output) for name, graph in self.graphs.items()}
+
+    # ------------------------------------------------------------------------------------- answers that are written
+
+    @property
+    def writes(self) -> bool:
+        """Whether answers are written token by token: what stands below is of such bundles alone."""
+        return self.program.writes
+
+    def writing(self, **options: Any) -> Self:
+        """The same, its answers written otherwise: `beams`, `temperature`, `top_p`, `longest`, `stop` ...
+
+        See `programs.Decoding`. Raises TrimtabError for what there is not, and where nothing is written.
+        """
+        return replace(self, program=self.program.decoding(options))
+
+    def stream(self, row: Mapping[str, Any], **options: Any) -> Iterator[str]:
+        """The answer to one row, piece by piece, as it is written; `options` as for `writing`.
+
+        With several beams nothing can be told before the end: one answer is followed, unless `beams` asks for more.
+        Raises what `predict` and `writing` raise.
+        """
+        model = self.writing(**({"beams": 1} | options))
+        rows, _ = model.read([row])
+        return model.pieces(rows)
+
+    def pieces(self, rows: EncodedRows) -> Iterator[str]:
+        """The answer to a row that is read, piece by piece."""
+        told = Pieces(self.output.text, self.program.options.stop)
+        for said in self.program.stream(self._answering, rows):
+            if piece := told.add(said):
+                yield piece
+
+    def writer(self) -> Writer:
+        """What writes rows that come and go; `begun` makes them ready."""
+        return self.program.writer(self._answering)
+
+    def reading_costs(self, rows: EncodedRows) -> np.ndarray:
+        """What it costs to read each row, (rows,), in steps."""
+        return self.program.costs(self._answering, rows)
+
+    def begun(self, rows: EncodedRows) -> Begun:
+        """Rows, read by the networks, so that a writer may go on with them."""
+        return self.program.begun(self._answering, rows, np.arange(len(rows)))
 
     def settled(self, row: Mapping[str, Any]) -> bool:
         """Whether the same networks answer the row where numbers are rounded a little differently."""
@@ -310,6 +393,7 @@ def record_golden(model: Model, rows: Iterable[Mapping[str, Any]]) -> list[dict[
     Alone, so that only how numbers are rounded can differ elsewhere. Rows that another machine might answer by other
     networks are left out.
     """
+    model = _briefly(model)
     kept = [{c.name: _plain(c.portable(row.get(c.name))) for c in model.inputs} for row in rows]
     return [{"row": row, "outputs": _listed(_alone(model, row))} for row in kept if model.settled(row)]
 
@@ -319,6 +403,7 @@ def replay(model: Model, lines: Iterable[Mapping[str, Any]]) -> Replayed:
 
     Raises TrimtabError when an output lies further from the stored one than the bundle's `tolerance`.
     """
+    model = _briefly(model)
     count, largest = 0, 0.0
     for count, line in enumerate(lines, 1):
         difference = _apart(_alone(model, line["row"]), line["outputs"])
@@ -342,6 +427,12 @@ def write_golden(folder: Path, lines: Iterable[Mapping[str, Any]]) -> None:
     """Write `golden.jsonl`."""
     text = "".join(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n" for line in lines)
     files.write(folder / store.GOLDEN, text)
+
+
+def _briefly(model: Model) -> Model:
+    """The model, of whose written answers the beginning is enough: a bundle is to be loaded in no time."""
+    longest = model.program.options.longest if model.writes else 0
+    return model.writing(longest=_GOLDEN_TOKENS) if longest > _GOLDEN_TOKENS else model
 
 
 def _alone(model: Model, row: Mapping[str, Any]) -> np.ndarray | dict[str, np.ndarray]:
