@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import uvicorn
 from starlette.testclient import TestClient
 
 from trimtab.serve.app import application
@@ -24,6 +27,24 @@ def client(bundle: Path, **settings: Any) -> Iterator[TestClient]:
         with TestClient(application(server)) as made:
             yield made
     finally:
+        server.close()
+
+
+@contextmanager
+def listening(bundle: Path, **settings: Any) -> Iterator[tuple[str, Server]]:
+    """A server that listens, in a thread of the test's own process: where it is asked, and what it is."""
+    server = Server(replace(Settings(str(bundle), threads=1), **settings))
+    heard = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(application(server), lifespan="off", ws="none", log_config=None)
+    listener = uvicorn.Server(config)
+    thread = threading.Thread(target=listener.run, kwargs={"sockets": [heard]}, daemon=True)
+    thread.start()
+    try:
+        until(lambda: listener.started)
+        yield f"http://127.0.0.1:{heard.getsockname()[1]}", server
+    finally:
+        listener.should_exit = True
+        thread.join(30)
         server.close()
 
 

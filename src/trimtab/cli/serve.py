@@ -35,6 +35,10 @@ def command(
     megasamples: Annotated[
         float, typer.Option(min=0.001, help="Of a sound, at most: channels x rate x seconds (10^6).")
     ] = 60.0,
+    tokens: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of an answer that is written, at most. Default: as many as the bundle says."),
+    ] = None,
     keys: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Of those who may ask: see trimtab keys. Default: anyone may.")
     ] = None,
@@ -94,6 +98,7 @@ def command(
             megabytes=megabytes,
             megapixels=megapixels,
             megasamples=megasamples,
+            tokens=tokens,
             keys=_path(keys),
             admin_keys=_path(admin_keys),
             rate=rate,

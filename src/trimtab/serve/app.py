@@ -75,12 +75,12 @@ async def _answered(server: Server, endpoint: Endpoint, request: Request) -> Res
         request.state.name = server.guard.admit(request, endpoint.access)
         return await endpoint.handle(request)
     except Refused as refused:
-        return refused.response(endpoint.plain_refusals)
+        return refused.response(endpoint.refusals)
     except ClientDisconnect:
         return Response(status_code=_GONE)
     except Exception:
         _log.exception("%s %s", endpoint.method, endpoint.path)  # for us; the client is told that it was our fault
-        return refusal(500, plain=endpoint.plain_refusals)
+        return refusal(500, shape=endpoint.refusals)
 
 
 async def _unknown(request: Request, error: Exception) -> Response:

@@ -198,11 +198,12 @@ def _graph(model: Model) -> Graph:
 def _computed(batch: Sequence[_Part]) -> tuple[Outputs, float]:
     """The outputs of a batch, and the seconds that they took."""
     start = time.perf_counter()
-    outputs = batch[0].model.outputs(_together([part.rows for part in batch]))
+    outputs = batch[0].model.outputs(together([part.rows for part in batch]))
     return outputs, time.perf_counter() - start
 
 
-def _together(parts: Sequence[EncodedRows]) -> EncodedRows:
+def together(parts: Sequence[EncodedRows]) -> EncodedRows:
+    """The rows of several, at least one, one part after the other."""
     if len(parts) == 1:
         return parts[0]
     encoded = tuple(joined(column) for column in zip(*(part.encoded for part in parts), strict=True))

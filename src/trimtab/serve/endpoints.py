@@ -12,6 +12,7 @@ from starlette.responses import Response
 from trimtab import registry
 from trimtab.serve import routes
 from trimtab.serve.guard import Access
+from trimtab.serve.refusals import Shape
 from trimtab.serve.served import Served
 from trimtab.serve.server import Server
 
@@ -24,8 +25,10 @@ class Endpoint:
     path: str  # as Starlette writes it: /v2/models/{name}
     handle: Callable[[Request], Awaitable[Response]]
     access: Access = "key"  # open: anyone; key: who has a key, where keys are asked for; admin: the admin's token
-    operation: Callable[[Served], dict[str, Any]] | None = None  # what /openapi.json says of it; None: nothing
-    plain_refusals: bool = False  # `{"error": "why"}`, as the Open Inference Protocol has it
+    operation: Callable[[Served], dict[str, Any]] | None = (
+        None  # what /openapi.json says of it; None, or nothing: it does not
+    )
+    refusals: Shape = "own"  # how clients are told that they are not answered
 
 
 def every(server: Server) -> list[Endpoint]:

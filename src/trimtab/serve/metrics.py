@@ -35,6 +35,15 @@ class Metrics:
         self.waiting = self.gauge("trimtab_waiting_rows", "Rows that wait to be computed", mode="livesum")
         self.bundle = self.gauge("trimtab_bundle", "When a bundle was loaded", ["bundle", "name"], "livemax")
         self.recorded = self.gauge("trimtab_log_entries", "Entries of the log since the start", ["state"], "livesum")
+        self.read_tokens = Counter("trimtab_prompt_tokens", "Tokens of prompts that were read", registry=own)
+        self.written_tokens = Counter("trimtab_tokens", "Tokens that were written", registry=own)
+        self.first_token = Histogram(
+            "trimtab_first_token_seconds", "From a request to its first token", registry=own, buckets=_SECONDS
+        )
+        self.token_seconds = Histogram(
+            "trimtab_token_seconds", "From one token of a request to the next", registry=own, buckets=_SECONDS
+        )
+        self.writing = self.gauge("trimtab_writing_rows", "Rows that are being written", mode="livesum")
         self.reloads = Counter("trimtab_reloads", "Bundles that were asked for", ["outcome"], registry=own)
 
     def gauge(
@@ -51,6 +60,11 @@ class Metrics:
         """A batch was computed."""
         self.batch_rows.observe(rows)
         self.batch_seconds.observe(seconds)
+
+    def wrote(self, tokens: int, seconds: float, first: bool) -> None:
+        """Tokens of a request were written, so many seconds after its last one, or after it came."""
+        self.written_tokens.inc(tokens)
+        (self.first_token if first else self.token_seconds).observe(seconds)
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """A request was answered."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from starlette.responses import Response
 
@@ -28,22 +28,50 @@ _WORDS = {
 }
 
 
+# How a refusal is written: `{"error": {"status": 422, "message": ...}}`; `{"error": ...}`, as the Open Inference
+# Protocol has it; as OpenAI has it, with `type`, `param` and `code`.
+Shape = Literal["own", "plain", "openai"]
+# Of a status, the type and the code that OpenAI's clients look at.
+_OPENAI = {
+    401: ("invalid_request_error", "invalid_api_key"),
+    404: ("invalid_request_error", "model_not_found"),
+    429: ("rate_limit_error", "rate_limit_exceeded"),
+    500: ("server_error", None),
+    503: ("server_error", None),
+    504: ("server_error", "timeout"),
+}
+
+
 class Refused(Exception):
-    """A request that is not answered."""
+    """A request that is not answered; `field` is the one of a body that is at fault."""
 
-    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, status: int, message: str, headers: Mapping[str, str] | None = None, field: str | None = None
+    ) -> None:
         super().__init__(message)
-        self.status, self.message, self.headers = status, message, headers
+        self.status, self.message, self.headers, self.field = status, message, headers, field
 
-    def response(self, plain: bool = False) -> Response:
+    def response(self, shape: Shape = "own") -> Response:
         """The answer to the client."""
-        return refusal(self.status, self.message, self.headers, plain)
+        return answer(self.told(shape), self.status, self.headers)
+
+    def told(self, shape: Shape = "own") -> dict[str, Any]:
+        """What the client is told, as JSON."""
+        return told(self.status, self.message, shape, self.field)
 
 
-def refusal(status: int, message: str = "", headers: Mapping[str, str] | None = None, plain: bool = False) -> Response:
-    """`{"error": {"status": 422, "message": ...}}`; `plain`: `{"error": ...}`."""
+def refusal(status: int, message: str = "", headers: Mapping[str, str] | None = None, shape: Shape = "own") -> Response:
+    """A request that is not answered."""
+    return answer(told(status, message, shape), status, headers)
+
+
+def told(status: int, message: str = "", shape: Shape = "own", field: str | None = None) -> dict[str, Any]:
+    """What a client is told, as JSON."""
     said = visible(message or _WORDS.get(status, "refused"))
-    return answer({"error": said if plain else {"status": status, "message": said}}, status, headers)
+    if shape == "openai":
+        kind, code = _OPENAI.get(status, ("invalid_request_error", None))
+        return {"error": {"message": said, "type": kind, "param": field, "code": code}}
+    return {"error": said if shape == "plain" else {"status": status, "message": said}}
 
 
 def answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -17,6 +17,7 @@ from trimtab.runtime import Model, read_golden
 from trimtab.serve.batching import Batcher
 from trimtab.serve.bodies import Asked
 from trimtab.serve.refusals import Refused
+from trimtab.serve.writing import Writing
 from trimtab.values.problems import Problem
 from trimtab.watch.log import new_id
 from trimtab.watch.sketch import Sketcher
@@ -46,6 +47,7 @@ class Served:
 
     model: Model
     batcher: Batcher
+    writing: Writing
     readers: Executor  # for rows that take long to read
 
     @cached_property
@@ -78,13 +80,36 @@ class Served:
         Who asks with `later` lets those go first who come up to so many seconds after him. Raises Refused where that
         raises TrimtabError, and where there is no room or time left.
         """
-        quick = not self._files and len(asked.rows) <= _FEW and sum(map(_size, asked.rows)) <= _SHORT
+        quick = self._quick(asked.rows)
+        rows, problems = await self.read(asked.rows)
+        if self.writes:
+            outputs = await self._written(rows, deadline)
+        else:
+            outputs = await self.batcher.outputs(self.model, rows, deadline, later)
+        return await self._done(quick, partial(self.worded, outputs, rows, problems, asked.top))
+
+    async def read(self, rows: Sequence[Mapping[str, Any]]) -> tuple[EncodedRows, tuple[Problem, ...]]:
+        """Rows as the networks take them, and what is wrong with their values. Raises Refused for what cannot be."""
         try:
-            rows, problems = await self._done(quick, partial(self._read, asked.rows))
+            return await self._done(self._quick(rows), partial(self._read, rows))
         except TrimtabError as error:
             raise Refused(422, str(error)) from None
-        outputs = await self.batcher.outputs(self.model, rows, deadline, later)
-        return await self._done(quick, partial(self._worded, outputs, rows, problems, asked.top))
+
+    @property
+    def writes(self) -> bool:
+        """Whether its answers are written token by token."""
+        return self.model.writes
+
+    async def _written(self, rows: EncodedRows, deadline: float) -> Outputs:
+        """What `Model.outputs` gives, written together with the rows of other requests."""
+        asked = self.writing.ask(self.model, rows, [self.model.program.options] * len(rows), deadline)
+        try:
+            return self.model.program.gathered([said async for said in asked.said()], len(rows))
+        finally:
+            self.writing.leave(asked)
+
+    def _quick(self, rows: Sequence[Mapping[str, Any]]) -> bool:
+        return not self._files and len(rows) <= _FEW and sum(map(_size, rows)) <= _SHORT
 
     async def _done(self, quick: bool, work: Callable[[], Result]) -> Result:
         return work() if quick else await asyncio.get_running_loop().run_in_executor(self.readers, work)
@@ -94,7 +119,7 @@ class Served:
             raise Refused(413, f"rows: found {len(rows):,}; at most {self.model.most_read:,} in one request")
         return self.model.read(rows)
 
-    def _worded(self, outputs: Outputs, rows: EncodedRows, problems: Sequence[Problem], top: int) -> Answers:
+    def worded(self, outputs: Outputs, rows: EncodedRows, problems: Sequence[Problem], top: int) -> Answers:
         """What outputs say, row by row."""
         found = runtime.Predictions(outputs, self.model.output.decode(outputs, top))
         told: list[list[Problem]] = [[] for _ in range(len(found))]

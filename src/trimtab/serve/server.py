@@ -27,6 +27,7 @@ from trimtab.serve.refusals import Refused
 from trimtab.serve.served import Answers, Served
 from trimtab.serve.settings import Settings
 from trimtab.serve.traffic import Traffic
+from trimtab.serve.writing import Writing
 
 _SLOTS = 2  # batches at a time: while one is put together or worded, and a core waits, the other one is computed
 _ASIDE = 64  # requests that wait to be compared; of more, only one bundle is asked
@@ -63,6 +64,7 @@ class Server:
         self.batcher = Batcher(
             ThreadPoolExecutor(slots, "compute"), slots, settings.queue, settings.queue_megabytes, self.metrics.batch
         )
+        self.writing = Writing(settings.queue, self.metrics)
         self.guard = Guard(settings)
         self.colleagues: Colleagues = Alone(self)
         self.served = self.load(settings.bundle)
@@ -83,7 +85,7 @@ class Server:
     def load(self, folder: str) -> Served:
         """A bundle, ready to answer. Raises TrimtabError for what is none, and where golden rows disagree."""
         model = _by_itself(runtime.load(folder, self.threads, policy(self.settings)))
-        return Served(model, self.batcher, self.readers)
+        return Served(model, self.batcher, self.writing, self.readers)
 
     async def told(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
         """What the supervisor of several workers is answered."""
@@ -118,7 +120,8 @@ class Server:
 
     def figures(self) -> bytes:
         """What was counted, in Prometheus's text format; the log is looked at for the next time."""
-        self.metrics.waiting.set(self.batcher.load.rows)
+        self.metrics.waiting.set(self.batcher.load.rows + self.writing.waiting)
+        self.metrics.writing.set(self.writing.written)
         if self.recording:
             counts = self.recording.counts()
             for name in ("written", "waiting", "lost"):
@@ -129,14 +132,19 @@ class Server:
 
     def close(self) -> None:
         """Write what is still to be written: nothing is asked any more."""
+        self.writing.close()
         if self.recording:
             self.recording.close()
+
+    def deadline(self) -> float:
+        """The time of the event loop until which a request that comes now has to be answered."""
+        return asyncio.get_running_loop().time() + self.settings.timeout
 
     async def answer(self, request: Request, asked: Asked) -> tuple[Served, Answers]:
         """The answers to the rows of a request, and who gave them. Raises Refused, and ClientDisconnect."""
         served, start = self.served, time.perf_counter()
         request.state.rows = len(asked.rows)
-        deadline = asyncio.get_running_loop().time() + self.settings.timeout
+        deadline = self.deadline()
         try:
             if self.beside:
                 served, found = await unless_gone(request, self.beside.answer(served, asked, deadline))

@@ -28,6 +28,7 @@ class Settings:
     queue: int = 1_000  # rows that wait in a worker
     queue_megabytes: float = 64.0  # of these rows, as the network takes them
     held_megabytes: float = 256.0  # of all bodies that a worker has in memory
+    tokens: int | None = None  # of one answer that is written; None: as many as the bundle says itself
     keys: str | None = None  # the file of those who may ask; None: everyone may
     admin_keys: str | None = None  # the file of those who may do what an admin does; None: nobody may
     rate: float = 0.0  # requests a second for each key, or each address where there are no keys; 0: any number

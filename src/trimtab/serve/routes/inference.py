@@ -80,7 +80,7 @@ def endpoints(server: Server) -> list[Endpoint]:
     models = [("GET", "", model, "key"), ("GET", "/ready", model_ready, "open"), ("POST", "/infer", infer, "key")]
     below = ["/v2/models/{name}", "/v2/models/{name}/versions/{version}"]
     every = [*fixed, *((how, base + path, handle, who) for base in below for how, path, handle, who in models)]
-    return [Endpoint(how, path, handle, who, plain_refusals=True) for how, path, handle, who in every]
+    return [Endpoint(how, path, handle, who, refusals="plain") for how, path, handle, who in every]
 
 
 # ------------------------------------------------------------------------------------------------------ metadata

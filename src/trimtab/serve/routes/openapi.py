@@ -30,8 +30,8 @@ def document(served: Served, found: list[Endpoint]) -> dict[str, Any]:
     """The OpenAPI document of a bundle."""
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in found:
-        if endpoint.operation is not None:
-            operation = endpoint.operation(served)
+        operation = endpoint.operation(served) if endpoint.operation else {}
+        if operation:
             asks = "requestBody" in operation
             told = {**operation["responses"], **(refusals.responses(*_REFUSALS) if asks else {})}
             paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = {**operation, "responses": told}
