@@ -18,8 +18,10 @@ from trimtab.columns import EncodedRows
 from trimtab.programs import Graphs, Program, Ran
 from trimtab.serve.batching import Batcher
 from trimtab.serve.bodies import Asked
+from trimtab.serve.metrics import Metrics
 from trimtab.serve.refusals import Refused
 from trimtab.serve.served import Answers, Served
+from trimtab.serve.writing import Writing
 
 Result = TypeVar("Result")
 WORDS = ["warm", "funny", "dull", "cold", "soup", "staff", "not", "bad"]
@@ -63,7 +65,7 @@ def ran(model: runtime.Model, work: Callable[[Served], Awaitable[Result]], **bou
     async def whole() -> Result:
         with ThreadPoolExecutor(1) as compute, ThreadPoolExecutor(1) as readers:
             batcher = Batcher(compute, 1, told=lambda rows, seconds: batches.append(rows), **limits)
-            return await work(Served(model, batcher, readers))
+            return await work(Served(model, batcher, Writing(1000, Metrics()), readers))
 
     return asyncio.run(whole()), batches
 
