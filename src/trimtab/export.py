@@ -1,10 +1,10 @@
-"""The trained network as one ONNX file with dynamic rows and steps."""
+"""The trained network as ONNX files with dynamic rows and steps: one, or several that a program runs."""
 
 from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from trimtab.columns import InputColumn
+from trimtab.nets.graphs import NamedGraph
 from trimtab.nets.network import Network
 
 OPSET = 20
@@ -40,10 +41,7 @@ def export(network: Network, inputs: Sequence[InputColumn], example: dict[str, n
     (rows, width) float32, where there is one answer; `<name>.lengths`, (rows,) int64, behind an answer for each step.
     """
     names = list(example)
-    network = network.cpu().eval()
-    for module in network.modules():
-        if isinstance(module, nn.Embedding):
-            module.sparse = False
+    network = _ready(network)
     rows = Dim("rows")
     padded = _padded(inputs)
     shapes = tuple({0: rows, 1: padded[name]} if name in padded else {0: rows} for name in example)
@@ -62,6 +60,49 @@ def export(network: Network, inputs: Sequence[InputColumn], example: dict[str, n
         raise RuntimeError("the exporter returned nothing")
     write(program.model_proto, path)
     return names
+
+
+def named_graphs(
+    network: Network, inputs: Sequence[InputColumn], example: Mapping[str, np.ndarray]
+) -> list[NamedGraph]:
+    """The graphs of a network whose head is run by a program of its own, with some tensors of each."""
+    padded = _padded(inputs)
+    tensors = {
+        name: torch.from_numpy(_two_steps(value) if name in padded else value) for name, value in example.items()
+    }
+    moving = {name: (0, 1) if name in padded else (0,) for name in example}
+    with torch.no_grad():
+        return list(_ready(network).head.graphs(network.states, tensors, moving))
+
+
+def export_graph(graph: NamedGraph, path: Path) -> list[str]:
+    """Write one graph of several to `path`; returns the names of the tensors that it reads, in order."""
+    names = list(graph.example)
+    shapes = tuple(dict.fromkeys(graph.moving.get(name, ()), Dim.DYNAMIC) for name in names)
+    with torch.no_grad(), _quiet():
+        program = torch.onnx.export(
+            graph.module.eval(),
+            tuple(graph.example.values()),
+            dynamo=True,
+            dynamic_shapes=(shapes,),
+            input_names=names,
+            output_names=list(graph.gives),
+            opset_version=OPSET,
+            verbose=False,
+        )
+    if program is None:
+        raise RuntimeError("the exporter returned nothing")
+    write(program.model_proto, path)
+    return [one.name for one in program.model_proto.graph.input]
+
+
+def _ready(network: Network) -> Network:
+    """On the CPU, for evaluation, its gradients dense."""
+    network = network.cpu().eval()
+    for module in network.modules():
+        if isinstance(module, nn.Embedding):
+            module.sparse = False
+    return network
 
 
 def write(model: onnx.ModelProto, path: Path) -> None:

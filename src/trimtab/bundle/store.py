@@ -36,6 +36,7 @@ JUDGE, JUDGE_SAYS = "judge.onnx", "judge.json"  # a network that looks at drawn 
 
 QUOTING = (
     "hardest",
+    "likest",
     "augmentation",
     "to_label",
     "likely_label_errors",

@@ -93,7 +93,8 @@ class Context:
     @cached_property
     def outputs(self) -> Outputs:
         """The outputs of the test rows, through the runtime."""
-        return self.model.outputs(self.test.values) if self.answered is None else self.answered
+        found = self.model.outputs(self.test.values) if self.answered is None else self.answered
+        return self.model.judged(found, self.test.values, self.targets)
 
     @cached_property
     def unmitigated(self) -> Outputs | None:

@@ -19,7 +19,6 @@ _NONE = (
 _GAIN = "The network closes {gone:.0%} of the gap between {name} and a perfect score."
 _LESS = "The network's {metric} is {gone:.0%} lower than that of {name}."
 _EVERY = "Every metric, on the same test rows"
-_PERFECT = {True: 1.0, False: 0.0}  # by whether more is better: every metric of quality has its best value at 1 or at 0
 
 
 def check(context: Context) -> Finding:
@@ -79,7 +78,8 @@ def _worth(headline: str, simple: Mapping[str, Mapping[str, Measured]], own: Mea
     if own.value == best.value or (own.value < best.value) == more:
         yield Text(f"The network is not better than {name} ({figures.value(best)}): the cheap model answers as well.")
         return
-    gone = (own.value - best.value) / (_PERFECT[more] - best.value)
+    perfect = metrics.named(headline).best if more else 0.0  # every other metric of quality is best at 0
+    gone = (own.value - best.value) / (perfect - best.value)
     gain = metrics.named(headline).gain or (_GAIN if more else _LESS)
     doubt = " Their intervals overlap: more test rows would make the difference surer." if _overlap(own, best) else ""
     yield Text(gain.format(gone=gone, name=name, metric=figures.label(headline)) + doubt)
@@ -100,7 +100,7 @@ def _bars(headline: str, shown: Mapping[str, Measured]) -> Iterator[Bar]:
     """A bar for each, from 0 to the best score; of what has no best score, to the largest one."""
     low = {name: own.value if own.low is None else own.low for name, own in shown.items()}
     high = {name: own.value if own.high is None else own.high for name, own in shown.items()}
-    longest = _PERFECT[True] if _more_is_better(headline) else max(high.values()) or 1.0
+    longest = metrics.named(headline).best if _more_is_better(headline) else max(high.values()) or 1.0
     for name, own in shown.items():
         length, start, end = (min(1.0, max(0.0, value / longest)) for value in (own.value, low[name], high[name]))
         text = figures.whole(own)

@@ -10,7 +10,7 @@ from trimtab.audit import conformal, quality, selective
 from trimtab.bundle.manifest import Manifest, Measured
 from trimtab.checks import Context, Finding
 from trimtab.columns import NO_ASSURANCE, Assurance
-from trimtab.metrics import Answers, OneOf
+from trimtab.metrics import Amounts, Answers, OneOf
 from trimtab.page import Block, Section, Table, Text, figures
 
 PLACE = 2.8
@@ -52,8 +52,8 @@ def check(context: Context) -> Finding:
 
 def _assurance(context: Context, answers: Answers) -> Assurance:
     """What the bundle promises; where it promises no coverage, the sets that it could give, by the validation rows."""
-    promised = context.output.assurance
-    if promised.coverage is not None or context.valid is None or not len(context.valid):
+    promised, none = context.output.assurance, not issubclass(context.output.answers, (OneOf, Amounts))
+    if none or promised.coverage is not None or context.valid is None or not len(context.valid):
         return promised
     targets = context.output.targets(context.valid.values[context.output.name])
     known = context.output.answered(targets, context.model.outputs(context.valid.values))

@@ -80,7 +80,9 @@ def _leaked(context: Context) -> np.ndarray | None:
 
 
 def _conflicts(context: Context) -> np.ndarray | None:
-    """Which rows of all splits have equal ones with another answer, (rows,) bool."""
+    """Which rows of all splits have equal ones with another answer, (rows,) bool; None where both may be right."""
+    if context.output.several_right:
+        return None
     keys = [_keys(context, table) for table in context.splits.values()]
     known = [part for part in keys if part is not None]
     if not known:

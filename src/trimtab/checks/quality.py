@@ -16,6 +16,14 @@ PLACE = 2
 _MATRIX_CLASSES = 12  # a confusion matrix of more classes is shown as its largest confusions
 _LARGEST_CONFUSIONS = 20
 _MISTAKES, _UNFOLDED = 15, 5
+# What mistakes are listed by, and what is said of them.
+_SAYS_OF_MISTAKES = {
+    "error": "The test rows with the largest errors.",
+    "place": "The test rows whose right item stands lowest among all.",
+    "chrf": "Answers that are least like the right ones, by chrF. Often they are other words for the same.",
+    "confidence": "Wrong answers that the network was most sure of. Often it is the label that is wrong.",
+}
+_LIKEST = "Answers that are most like the right ones, by chrF."
 _FEW_ROWS = 30  # test rows below which a class's recall says little
 
 
@@ -48,6 +56,7 @@ def sections(manifest: Manifest) -> Iterator[Section]:
         ),
     )
     yield Section("Hardest mistakes", _mistakes(found.get("hardest", [])[:_MISTAKES]), "Mistakes")
+    yield Section("Best answers", _mistakes(found.get("likest", [])[:_MISTAKES], _LIKEST), "Best")
 
 
 def _of_quality(manifest: Manifest) -> Iterator[tuple[str, Measured]]:
@@ -126,11 +135,11 @@ def _residuals(residuals: Mapping[str, float] | None) -> Iterator[Block]:
         yield Table(("share of rows", "predicted - actual at most"), rows, frozenset({1}), title="Residuals")
 
 
-def _mistakes(hardest: Sequence[Mapping[str, Any]]) -> tuple[Block, ...]:
+def _mistakes(hardest: Sequence[Mapping[str, Any]], said: str = "") -> tuple[Block, ...]:
     if not hardest:
         return ()
     names = list(hardest[0]["inputs"])
-    measure = next(key for key in ("error", "place", "confidence") if key in hardest[0])
+    measure = next(key for key in _SAYS_OF_MISTAKES if key in hardest[0])
     rows = tuple(
         (
             *(one["inputs"].get(name, "") for name in names),
@@ -140,12 +149,7 @@ def _mistakes(hardest: Sequence[Mapping[str, Any]]) -> tuple[Block, ...]:
     )
     first = len(names) if measure == "error" else len(names) + 2
     numbers = frozenset(range(first, len(names) + 3))
-    says = {
-        "confidence": "Wrong answers that the network was most sure of. Often it is the label that is wrong.",
-        "error": "The test rows with the largest errors.",
-        "place": "The test rows whose right item stands lowest among all.",
-    }
     head = (*names, "true", "predicted", measure)
     shown = Table(head, rows[:_UNFOLDED], numbers, named=frozenset(range(len(names))))
     more = replace(shown, rows=rows[_UNFOLDED:], title=f"{len(rows) - _UNFOLDED} more", folded=True)
-    return Text(says[measure]), shown, more
+    return Text(said or _SAYS_OF_MISTAKES[measure]), shown, more

@@ -137,7 +137,7 @@ def types() -> list[str]:
     return [name for name in registry.names(__name__) if name not in NOT_TYPES]
 
 
-def types_of(wanted: type[Column]) -> list[str]:
+def types_of(wanted: type) -> list[str]:
     """The types of inputs, or of outputs; those whose packages are not installed are left out."""
     found = []
     for name in types():
@@ -167,7 +167,7 @@ def answered(type_name: str, where: str) -> str:
 
 def word(type_name: str) -> str:
     """What a spec calls answers of a type: see `answered`."""
-    called = (name for name in types_of(InputColumn) if kind(name, "column").answered_as == type_name)  # type: ignore[type-abstract]
+    called = (name for name in types_of(Column) if kind(name, "column").answered_as == type_name)
     return next(called, type_name)
 
 

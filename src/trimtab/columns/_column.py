@@ -295,11 +295,14 @@ class OutputColumn(Column):
     metrics_of_parts = _MeasuredOfParts()
     headline: ClassVar[str]  # the metric that chooses the checkpoint, and that the card shows first
     tie_break: ClassVar[str | None] = None  # a metric, less is better, that decides between equal headlines
+    chooses: ClassVar[str | None] = None  # the metric that chooses the checkpoint, where the headline costs too much
     per_position: ClassVar[bool] = (
         False  # whether there is an answer for each position of the input, not one for each row
     )
     strata: ClassVar[Literal["classes", "quantiles", "none"]] = "none"  # what a cut keeps in proportion
     reads: ClassVar[str | None] = None  # the type of the one input that it is told from; None: any inputs
+    is_text: ClassVar[bool] = False  # whether an answer is a text: NA is a word of it
+    several_right: ClassVar[bool] = False  # whether equal rows may have different answers, all of them right
     has_names: ClassVar[bool] = False  # whether a word for "no value" may be an answer: see `words_kept`
     familiarity_word: ClassVar[str] = ""  # what `familiarity` is: energy; empty: there is none
     score_word: ClassVar[str] = "score"  # what `additive_scores` are: log-odds; empty: numbers in the user's units
@@ -354,6 +357,26 @@ class OutputColumn(Column):
         """The column, holding right answers that it is told to a policy, as an input does with its values."""
         return self
 
+    @classmethod
+    def encoder_of(cls, kind: Any, rows: int) -> tuple[dict[str, Any], str] | None:
+        """The encoder, as a spec writes it, that suits these answers best where inputs of a type name none, and why.
+
+        `kind` is the class of the inputs, `rows` are learnt from. By default None: what the type of the input says.
+        """
+        return None
+
+    def joined_with(self, values: Sequence[Any], texts: Mapping[str, Sequence[Any]]) -> Self:
+        """The column, fitted to the raw `values`, with one vocabulary for its answers and these texts, by key.
+
+        The texts are those of inputs that are read from scratch. By default itself: answers have no vocabulary.
+        """
+        return self
+
+    @property
+    def shared_tokenizer(self) -> str | None:
+        """The text of the tokenizer.json that the inputs of `joined_with` are read by; None for one of their own."""
+        return None
+
     @property
     def answer_names(self) -> tuple[str, ...]:
         """What each number that the head gives is of; empty where these are no names."""
@@ -397,8 +420,20 @@ class OutputColumn(Column):
     def usable(self, value: Any) -> str | None:
         """None when `targets` takes the value, else the reason why it does not."""
 
+    def target_steps(self, targets: Targets) -> np.ndarray | None:
+        """Steps that the right answers add to what learning from each row costs, (rows,); None where they add none."""
+        return None
+
+    def ids_of(self, targets: Targets) -> Ragged:
+        """The tokens of right answers, (tokens,) int64, with those that end them. Only of answers that are written."""
+        raise NotImplementedError(f"{self.type}: answers are not written token by token")
+
+    def judged(self, outputs: Outputs, given: Ragged) -> Outputs:
+        """Outputs with the log-probability of each token of the right answers, (tokens, 1). Only as for `ids_of`."""
+        raise NotImplementedError(f"{self.type}: answers are not written token by token")
+
     def text(self, ids: Sequence[int]) -> str:
-        """What the tokens of an answer say. Only of answers that are written token by token."""
+        """What the tokens of an answer say. Only as for `ids_of`."""
         raise NotImplementedError(f"{self.type}: answers are not written token by token")
 
     def misfit(self, value: Any, inputs: Sequence[Any]) -> str | None:
@@ -560,6 +595,11 @@ class OutputColumn(Column):
         With one, `targets`, `decode` and `answered` take an array or a `Ragged`; with several, a `Named`.
         """
         return (OutputTensor(OUTPUTS, self.width, "position" if self.per_position else "row"),)
+
+    @property
+    def taught(self) -> tuple[OutputTensor, ...]:
+        """The tensors that a head gives which is told the right answers (`nets.heads`); by default the answers'."""
+        return self.tensors
 
     def follows(self, inputs: Sequence[InputColumn]) -> int:
         """The position of the input whose places are answered, where there is an answer per position.

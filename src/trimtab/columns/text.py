@@ -91,6 +91,7 @@ class TextColumn(InputColumn):
     allowed: ClassVar[str] = "a text"
     imputes: ClassVar[bool] = False
     is_text: ClassVar[bool] = True
+    answered_as: ClassVar[str | None] = "written_text"
     silent: ClassVar[Literal["words", "empty", "never"]] = "empty"
     sequence: ClassVar[Literal["ids", "frames"] | None] = "ids"
     padded: ClassVar[tuple[tuple[str, ...], ...]] = (("ids", "mask"), ("words", "word_mask"))

@@ -30,6 +30,7 @@ from trimtab.values import many, parse
 LEAST_ROWS = 10
 _THREADS = min(8, os.cpu_count() or 1)
 _FILES_AT_ONCE = 10_000
+_MIXED = np.uint64(0x9E3779B97F4A7C15)  # odd: spreads small numbers over all bits (Knuth's multiplicative hashing)
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,8 @@ def _usable(rows: Working, roles: Roles) -> Working:
     values = rows.table.values[roles.output_name]
     absent = [_absent(rows.table.values[name], rule.column.type) for name, rule in roles.inputs.items()]
     has_input = ~np.logical_and.reduce(absent)
-    here = np.flatnonzero(~dedup.missing(values, names=roles.names))
+    is_text = columns.kind(roles.output.type, "output").is_text
+    here = np.flatnonzero(~dedup.missing(values, is_text, roles.names))
     present = values if len(here) == len(values) else Cells.of(values).take(here)
     if not len(here):
         words = sorted({value.strip() for value in values if isinstance(value, str) and value.strip()})
@@ -234,7 +236,8 @@ def _check_repeats(answers: Sequence[Any], roles: Roles) -> None:
     different = len(set(many.labels([value for value, _ in many.counted(answers)])))
     if roles.has_classes and different > max(2, len(answers) / 2):
         found = f"{different:,} different answers in {len(answers):,} rows"
-        raise problem(f"output: {roles.output_name}", found, "a label that repeats, or numbers with type number")
+        allowed = "a label that repeats, numbers with type number, texts that are written with type text"
+        raise problem(f"output: {roles.output_name}", found, allowed)
 
 
 def _unusable(column: OutputColumn, values: Sequence[Any]) -> Iterator[tuple[int, str]]:
@@ -274,21 +277,23 @@ def _by_part(parts: np.ndarray) -> dict[str, int]:
 
 def _with_duplicates(rows: Working, roles: Roles) -> Working:
     equal = len(rows.keys) - len(np.unique(rows.keys))
-    disagree = clean.conflicts(rows.keys, rows.answers)
+    disagree = 0 if _several_right(roles) else clean.conflicts(rows.keys, rows.answers)
     told = {"duplicates": {"dropped": 0, "kept": equal}, "conflicts": {"groups": disagree, "set_aside": 0}}
     return replace(rows, found=rows.found | told)
 
 
 def _without_duplicates(rows: Working, roles: Roles) -> Working:
     """Within the rows that are cut here, and within given train and valid rows; given test rows stay as they are."""
-    answers = rows.answers
+    answers, keys = rows.answers, rows.keys
+    if _several_right(roles):  # another answer makes another row
+        keys = keys ^ (answers.numbers.astype(np.uint64) + np.uint64(1)) * _MIXED
     keep = [np.flatnonzero(rows.given == TEST)]
     repeated = 0
     conflicts: list[clean.Conflict] = []
     reasons: dict[int, str] = {}
     for part in (NONE, TRAIN, VALID):
         members = np.flatnonzero(rows.given == part)
-        found = clean.deduplicate(members, rows.keys, answers, rows.table.origins)
+        found = clean.deduplicate(members, keys, answers, rows.table.origins)
         keep.append(found.keep)
         repeated += found.repeated
         conflicts += found.conflicts
@@ -303,6 +308,11 @@ def _without_duplicates(rows: Working, roles: Roles) -> Working:
     }
     rejected = [rejected_row(rows.table, row, reason) for row, reason in sorted(reasons.items())]
     return rows.take(np.sort(np.concatenate(keep)), rejected, told)
+
+
+def _several_right(roles: Roles) -> bool:
+    """Whether equal rows with different answers do not contradict each other."""
+    return bool(columns.kind(roles.output.type, "output").several_right)
 
 
 def _conflict(table: Table, roles: Roles, conflict: clean.Conflict) -> dict[str, Any]:

@@ -74,6 +74,7 @@ class Metric:
     gate: bool = True  # can be one
     tile: bool = False  # stands at the top of the card
     share: bool = False  # lies between 0 and 1
+    best: float = 1.0  # what a perfect network has, where more is better
     selects: bool = False  # fit to choose a checkpoint: no answers but good ones are best by it
     resamples: bool = True  # what rows drawn again say of it is right: not of what is biased by drawing rows twice
     of_rows: bool = False  # a mean over rows, to which a wrong answer adds nothing
@@ -123,11 +124,11 @@ class Metric:
     def lost(self, before: float, after: float) -> float:
         """Quality lost from `before` to `after`, both on the same rows; below 0 where quality was gained.
 
-        In points of a metric whose best value is 1 (0.01 of accuracy, of R²) and of a share; as a part of `before` for
-        an error in units of its own (RMSE, MAE, log loss).
+        In parts of the best value of a metric that has one (0.01 of accuracy, of R²) and of a share; as a part of
+        `before` for an error in units of its own (RMSE, MAE, log loss).
         """
         if self.higher_is_better:
-            return before - after
+            return (before - after) / self.best
         if self.share:
             return after - before
         return (after - before) / before if before else float(after > before)

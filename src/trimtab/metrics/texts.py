@@ -50,11 +50,11 @@ METRICS = (
     Metric(
         "bleu", "BLEU", "likeness to the right texts by runs of one to four words, 0 to 100, over all rows together "
         "(sacrebleu, cased; its tokenizer `zh` where the right texts are mostly Chinese)", "higher",
-        of={Written: _bleu}, selects=True, tile=True,
+        of={Written: _bleu}, selects=True, tile=True, best=100.0,
     ),
     Metric(
         "chrf", "chrF", "likeness to the right texts by runs of one to six letters, 0 to 100, over all rows together "
-        "(chrF2 of sacrebleu)", "higher", of={Written: _chrf}, selects=True, tile=True,
+        "(chrF2 of sacrebleu)", "higher", of={Written: _chrf}, selects=True, tile=True, best=100.0,
     ),
     Metric(
         "rouge_l", "ROUGE-L", "mean over rows of the F1 of the longest sequence of words that an answer and the right "

@@ -9,6 +9,20 @@ from torch import Tensor
 
 from trimtab.nets.states import Answers, only
 
+# Before the names of right answers among the tensors of a batch, for a head that is `taught`: see `told`. No tensor of
+# a column is called so.
+_RIGHT = "right/"
+
+
+def told(targets: Answers) -> dict[str, Tensor]:
+    """Right answers as tensors of a batch, for a head that reads them to learn (teacher forcing)."""
+    return {f"{_RIGHT}{name}": padded.values for name, padded in targets.items()}
+
+
+def right(tensors: Mapping[str, Tensor], name: str) -> Tensor:
+    """The right answers of that name, padded with `IGNORED`, that `told` put into a batch."""
+    return tensors[f"{_RIGHT}{name}"]
+
 
 @dataclass(frozen=True)
 class LossOptions:

@@ -50,6 +50,7 @@ class Architecture(BaseModel):
     fusion_config: dict[str, Any] = {}
     dropout: float
     head: str
+    head_config: dict[str, Any] = {}
 
 
 class Network(nn.Module):
@@ -76,7 +77,8 @@ class Network(nn.Module):
             kind = part("fusions", architecture.fusion, "fusion")
             self.fusion = kind(width, len(entries), architecture.fusion_config)
             width, fused = int(self.fusion.width), 1 if kind.deep else fused  # type: ignore[arg-type]
-        self.head = head(width, fused, output, architecture.dropout, self.encoders)
+        own = (architecture.head_config,) if architecture.head_config else ()
+        self.head = head(width, fused, output, architecture.dropout, self.encoders, *own)
         if head.reads == "states" and inputs:
             key = inputs[output.follows(inputs)].key
             self.head.followed = next(position for position, entry in enumerate(entries) if key in entry.reads)
@@ -134,6 +136,11 @@ def reads(encoder: Any, kind: type[InputColumn]) -> bool:
 def head_kind(name: str, where: str) -> Any:
     """The class of `nets/heads/<name>.py`."""
     return part("heads", name, where)
+
+
+def taught(network: Network) -> bool:
+    """Whether the head is told the right answers among the tensors, and says how likely those are: see `nets.heads`."""
+    return bool(getattr(network.head, "taught", False))
 
 
 def part(folder: str, name: str, where: str) -> Any:

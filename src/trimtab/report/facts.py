@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from trimtab import checks, metrics, programs
+from trimtab import checks, columns, metrics, programs
 from trimtab.bundle.manifest import GateResult, Manifest, Measured
 from trimtab.page import Block, Commands, Mark, Page, Points, Section, Table, Text, Tile, Tiles, figures
 from trimtab.report import compression, provenance
@@ -53,7 +53,7 @@ def _joined(*sections: Section) -> tuple[Section, ...]:
 
 def _summary(manifest: Manifest) -> str:
     inputs = ", ".join(f"{column.name} ({column.type})" for column in manifest.inputs)
-    says = f"Answers {manifest.output.name} ({manifest.output.type}) from {inputs}."
+    says = f"Answers {manifest.output.name} ({columns.word(manifest.output.type)}) from {inputs}."
     name = manifest.headline
     if name in manifest.measured:
         figure = manifest.measured[name]

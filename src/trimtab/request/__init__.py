@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from trimtab import behaviour, columns, foreign, perturb
+from trimtab import behaviour, columns, files, foreign, perturb
 from trimtab import spec as specs
 from trimtab.audit import counterfactual, gates, price
 from trimtab.audit.paired import Adapted
@@ -20,7 +20,7 @@ from trimtab.data import dedup
 from trimtab.data.prepare import Prepared, prepare
 from trimtab.data.table import Table
 from trimtab.errors import problem, several, shortened
-from trimtab.nets.network import Architecture, EncoderEntry, head_kind, part
+from trimtab.nets.network import Architecture, EncoderEntry, encoder_kind, head_kind, part
 from trimtab.progress import Progress
 from trimtab.request import encoder_plan, encoding, few_rows, mitigation, unlabelled
 from trimtab.request.encoder_plan import Chosen
@@ -28,6 +28,7 @@ from trimtab.request.few_rows import HeldOut
 from trimtab.rows import rejected
 from trimtab.spec import Choice, Gate, Part, Spec, TrainingMethod
 from trimtab.train import augment, devices, methods, settings
+from trimtab.train.batches import learnt_steps
 
 # Parts of the report whose keys are no words of the rows; lists in them are left out, for they quote rows.
 _COUNTED = (
@@ -127,7 +128,8 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
     rejected.write(home / "rejected.jsonl", prepared.rejected)
     if prepared.rejected:
         progress.note(f"rows that were set aside: {home / 'rejected.jsonl'}")
-    inputs, output = _fit(prepared, spec.output_name, chosen)
+    inputs, output = _fit(prepared, spec.output_name, chosen, home / "work" / "base")
+    prepared, head_config = _decoder(prepared, output, automatic)
     gates.check_meaning(parsed, output)
     mitigation.check(spec, output, inputs, prepared.splits.train)
     behaviour.check(tests, inputs, output)
@@ -141,7 +143,8 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
     targets = output.targets(prepared.splits.train.values[output.name])
     counts = np.bincount(dense(targets), minlength=output.width) if output.one_class else None
     ways = few_rows.ways(spec, output, chosen, prepared.splits)
-    settled, reasons = _settled(_with_method(spec, ways[0]) if len(ways) > 1 else spec, output, chosen, train, counts)
+    steps = learnt_steps(train, output, targets)
+    settled, reasons = _settled(_with_method(spec, ways[0]) if len(ways) > 1 else spec, output, chosen, steps, counts)
     augmentation, varied = _augmentation(prepared, chosen, inputs, output, settled)
     reasons |= varied
     _check_fusion(spec, output)
@@ -153,7 +156,7 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
         progress.note(f"{entry.key}: {shortened(str(entry.value), 60)} ({entry.reason})")
     keys = {column.name: column.key for column in inputs}
     architecture = Architecture(
-        width=chosen.width,
+        width=chosen.width if chosen.base else head_config.get("width", chosen.width),
         encoders=tuple(
             EncoderEntry(name=r.encoder, reads=tuple(keys[name] for name in r.inputs), config=dict(r.config))
             for r in chosen.plans
@@ -162,6 +165,7 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
         fusion_config=fusion.options,
         dropout=settled.dropout,
         head=output.type,
+        head_config=head_config,
     )
     part("fusions", fusion.name, "fusion")
     more = unlabelled.read(spec, inputs, prepared, folder, progress)
@@ -181,7 +185,7 @@ def _check_promises(spec: Spec, task: str) -> None:
     wanted = [key for key in ("answers", "coverage") if getattr(spec, key) is not None and key not in kind.promises]
     why = {"answers": "has no confidence to withhold answers by", "coverage": "has no sets or intervals"}
     if wanted:
-        raise several([problem(key, f"a {task} output {why[key]}", do="leave it out") for key in wanted])
+        raise several([problem(key, f"a {columns.word(task)} output {why[key]}", do="leave it out") for key in wanted])
 
 
 def by_method(request: Request, part: Part, reason: str = "") -> Request:
@@ -192,7 +196,8 @@ def by_method(request: Request, part: Part, reason: str = "") -> Request:
     targets = request.output.targets(request.prepared.splits.train.values[request.output.name])
     counts = np.bincount(dense(targets), minlength=request.output.width) if request.output.one_class else None
     spec = _with_method(request.spec, part)
-    settled, reasons = _settled(spec, request.output, request.chosen, request.train, counts)
+    steps = learnt_steps(request.train, request.output, targets)
+    settled, reasons = _settled(spec, request.output, request.chosen, steps, counts)
     kept = [entry for entry in request.automatic if not entry.key.startswith("train.") and entry.key not in reasons]
     value = {"name": part.name, **part.options} if part.options else part.name
     made = {"train.method": Choice(value, reason), **reasons} if reason else reasons
@@ -206,7 +211,7 @@ def _with_method(spec: Spec, part: Part) -> Spec:
 
 
 def _settled(
-    spec: Spec, output: OutputColumn, chosen: Chosen, train: EncodedRows, counts: np.ndarray | None
+    spec: Spec, output: OutputColumn, chosen: Chosen, steps: np.ndarray, counts: np.ndarray | None
 ) -> tuple[settings.Settings, dict[str, Choice]]:
     """The settings of training, and what was chosen of them with the reasons."""
     method = methods.check(spec.train.training_method or methods.SUPERVISED, output, len(chosen.plans))
@@ -214,13 +219,13 @@ def _settled(
         spec,
         output,
         chosen.base,
-        len(train),
-        train.steps,
+        len(steps),
+        steps,
         counts,
         devices.device(),
         chosen.kind,
         method.weights,
-        method.defaults(len(train), chosen.base),
+        method.defaults(len(steps), chosen.base),
     )
 
 
@@ -289,8 +294,23 @@ def _fusion(spec: Spec, chosen: Chosen, automatic: list[Automatic]) -> Part:
     return Part(name=name)
 
 
-def _fit(prepared: Prepared, name: str, chosen: Chosen) -> tuple[tuple[InputColumn, ...], OutputColumn]:
-    """Fit every column on the training rows."""
+def _decoder(prepared: Prepared, output: OutputColumn, automatic: list[Automatic]) -> tuple[Prepared, dict[str, Any]]:
+    """The output with the shape of the part that writes it, and this shape; nothing of a head that has no options."""
+    where, given = f"output.{output.name}.decoder", prepared.output.decoder
+    settle = getattr(head_kind(output.type, "output"), "settled", None)
+    if settle is None:
+        if given:
+            raise problem(where, f"answers of type {output.type} are not written", do="leave decoder out")
+        return prepared, {}
+    config, reason = settle(given, len(prepared.splits.train), where)
+    automatic.append(Automatic(key=where, value=config, reason=reason))
+    return replace(prepared, output=prepared.output.model_copy(update={"decoder": config})), config
+
+
+def _fit(
+    prepared: Prepared, name: str, chosen: Chosen, workspace: Path
+) -> tuple[tuple[InputColumn, ...], OutputColumn]:
+    """Fit every column on the training rows; what inputs have to know of the output is found first."""
     table = prepared.splits.train
     keys = columns.keys([*prepared.inputs, name])
     needs = {
@@ -303,13 +323,30 @@ def _fit(prepared: Prepared, name: str, chosen: Chosen) -> tuple[tuple[InputColu
     if events := columns.kind(prepared.output.type, "output").events:  # items that are answered are known in a history
         known = [column for column, kind in prepared.inputs.items() if kind.type == events]
         needs |= {column: {**needs[column], "items": prepared.classes} for column in known}
+    classes = {"classes": prepared.classes} if prepared.classes else {}
+    options = {**classes, **prepared.output.options}
+    output: OutputColumn = columns.fit(prepared.output.type, name, keys[name], table.values[name], options)
+    shared = [column for column in prepared.inputs if _in_own_tokens(column, prepared, chosen)]
+    output = output.joined_with(table.values[name], {keys[column]: table.values[column] for column in shared})
+    if output.shared_tokenizer is not None:
+        target = workspace / f"{output.key}.tokenizer.json"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        files.write(target, output.shared_tokenizer)
+        needs |= {column: {**needs[column], "tokenizer": str(target)} for column in shared}
     inputs = tuple(
         columns.fit(kind.type, column, keys[column], table.values[column], {**needs[column], **kind.options})
         for column, kind in prepared.inputs.items()
     )
-    classes = {"classes": prepared.classes} if prepared.classes else {}
-    options = {**classes, **prepared.output.options}
-    return inputs, columns.fit(prepared.output.type, name, keys[name], table.values[name], options)
+    return inputs, output
+
+
+def _in_own_tokens(column: str, prepared: Prepared, chosen: Chosen) -> bool:
+    """Whether an input is a text whose tokens are to be learnt, by an encoder that reads any tokens."""
+    kind = prepared.inputs[column]
+    if not columns.kind(kind.type, f"inputs.{column}").is_text or {"tokenizer", "vocabulary"} & kind.options.keys():
+        return False
+    plan = next(plan for plan in chosen.plans if column in plan.inputs)
+    return plan.base is None and bool(getattr(encoder_kind(plan.encoder, "encoder"), "sequences", False))
 
 
 def filled(request: Request) -> dict[str, Any]:

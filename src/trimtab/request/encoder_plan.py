@@ -78,6 +78,7 @@ def choose(spec: Spec, prepared: Prepared, folder: Path, workspace: Path) -> Cho
     """
     shared = _shared_base(spec, prepared, folder)
     automatic: list[Automatic] = []
+    prepared = _suiting(prepared, shared, automatic)
     suited = _suited(prepared, shared)
     readers = [
         _reader(name, kind, prepared, (spec, shared, suited), (folder, workspace), automatic)
@@ -88,6 +89,20 @@ def choose(spec: Spec, prepared: Prepared, folder: Path, workspace: Path) -> Cho
     if not any(reader.base for reader in found):
         _check_unused(spec, prepared)
     return Chosen(tuple(found), automatic)
+
+
+def _suiting(prepared: Prepared, shared: str | None, automatic: list[Automatic]) -> Prepared:
+    """With the encoders that suit the output, where neither an encoder nor a base is named."""
+    output, rows = columns.kind(prepared.output.type, "output"), len(prepared.splits.train)
+    inputs = dict(prepared.inputs)
+    for name, kind in prepared.inputs.items():
+        suits = output.encoder_of(columns.kind(kind.type, f"inputs.{name}"), rows)
+        if suits is None or kind.encoder or kind.base or shared == kind.type:
+            continue
+        value, reason = suits
+        inputs[name] = kind.model_copy(update={"encoder": Part.model_validate(value)})
+        automatic.append(Automatic(key=f"inputs.{name}.encoder", value=value, reason=reason))
+    return replace(prepared, inputs=inputs)
 
 
 def _shared_base(spec: Spec, prepared: Prepared, folder: Path) -> str | None:

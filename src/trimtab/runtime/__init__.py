@@ -24,6 +24,7 @@ from trimtab.columns import (
     InputPolicy,
     OutputColumn,
     Outputs,
+    Targets,
     encode_rows,
     in_order,
     joined,
@@ -243,6 +244,14 @@ class Model:
         outputs = joined([part.outputs for _, part in parts])
         return Answered(outputs, tuple(problems), np.concatenate(early) if early else None)
 
+    def judged(self, outputs: Outputs, rows: EncodedRows | Mapping[str, Sequence[Any]], targets: Targets) -> Outputs:
+        """The outputs of rows with how likely their right answers were, where a program can tell (`Program.scored`)."""
+        if not self.program.writes:
+            return outputs
+        encoded = rows if isinstance(rows, EncodedRows) else encode_rows(self.inputs, rows)
+        given = self.program.scored(self._answering, encoded, self.output.ids_of(targets))
+        return self.output.judged(outputs, given)
+
     def _read(self, values: Mapping[str, Sequence[Any]]) -> Answered:
         rows, problems = read_rows(self.inputs, values)
         found = self._ran(rows)
@@ -446,9 +455,14 @@ def _listed(outputs: np.ndarray | dict[str, np.ndarray]) -> Any:
 
 
 def _apart(found: np.ndarray | dict[str, np.ndarray], stored: Any) -> float:
-    """The largest difference between the outputs of one row and those that are stored; infinite for other shapes."""
+    """The largest difference between the outputs of one row and those that are stored.
+
+    Infinite for other shapes, and for whole numbers that are not the same: they are names, such as tokens.
+    """
     if isinstance(found, dict):
         return max(_apart(part, stored[name]) for name, part in found.items())
+    if np.issubdtype(found.dtype, np.integer):
+        return 0.0 if np.array_equal(found, np.array(stored)) else math.inf
     expected = np.array(stored, np.float64)
     if not found.size and not expected.size:
         return 0.0

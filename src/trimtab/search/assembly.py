@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ from trimtab import __version__, export, files, runtime
 from trimtab.audit import conformal, cost, selective
 from trimtab.bundle import reference, store
 from trimtab.bundle.manifest import Manifest, Stage
-from trimtab.bundle.serving import ColumnEntry, GraphEntry, Serving
+from trimtab.bundle.serving import ColumnEntry, GraphEntry, ProgramEntry, Serving
 from trimtab.columns import (
     DECIMALS,
     NO_ASSURANCE,
@@ -37,6 +38,7 @@ from trimtab.nets.fitted import NETWORK, FittedNetwork
 from trimtab.programs.single import MODEL
 from trimtab.progress import Laps, Progress
 from trimtab.request import Request, filled, reported
+from trimtab.search import written
 from trimtab.train import loop
 
 _GOLDEN_ROWS = 8
@@ -102,27 +104,68 @@ def exported(splits: EncodedSplits, trained: FittedNetwork, folder: Path, laps: 
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     train, valid = splits.of(trained.inputs)
-    budget = max(request.settings.batch_tokens * 2, int(valid.steps.max(initial=1)))
-    outputs = loop.predict(trained.network, valid, budget, torch.device("cpu"))
-    laps.lap("answers of the network")
     # The three longest rows: of one, the exporter would take how many there are for a constant.
     example = train.batch(np.argsort(train.steps, kind="stable")[-3:])
-    tensors = export.export(trained.network, trained.inputs, example, folder / store.MODEL)
-    laps.lap("ONNX")
     weights = {key: value.contiguous() for key, value in trained.network.state_dict().items()}
     save_file(weights, folder / store.WEIGHTS)
     files.write(folder / NETWORK, trained.architecture.model_dump_json(indent=1))
+    laps.lap("weights")
+    if written.is_written(trained.network):
+        return _written(splits, trained, example, folder, laps)
+    budget = max(request.settings.batch_tokens * 2, int(valid.steps.max(initial=1)))
+    outputs = loop.predict(trained.network, valid, budget, torch.device("cpu"))
+    laps.lap("answers of the network")
+    tensors = export.export(trained.network, trained.inputs, example, folder / store.MODEL)
+    laps.lap("ONNX")
     output = calibrated(request, outputs)
     store.save_columns(folder / store.COLUMNS, trained.inputs, output)
     reference.write(folder / store.REFERENCE, train, outputs, request.seen)
-    laps.lap("weights, columns, reference")
-    manifest = _manifest(request, tensors, tolerated(outputs))
-    graphs = runtime.open_graphs(folder, manifest.serving)
-    model = runtime.put_together(manifest.serving, trained.inputs, output, graphs, folder)
+    laps.lap("columns, reference")
+    gives = [name for tensor in request.output.tensors for name in tensor.names]
+    graphs = {MODEL: GraphEntry(file=store.MODEL, inputs=tensors, outputs=gives)}
+    manifest = _manifest(request, graphs, ProgramEntry(), tolerated(outputs))
+    model = _opened(manifest, trained.inputs, output, folder)
     served = model.outputs(valid)
     differs = _difference(served, outputs) * _TOLERANCE / manifest.serving.tolerance
     laps.lap("agreement")
     return Candidate(folder, manifest, model, differs, served)
+
+
+def _written(
+    splits: EncodedSplits,
+    trained: FittedNetwork,
+    example: Mapping[str, np.ndarray],
+    folder: Path,
+    laps: Laps,
+) -> Candidate:
+    """A network whose answers are written, as the graphs that its program runs, with all that serving needs."""
+    request, (train, valid) = splits.request, splits.of(trained.inputs)
+    graphs = export.named_graphs(trained.network, trained.inputs, example)
+    entries = {
+        graph.name: GraphEntry(
+            file=f"{graph.name}.onnx",
+            inputs=export.export_graph(graph, folder / f"{graph.name}.onnx"),
+            outputs=list(graph.gives),
+        )
+        for graph in graphs
+    }
+    laps.lap("ONNX")
+    store.save_columns(folder / store.COLUMNS, trained.inputs, request.output)
+    head = trained.network.head
+    manifest = _manifest(request, entries, ProgramEntry(name=head.program, options=head.program_options), _TOLERANCE)
+    model = _opened(manifest, trained.inputs, request.output, folder)
+    targets = request.output.targets(request.prepared.splits.valid.values[request.output.name])
+    differs = written.apart(trained, graphs, model, valid, targets)
+    laps.lap("agreement")
+    served = judged(splits, model)
+    reference.write(folder / store.REFERENCE, train, served, request.seen)
+    laps.lap("answers, reference")
+    return Candidate(folder, manifest, model, differs, served)
+
+
+def _opened(manifest: Manifest, inputs: Sequence[InputColumn], output: OutputColumn, folder: Path) -> runtime.Model:
+    graphs = runtime.open_graphs(folder, manifest.serving)
+    return runtime.put_together(manifest.serving, inputs, output, graphs, folder)
 
 
 def sealed(request: Request, candidate: Candidate) -> Candidate:
@@ -165,14 +208,16 @@ def quantized(splits: EncodedSplits, candidate: Candidate, precision: str, folde
     """A copy of a candidate in another precision; to be `sealed`."""
     copy_parts(candidate, folder)
     batches = calibration_batches(splits, candidate.model)
-    quantize.quantize(precision, candidate.folder / store.MODEL, folder / store.MODEL, batches, ())
+    for entry in candidate.model.serving.graphs.values():
+        quantize.quantize(precision, candidate.folder / entry.file, folder / entry.file, batches, ())
     return in_precision(splits, candidate, precision, folder)
 
 
 def copy_parts(candidate: Candidate, folder: Path) -> None:
     """A new folder with what two candidates of one network have in common."""
     shutil.rmtree(folder, ignore_errors=True)
-    own = (store.GOLDEN, store.MANIFEST, store.SERVING, store.MODEL, f"{store.MODEL}.data")
+    networks = [f"{entry.file}*" for entry in candidate.model.serving.graphs.values()]
+    own = (store.GOLDEN, store.MANIFEST, store.SERVING, *networks)
     shutil.copytree(candidate.folder, folder, ignore=shutil.ignore_patterns(*own))
 
 
@@ -181,10 +226,11 @@ def in_precision(splits: EncodedSplits, source: Candidate, precision: str, folde
 
     Temperature, thresholds, reference and tolerance are found anew, by what its own network answers.
     """
-    entry = source.model.serving.graphs[MODEL].model_copy(update={"precision": precision})
-    serving = source.model.serving.model_copy(update={"graphs": {MODEL: entry}})
+    graphs = source.model.serving.graphs.items()
+    entries = {name: entry.model_copy(update={"precision": precision}) for name, entry in graphs}
+    serving = source.model.serving.model_copy(update={"graphs": entries})
     model = replace(source.model, serving=serving, graphs=runtime.open_graphs(folder, serving), folder=folder)
-    outputs = model.outputs(splits.of(model.inputs)[1])
+    outputs = judged(splits, model)
     some = np.arange(min(_ROUNDED_ROWS, len(outputs)))
     tolerance = tolerated(*(taken(part, some) for part in (source.outputs, outputs)))
     output = calibrated(splits.request, outputs)
@@ -198,11 +244,23 @@ def reopened(splits: EncodedSplits, folder: Path, differs: float = 0.0) -> Candi
     """A candidate as an earlier run left it."""
     manifest = store.read_manifest(folder)
     model = runtime.opened(folder, manifest.serving)
-    return Candidate(folder, manifest, model, differs, model.outputs(splits.of(model.inputs)[1]))
+    return Candidate(folder, manifest, model, differs, judged(splits, model))
+
+
+def judged(splits: EncodedSplits, model: runtime.Model) -> Outputs:
+    """The outputs of the validation rows: see `Model.judged`."""
+    valid, output = splits.of(model.inputs)[1], model.output
+    targets = output.targets(splits.request.prepared.splits.valid.values[output.name])
+    return model.judged(model.outputs(valid), valid, targets)
 
 
 def calibration_batches(splits: EncodedSplits, model: runtime.Model) -> list[dict[str, np.ndarray]]:
-    """Tensors of training rows, as the model takes them: what ranges of activations are found on."""
+    """Tensors of training rows, as the model takes them: what ranges of activations are found on.
+
+    None for several networks: what the others take is made by the first of them.
+    """
+    if MODEL not in model.serving.graphs:
+        return []
     rows, entry = splits.of(model.inputs)[0], model.serving.graphs[MODEL]
     picked = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _CALIBRATION_ROWS)).astype(np.int64))
     batches = length_batches(rows.costs[picked], entry.batch_cost, _CALIBRATION_BATCH)
@@ -213,10 +271,13 @@ def tolerated(whole: Outputs, rounded: Outputs | None = None) -> float:
     """How far the outputs of a row may lie off on another machine, by outputs in fp32 and in fewer bits of some rows.
 
     A number that lies between two grid points may be rounded to the other one there: that moves an answer as far as
-    rounding itself has (LOG, 2026-11-25), and never as far as answers of different rows lie apart.
+    rounding itself has (LOG, 2026-11-25), and never as far as answers of different rows lie apart. Whole numbers are
+    names, such as tokens, and are equal or not; where some answers have other steps, the rest tell.
     """
     others = {} if rounded is None else flat(rounded)
-    return max(_tolerated(values, others.get(name)) for name, values in flat(whole).items())
+    parts = {name: values for name, values in flat(whole).items() if not np.issubdtype(values.dtype, np.integer)}
+    alike = [name for name, values in parts.items() if name in others and values.shape == others[name].shape]
+    return max(_tolerated(parts[name], others.get(name)) for name in alike or parts)
 
 
 def _tolerated(values: np.ndarray, rounded: np.ndarray | None) -> float:
@@ -251,15 +312,15 @@ def calibrated(request: Request, outputs: Outputs) -> OutputColumn:
     return request.output.calibrated(targets, outputs)
 
 
-def _manifest(request: Request, tensors: list[str], tolerance: float) -> Manifest:
+def _manifest(request: Request, graphs: dict[str, GraphEntry], program: ProgramEntry, tolerance: float) -> Manifest:
     data = reported(request)
-    gives = [name for tensor in request.output.tensors for name in tensor.names]
     entries = [ColumnEntry(name=c.name, key=c.key, type=c.type) for c in (*request.inputs, request.output)]
     serving = Serving(
         trimtab=__version__,
         inputs=entries[:-1],
         output=entries[-1],
-        graphs={MODEL: GraphEntry(file=store.MODEL, inputs=tensors, outputs=gives)},
+        graphs=graphs,
+        program=program,
         tolerance=tolerance,
         encoding=data.get("encoding") or request.spec.encoding,
     )

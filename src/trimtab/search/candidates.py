@@ -122,6 +122,8 @@ def in_precision(
     def make(source: Path, target: Path, keep: Collection[str]) -> None:
         quantize.quantize(precision, source, target, batches, keep)
 
+    if MODEL not in candidate.model.graphs:
+        return _of_several(on, candidate, precision, folder)
     whole = candidate.folder / store.MODEL
     assembly.copy_parts(candidate, folder)
     make(whole, folder / store.MODEL, ())
@@ -140,6 +142,16 @@ def in_precision(
     return _sealed(on, assembly.in_precision(on.splits, candidate, precision, folder)), (note,)
 
 
+def _of_several(
+    on: Bench, candidate: Candidate, precision: str, folder: Path
+) -> tuple[Candidate, tuple[str, ...]] | Skip:
+    """The same of several networks that a program runs, all of their layers."""
+    if quantize.PRECISIONS[precision].calibrated:
+        return Skip(f"{precision} needs rows to calibrate on, which only the first of several networks reads")
+    made = assembly.quantized(on.splits, candidate, precision, folder)
+    return assembly.sealed(on.request, made), (precision,)
+
+
 def _no_gain(on: Bench, candidate: Candidate, folder: Path, precision: str, must_fit: bool) -> str:
     """Why the network in `folder`, in fewer bits, is not worth a closer look; empty where it may be."""
     before, after = (store.graph_bytes(place, candidate.model.serving) for place in (candidate.folder, folder))
@@ -152,6 +164,8 @@ def _no_gain(on: Bench, candidate: Candidate, folder: Path, precision: str, must
 
 def _sealed(on: Bench, candidate: Candidate) -> Candidate:
     """The candidate in its quickest batches, or in the smallest where those miss a gate on memory; then `sealed`."""
+    if MODEL not in candidate.model.graphs:
+        return assembly.sealed(on.request, candidate)
     made = assembly.sealed(on.request, _tuned(on, candidate))
     smallest = made.model.graphs[MODEL].in_batches(_BATCH_COSTS[0])
     gates = [gate for gate in on.request.gates if gate.name == "memory"]

@@ -20,7 +20,7 @@ from trimtab.compress.frontier import Point, Skipped
 from trimtab.nets.fitted import FittedNetwork
 from trimtab.progress import Progress
 from trimtab.request import Request, resume
-from trimtab.search import assembly, candidates
+from trimtab.search import assembly, candidates, written
 from trimtab.search.assembly import Candidate
 from trimtab.search.candidates import COSTS, UNCOMPRESSED, Bench
 from trimtab.spec import Compress, Gate, Recipe
@@ -265,6 +265,8 @@ def _made(search: Search, recipe: Recipe, folder: Path) -> Made:
         candidate = search.candidate(source)
         found = candidates.in_precision(search.bench, candidate, recipe, folder / "bundle", search.searches)
         return found if isinstance(found, Skip) else (found[0], (*source.made, *found[1]))
+    if written.is_written(search.trained.network):
+        return Skip("a network whose answers are written is made cheaper by fewer bits alone")
     prepared = context(search, recipe)
     if recipe == Recipe() and prepared.teacher is search.trained:
         return Skip("nothing of it can be left out without loss")
@@ -299,6 +301,8 @@ def _tokens(search: Search, recipe: Recipe, shape: FittedNetwork, folder: Path) 
 
 def _whole(search: Search, recipe: Recipe) -> Point | None:
     """The network of a recipe in fp32: one of the search's own, or the uncompressed one where nothing else is asked."""
+    if written.is_written(search.trained.network):
+        return search.points[0] if recipe == Recipe() else None
     known = search.named(build.name(recipe)) or tried(search, recipe)
     return search.points[0] if known is None and not build.learns(recipe) else known
 

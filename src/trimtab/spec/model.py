@@ -307,6 +307,7 @@ class Typed(BaseModel):
     encoder: str | Part | None = None  # of an input: the part of the network that reads it
     base: str | None = None  # of an input: the pretrained model, where it is not the spec's own
     augment: Literal["auto", "none"] | dict[str, Any] = "auto"  # of an input: how training rows are varied
+    decoder: dict[str, Any] = Field(default_factory=dict)  # of an output that is written: the part that writes it
 
     @property
     def options(self) -> dict[str, Any]:
@@ -388,7 +389,8 @@ class Spec(_Part):
         None, description="Column -> type. Default: every column but the output, typed by looking at its values."
     )
     output: str | dict[str, ColumnType] = Field(
-        description="The column to predict, or {column: type}: label, number, labels, numbers, ordinal, tags, ranking."
+        description="The column to predict, or {column: type}: label, number, labels, numbers, ordinal, tags, "
+        "ranking, text."
     )
     name: str | None = Field(
         None,

@@ -25,8 +25,9 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from trimtab import files
+from trimtab.nets.batch import told
 from trimtab.spec import Choice
-from trimtab.train.batches import tensors_of
+from trimtab.train.batches import targets_of, tensors_of
 from trimtab.train.checkpoint import Position
 from trimtab.train.execution import BF16_WEIGHTS, Bf16Weights, Execution, applied, usual_attention
 from trimtab.train.method import Run
@@ -208,7 +209,10 @@ class _Attention(TorchFunctionMode):
 
 @torch.no_grad()
 def _attends(run: Run, group: Sequence[np.ndarray], usual: Execution) -> bool:
-    tensors = tensors_of(run.data.train, group[0][:1], run.devices.device)
+    first = group[0][:1]
+    tensors = tensors_of(run.data.train, first, run.devices.device)
+    if run.taught:
+        tensors |= told(targets_of(run.data.train_targets, first, run.devices.device))
     with _Attention() as watch, torch.random.fork_rng(devices=[]), applied(usual, None):
         run.learnt(tensors)
     return bool(watch.seen)
@@ -222,7 +226,7 @@ def _key(run: Run) -> str:
     shapes = [(name, list(one.shape), one.requires_grad) for name, one in run.network.named_parameters()]
     settings = run.settings
     open_ways = [settings.precision, settings.precisions, settings.attention, settings.threads]
-    size = [settings.batch_tokens, settings.batch_rows, settings.accumulate, float(np.mean(run.data.train.steps))]
+    size = [settings.batch_tokens, settings.batch_rows, settings.accumulate, float(np.mean(run.data.steps))]
     machine = [torch.__version__, torch.backends.cpu.get_cpu_capability(), platform.node(), torch.get_num_threads()]
     said = json.dumps([shapes, open_ways, size, machine, type(run.method).__name__])
     return hashlib.sha256(said.encode()).hexdigest()[:32]

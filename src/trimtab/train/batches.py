@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from trimtab.columns import IGNORED, Named, OutputColumn, Outputs, Ragged, Targets, in_order, length_batches
+from trimtab.nets.batch import told
 from trimtab.nets.states import Answers, Padded
 from trimtab.train.devices import Devices
 
@@ -91,13 +92,35 @@ def _padded(part: Ragged | np.ndarray, picked: np.ndarray, device: torch.device)
     return Padded(torch.from_numpy(part.padded(picked, IGNORED)).to(device), lengths.to(device))
 
 
-def computed(forward: Forward, rows: Rows, output: OutputColumn, budget: int, devices: Devices) -> Outputs:
-    """What `forward` answers to all rows, in their order, in fp32; each process computes some of the batches."""
-    batches, count = length_batches(rows.steps, budget), devices.processes
+def computed(
+    forward: Forward,
+    rows: Rows,
+    output: OutputColumn,
+    budget: int,
+    devices: Devices,
+    targets: Targets | None = None,
+) -> Outputs:
+    """What `forward` answers to all rows, in their order, in fp32; each process computes some of the batches.
+
+    With `targets`, the right answers, it is told these and gives what `output.taught` says.
+    """
+    batches, count = length_batches(learnt_steps(rows, output, targets), budget), devices.processes
     own = batches[devices.rank :: count]
-    parts = devices.gathered([to_numpy(forward(tensors_of(rows, picked, devices.device))) for picked in own])
+
+    def given(picked: np.ndarray) -> dict[str, Tensor]:
+        tensors = tensors_of(rows, picked, devices.device)
+        return tensors if targets is None else tensors | told(targets_of(targets, picked, devices.device))
+
+    parts = devices.gathered([to_numpy(forward(given(picked))) for picked in own])
     in_turn = [batch for rank in range(count) for batch in batches[rank::count]]
-    return in_order(in_turn, [part for found in parts for part in found], output.tensors, rows.positions(output))
+    tensors = output.tensors if targets is None else output.taught
+    return in_order(in_turn, [part for found in parts for part in found], tensors, rows.positions(output))
+
+
+def learnt_steps(rows: Rows, output: OutputColumn, targets: Targets | None) -> np.ndarray:
+    """Steps of each row, (rows,), those of its right answer counted where they are read too."""
+    more = None if targets is None else output.target_steps(targets)
+    return rows.steps if more is None else rows.steps + more
 
 
 def to_numpy(answers: Answers) -> dict[str, np.ndarray]:

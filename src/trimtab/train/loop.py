@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trimtab.columns import EncodedRows, Outputs, dense
+from trimtab.columns import EncodedRows, Outputs, Targets, dense
 from trimtab.errors import problem
 from trimtab.nets.batch import LossOptions
 from trimtab.nets.network import Network
@@ -91,9 +91,14 @@ def train(
 
 
 @torch.no_grad()
-def predict(network: Network, rows: EncodedRows, budget: int, device: torch.device) -> Outputs:
-    """The network's own outputs in fp32 without dropout, on `device`: what an exported model is compared with."""
-    return computed(network.to(device).eval(), rows, network.output, budget, devices.alone(device))
+def predict(
+    network: Network, rows: EncodedRows, budget: int, device: torch.device, targets: Targets | None = None
+) -> Outputs:
+    """The network's own outputs in fp32 without dropout, on `device`: what an exported model is compared with.
+
+    One whose head is told the right answers needs `targets`.
+    """
+    return computed(network.to(device).eval(), rows, network.output, budget, devices.alone(device), targets)
 
 
 def _prepare(
@@ -169,14 +174,14 @@ def _groups(run: Run) -> list[list[list[np.ndarray]]]:
     settings = run.settings
     by_class = settings.sampling == "balanced" or run.method.reads_classes
     classes = dense(run.data.train_targets) if by_class else None
-    return [run.method.batches(run.data.train.steps, settings, epoch, classes) for epoch in range(settings.epochs)]
+    return [run.method.batches(run.data.steps, settings, epoch, classes) for epoch in range(settings.epochs)]
 
 
 def _epochs(run: Run, position: Position, groups: list[list[list[np.ndarray]]]) -> Position:
     """Train from `position` to the end."""
-    settings, steps = run.settings, run.data.train.steps
+    settings = run.settings
     total = sum(len(epoch) for epoch in groups)
-    mean_rows = len(steps) * settings.epochs / max(1, sum(len(group) for epoch in groups for group in epoch))
+    mean_rows = len(run.data.train) * settings.epochs / max(1, sum(len(group) for epoch in groups for group in epoch))
     clock = _Clock(position)
     threads = torch.get_num_threads() if run.devices.device.type == "cpu" else 1
     # Threads are changed where they would spin, unless the spec says how many there are.
@@ -292,7 +297,8 @@ def _evaluate(run: Run, position: Position) -> Position:
         run.network.eval()
         with torch.no_grad():
             budget = settings.batch_tokens * 2
-            outputs = computed(run.forward, data.valid, data.output, budget, run.devices)
+            told = data.valid_targets if run.taught else None
+            outputs = computed(run.forward, data.valid, data.output, budget, run.devices, told)
         run.network.train()
         value, ranked = score(settings.score, data.output, data.valid_targets, outputs, data.valid_weights)
         entry = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,15 +19,15 @@ from torch import Tensor, nn
 
 from trimtab import part_options
 from trimtab.columns import OutputColumn, Targets
-from trimtab.nets.batch import Batch, LossOptions
-from trimtab.nets.network import Network
+from trimtab.nets.batch import Batch, LossOptions, told
+from trimtab.nets.network import Network, taught
 from trimtab.nets.states import Answers
 from trimtab.pretrained import Base
 from trimtab.progress import Progress
 from trimtab.spec import Choice
 from trimtab.train import optimizer
 from trimtab.train.augment import Augmentation, Mix
-from trimtab.train.batches import Forward, Rows, epoch_batches, parts_of, targets_of, tensors_of
+from trimtab.train.batches import Forward, Rows, epoch_batches, learnt_steps, parts_of, targets_of, tensors_of
 from trimtab.train.checkpoint import Position
 from trimtab.train.devices import Devices
 from trimtab.train.execution import Bf16Weights
@@ -49,6 +50,11 @@ class TrainingData:
     unlabelled: Rows | None = None  # rows without an answer
     names: Rows | None = None  # a row about the name of each class, in their order
 
+    @cached_property
+    def steps(self) -> np.ndarray:
+        """What batches of rows that are learnt from are sorted and filled by, (rows,): answers count that are read."""
+        return learnt_steps(self.train, self.output, self.train_targets)
+
 
 @dataclass(frozen=True)
 class Run:
@@ -68,6 +74,11 @@ class Run:
     ema_weights: dict[str, Tensor]  # the running average of the weights, where one is kept
     bf16_weights: Bf16Weights | None = None  # what the steps read in place of the weights
     second: nn.Module | None = None  # the network that learns beside: see `Method.second`
+
+    @property
+    def taught(self) -> bool:
+        """Whether the head is told the right answers while it learns: see `nets.heads`."""
+        return taught(self.network)
 
 
 class Method(part_options.Options, ABC):
@@ -145,6 +156,8 @@ class Method(part_options.Options, ABC):
         if data.augmentation:
             tensors, mix = data.augmentation(tensors, rows, step, number)
         tensors = self.given(run, tensors, targets)
+        if run.taught:
+            tensors = {**tensors, **told(targets)}
         with run.devices.autocast():
             answers = run.learnt(tensors)
         answers = {name: padded._replace(values=padded.values.float()) for name, padded in answers.items()}

@@ -7,6 +7,9 @@ fusion, and the network sets `followed`, the position of the encoder whose place
 
 `forward` gives answers by name (`nets.states.Answers`), those that the output column declares; each that is `per` step
 with its lengths. `loss(answers, batch)` gives the loss of each row, (rows,), of these answers and a `nets.batch.Batch`.
+A head whose answers are written step by step is `taught`: its `forward` finds right answers among the tensors
+(`nets.batch.right`) and gives, in evaluations, what `OutputColumn.taught` declares. It names the `program` that runs
+its `graphs` and the `program_options`, and `settled` chooses its shape, which it is built with as a last argument.
 A head that a student can learn from a teacher has `distillation_loss(answers, soft_targets)` too, the loss of each row
 against the teacher's answers; one without it is not distilled, and the search says so.
 """
