@@ -379,6 +379,7 @@ def test_the_card_shows_examples_and_what_simple_answers_are_worth(release: trim
     assert "| asked | true | predicted |" in card
 
 
+@pytest.mark.slow  # a second launch
 def test_the_same_spec_and_rows_give_the_same_bundle(release: trimtab.Release, tmp_path: Path) -> None:
     data = release.manifest.spec["data"]
     again = trimtab.launch({"data": list(data), "name": "written", **TINY}, runs=tmp_path)
@@ -410,5 +411,5 @@ def test_a_spec_that_cannot_be_is_told_before_anything_is_learnt(tmp_path: Path)
         launched(output={"many": {"type": "number", "decoder": {"layers": 1}}}, inputs={"asked": "text"}, gates={})
     with pytest.raises(TrimtabError, match="a text output has no confidence to withhold"):
         launched(answers="confidence >= 0.9")
-    with pytest.raises(TrimtabError, match=r"the types of outputs are label, labels, .*text"):
+    with pytest.raises(TrimtabError, match=r"the types of outputs are .*label, labels, .*text"):
         launched(output={"said": "category"}, gates={})
