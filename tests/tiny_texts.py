@@ -8,12 +8,12 @@ from typing import Any
 import tiny_writer
 from tiny_writer import BOS, EOS, LONGEST, PAD, SHAPE, VOCABULARY
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
-from trimtab.columns.written_text import WrittenTextColumn
 
 from trimtab import runtime
 from trimtab.bundle import store
 from trimtab.bundle.manifest import Manifest
 from trimtab.bundle.serving import ColumnEntry, GraphEntry, ProgramEntry, Serving
+from trimtab.columns.written_text import WrittenTextColumn
 
 ROWS = [{"source": text} for text in ("c d e", "f", "c d e f g h i j", "k l", "m n o p q", "a b c d e f")]
 
