@@ -172,6 +172,8 @@ def test_every_type_of_answer_has_a_schema_of_the_names_that_it_gives() -> None:
         "ordinal": [1, 2, 3, 1],
         "ranking": ["a", "b", "a", "b"],
         "tags": [["O", "B-a"], ["B-a", "I-a"], ["O"], ["O"]],
+        "picture": [Image.new("RGB", (8, 8), (shade, 0, 0)) for shade in range(4)],
+        "written_text": ["a red dog", "a dog", "a red cat", "no cat"],
     }
     assert set(cells) == set(columns.types_of(columns.OutputColumn))
     for type_name, values in cells.items():
