@@ -6,6 +6,8 @@ import csv
 import os
 import re
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -87,13 +89,22 @@ def tones(target: Path) -> None:
                 soundfile.write(target / part / str(digit) / f"{take}.wav", noisy, RATE)
 
 
+def pairs(target: Path) -> None:
+    """Twelve digits of each class, and the same ones with noise, as the example's script writes them."""
+    digits(target.parent / "digits")
+    noise = EXAMPLES / "denoise" / "noise.py"
+    subprocess.run([sys.executable, noise, target.parent / "digits"], check=True, timeout=60)
+
+
 def smaller_pictures(spec: dict[str, Any]) -> dict[str, Any]:
     return {**spec, "inputs": {"image": {"type": "image", "size": 64}}}
 
 
 SMALL = {
     "clicks": Small(spread(400)),
+    "denoise": Small(folder=pairs),
     "digits": Small(folder=digits),
+    "digits-drawn": Small(folder=digits),
     "heart": Small(spread(303)),
     "hotel-reviews": Small(spread(200)),
     "income": Small(spread(300)),
@@ -103,8 +114,12 @@ SMALL = {
     "tweets": Small(spread(120)),  # with a tiny encoder of random weights for the pretrained one
 }
 # To export an EfficientNet, or sounds, takes long; the others are of kinds that other tests launch.
-SLOW = {"digits", "clicks", "solar-cells", "spoken-digits", "movies", "hotel-reviews", "income", "tweets"}
+SLOW = {
+    "clicks", "denoise", "digits", "digits-drawn", "hotel-reviews", "income", "movies", "solar-cells", "spoken-digits",
+    "tweets",
+}  # fmt: skip
 NOT_RUN_HERE = {"reviews"}  # tests/test_launch.py and others run it
+SAMPLE = {"denoise": "digits", "digits-drawn": "digits"}  # of those that are not called like their sample
 
 
 def read(name: str) -> tuple[str, dict[str, Any]]:
@@ -143,8 +158,8 @@ def prepared(name: str, folder: Path) -> Path:
     if small.keep:
         table(name, small.keep, data)
     elif small.folder:
-        if name == "digits":
-            fetching.archive(name)
+        if SAMPLE.get(name, name) == "digits":
+            fetching.archive("digits")
         small.folder(data)
     return data
 
@@ -152,7 +167,7 @@ def prepared(name: str, folder: Path) -> Path:
 def test_every_example_is_run_by_these_tests() -> None:
     found = {path.parent.name for path in EXAMPLES.glob("*/trimtab.yaml")}
     assert found == SMALL.keys() | NOT_RUN_HERE
-    assert len(found) == 10
+    assert len(found) == 12
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -172,9 +187,10 @@ def test_a_spec_is_short_and_its_page_shows_it(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in SMALL if name != "spoken-digits"])
 def test_a_page_says_how_its_data_are_fetched(name: str) -> None:
     page = (EXAMPLES / name / "README.md").read_text(encoding="utf-8")
-    data = read(name)[1]["data"]
-    archive = samples.SAMPLES[name].archive
-    assert f"$ trimtab sample {name} --to examples/{name}/{data}\n" in page
+    sample = SAMPLE.get(name, name)
+    data = sample if name in SAMPLE else read(name)[1]["data"]
+    archive = samples.SAMPLES[sample].archive
+    assert f"$ trimtab sample {sample} --to examples/{name}/{data}\n" in page
     assert archive is not None
     assert archive.requirement.replace("==", " ") in " ".join(page.split())  # the source is named
     ignored = (EXAMPLES.parent / ".gitignore").read_text(encoding="utf-8")
