@@ -34,7 +34,7 @@ from trimtab.train.settings import Settings
 
 _WIDTH = 64  # features of a picture
 _STEPS, _ROWS, _EPOCHS = 3000, 32, 25  # at most so many steps, the rows of each, and at most so many epochs
-_LEAST_ROWS = 20  # of a class that is learnt
+_LEAST_ROWS = 8  # of a class that is learnt
 _MOST_CLASSES = 50
 _TURNS = ("upright", "upside down", "mirrored", "mirrored upside down")
 FEATURES = "features"
