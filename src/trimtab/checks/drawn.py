@@ -27,7 +27,7 @@ _JUDGED = (
     "same training rows ({lesson}; {accuracy:.1%} of {rows:,} real test pictures right). They compare bundles of the "
     "same data, and are no figures of the Inception network that papers give."
 )
-_LIMIT = "Between two halves of the {rows:,} real test pictures the Frechet distance is {real:.3g}."
+_LIMIT = "Between two halves of the {pictures:,} real test pictures the Frechet distance is {real:.3g}."
 _KNOWN = (
     "A near-copy is at most half as far from a training picture as the median real test picture is: {bound:.3g} levels "
     "of 255 (root mean square). Of the real test pictures {share:.1%} are."
@@ -70,6 +70,7 @@ def _judged(
         found[PRECISION] = _measured(context, mean(drawn.within(own, real)), share=True)
         found[RECALL] = _measured(context, mean(drawn.within(real, own)), share=True)
         half = np.random.default_rng(context.seed).permutation(len(real))[: len(real) // 2 * 2].reshape(2, -1)
+        evidence["pictures"] = len(real)
         evidence["real_frechet"] = float(drawn.frechet(real[half[0]], real[half[1]])(np.ones((half.shape[1], 1)))[0])
 
 
@@ -114,7 +115,7 @@ def _blocks(manifest: Manifest) -> Iterator[Block]:
         lesson = f"it tells the classes of {told['input']}" if told["input"] else "it tells how a picture was turned"
         yield Text(_JUDGED.format(lesson=lesson, accuracy=told["accuracy"], rows=told["rows"]))
     if "real_frechet" in told:
-        yield Text(_LIMIT.format(rows=told["rows"], real=told["real_frechet"]))
+        yield Text(_LIMIT.format(pictures=told["pictures"], real=told["real_frechet"]))
     if "bound" in told:
         yield Text(_KNOWN.format(bound=told["bound"], share=told["real_copies"]))
     yield Text("Rows of the test data: pictures that are read, the one that was wanted, the one that was drawn.")
