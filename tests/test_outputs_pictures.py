@@ -98,7 +98,7 @@ def test_answers_are_alike_within_two_levels() -> None:
 
 
 def test_a_column_is_what_it_was_when_it_is_read_again(tmp_path: Path) -> None:
-    output = column(decoder=16)
+    output = column(filters=16)
     output.save(tmp_path)
     state = json.loads((tmp_path / "clean_picture.json").read_text())
     assert columns.restore(tmp_path, state) == output
@@ -121,7 +121,7 @@ def test_where_no_files_are_read_a_label_names_none(tmp_path: Path) -> None:
     assert "no files are read here" in str(strict.usable(str(tmp_path / "0.png")))
 
 
-@pytest.mark.parametrize("options", [{"decoder": 12}, {"decoder": 4}, {"sise": 8}])
+@pytest.mark.parametrize("options", [{"filters": 12}, {"filters": 4}, {"sise": 8}])
 def test_a_wrong_option_is_told(options: dict[str, Any]) -> None:
     with pytest.raises(TrimtabError, match=f"column 'clean picture' \\(image\\).*{next(iter(options))}"):
         column(**options)
@@ -244,7 +244,7 @@ def lesson() -> tuple[list[Any], PictureColumn, TrainingData]:
     """Digits for their label and a seed."""
     values = {"label": LABELS, "seed": list(range(ROWS))}
     inputs = [fit("category", "label", "label", LABELS, {}), fit("seed", "seed", "seed", [0], {"size": 8})]
-    output: PictureColumn = fit("picture", "image", "image", list(DIGITS), {"decoder": 8})
+    output: PictureColumn = fit("picture", "image", "image", list(DIGITS), {"filters": 8})
     rows, targets = encode_rows(inputs, values), output.targets(list(DIGITS))
     some = np.arange(32)
     return inputs, output, TrainingData(rows, targets, rows.take(some), targets[some], output)
@@ -324,7 +324,7 @@ def test_a_head_draws_pictures_of_any_size(size: tuple[int, int]) -> None:
     random = np.random.default_rng(0)
     shown = [random.integers(0, 256, (*size, 3), np.uint8) for _ in range(3)]
     inputs = [fit("image", "noisy", "noisy", shown, {}), fit("number", "age", "age", [1, 2, 3], {})]
-    output = fit("picture", "clean", "clean", shown, {"decoder": 8})
+    output = fit("picture", "clean", "clean", shown, {"filters": 8})
     encoders = one_each(inputs)
     encoders = (encoders[0].model_copy(update={"name": "cnn", "config": {"channels": 16}}), encoders[1])
     made = Network(
@@ -353,7 +353,7 @@ def launched(tmp_path_factory: pytest.TempPathFactory) -> Place:
         rows.append({"noisy": f"noisy-{number}.png", "clean": f"clean-{number}.png"})
     spec = {
         "inputs": {"noisy": {"type": "image", "encoder": {"name": "cnn", "channels": 16, "stages": 1}}},
-        "output": {"clean": {"type": "image", "decoder": 16}},
+        "output": {"clean": {"type": "image", "filters": 16}},
         "split": {"valid": 0.1, "test": 0.4},
         "train": {"epochs": 6, "method": "autoencoder", "learning_rate": 0.003},
         "gates": {"psnr": ">= 10", "size": "<= 10 MB"},

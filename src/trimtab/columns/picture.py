@@ -43,7 +43,7 @@ class Options(part_options.Options):
     )
     zoom: float | None = Field(None, ge=1, le=4, description="As of an input.")
     interpolation: Literal["bilinear", "bicubic"] = Field("bilinear", description="bilinear or bicubic.")
-    decoder: int = Field(
+    filters: int = Field(
         32,
         ge=8,
         le=512,
@@ -70,14 +70,14 @@ class PictureColumn(OutputColumn):
     name: str
     key: str
     frame: ImageColumn  # how a picture is read and brought to size
-    decoder: int
+    filters: int
 
     @classmethod
     def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:
         """See `Column.fit`. Raises TrimtabError when no picture can be read."""
         chosen = part_options.check(Options, f"column {name!r} (image)", options)
         asked = {option: options[option] for option in _ASKED if option in options}
-        return cls(name, key, ImageColumn.fit(name, key, values, asked), chosen.decoder)
+        return cls(name, key, ImageColumn.fit(name, key, values, asked), chosen.filters)
 
     @classmethod
     def digest(cls, value: Any) -> str:
@@ -188,14 +188,14 @@ class PictureColumn(OutputColumn):
     def save(self, folder: Path) -> None:
         """Write `<key>.json`."""
         self.write(
-            folder, {"frame": {name: getattr(self.frame, name) for name in image.SAVED}, "decoder": self.decoder}
+            folder, {"frame": {name: getattr(self.frame, name) for name in image.SAVED}, "filters": self.filters}
         )
 
     @classmethod
     def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:
         """The column that `save` wrote."""
         own = {"name": state["name"], "key": state["key"]}
-        return cls(**own, frame=ImageColumn.restore(folder, own | state["frame"]), decoder=state["decoder"])
+        return cls(**own, frame=ImageColumn.restore(folder, own | state["frame"]), filters=state["filters"])
 
 
 def _png(picture: np.ndarray) -> bytes:

@@ -37,7 +37,7 @@ class PictureHead(nn.Module):
         super().__init__()
         self.shape, self.encoders = output.drawn_shape, len(encoders)
         self.grids = _grids(self.shape)
-        widths = [min(output.decoder << stage, _MOST_CHANNELS) for stage in range(len(self.grids))]
+        widths = [min(output.filters << stage, _MOST_CHANNELS) for stage in range(len(self.grids))]
         self.told = told = self.encoders * width  # numbers of a row
         height, breadth = self.grids[-1]
         self.begin = nn.Sequential(
