@@ -155,7 +155,8 @@ def _type(field: Mapping[str, Any]) -> str:
             item = field["items"] if "items" in field else field["prefixItems"][0]
             return LISTS.get(item.get("type", ""), "list of texts")
         case "object":
-            return f"name: {_type(field['additionalProperties'])}"
+            inner = field["additionalProperties"]
+            return "name: any" if inner is True else f"name: {_type(inner)}"
         case None:
             return "any"
         case kind:
