@@ -27,7 +27,7 @@ WRONG = {
     "an unknown key": {"outputs": "sentiment"},
     "an unknown key of train": {"train": {"epoch": 3}},
     "an unknown type": {"inputs": {"review": "txt"}},
-    "an input as output": {"output": {"review": "text"}},
+    "an input as output": {"output": {"review": "category"}},
     "an unknown option of a type": {"inputs": {"review": {"type": "text", "max_token": 5}}},
     "an option of another type": {"inputs": {"age": {"type": "number", "max_tokens": 5}}},
     "an unknown encoder": {"inputs": {"review": {"type": "text", "encoder": "lstmm"}}},

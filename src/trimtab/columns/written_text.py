@@ -76,6 +76,9 @@ class Options(part_options.Options):
         description="With beams: log-probabilities are divided by the length to this power; more favours long ones.",
     )
     no_repeat: int = Field(0, ge=0, description="No run of this many tokens is written twice in an answer; 0: any may.")
+    decoder: dict[str, Any] = Field(
+        {}, description="The part that writes: layers, width, heads, feed_forward and dropout. Default: by the rows."
+    )
     stop: tuple[str, ...] = Field((), description="An answer ends before the first of these texts.")
 
 

@@ -26,7 +26,7 @@ from trimtab.request import encoder_plan, encoding, few_rows, mitigation, unlabe
 from trimtab.request.encoder_plan import Chosen
 from trimtab.request.few_rows import HeldOut
 from trimtab.rows import rejected
-from trimtab.spec import Choice, Gate, Part, Spec, TrainingMethod
+from trimtab.spec import Choice, Gate, Part, Spec, TrainingMethod, Typed
 from trimtab.train import augment, devices, methods, settings
 from trimtab.train.batches import learnt_steps
 
@@ -295,16 +295,15 @@ def _fusion(spec: Spec, chosen: Chosen, automatic: list[Automatic]) -> Part:
 
 
 def _decoder(prepared: Prepared, output: OutputColumn, automatic: list[Automatic]) -> tuple[Prepared, dict[str, Any]]:
-    """The output with the shape of the part that writes it, and this shape; nothing of a head that has no options."""
-    where, given = f"output.{output.name}.decoder", prepared.output.decoder
+    """The output with the shape of the part that writes it, and this shape; nothing of a head that chooses none."""
     settle = getattr(head_kind(output.type, "output"), "settled", None)
     if settle is None:
-        if given:
-            raise problem(where, f"answers of type {output.type} are not written", do="leave decoder out")
         return prepared, {}
+    where, given = f"output.{output.name}.decoder", prepared.output.options.get("decoder", {})
     config, reason = settle(given, len(prepared.splits.train), where)
     automatic.append(Automatic(key=where, value=config, reason=reason))
-    return replace(prepared, output=prepared.output.model_copy(update={"decoder": config})), config
+    settled = Typed.model_validate({**prepared.output.model_dump(exclude_unset=True), "decoder": config})
+    return replace(prepared, output=settled), config
 
 
 def _fit(

@@ -307,7 +307,6 @@ class Typed(BaseModel):
     encoder: str | Part | None = None  # of an input: the part of the network that reads it
     base: str | None = None  # of an input: the pretrained model, where it is not the spec's own
     augment: Literal["auto", "none"] | dict[str, Any] = "auto"  # of an input: how training rows are varied
-    decoder: dict[str, Any] = Field(default_factory=dict)  # of an output that is written: the part that writes it
 
     @property
     def options(self) -> dict[str, Any]:

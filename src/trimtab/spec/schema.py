@@ -36,8 +36,7 @@ def schema(inputs: Options, outputs: Options, encoders: Sequence[str], fusions: 
         },
     }
     definitions["Input"] = _typed({**inputs, "ignore": None}, beside, definitions)
-    writes = {"type": "object", "description": "Of answers that are written: the part that writes them."}
-    definitions["Output"] = _typed(outputs, {"decoder": writes}, definitions)
+    definitions["Output"] = _typed(outputs, {}, definitions)
     keys = found["properties"]
     keys["data"] = _also_one(keys["data"], least=1)
     keys |= {name: _also_one(keys[name]) for name in ("keep", "protected", "behaviour", "foreign", "unlabelled")}
