@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import os
 import re
-import runpy
 import shutil
 import subprocess
 import sys
@@ -21,7 +20,7 @@ import pytest
 import soundfile
 import yaml
 from PIL import Image
-from sklearn.datasets import load_digits, load_sample_images
+from sklearn.datasets import load_sample_images
 
 import trimtab
 from trimtab import spec
@@ -97,37 +96,11 @@ def pairs(target: Path) -> None:
     subprocess.run([sys.executable, noise, target.parent / "digits"], check=True, timeout=60)
 
 
-def captions(target: Path) -> None:
-    """Three of scikit-learn's digits of 8 x 8 pixels side by side, in place of MNIST's."""
-    digits = load_digits()
-    for number in range(120):
-        file = target.parent / "digits" / str(digits.target[number]) / f"{number}.png"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray((digits.images[number] * 15).astype(np.uint8)).save(file)
-    runpy.run_path(str(EXAMPLES / "captions" / "compose.py"))["compose"](target.parent / "digits", 48, target.parent)
-
-
-def translated(target: Path) -> None:
-    """In place of sentences: digits, and the words for them."""
-    draw, words = np.random.default_rng(3), ["null", "eins", "zwei", "drei", "vier", "f\u00fcnf", "sechs"]
-    with target.open("w", encoding="utf-8", newline="") as file:
-        sink = csv.writer(file)
-        sink.writerow(["en", "de"])
-        for _ in range(120):
-            row = draw.integers(0, 7, draw.integers(2, 6)).tolist()
-            sink.writerow([" ".join(map(str, row)), " ".join(words[one] for one in row)])
-
-
-def without_test_file(spec: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in spec.items() if key != "test"}
-
-
 def smaller_pictures(spec: dict[str, Any]) -> dict[str, Any]:
     return {**spec, "inputs": {"image": {"type": "image", "size": 64}}}
 
 
 SMALL = {
-    "captions": Small(folder=captions),
     "clicks": Small(spread(400)),
     "denoise": Small(folder=pairs),
     "digits": Small(folder=digits),
@@ -137,17 +110,15 @@ SMALL = {
     "movies": Small(of_users(30)),
     "solar-cells": Small(folder=photos, changes=smaller_pictures),
     "spoken-digits": Small(folder=tones),
-    "translate": Small(folder=translated, changes=without_test_file),
     "tweets": Small(spread(120)),  # with a tiny encoder of random weights for the pretrained one
 }
 # To export an EfficientNet, or sounds, takes long; the others are of kinds that other tests launch.
 SLOW = {
-    "captions", "clicks", "denoise", "digits", "hotel-reviews", "income", "movies", "solar-cells", "spoken-digits",
-    "translate", "tweets",
+    "clicks", "denoise", "digits", "hotel-reviews", "income", "movies", "solar-cells", "spoken-digits",
+    "tweets",
 }  # fmt: skip
-OF_OTHERS = {"translate", "spoken-digits"}  # data that are no sample: their pages say where they are from
 NOT_RUN_HERE = {"reviews"}  # tests/test_launch.py and others run it
-SAMPLE = {"captions": "digits", "denoise": "digits"}  # of those that are not called like their sample
+SAMPLE = {"denoise": "digits"}  # of those that are not called like their sample
 
 
 def read(name: str) -> tuple[str, dict[str, Any]]:
@@ -195,7 +166,7 @@ def prepared(name: str, folder: Path) -> Path:
 def test_every_example_is_run_by_these_tests() -> None:
     found = {path.parent.name for path in EXAMPLES.glob("*/trimtab.yaml")}
     assert found == SMALL.keys() | NOT_RUN_HERE
-    assert len(found) == 13
+    assert len(found) == 11
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -212,7 +183,7 @@ def test_a_spec_is_short_and_its_page_shows_it(name: str) -> None:
         assert re.search(rf"^ +{re.escape(gate)} +[<>]= \S+.* (not )?met *$", page, re.MULTILINE), gate
 
 
-@pytest.mark.parametrize("name", [name for name in SMALL if name not in OF_OTHERS])
+@pytest.mark.parametrize("name", [name for name in SMALL if name != "spoken-digits"])
 def test_a_page_says_how_its_data_are_fetched(name: str) -> None:
     page = (EXAMPLES / name / "README.md").read_text(encoding="utf-8")
     sample = SAMPLE.get(name, name)
