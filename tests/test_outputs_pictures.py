@@ -305,6 +305,20 @@ def test_what_learns_beside_changes_and_is_thrown_away(lesson, tmp_path: Path) -
     assert not torch.equal(made.state_dict()["head.begin.0.weight"], begun["head.begin.0.weight"])
 
 
+@pytest.mark.parametrize("name", ["hinge", "variational"])
+def test_a_seed_alone_is_enough_to_draw_from(lesson, name: str, tmp_path: Path) -> None:
+    (_, seed), output, data = lesson
+    shape = Architecture(width=16, encoders=one_each([seed]), fusion="mean", dropout=0.0, head="picture")
+    made = Network(shape, [seed], output)
+    rows = encode_rows([seed], {"seed": list(range(ROWS))})
+    data = replace(data, train=rows, valid=rows.take(np.arange(32)))
+    loop.train(made, data, settings_for(data, epochs=1), tmp_path, Quiet(), METHODS[name])
+    asked = encode_rows([seed], {"seed": [5, 6, 5]})
+    first, other, again = loop.predict(made, asked, 512, torch.device("cpu"))
+    np.testing.assert_allclose(first, again, atol=1e-6)
+    assert np.abs(first - other).max() > 1e-3
+
+
 def test_a_prior_needs_a_seed(lesson, tmp_path: Path) -> None:
     inputs, output, data = lesson
     shape = Architecture(width=16, encoders=one_each(inputs[:1]), fusion="mean", dropout=0.0, head="picture")
