@@ -23,6 +23,7 @@ from trimtab import runtime
 from trimtab.runtime import Graph
 from trimtab.serve import completions, keys
 from trimtab.serve.refusals import Refused
+from trimtab.serve.writing import Writing
 from trimtab.watch.log import open_log
 
 PROMPTS = ["c d e", "f", "c d e f g h i j", "k l", "m n o p q", "a b c d e f"]
@@ -300,6 +301,21 @@ def test_a_reload_cuts_no_answer_that_is_being_written(
     assert text == answers(model)[0]
     assert after == answers(runtime.load(other, 1))[0]
     assert after != text
+
+
+def test_a_fault_of_the_writer_itself_leaves_nobody_waiting(
+    bundle: Path, model: runtime.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def faulty(self: Writing, number: int) -> None:
+        raise ZeroDivisionError
+
+    with serving.client(bundle) as client:
+        ai = asking("http://testserver", http_client=client)
+        with monkeypatch.context() as patched:
+            patched.setattr(Writing, "_step", faulty)
+            with pytest.raises(openai.InternalServerError, match="a fault of the server"):
+                ai.completions.create(model="tiny", prompt=PROMPTS)
+        assert ai.completions.create(model="tiny", prompt=PROMPTS).choices[0].text == answers(model)[0]
 
 
 def test_a_fault_is_told_and_others_are_answered_after_it(

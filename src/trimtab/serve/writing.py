@@ -127,21 +127,31 @@ class Writing:
     # ------------------------------------------------------------------------------------------------- in the thread
 
     def _work(self) -> None:
-        while True:
-            with self._changed:
-                while not (self._waiting or self._rows or self._closed):
-                    self._left.clear()
-                    self._changed.wait()
-                if self._closed:
-                    return
-                self._forget()
-                new = self._let_in()
-            for model in {id(one.asked.model): one.asked.model for one in new}.values():
-                own = [one for one in new if one.asked.model is model]
-                for batch in length_batches(np.array([one.cost for one in own]), _COST):
-                    self._begin(model, [own[row] for row in batch])
-            for number in list(self._writers):
-                self._step(number)
+        while self._something():
+            try:
+                self._turn()
+            except Exception as error:  # a fault of ours: those who wait are told, and others are answered after them
+                self._fail(list(self._rows), error)
+
+    def _something(self) -> bool:
+        """Wait until there is something to do; False at the end."""
+        with self._changed:
+            while not (self._waiting or self._rows or self._closed):
+                self._left.clear()
+                self._changed.wait()
+            return not self._closed
+
+    def _turn(self) -> None:
+        """Let rows in, and write a token of each row."""
+        with self._changed:
+            self._forget()
+            new = self._let_in()
+        for model in {id(one.asked.model): one.asked.model for one in new}.values():
+            own = [one for one in new if one.asked.model is model]
+            for batch in length_batches(np.array([one.cost for one in own]), _COST):
+                self._begin(model, [own[row] for row in batch])
+        for number in list(self._writers):
+            self._step(number)
 
     def _forget(self) -> None:
         """Rows that nobody waits for are not written on."""
