@@ -10,12 +10,16 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import (
     BertConfig,
     DistilBertConfig,
+    GemmaConfig,
+    GPT2Config,
+    LlamaConfig,
     ModernBertConfig,
     PreTrainedTokenizerFast,
+    Qwen2Config,
     RobertaConfig,
     XLMRobertaConfig,
 )
-from transformers.models.auto import AutoModel
+from transformers.models.auto import AutoModel, AutoModelForCausalLM
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 SHAPES = {
@@ -48,5 +52,47 @@ def save(folder: Path, shape: str, texts: Iterable[str], seed: int = 0) -> Path:
     torch.manual_seed(seed)
     tokenizer = word_pieces(texts)
     AutoModel.from_config(SHAPES[shape](len(tokenizer))).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+# Language models: heads of keys that several heads of questions share, tables that are the last layer too, biases.
+_GROUPED = {**SMALL, "num_key_value_heads": 1, "max_position_embeddings": 256}
+WRITING = {
+    "gpt2": lambda v, ends: GPT2Config(vocab_size=v, n_embd=32, n_layer=2, n_head=2, n_positions=256, **ends),
+    "llama": lambda v, ends: LlamaConfig(vocab_size=v, tie_word_embeddings=True, **_GROUPED, **ends),
+    "qwen2": lambda v, ends: Qwen2Config(vocab_size=v, **_GROUPED, **ends),
+    "gemma": lambda v, ends: GemmaConfig(vocab_size=v, head_dim=16, **_GROUPED, **ends),
+}
+CHAT = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def byte_pieces(texts: Iterable[str], size: int = 500, chat: bool = False) -> PreTrainedTokenizerFast:
+    """A tokenizer of GPT-2's kind, learnt from `texts`; with `chat`, one that knows conversations."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=special, initial_alphabet=sorted(alphabet))
+    tokenizer.train_from_iterator(texts, trainer)
+    end = special[2] if chat else special[0]
+    found = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=end, additional_special_tokens=special[1:])
+    if chat:
+        found.chat_template = CHAT
+    return found
+
+
+def save_writing(folder: Path, shape: str, texts: Iterable[str], chat: bool = False, seed: int = 0) -> Path:
+    """Write the folder of a language model as `save_pretrained` does."""
+    torch.manual_seed(seed)
+    tokenizer = byte_pieces(texts, chat=chat)
+    ends = {"bos_token_id": 0, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.eos_token_id}
+    config = WRITING[shape](len(tokenizer), ends)
+    config.initializer_range = 0.1  # so that what is written hangs on what was read
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

@@ -19,7 +19,7 @@ from trimtab import columns, metrics, perturb, registry
 from trimtab.audit.counterfactual import SWAPS
 from trimtab.columns import OutputColumn
 from trimtab.data import splits
-from trimtab.spec import UNITS, Clean, Compress, Cost, Fairness, Lora, Spec, Split, Train, schema
+from trimtab.spec import UNITS, Clean, Compress, Cost, Fairness, Lora, Prompting, Spec, Split, Train, schema
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -38,6 +38,7 @@ PARTS: dict[str, type[BaseModel]] = {
     "train.lora": Lora,
     "compress": Compress,
     "cost": Cost,
+    "prompt": Prompting,
 }
 SECTION_OF = {model.__name__: place for place, model in PARTS.items()}
 ABBREVIATION = re.compile(r"\b(?:al|[Cc]f|e\.g|i\.e|vs|[A-Z])$")  # their full stop ends no sentence

@@ -43,6 +43,8 @@ def rewritten(model: ModelProto, forms: Forms, keep: Collection[str] = ()) -> Mo
     once: what reads it sees all of it in fp32 again.
     """
     graph = model.graph
+    if "MatMul" in forms.nodes:
+        _turn_ahead(graph)
     readers = _readers(graph)
     inner = set(_inner_names(graph))
     pieces: dict[str, Piece] = {}
@@ -64,6 +66,24 @@ def rewritten(model: ModelProto, forms: Forms, keep: Collection[str] = ()) -> Mo
     nodes = [pieces.get(node.output[0], Piece([node], [])) for node in graph.node]
     _replace(model, [*ahead, *nodes], gone)
     return model
+
+
+def _turn_ahead(graph: GraphProto) -> None:
+    """A weight that is turned before a product reads it becomes another one that is turned already.
+
+    So the table of a language model is looked up in one form, and multiplied as the last layer in another.
+    """
+    weights = {weight.name: weight for weight in large_weights(graph)}
+    turns = [node for node in graph.node if node.op_type == "Transpose" and node.input[0] in weights]
+    for node in turns:
+        values = to_array(weights[node.input[0]])
+        graph.initializer.append(tensor(node.output[0], values.transpose(attribute(node, "perm", None))))
+        graph.node.remove(node)
+    read = {name for node in graph.node for name in node.input} | set(_inner_names(graph))
+    unread = {node.input[0] for node in turns} - read
+    kept = [weight for weight in graph.initializer if weight.name not in unread]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
 
 
 def large_weights(graph: GraphProto) -> list[TensorProto]:

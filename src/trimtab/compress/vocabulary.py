@@ -107,6 +107,8 @@ def _trimmed(
     bounds: tuple[int | None, int],
     prefix: str,
 ) -> FittedNetwork | Skip:
+    if "prompt" in group.entry.config:
+        return Skip(f"{_names(group.columns)}: the words of a prompt, and of answers, are tokens too")
     read = _read(trained, group)
     if isinstance(read, Skip):
         return read

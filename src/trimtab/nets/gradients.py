@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trimtab.columns import OUTPUTS
+from trimtab.errors import problem
 from trimtab.nets.fitted import FittedNetwork
 
 _CHUNK = 16  # points of the path in a batch
@@ -87,6 +88,9 @@ class _Moved:
                 if names:
                     hooks.enter_context(self._tables(fitted.network.encoders[entry.key], names, start))
             self.outputs: Tensor = fitted.network(self.read)[OUTPUTS].values
+        if still := set(start) - {name for leaf in self.leaves for name in leaf.names}:
+            found = f"{min(still)} is read between other tokens, which have no path"
+            raise problem("method gradients", found, do="take another method")
 
     def _leaf(self, names: tuple[str, ...], end: Tensor, start: Tensor) -> Tensor:
         share = self.along.reshape(-1, *[1] * (end.ndim - 1))

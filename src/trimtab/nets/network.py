@@ -118,8 +118,11 @@ class Network(nn.Module):
 
     def forward(self, tensors: Mapping[str, Tensor]) -> Answers:
         """The answers of each row: logits (rows, classes), a standardised number (rows, 1), tags for each place ..."""
-        read = (self.states(tensors), tensors) if self.fusion is None else (self.vectors(tensors),)
-        answers: Answers = self.head(*read)
+        answers: Answers
+        if self.head.reads == "tensors":
+            answers = self.head(tensors)
+        else:
+            answers = self.head(*((self.states(tensors), tensors) if self.fusion is None else (self.vectors(tensors),)))
         return answers
 
 

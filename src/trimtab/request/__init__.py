@@ -22,7 +22,7 @@ from trimtab.data.table import Table
 from trimtab.errors import problem, several, shortened
 from trimtab.nets.network import Architecture, EncoderEntry, encoder_kind, head_kind, part
 from trimtab.progress import Progress
-from trimtab.request import encoder_plan, encoding, few_rows, mitigation, unlabelled
+from trimtab.request import asking, encoder_plan, encoding, few_rows, mitigation, unlabelled
 from trimtab.request.encoder_plan import Chosen
 from trimtab.request.few_rows import HeldOut
 from trimtab.rows import rejected
@@ -45,6 +45,7 @@ _COUNTED = (
     "cut",
 )
 _FUSION = ("mean", "each input's mean, side by side")
+_LAST_FUSION = ("last", "the last state of a language model has seen the whole row")
 _TABLE_FUSION = ("deepfm", "numbers and categories: products of pairs of columns beside hidden layers")
 
 
@@ -129,7 +130,6 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
     if prepared.rejected:
         progress.note(f"rows that were set aside: {home / 'rejected.jsonl'}")
     inputs, output = _fit(prepared, spec.output_name, chosen, home / "work" / "base")
-    prepared, head_config = _decoder(prepared, output, automatic)
     gates.check_meaning(parsed, output)
     mitigation.check(spec, output, inputs, prepared.splits.train)
     behaviour.check(tests, inputs, output)
@@ -140,6 +140,9 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
     cut = {name: one.shares(len(train)) for name, one in found.cuts.items()}
     told = {"problems": found.tally.as_json(), **({"cut": cut} if cut else {})}
     prepared = replace(prepared, report={**prepared.report, **told})
+    chosen, head, head_config = asking.head(spec, chosen, output, prepared.splits.train, train)
+    if head == output.type:
+        prepared, head_config = _decoder(prepared, output, automatic)
     targets = output.targets(prepared.splits.train.values[output.name])
     counts = np.bincount(dense(targets), minlength=output.width) if output.one_class else None
     ways = few_rows.ways(spec, output, chosen, prepared.splits)
@@ -164,7 +167,7 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
         fusion=fusion.name,
         fusion_config=fusion.options,
         dropout=settled.dropout,
-        head=output.type,
+        head=head,
         head_config=head_config,
     )
     part("fusions", fusion.name, "fusion")
@@ -289,7 +292,7 @@ def _fusion(spec: Spec, chosen: Chosen, automatic: list[Automatic]) -> Part:
     if spec.fusion:
         return spec.fusion
     table = chosen.kind == "table" and len(chosen.plans) > 1
-    name, reason = _TABLE_FUSION if table else _FUSION
+    name, reason = _TABLE_FUSION if table else _LAST_FUSION if chosen.language_model else _FUSION
     automatic.append(Automatic(key="fusion", value=name, reason=reason))
     return Part(name=name)
 
@@ -323,7 +326,8 @@ def _fit(
         known = [column for column, kind in prepared.inputs.items() if kind.type == events]
         needs |= {column: {**needs[column], "items": prepared.classes} for column in known}
     classes = {"classes": prepared.classes} if prepared.classes else {}
-    options = {**classes, **prepared.output.options}
+    options = {**classes, **asking.output_options(chosen, columns.kind(prepared.output.type, "output"))}
+    options |= prepared.output.options
     output: OutputColumn = columns.fit(prepared.output.type, name, keys[name], table.values[name], options)
     shared = [column for column in prepared.inputs if _in_own_tokens(column, prepared, chosen)]
     output = output.joined_with(table.values[name], {keys[column]: table.values[column] for column in shared})

@@ -15,13 +15,26 @@ from trimtab.errors import TrimtabError, problem
 from trimtab.nets.network import encoder_kind, reads
 from trimtab.nets.pretrained import PretrainedEncoder
 from trimtab.pretrained import Base, Suited
+from trimtab.request import prompting
 from trimtab.spec import Part, Spec, Typed
+from trimtab.train import methods
 from trimtab.train.settings import Kind
-from trimtab.values import list_cells
+from trimtab.values import list_cells, parse
 
 # What reads texts that no bundled base knows: characters and their pairs. Convolutions need more rows than most have.
 _FROM_SCRATCH = Part.model_validate({"name": "static", "pairs": 65_536})
+_PROMPT_SHARE = 80  # per cent of the tokens that a language model sees; the rest is for its answer
 _LARGE_VOCABULARY = 60_000  # tokens of a base beyond which it is cut before training: it is one of many languages
+
+
+@dataclass(frozen=True)
+class Answering:
+    """How a language model writes: the path of the tokenizer of its answers, what ends one, and what fills it up."""
+
+    tokenizer: str
+    end: int
+    pad: int
+    stop: tuple[str, ...] = ()  # texts that end an answer too
 
 
 @dataclass(frozen=True)
@@ -33,6 +46,7 @@ class EncoderPlan:
     config: Mapping[str, Any]
     base: Base | None
     states_width: int  # the width of states that suits it
+    answering: Answering | None = None  # of a language model
 
     @property
     def column_options(self) -> dict[str, Any]:
@@ -55,6 +69,11 @@ class Chosen:
         """The pretrained encoder that decides how the network is trained: of several, one of a type that leads."""
         found = [reader.base for reader in self.plans if reader.base]
         return next((base for base in found if pretrained.leads(base.reads)), found[0] if found else None)
+
+    @property
+    def language_model(self) -> EncoderPlan | None:
+        """The reader that can write answers."""
+        return next((reader for reader in self.plans if reader.answering), None)
 
     @property
     def kind(self) -> Kind:
@@ -86,6 +105,7 @@ def choose(spec: Spec, prepared: Prepared, folder: Path, workspace: Path) -> Cho
     ]
     found = _together(readers, prepared.inputs, automatic)
     found = [_trimmed(reader, prepared, workspace, automatic) for reader in found]
+    found = [_asked(reader, spec, prepared, automatic) for reader in found]
     if not any(reader.base for reader in found):
         _check_unused(spec, prepared)
     return Chosen(tuple(found), automatic)
@@ -218,7 +238,7 @@ def _together(readers: list[EncoderPlan], inputs: Mapping[str, Typed], automatic
 def _trimmed(reader: EncoderPlan, prepared: Prepared, workspace: Path, automatic: list[Automatic]) -> EncoderPlan:
     """A reader with a large word table keeps the tokens that the training rows use, and characters for other rows."""
     base = reader.base
-    if base is None or int(base.config.get("vocab_size", 0)) <= _LARGE_VOCABULARY:
+    if base is None or base.writing or int(base.config.get("vocab_size", 0)) <= _LARGE_VOCABULARY:
         return reader
     values = prepared.splits.train.values
     texts = [list_cells.text(value) for name in reader.inputs for value in values[name]]
@@ -233,6 +253,43 @@ def _trimmed(reader: EncoderPlan, prepared: Prepared, workspace: Path, automatic
     options = {**base.options, "tokenizer": str(target), "pad_id": cut.pad_id}
     base = replace(base, config=cut.config, options=options, tokens=cut.kept)
     return replace(reader, base=base, config=cut.config)
+
+
+def _asked(reader: EncoderPlan, spec: Spec, prepared: Prepared, automatic: list[Automatic]) -> EncoderPlan:
+    """A language model reads the columns of a row between the words of a prompt."""
+    base = reader.base
+    if base is None or base.writing is None:
+        return reader
+    output, asks = spec.output_name, methods.asks(spec.train.training_method)
+    choices: tuple[str, ...] = ()
+    if asks and columns.kind(prepared.task, "output").one_class:
+        choices = tuple(sorted(set(map(parse.label, prepared.splits.train.values[output]))))
+    made = prompting.template(spec.prompt, base.writing, reader.inputs, output, choices)
+    if spec.prompt.template is None:
+        reason = "the names of the columns" + (", as a user says it in a conversation" if made.chat else "")
+        automatic.append(Automatic(key="prompt.template", value=made.text, reason=reason))
+    if base.license:
+        automatic.append(Automatic(key="base.license", value=base.license, reason=f"of the weights of {base.name}"))
+    keys = columns.keys([*prepared.inputs, output])
+    longest = base.writing.longest * _PROMPT_SHARE // 100
+    prompt = prompting.prompt(made, base.writing, keys, longest)
+    limit = longest - len(prompt.opening) - sum(len(piece) for piece in prompt.pieces if not isinstance(piece, str))
+    if limit < len(reader.inputs):
+        raise problem("prompt", f"its words alone have more than {longest} tokens", do="make it shorter")
+    # Behind an answer comes what comes behind those of the examples.
+    end = prompt.between[0] if asks else base.writing.end
+    options = {**base.options, "tokenizer": made.columns_tokenizer(base.writing), "limit": limit}
+    return replace(
+        reader,
+        base=replace(base, options=options),
+        config={**reader.config, "prompt": prompt.model_dump(mode="json")},
+        answering=Answering(
+            made.answers_tokenizer(base.writing),
+            end,
+            base.writing.pad,
+            (made.between,) if asks and not made.chat else (),
+        ),
+    )
 
 
 def _check_unused(spec: Spec, prepared: Prepared) -> None:

@@ -39,6 +39,8 @@ def ways(spec: Spec, output: OutputColumn, chosen: Chosen, splits: Splits) -> tu
     of_sentences = base is not None and "tokenizer" in base.options and len(chosen.plans) == 1
     if (spec.train.method is not None and asked is None) or not output.one_class or not of_sentences:
         return ()
+    if chosen.language_model:  # what it knows of sentences is in what it writes next, not in its states
+        return ()
     if asked is not None and not isinstance(methods.made(asked), FittedHead):
         return ()
     rows = len(splits.train) + len(splits.valid)

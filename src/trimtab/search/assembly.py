@@ -35,6 +35,8 @@ from trimtab.columns import (
 from trimtab.compress import quantize
 from trimtab.metrics import OneOf
 from trimtab.nets.fitted import NETWORK, FittedNetwork
+from trimtab.nets.graphs import NamedGraph
+from trimtab.nets.network import taught
 from trimtab.programs.single import MODEL
 from trimtab.progress import Laps, Progress
 from trimtab.request import Request, filled, reported
@@ -110,20 +112,18 @@ def exported(splits: EncodedSplits, trained: FittedNetwork, folder: Path, laps: 
     save_file(weights, folder / store.WEIGHTS)
     files.write(folder / NETWORK, trained.architecture.model_dump_json(indent=1))
     laps.lap("weights")
-    if written.is_written(trained.network):
+    if taught(trained.network):
         return _written(splits, trained, example, folder, laps)
     budget = max(request.settings.batch_tokens * 2, int(valid.steps.max(initial=1)))
     outputs = loop.predict(trained.network, valid, budget, torch.device("cpu"))
     laps.lap("answers of the network")
-    tensors = export.export(trained.network, trained.inputs, example, folder / store.MODEL)
+    graphs, program, _ = _graphs(trained, example, folder)
     laps.lap("ONNX")
     output = calibrated(request, outputs)
     store.save_columns(folder / store.COLUMNS, trained.inputs, output)
     reference.write(folder / store.REFERENCE, train, outputs, request.seen)
     laps.lap("columns, reference")
-    gives = [name for tensor in request.output.tensors for name in tensor.names]
-    graphs = {MODEL: GraphEntry(file=store.MODEL, inputs=tensors, outputs=gives)}
-    manifest = _manifest(request, graphs, ProgramEntry(), tolerated(outputs))
+    manifest = _manifest(request, graphs, program, tolerated(outputs))
     model = _opened(manifest, trained.inputs, output, folder)
     served = model.outputs(valid)
     differs = _difference(served, outputs) * _TOLERANCE / manifest.serving.tolerance
@@ -140,6 +140,29 @@ def _written(
 ) -> Candidate:
     """A network whose answers are written, as the graphs that its program runs, with all that serving needs."""
     request, (train, valid) = splits.request, splits.of(trained.inputs)
+    entries, program, graphs = _graphs(trained, example, folder)
+    laps.lap("ONNX")
+    store.save_columns(folder / store.COLUMNS, trained.inputs, request.output)
+    manifest = _manifest(request, entries, program, _TOLERANCE)
+    model = _opened(manifest, trained.inputs, request.output, folder)
+    targets = request.output.targets(request.prepared.splits.valid.values[request.output.name])
+    differs = written.apart(trained, graphs, model, valid, targets)
+    laps.lap("agreement")
+    served = judged(splits, model)
+    reference.write(folder / store.REFERENCE, train, served, request.seen)
+    laps.lap("answers, reference")
+    return Candidate(folder, manifest, model, differs, served)
+
+
+def _graphs(
+    trained: FittedNetwork, example: Mapping[str, np.ndarray], folder: Path
+) -> tuple[dict[str, GraphEntry], ProgramEntry, list[NamedGraph]]:
+    """The files of a network, and how they are run: one, or several of a head that has a program of its own."""
+    head = trained.network.head
+    if not written.is_written(trained.network):
+        tensors = export.export(trained.network, trained.inputs, dict(example), folder / store.MODEL)
+        gives = [name for tensor in trained.output.tensors for name in tensor.names]
+        return {MODEL: GraphEntry(file=store.MODEL, inputs=tensors, outputs=gives)}, ProgramEntry(), []
     graphs = export.named_graphs(trained.network, trained.inputs, example)
     entries = {
         graph.name: GraphEntry(
@@ -149,18 +172,7 @@ def _written(
         )
         for graph in graphs
     }
-    laps.lap("ONNX")
-    store.save_columns(folder / store.COLUMNS, trained.inputs, request.output)
-    head = trained.network.head
-    manifest = _manifest(request, entries, ProgramEntry(name=head.program, options=head.program_options), _TOLERANCE)
-    model = _opened(manifest, trained.inputs, request.output, folder)
-    targets = request.output.targets(request.prepared.splits.valid.values[request.output.name])
-    differs = written.apart(trained, graphs, model, valid, targets)
-    laps.lap("agreement")
-    served = judged(splits, model)
-    reference.write(folder / store.REFERENCE, train, served, request.seen)
-    laps.lap("answers, reference")
-    return Candidate(folder, manifest, model, differs, served)
+    return entries, ProgramEntry(name=head.program, options=head.program_options), graphs
 
 
 def _opened(manifest: Manifest, inputs: Sequence[InputColumn], output: OutputColumn, folder: Path) -> runtime.Model:

@@ -12,6 +12,7 @@ from trimtab.spec.model import (
     Fairness,
     Lora,
     Part,
+    Prompting,
     Recipe,
     Spec,
     Split,
@@ -25,6 +26,6 @@ from trimtab.spec.reading import override, parse, read
 
 __all__ = [
     "UNITS", "WEIGHTS", "AnswerRule", "Choice", "Clean", "ColumnType", "Compress", "Cost", "Fairness", "Gate",
-    "Lora", "Operator", "Part", "Recipe", "Spec", "Split", "Train", "TrainingMethod", "Typed", "folder_name",
-    "override", "parse", "parse_gate", "parse_gates", "read", "typed",
+    "Lora", "Operator", "Part", "Prompting", "Recipe", "Spec", "Split", "Train", "TrainingMethod", "Typed",
+    "folder_name", "override", "parse", "parse_gate", "parse_gates", "read", "typed",
 ]  # fmt: skip

@@ -95,6 +95,22 @@ class TrainingMethod(Part):
     weights: Literal["full", "lora", "frozen", "scratch"] | None = None
 
 
+class Prompting(_Part):
+    """How a language model is asked: `prompt` of a spec."""
+
+    template: str | None = Field(
+        None,
+        min_length=1,
+        description="What it reads of a row, columns in braces: `Question: {question} Answer:`. Default: the names of "
+        "the columns, a line for each, and that of the output.",
+    )
+    chat: bool | None = Field(
+        None,
+        description="Whether the template is what a user says in a conversation, in the words of the base's own "
+        "template. Default: where its tokenizer has one.",
+    )
+
+
 class Lora(_Part):
     """Low-rank adaptation (Hu et al. 2021, arXiv:2106.09685), used by `train.method: lora`."""
 
@@ -111,8 +127,9 @@ class Train(_Part):
         description="The answers of the rows are learnt by all weights (`full`), by low-rank updates (`lora`), by the "
         "head alone (`frozen`), or by the base's shape with random weights (`scratch`). Or a training method of "
         "another kind with its options and the weights that learn: `contrastive` (pairs of rows, for few of them), "
-        "`probe` (logistic regression on the encoder as it is), one's own: `{name: mine, weights: lora}`. Default: "
-        "full; up to 64 labelled rows of text for each class, by cross-validation.",
+        "`probe` (logistic regression on the encoder as it is), `prompt` (a language model is asked, with `examples` "
+        "of the training rows, and learns nothing), one's own: `{name: mine, weights: lora}`. Default: full, of a "
+        "language model lora; up to 64 labelled rows of text for each class, by cross-validation.",
     )
     frozen_blocks: int | None = Field(
         None,
@@ -445,14 +462,19 @@ class Spec(_Part):
     base: str | None = Field(
         None,
         description="The pretrained encoder: `minilm` (English text), `e5-small` (text in 100 languages), "
-        "`efficientnet-lite0` (images), a local folder, or a Hugging Face id. An input can have its own: `{type: "
-        "image, base: ./resnet}`. Default for text: by its language.",
+        "`efficientnet-lite0` (images), `smollm2` (a language model), a local folder, or a Hugging Face id. An input "
+        "can have its own: `{type: image, base: ./resnet}`. Default for text: by its language.",
+    )
+    prompt: Prompting = Field(
+        Prompting(),
+        description="How a language model is asked (`base: smollm2`, or another one): a text with columns in braces, "
+        "or `template` and `chat`. See language-models.md.",
     )
     fusion: str | Part | None = Field(
         None,
-        description="How states become one vector per row: mean, cls, attention, concat, wide_deep, deepfm, dcn, "
-        "ft_transformer, with options such as `{name: deepfm, hidden: [64, 64]}`. Default: mean; for several numbers "
-        "and categories deepfm.",
+        description="How states become one vector per row: mean, cls, last, attention, concat, wide_deep, deepfm, dcn, "
+        "ft_transformer, with options such as `{name: deepfm, hidden: [64, 64]}`. Default: mean; of a language model "
+        "last; for several numbers and categories deepfm.",
     )
     clean: Clean = Clean()
     train: Train = Train()
@@ -511,6 +533,11 @@ class Spec(_Part):
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
+
+    @field_validator("prompt", mode="before")
+    @classmethod
+    def _template_alone(cls, value: Any) -> Any:
+        return {"template": value} if isinstance(value, str) else value
 
     @field_validator("data")
     @classmethod

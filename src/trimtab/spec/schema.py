@@ -18,7 +18,8 @@ Options = Mapping[str, type[BaseModel] | None]  # a column type -> what may be s
 FILE = "trimtab.schema.json"  # where `trimtab init` looks for it, beside the spec
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _NUMBER = r"([-+]?\d[\d_]*\.?\d*([eE][-+]?\d+)?|[-+]?\.\d+)"
-_BASES = ("minilm", "efficientnet-lite0")
+_BASES = ("minilm", "efficientnet-lite0", "smollm2")
+_PROMPTING = {"$ref": "#/$defs/Prompting"}
 
 
 def schema(inputs: Options, outputs: Options, encoders: Sequence[str], fusions: Sequence[str]) -> dict[str, Any]:
@@ -46,6 +47,7 @@ def schema(inputs: Options, outputs: Options, encoders: Sequence[str], fusions: 
     one = {"minProperties": 1, "maxProperties": 1}
     keys["output"] |= {"anyOf": _mappings(keys["output"]["anyOf"], {"$ref": "#/$defs/Output"}, one)}
     keys["fusion"] |= {"anyOf": [{"$ref": "#/$defs/Fusion"}, {"type": "null"}]}
+    keys["prompt"] = {"description": keys["prompt"]["description"], "anyOf": [{"type": "string"}, _PROMPTING]}
     keys["base"] |= {"examples": list(_BASES)}
     keys["gates"] = _gates(keys["gates"]["description"])
     return {"$schema": _DIALECT, "title": "trimtab.yaml"} | found | {"$defs": definitions}

@@ -88,6 +88,7 @@ class Method(part_options.Options, ABC):
     weights: ClassVar[str | None] = None  # those that learn, where that is no choice: full, lora, frozen or scratch
     keeps_last: ClassVar[bool] = False  # whether the last weights are taken, whatever the validation rows say
     scored_last: ClassVar[bool] = False  # whether it is scored at the end alone: each time costs as much as learning
+    asks: ClassVar[bool] = False  # whether a language model is asked, and nothing is learnt
     reads_classes: ClassVar[bool] = False  # whether `batches` are made by the rows' classes, whatever the sampling
 
     def refuses(self, output: OutputColumn, encoders: int) -> str | None:

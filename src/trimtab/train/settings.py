@@ -134,7 +134,7 @@ def choose(
         made["train.class_weights"] = _class_weights(counts, train.sampling)
         weights = made["train.class_weights"].value
     made["checkpoint"] = _score(spec, output, base, method, "balanced" in (weights, train.sampling))
-    recipe = _recipe(output, kind, method)
+    recipe = None if base and base.tuning.epochs else _recipe(output, kind, method)
     batch_rows = _batch_rows(rows, device, kind)
     learning_rate = take("learning_rate", train.learning_rate, _learning_rate(base, method))
     frozen_blocks = take("frozen_blocks", train.frozen_blocks, _frozen_blocks(base, method, device))
@@ -178,6 +178,8 @@ def choose(
 def _method(base: Base | None, rows: int, device: torch.device) -> Choice:
     if base is None:
         return Choice("scratch", "no input has a pretrained encoder")
+    if base.tuning.method:
+        return Choice(*base.tuning.method)
     few, row = base.tuning.frozen_below.get(device.type, 0), base.tuning.row
     if rows < few:
         return Choice("frozen", f"{rows} {row}, fewer than {few}: only the head learns, on features computed once")
@@ -277,6 +279,8 @@ def _learning_rate(base: Base | None, method: str) -> Choice:
 
 
 def _epochs(rows: int, base: Base | None, method: str) -> Choice:
+    if base and base.tuning.epochs and method != "scratch":
+        return Choice(*base.tuning.epochs)
     updates = {"full": 650, "lora": 700, "frozen": 1500, "scratch": 2500}[method]
     most = 3 if method == "full" else 10 if method == "lora" else 40
     batches = max(1, rows // 32)

@@ -2,8 +2,9 @@
 
 A head is built with the width of what it reads, the number of inputs, the output column, the dropout before its last
 layer and the network's encoders: `LabelHead(width, inputs, output, dropout, encoders)`. `reads` is "vector" (then
-`forward` takes the fused vector of each row) or "states" (then it takes all states and the input tensors, there is no
-fusion, and the network sets `followed`, the position of the encoder whose places are answered).
+`forward` takes the fused vector of each row), "states" (then it takes all states and the input tensors, there is no
+fusion, and the network sets `followed`, the position of the encoder whose places are answered), or "tensors" (then it
+takes the input tensors alone: a language model, the only encoder, reads them together with answers).
 
 `forward` gives answers by name (`nets.states.Answers`), those that the output column declares; each that is `per` step
 with its lengths. `loss(answers, batch)` gives the loss of each row, (rows,), of these answers and a `nets.batch.Batch`.

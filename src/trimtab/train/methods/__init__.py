@@ -29,6 +29,11 @@ def made(part: Part) -> Method:
     return part_options.check(found, f"{_WHERE} ({part.name})", part.options)
 
 
+def asks(part: Part | None) -> bool:
+    """Whether a language model is to be asked, and nothing is learnt."""
+    return part is not None and made(part).asks
+
+
 def check(part: Part, output: OutputColumn, encoders: int) -> Method:
     """The method that a spec asks for. Raises TrimtabError as `made` does, and where it cannot learn such answers."""
     method = made(part)

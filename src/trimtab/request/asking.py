@@ -1,0 +1,83 @@
+"""Which head a language model answers by, and the training rows that stand before others as examples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from trimtab.columns import EncodedRows, OutputColumn, Prompt, dense
+from trimtab.data.table import Table
+from trimtab.errors import problem
+from trimtab.request import prompting
+from trimtab.request.encoder_plan import Chosen, EncoderPlan
+from trimtab.spec import Spec
+from trimtab.train import methods
+from trimtab.train.methods.prompt import PromptMethod
+from trimtab.values import parse
+
+_WRITES, _WEIGHS = "causal", "likelihood"
+
+
+def output_options(chosen: Chosen, output: type[OutputColumn]) -> dict[str, Any]:
+    """What an answer that a language model writes has to know of its tokens."""
+    plan = chosen.language_model
+    if plan is None or plan.answering is None or not output.is_text:
+        return {}
+    own = plan.answering
+    return {"tokenizer": own.tokenizer, "start_id": own.end, "end_id": own.end, "pad_id": own.pad, "stop": own.stop}
+
+
+def head(
+    spec: Spec, chosen: Chosen, output: OutputColumn, table: Table, train: EncodedRows
+) -> tuple[Chosen, str, dict[str, Any]]:
+    """The readers, with rows of `table` as examples where these are asked for; the head, and its options.
+
+    Raises TrimtabError where a language model is to be asked and there is none, or where it cannot answer so.
+    """
+    method, plan = methods.made(spec.train.training_method or methods.SUPERVISED), chosen.language_model
+    if not isinstance(method, PromptMethod):
+        return chosen, _WRITES if plan is not None and _writes(spec, chosen, output) else output.type, {}
+    if plan is None or plan.answering is None:
+        raise problem("train.method", "'prompt', but no input is read by a language model", do="base: smollm2")
+    _check_alone(chosen)
+    if method.examples and not spec.quote_rows:
+        raise problem("train.method: examples", "they are quoted, and `quotes: none` forbids it", do="examples: 0")
+    own, values = plan.answering, table.values[output.name]
+    config: dict[str, Any] = {}
+    if output.one_class:
+        choices = prompting.answers(output.classes, own.tokenizer, own.end)
+        config = {"choices": choices, "end": own.end, "pad": own.pad}
+        answers: Sequence[tuple[int, ...]] = [choices[target] for target in dense(output.targets(values))]
+    elif output.is_text:
+        answers = prompting.answers(list(map(parse.text, values)), own.tokenizer, own.end)
+    else:
+        found = f"'prompt', but answers of type {output.type} are neither one class nor a text"
+        raise problem("train.method", found, "a label or a text as output; or lora")
+    if method.examples:
+        prompt = prompting.with_examples(Prompt.model_validate(plan.config["prompt"]), train, answers, method.examples)
+        chosen = _with_prompt(chosen, plan, prompt)
+    return chosen, _WEIGHS if config else _WRITES, config
+
+
+def _writes(spec: Spec, chosen: Chosen, output: OutputColumn) -> bool:
+    if not output.is_text:
+        return False
+    _check_alone(chosen)
+    if spec.train.weights == "frozen":
+        raise problem(
+            "train.method", "'frozen', but the head that writes has no weights of its own", "lora, full, prompt"
+        )
+    return True
+
+
+def _check_alone(chosen: Chosen) -> None:
+    if len(chosen.plans) > 1:
+        others = [name for plan in chosen.plans if plan is not chosen.language_model for name in plan.inputs]
+        found = f"the language model cannot read {', '.join(others)}"
+        raise problem("inputs", found, do=f"`{others[0]}: text` writes it into the prompt; or leave it out")
+
+
+def _with_prompt(chosen: Chosen, plan: EncoderPlan, prompt: Prompt) -> Chosen:
+    changed = replace(plan, config={**plan.config, "prompt": prompt.model_dump(mode="json")})
+    return replace(chosen, plans=tuple(changed if one is plan else one for one in chosen.plans))
