@@ -35,21 +35,22 @@ def leading(logits: np.ndarray, offsets: np.ndarray, count: int) -> tuple[np.nda
     best = _first((blocks + offsets[..., None]).reshape(rows, -1), count)
     beam = (best // per_beam)[..., None]
     token = (best % per_beam)[..., None] * _BLOCK + np.arange(_BLOCK)  # (rows, blocks, _BLOCK)
-    row = np.arange(rows)[:, None, None]
-    sums = logits[row, beam, np.minimum(token, vocabulary - 1)] + offsets[row, beam]
+    row = np.arange(rows)[:, None]
+    sums = logits[row[..., None], beam, np.minimum(token, vocabulary - 1)] + offsets[row[..., None], beam]
     sums = np.where(token < vocabulary, sums, -np.inf).reshape(rows, -1)
     chosen = _first(sums, count)
-    place = np.take_along_axis((beam * vocabulary + token).reshape(rows, -1), chosen, axis=1)
-    return place // vocabulary, place % vocabulary, np.take_along_axis(sums, chosen, axis=1)
+    place = (beam * vocabulary + token).reshape(rows, -1)[row, chosen]
+    return place // vocabulary, place % vocabulary, sums[row, chosen]
 
 
 def _first(values: np.ndarray, count: int) -> np.ndarray:
     """Where the greatest of each row stand, the greatest first, (rows, at most count)."""
     if values.shape[1] <= count:
         return np.argsort(-values, axis=1, kind="stable")
+    row = np.arange(len(values))[:, None]
     some = np.sort(np.argpartition(-values, count - 1, axis=1)[:, :count], axis=1)
-    order = np.argsort(-np.take_along_axis(values, some, axis=1), axis=1, kind="stable")
-    return np.take_along_axis(some, order, axis=1)
+    order = np.argsort(-values[row, some], axis=1, kind="stable")
+    return np.asarray(some[row, order])
 
 
 def drawn(logits: np.ndarray, decoding: Decoding, random: np.random.Generator) -> int:

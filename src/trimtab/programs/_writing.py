@@ -65,6 +65,9 @@ class _Row:
         return self.decoding.beams
 
 
+_Spans = Sequence[tuple[_Row, int]]  # rows, and the first place of each
+
+
 class Writer:
     """Writes rows step by step, all of those that are there together."""
 
@@ -119,16 +122,17 @@ class Writer:
         found, self._cache = self._cache.read(self._step, ids, np.zeros_like(ids))
         logits = found[:, 0]
         totals = log_totals(logits)
-        logits = self._without_forbidden(logits)
+        spans = self._spans()
+        logits = _without_forbidden(logits, spans)
         parents, tokens = np.arange(len(ids)), logits.argmax(axis=1)
-        said = self._followed(logits, totals, parents, tokens)
-        said += self._chosen(logits, totals, tokens)
+        said = self._followed(spans, logits, totals, parents, tokens)
+        said += self._chosen(spans, logits, totals, tokens)
         if (parents != np.arange(len(ids))).any():
             self._cache = self._cache.reordered(parents)
         self._next = tokens
         return said
 
-    def _spans(self) -> list[tuple[_Row, int]]:
+    def _spans(self) -> _Spans:
         """The rows that are written, and the first place of each."""
         firsts = np.cumsum([0, *(row.width for row in self._rows)]).tolist()
         return [(row, first) for row, first in zip(self._rows, firsts, strict=False) if not row.gone]
@@ -145,20 +149,11 @@ class Writer:
         kept = np.flatnonzero(living)
         self._cache, self._next = (self._cache.take(kept) if len(kept) else None), self._next[kept]
 
-    def _without_forbidden(self, logits: np.ndarray) -> np.ndarray:
-        rows = [(row, first) for row, first in self._spans() if row.decoding.no_repeat]
-        if not rows:
-            return logits
-        logits = logits.copy()
-        for row, first in rows:
-            written = [row.ids] if row.beams is None else [one.ids for one in row.beams.running]
-            for place, ids in enumerate(written, first):
-                logits[place, forbidden(ids, row.decoding.no_repeat)] = -np.inf
-        return logits
-
-    def _chosen(self, logits: np.ndarray, totals: np.ndarray, tokens: np.ndarray) -> list[Said]:
+    def _chosen(self, spans: _Spans, logits: np.ndarray, totals: np.ndarray, tokens: np.ndarray) -> list[Said]:
         """One token for each row without beams; `tokens` has the likeliest ones, and those that are drawn after it."""
-        rows = [(row, first) for row, first in self._spans() if row.beams is None]
+        rows = [(row, first) for row, first in spans if row.beams is None]
+        if not rows:
+            return []
         for row, first in rows:
             if row.decoding.temperature:
                 tokens[first] = drawn(logits[first], row.decoding, row.random)
@@ -168,7 +163,7 @@ class Writer:
         found = zip(rows, scores, margins, strict=True)
         return [self._said(row, int(tokens[first]), score, margin) for (row, first), score, margin in found]
 
-    def _margin(self, logits: np.ndarray, rows: Sequence[tuple[_Row, int]]) -> list[float]:
+    def _margin(self, logits: np.ndarray, rows: _Spans) -> list[float]:
         """By how much the second best token is less likely; what is drawn hangs on the last digit."""
         if not self._margins:
             return [np.inf] * len(rows)
@@ -193,10 +188,12 @@ class Writer:
         text = self._text(ids)
         return min((place for one in stop if (place := text.find(one)) >= 0), default=-1)
 
-    def _followed(self, logits: np.ndarray, totals: np.ndarray, parents: np.ndarray, tokens: np.ndarray) -> list[Said]:
+    def _followed(
+        self, spans: _Spans, logits: np.ndarray, totals: np.ndarray, parents: np.ndarray, tokens: np.ndarray
+    ) -> list[Said]:
         """Beams go on: `parents` and `tokens` say after it of which place each is, and what is read next."""
         said = []
-        rows = [(row, first, row.beams) for row, first in self._spans() if row.beams is not None]
+        rows = [(row, first, row.beams) for row, first in spans if row.beams is not None]
         for width in sorted({row.width for row, _, _ in rows}):
             own = [one for one in rows if one[0].width == width]
             places = np.array([first for _, first, _ in own])[:, None] + np.arange(width)
@@ -219,3 +216,16 @@ class Writer:
                     Said(row.key, answer.ids, answer.scores, "stop" if stopped else "length", kept, beams.margin)
                 )
         return said
+
+
+def _without_forbidden(logits: np.ndarray, spans: _Spans) -> np.ndarray:
+    """Logits of which those are never the best that would write a run of tokens again."""
+    rows = [(row, first) for row, first in spans if row.decoding.no_repeat]
+    if not rows:
+        return logits
+    logits = logits.copy()
+    for row, first in rows:
+        written = [row.ids] if row.beams is None else [one.ids for one in row.beams.running]
+        for place, ids in enumerate(written, first):
+            logits[place, forbidden(ids, row.decoding.no_repeat)] = -np.inf
+    return logits
