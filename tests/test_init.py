@@ -36,6 +36,17 @@ def test_the_spec_that_init_writes_can_be_launched(reviews_csv: Path, tmp_path: 
     assert sum(prepare(spec, tmp_path, Quiet()).report["rows"].values()) > 2900
 
 
+def test_answers_in_words_of_their_own_are_proposed_as_texts_to_be_written(tmp_path: Path) -> None:
+    animals, deeds = ("dog", "cat", "crow", "hen", "frog", "ox"), ("sleeps", "eats", "waits", "sings")
+    rows = [f"the {one} {deed},so the {one} {deed}" for one in animals for deed in deeds]
+    (tmp_path / "pairs.csv").write_text("\n".join(["said,meant", *rows]), encoding="utf-8")
+    told = run(init.command, str(tmp_path / "pairs.csv"), "--output", "meant", "--to", str(tmp_path / "a.yaml"))
+    written = (tmp_path / "a.yaml").read_text(encoding="utf-8")
+    assert "output: {meant: text}  # named by --output; 24 different texts, 4.0 words on average\n" in written
+    assert "chrf:" in written
+    assert "classes" not in told
+
+
 def test_the_spec_names_the_data_as_seen_from_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "specs").mkdir()

@@ -71,7 +71,8 @@ def spec_text(found: Profile, files: Sequence[str], given: Sequence[str], encodi
             for column in found.columns
             if column.name not in (found.output.value, found.split)
         ),
-        f"output: {{{_scalar(found.output.value)}: {found.output_type}}}  # {found.output.reason}; {_about(found)}",
+        f"output: {{{_scalar(found.output.value)}: {columns.word(found.output_type)}}}  # {found.output.reason}; "
+        f"{_about(found)}",
         *([f"split: {_scalar(found.split)}  # its cells say train, valid or test"] if found.split else []),
         "gates:  # all must hold, on unseen rows and for the files that are served, or nothing is released",
         f"  {columns.kind(found.output_type, 'output').first_gate(found.answers)}",
@@ -114,7 +115,7 @@ def _about(found: Profile) -> str:
     if columns.kind(found.output_type, "output").holds_numbers:
         return f"from {found.answers['min']:g} to {found.answers['max']:g}"
     if not found.answers:
-        return "lists of numbers"
+        return _comment(found.column(found.output.value).reason)
     total, answers = sum(found.answers.values()), list(found.answers.items())
     shown = [f"{shortened(name, _WIDTH)} {count / total:.0%}" for name, count in answers[:_FEW]]
     more = ["..."] if len(answers) > _FEW else []
@@ -132,7 +133,7 @@ def _show(found: Profile) -> None:
         missing = f"{column.missing / max(1, found.rows):.1%}" if column.missing else ""
         figures = columns.kind(column.type, "column").in_words(column.figures) if column.type != "ignore" else ""
         about = "; ".join(filter(None, (column.reason, figures, _script(column))))
-        kind = styled(role, (": " if role[0] else "", ""), (column.type, ""))
+        kind = styled(role, (": " if role[0] else "", ""), (columns.word(column.type), ""))
         table.add_row(column.name, kind, about, missing, " | ".join(column.examples))
     result.print(table)
     for line in _remarks(found):

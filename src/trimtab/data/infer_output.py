@@ -34,6 +34,17 @@ def output_type(name: str, values: Sequence[Any]) -> Inferred:
     return Inferred("number", f"{look.distinct:,} different {kind}; write {{{name}: label}} if they are classes")
 
 
+def proposed_type(name: str, values: Sequence[Any]) -> Inferred:
+    """As `output_type`, for a spec to be looked at: answers in words of their own are texts that are to be written."""
+    found, look = output_type(name, values), answers(name, values)
+    names = columns.kind(found.type, "output").one_class
+    if not names or look.present <= FEW or look.distinct_share <= _WRITTEN or look.words < _PHRASE:
+        return found
+    why = f"{look.distinct:,} different texts, {look.words:.1f} words on average"
+    return Inferred(columns.answered("text", name), why)
+
+
+_WRITTEN, _PHRASE = 0.5, 2.0  # share of the answers that are different, and their words: these are no names of classes
 _SEVERAL_MARKS = ("|", ";")  # a comma stands in texts too
 _ENTITY = re.compile(r"&(?:[A-Za-z][A-Za-z0-9]{1,31}|#\d{1,7}|#[xX][0-9A-Fa-f]{1,6});")  # of HTML, such as &amp;
 

@@ -107,7 +107,7 @@ def profile(patterns: Sequence[str], folder: Path, output: str | None = None, en
     looks = {name: infer.input_type(name, values) for name, values in table.values.items()}
     split = next((name for name, values in table.values.items() if infer.is_split(name, values)), None)
     guess = Guess(output, "named by --output") if output else _guess(table, looks)
-    answer = infer_output.output_type(guess.value, table.values[guess.value])
+    answer = infer_output.proposed_type(guess.value, table.values[guess.value])
     looks |= _told_from(answer.type, guess.value, table, looks)
     looks[guess.value] = answer
     inputs = [name for name, look in looks.items() if look.type != "ignore" and name != guess.value]
@@ -164,7 +164,7 @@ def _answers(values: Sequence[Any], type_name: str) -> dict[str, float]:
     if kind.several:
         column: OutputColumn = columns.fit(type_name, "output", "output", values, {})
         return column.counts([value for value in values if column.usable(value) is None])
-    return dict(Counter(dedup.each(parse.label, values)).most_common())
+    return dict(Counter(dedup.each(parse.label, values)).most_common()) if kind.one_class else {}
 
 
 def _told_from(

@@ -228,7 +228,7 @@ def _output(spec: Spec, table: Table) -> tuple[Typed, list[Automatic]]:
         return with_names(where, asked, table.values.get(spec.output_name, ()))
     look = infer_output.output_type(spec.output_name, table.values[spec.output_name])
     output, automatic = with_names(where, Typed(type=look.type), table.values[spec.output_name])
-    return output, [Automatic(where, look.type, look.reason), *automatic]
+    return output, [Automatic(where, columns.word(look.type), look.reason), *automatic]
 
 
 def with_names(where: str, output: Typed, values: Sequence[Any]) -> tuple[Typed, list[Automatic]]:
