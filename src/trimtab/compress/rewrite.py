@@ -13,6 +13,9 @@ from onnx.helper import get_attribute_value, make_opsetid
 from onnx.numpy_helper import from_array, to_array
 
 SMALLEST = 1024  # numbers in a weight; fewer bits save nothing below
+# Numbers in a table, beyond which a product with it costs more than a second copy: smollm2 has 28 million, and each
+# token that is written is multiplied with all of them.
+TURNED = 4_000_000
 # Where a node of each kind reads its weight.
 _PLACES = {"MatMul": 1, "Gemm": 1, "Gather": 0, "Conv": 1}
 
@@ -69,11 +72,11 @@ def rewritten(model: ModelProto, forms: Forms, keep: Collection[str] = ()) -> Mo
 
 
 def _turn_ahead(graph: GraphProto) -> None:
-    """A weight that is turned before a product reads it becomes another one that is turned already.
+    """A very large weight that is turned before a product reads it becomes another one that is turned already.
 
     So the table of a language model is looked up in one form, and multiplied as the last layer in another.
     """
-    weights = {weight.name: weight for weight in large_weights(graph)}
+    weights = {weight.name: weight for weight in large_weights(graph) if np.prod(weight.dims) >= TURNED}
     turns = [node for node in graph.node if node.op_type == "Transpose" and node.input[0] in weights]
     for node in turns:
         values = to_array(weights[node.input[0]])
