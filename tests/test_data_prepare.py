@@ -424,7 +424,7 @@ ENOUGH = sentences(40)
         (ENOUGH, {"split": "label"}, "'label' is also the output"),
         (ENOUGH, {"inputs": {"text": "texts"}}, r"no column type named|no columns named 'texts'"),
         (ENOUGH, {"inputs": {"text": "label"}}, "cannot stand here"),
-        (ENOUGH, {"output": {"label": "text"}}, "cannot stand here"),
+        (ENOUGH, {"output": {"label": "history"}}, "cannot stand here"),
         (ENOUGH, {"data": "b.csv"}, r"b.csv: no such file"),
         (ENOUGH, {"test": "b.csv"}, r"b.csv: no such file"),
         (ENOUGH[:7], {}, r"only 7 usable rows[\s\S]*at least 10 rows"),
