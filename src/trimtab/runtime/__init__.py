@@ -30,7 +30,6 @@ from trimtab.columns import (
     joined,
     no_outputs,
     read_rows,
-    taken,
 )
 from trimtab.errors import nearest, problem
 from trimtab.programs import Begun, Decoding, Program, Ran, Said, Writer
@@ -72,8 +71,6 @@ __all__ = [
 _OTHER_ANSWERS = "make the bundle again on this machine, or serve it where it was made: see `trimtab inspect`"
 _SETTLED = 3.0  # tolerances by which a golden row's outputs may be off without other networks being asked
 _ENCODED = 16  # batches whose rows are encoded at a time
-_ROWS_OF_A_THREAD = 8  # that are written: of fewer, threads that share each step are as quick
-_TWICE = 200.0  # megabytes of networks that may be in memory twice, to be run by several threads
 _GOLDEN_TOKENS = 16  # of a golden answer that is written
 _GOLDEN_AT_LOAD = 3  # golden rows replayed at every load; `verify` replays all of them
 
@@ -258,25 +255,7 @@ class Model:
         return Answered(found.outputs, problems, found.early)
 
     def _ran(self, rows: EncodedRows) -> Ran:
-        if not len(rows):
-            return Ran(no_outputs(self.output.tensors))
-        threads = self._at_once(len(rows))
-        return self.program.run(self._answering, rows) if threads == 1 else self._ran_apart(rows, threads)
-
-    def _at_once(self, rows: int) -> int:
-        """In how many threads rows are written, each on a core of its own, as far as each has enough to do."""
-        beside = [graph.beside for graph in self.graphs.values() if graph.beside]
-        if not self.writes or len(beside) < len(self.graphs) or sum(one.megabytes for one in beside) > _TWICE:
-            return 1
-        return max(1, min(beside[0].threads, rows // _ROWS_OF_A_THREAD))
-
-    def _ran_apart(self, rows: EncodedRows, threads: int) -> Ran:
-        alone = {name: Answering(graph.alone, self.output) for name, graph in self.graphs.items()}
-        order = np.argsort(rows.costs, kind="stable")
-        parts = [order[place::threads] for place in range(threads)]
-        with ThreadPoolExecutor(threads) as pool:
-            found = list(pool.map(lambda part: self.program.run(alone, rows.take(part)).outputs, parts))
-        return Ran(taken(joined(found), np.argsort(np.concatenate(parts))))
+        return self.program.run(self._answering, rows) if len(rows) else Ran(no_outputs(self.output.tensors))
 
     @property
     def _answering(self) -> dict[str, Answering]:

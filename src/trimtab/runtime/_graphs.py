@@ -37,11 +37,6 @@ class Beside:
         self._lock, self._session = Lock(), session
 
     @property
-    def megabytes(self) -> float:
-        """What its files take (10^6 bytes)."""
-        return sum(part.stat().st_size for part in self.network.parent.glob(f"{self.network.name}*")) / 1e6
-
-    @property
     def session(self) -> onnxruntime.InferenceSession:
         """Opened once, also where several threads ask first."""
         with self._lock:
@@ -67,11 +62,6 @@ class Graph:
         if self.beside:
             most = min(most, max(_LEAST, math.ceil(float(costs.sum()) / self.beside.threads)))
         return length_batches(costs, most, self.entry.batch_rows or _LARGEST, self.entry.batch_cost // _PADDING)
-
-    @property
-    def alone(self) -> Self:
-        """The same on one thread: several threads may run it at once."""
-        return self if self.beside is None else replace(self, session=self.beside.session, beside=None)
 
     def in_batches(self, cost: int, rows: int | None = None) -> Self:
         """The same in batches of another size."""
