@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 import trimtab
 from trimtab import columns, runtime, spec
 from trimtab.audit.baselines import texts as baselines
+from trimtab.bundle import store
 from trimtab.columns import Named, Ragged, encode_rows, taken
 from trimtab.columns.written_text import IDS, SCORES, WrittenTextColumn
 from trimtab.data.table import Origin, Table
@@ -413,3 +415,35 @@ def test_a_spec_that_cannot_be_is_told_before_anything_is_learnt(tmp_path: Path)
         launched(answers="confidence >= 0.9")
     with pytest.raises(TrimtabError, match=r"the types of outputs are .*label, labels, .*text"):
         launched(output={"said": "category"}, gates={})
+
+
+@pytest.mark.slow  # a launch, and the files once more in 8 bits
+def test_both_networks_can_be_in_8_bits(release: trimtab.Release, tmp_path: Path) -> None:
+    data = release.manifest.spec["data"]
+    asked = {"data": list(data), "name": "written", **TINY, "compress": {"quantize": "int8"}}
+    small = trimtab.launch(asked, runs=tmp_path)
+    assert {entry.precision for entry in small.manifest.serving.graphs.values()} == {"int8"}
+    assert store.graph_bytes(small.folder, small.manifest.serving) < 0.6 * store.graph_bytes(
+        release.folder, release.manifest.serving
+    )
+    assert "drop" in small.manifest.measured
+    assert list(runtime.read_golden(small.folder))
+    assert runtime.load(small.folder).predict([{"asked": "1 2"}]).answers["said"]
+
+
+@pytest.mark.slow  # a launch with a network of pictures
+def test_a_picture_is_answered_in_words(tmp_path: Path) -> None:
+    draw, rows = np.random.default_rng(4), []
+    for number in range(80):
+        bright = draw.integers(0, 2, 2)
+        pixels = np.repeat(bright * 200, 14)[None].repeat(14, 0) + draw.integers(0, 40, (14, 28))
+        Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / f"{number}.png")
+        rows.append({"picture": f"{number}.png", "said": " ".join("light" if one else "dark" for one in bright)})
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    asked = {"inputs": {"picture": {"type": "image", "encoder": {"name": "cnn", "channels": 16}}}}
+    written = {"output": {"said": {"type": "text", "beams": 1, "decoder": {"layers": 1, "width": 32, "heads": 2}}}}
+    spec_of = {"data": str(tmp_path / "rows.jsonl"), **asked, **written, "train": {"epochs": 30, "threads": 1}}
+    made = trimtab.launch({**spec_of, "gates": {"exact_match": ">= 0.9"}}, runs=tmp_path / "runs").manifest
+    assert made.released, (made.why, made.measured["exact_match"].value)  # left is told from right
+    assert made.evidence["differs"] <= 1e-4
+    assert made.evidence["baselines"].keys() == {"commonest answer", "nearest training pair"}

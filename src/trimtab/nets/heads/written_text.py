@@ -25,7 +25,8 @@ from trimtab.nets.graphs import NamedGraph
 from trimtab.nets.states import Answers, Padded, States
 from trimtab.nets.steps import StepEmbedding
 
-_WEIGHT_STD = 0.02
+_EMBEDDING_STD = 0.02  # the table is that of the last layer, too
+_PLACE_STD = 0.5  # of where a state stands in a picture: about as large as the state itself
 _PLACES = 1024  # of a picture's grid that are told apart
 _LOGITS = "logits"  # what it gives while it learns
 # Rows from which a decoder has so many layers, and is so wide.
@@ -143,6 +144,8 @@ class WrittenTextHead(nn.Module):
         self.longest, self.ends = output.max_tokens, output.end
         self.pad, self.decoding = output.pad, dict(output.decoding)
         self.apply(_begin)
+        if self.places is not None:
+            nn.init.normal_(self.places.weight, std=_PLACE_STD)
 
     @classmethod
     def settled(cls, given: Mapping[str, Any], rows: int, where: str) -> tuple[dict[str, Any], str]:
@@ -322,7 +325,9 @@ def _table(encoders: nn.ModuleDict, output: WrittenTextColumn, width: int) -> It
 
 
 def _begin(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear | nn.Embedding):
-        nn.init.normal_(module.weight, std=_WEIGHT_STD)
+    """Maps keep the size of what they read (Glorot and Bengio 2010): attention of narrow blocks is even otherwise."""
+    if isinstance(module, nn.Embedding):
+        nn.init.normal_(module.weight, std=_EMBEDDING_STD)
     if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
         nn.init.zeros_(module.bias)
