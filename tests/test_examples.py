@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,7 @@ import pytest
 import soundfile
 import yaml
 from PIL import Image
-from sklearn.datasets import load_sample_images
+from sklearn.datasets import load_digits, load_sample_images
 
 import trimtab
 from trimtab import spec
@@ -96,11 +97,22 @@ def pairs(target: Path) -> None:
     subprocess.run([sys.executable, noise, target.parent / "digits"], check=True, timeout=60)
 
 
+def captions(target: Path) -> None:
+    """Three of scikit-learn's digits of 8 x 8 pixels side by side, in place of MNIST's."""
+    digits = load_digits()
+    for number in range(120):
+        file = target.parent / "digits" / str(digits.target[number]) / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((digits.images[number] * 15).astype(np.uint8)).save(file)
+    runpy.run_path(str(EXAMPLES / "captions" / "compose.py"))["compose"](target.parent / "digits", 48, target.parent)
+
+
 def smaller_pictures(spec: dict[str, Any]) -> dict[str, Any]:
     return {**spec, "inputs": {"image": {"type": "image", "size": 64}}}
 
 
 SMALL = {
+    "captions": Small(folder=captions),
     "clicks": Small(spread(400)),
     "denoise": Small(folder=pairs),
     "digits": Small(folder=digits),
@@ -114,11 +126,11 @@ SMALL = {
 }
 # To export an EfficientNet, or sounds, takes long; the others are of kinds that other tests launch.
 SLOW = {
-    "clicks", "denoise", "digits", "hotel-reviews", "income", "movies", "solar-cells", "spoken-digits",
+    "captions", "clicks", "denoise", "digits", "hotel-reviews", "income", "movies", "solar-cells", "spoken-digits",
     "tweets",
 }  # fmt: skip
 NOT_RUN_HERE = {"reviews"}  # tests/test_launch.py and others run it
-SAMPLE = {"denoise": "digits"}  # of those that are not called like their sample
+SAMPLE = {"captions": "digits", "denoise": "digits"}  # of those that are not called like their sample
 
 
 def read(name: str) -> tuple[str, dict[str, Any]]:
@@ -166,7 +178,7 @@ def prepared(name: str, folder: Path) -> Path:
 def test_every_example_is_run_by_these_tests() -> None:
     found = {path.parent.name for path in EXAMPLES.glob("*/trimtab.yaml")}
     assert found == SMALL.keys() | NOT_RUN_HERE
-    assert len(found) == 11
+    assert len(found) == 12
 
 
 @pytest.mark.parametrize("name", SMALL)
