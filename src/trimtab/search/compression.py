@@ -220,7 +220,7 @@ def _behind_a_student(
             break  # cheaper ones are worse
     for ladder in ladders:
         first, both = _both(search, ladder, predictor)
-        if first and both and plan.clearly_larger(ladder, both.recipe, alone and alone.recipe):
+        if first and both and plan.clearly_larger(ladder, both.recipe, alone.recipe if alone else None):
             _learn(search, both)
             large = [point for point in search.points if is_of(point, both.recipe)]
             pairs = [big for big in best_first(search, large) if small_together(search, first.point, big)]
