@@ -42,7 +42,7 @@ WORDS = {
     "NUM": "a number",
 }
 PROMPT = {"template": "Question: {question}\nIt asks for:", "chat": False}
-ROWS = {"train": 400, "valid": 12, "test": 60}
+ROWS = {"train": 400, "valid": 40, "test": 200}
 WAYS: dict[str, Mapping[str, Any]] = {
     "none": {"method": {"name": "prompt", "examples": 0}},
     "eight": {"method": {"name": "prompt", "examples": 8}},
@@ -50,7 +50,7 @@ WAYS: dict[str, Mapping[str, Any]] = {
 }
 SHOWN = ("perplexity", "exact_match", "token_f1", "stopped")
 SEED = 7
-PROMPTS, TOKENS, TIMED = 50, 16, 10  # prompts that are answered, tokens of each, prompts that are timed
+PROMPTS, TOKENS, TIMED = 50, 24, 12  # prompts that are answered, tokens of each, prompts that are timed
 
 
 def main() -> None:
