@@ -160,7 +160,7 @@ def test_a_student_of_photographs_exports(tmp_path: Path) -> None:
     assert exported(found[0], {"photo_pixels": pixels}, tmp_path) <= 1e-4
 
 
-FUSIONS = ["attention", "cls", "concat", "dcn", "deepfm", "ft_transformer", "mean", "wide_deep"]
+FUSIONS = ["attention", "cls", "concat", "dcn", "deepfm", "ft_transformer", "last", "mean", "wide_deep"]
 
 
 TINY_FUSIONS = {"attention"}  # with them a network of two columns is so small that nothing is left to take away

@@ -18,7 +18,7 @@ from trimtab.nets.network import Architecture, Network, one_each
 from trimtab.nets.states import States, lay_end_to_end
 
 TEXTS = ["good", "a long and winding road that leads to your door", "bad, really bad!", "房间很大", ""] * 3
-FUSIONS = ["mean", "cls", "attention", "concat", "wide_deep", "deepfm", "dcn", "ft_transformer"]
+FUSIONS = ["last", "mean", "cls", "attention", "concat", "wide_deep", "deepfm", "dcn", "ft_transformer"]
 
 
 @pytest.fixture(scope="module")

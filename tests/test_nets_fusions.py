@@ -22,6 +22,7 @@ from trimtab.nets.fusions.concat import ConcatFusion
 from trimtab.nets.fusions.dcn import Cross, DcnFusion
 from trimtab.nets.fusions.deepfm import DeepfmFusion
 from trimtab.nets.fusions.ft_transformer import Block, FtTransformerFusion
+from trimtab.nets.fusions.last import LastFusion
 from trimtab.nets.fusions.mean import MeanFusion
 from trimtab.nets.fusions.wide_deep import WideDeepFusion
 from trimtab.nets.states import States, lay_end_to_end, single
@@ -32,6 +33,7 @@ FLAT = INPUTS * WIDTH
 # Fusion, its options, and the width of its vector.
 SHAPES: list[tuple[Any, dict[str, Any], int]] = [
     (MeanFusion, {}, FLAT),
+    (LastFusion, {}, FLAT),
     (ConcatFusion, {}, 128),
     (ConcatFusion, {"hidden": []}, FLAT),
     (WideDeepFusion, {"hidden": [8, 5]}, FLAT + PAIRS + 5),
@@ -170,7 +172,7 @@ class Fused(nn.Module):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(("kind", "config", "width"), [SHAPES[place] for place in (1, 3, 5, 6, 8)])
+@pytest.mark.parametrize(("kind", "config", "width"), [SHAPES[place] for place in (1, 2, 4, 6, 7, 9)])
 def test_onnx_runtime_gives_the_same_vectors_for_any_rows_and_steps(
     tmp_path: Path, kind: Any, config: dict[str, Any], width: int
 ) -> None:
