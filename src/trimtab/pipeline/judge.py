@@ -33,7 +33,9 @@ from trimtab.train.method import TrainingData
 from trimtab.train.settings import Settings
 
 _WIDTH = 64  # features of a picture
-_STEPS, _ROWS, _EPOCHS = 3000, 32, 25  # at most so many steps, the rows of each, and at most so many epochs
+_STEPS, _ROWS, _EPOCHS = 1000, 32, 25  # steps that are aimed at, the rows of each, and at most so many epochs
+_PATIENCE = 4  # epochs without a better share of validation pictures right
+_VALID_ROWS = 2000  # pictures of which that share is taken, at most
 _LEAST_ROWS = 8  # of a class that is learnt
 _MOST_CLASSES = 50
 _TURNS = ("upright", "upside down", "mirrored", "mirrored upside down")
@@ -91,9 +93,11 @@ class _Lesson:
 def _lesson(request: Request) -> _Lesson:
     column, splits = request.output.read_as, request.prepared.splits
     assert column is not None
-    tables = (splits.train, splits.valid, splits.test)
-    pictures = [_pictures(request.output, table) for table in tables]
     told_by = _named_by(request, splits.train)
+    ways = 1 if told_by else len(_TURNS)
+    train = _some(splits.train, _STEPS * _ROWS // ways)  # one epoch of more would be more steps
+    tables = (train, _some(splits.valid, _VALID_ROWS // ways), splits.test)
+    pictures = [_pictures(request.output, table) for table in tables]
     if told_by:
         names = [drawn.names(table.values[told_by]) for table in tables]
         answer = columns.fit("label", "class", "class", [name for name in names[0] if name], {})
@@ -110,7 +114,7 @@ def _lesson(request: Request) -> _Lesson:
     rows = [EncodedRows((column,), (own,), np.ones(len(own), np.int64)) for own in pictures]
     varied = None
     if told_by:
-        shown = {column.name: splits.train.values[request.output.name]}
+        shown = {column.name: train.values[request.output.name]}
         varied, _ = augment.choose(
             {column.name: Typed(type=column.type)}, [column], shown, answer, (), request.spec.seed
         )
@@ -122,6 +126,11 @@ def _pictures(output: OutputColumn, table: Table) -> np.ndarray:
     """The pictures that were wanted, (rows, channels, height, width) uint8."""
     assert output.drawn_shape is not None
     return dense(output.targets(table.values[output.name])).reshape(-1, *output.drawn_shape)
+
+
+def _some(table: Table, most: int) -> Table:
+    """At most so many rows, evenly from all."""
+    return table.take(np.unique(np.linspace(0, len(table) - 1, min(most, len(table))).astype(np.int64)))
 
 
 def _turned(pictures: np.ndarray) -> np.ndarray:
@@ -143,12 +152,12 @@ def _named_by(request: Request, train: Table) -> str | None:
 
 
 def _settings(settings: Settings, rows: int) -> Settings:
-    """Those of a small network that tells pictures apart."""
+    """Those of a small network that tells pictures apart, in fp32 wherever it learns: bundles are compared by it."""
     return replace(
         settings,
         method="scratch", training_method=None, frozen_blocks=0, learning_rate=2e-3, head_rate=2e-3,
         optimizer="adamw", batch_tokens=_ROWS, batch_rows=_ROWS, accumulate=1, precision="fp32", precisions=(),
-        class_weights="none", sampling="none", ema_decay=0.998, label_smoothing=0.0, patience=1_000, evaluations=1,
+        class_weights="none", sampling="none", ema_decay=0.998, label_smoothing=0.0, patience=_PATIENCE, evaluations=1,
         epochs=min(_EPOCHS, math.ceil(_STEPS * _ROWS / rows)), score="accuracy", dropout=0.0,
     )  # fmt: skip
 
