@@ -116,6 +116,7 @@ SMALL = {
     "clicks": Small(spread(400)),
     "denoise": Small(folder=pairs),
     "digits": Small(folder=digits),
+    "digits-drawn": Small(folder=digits),
     "heart": Small(spread(303)),
     "hotel-reviews": Small(spread(200)),
     "income": Small(spread(300)),
@@ -126,11 +127,11 @@ SMALL = {
 }
 # To export an EfficientNet, or sounds, takes long; the others are of kinds that other tests launch.
 SLOW = {
-    "captions", "clicks", "denoise", "digits", "hotel-reviews", "income", "movies", "solar-cells", "spoken-digits",
-    "tweets",
+    "captions", "clicks", "denoise", "digits", "digits-drawn", "hotel-reviews", "income", "movies", "solar-cells",
+    "spoken-digits", "tweets",
 }  # fmt: skip
 NOT_RUN_HERE = {"reviews"}  # tests/test_launch.py and others run it
-SAMPLE = {"captions": "digits", "denoise": "digits"}  # of those that are not called like their sample
+SAMPLE = {"captions": "digits", "denoise": "digits", "digits-drawn": "digits"}  # not called like their sample
 
 
 def read(name: str) -> tuple[str, dict[str, Any]]:
@@ -178,7 +179,7 @@ def prepared(name: str, folder: Path) -> Path:
 def test_every_example_is_run_by_these_tests() -> None:
     found = {path.parent.name for path in EXAMPLES.glob("*/trimtab.yaml")}
     assert found == SMALL.keys() | NOT_RUN_HERE
-    assert len(found) == 12
+    assert len(found) == 13
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -31,8 +31,10 @@ from trimtab.data.prepare import prepare
 from trimtab.errors import TrimtabError
 from trimtab.metrics import Drawn, statistics
 from trimtab.nets.network import Architecture, Network, one_each
+from trimtab.pipeline import judge
 from trimtab.progress import Quiet
-from trimtab.spec import parse
+from trimtab.request import check
+from trimtab.spec import parse, read
 from trimtab.train import checkpoint, loop, methods
 from trimtab.train.method import TrainingData
 from trimtab.train.settings import Settings, choose
@@ -398,6 +400,26 @@ def test_a_network_that_cleans_pictures_is_released_with_its_measures(bundle: Pa
     card = (bundle / "card.html").read_text()
     assert "Drawn pictures" in card
     assert (bundle.parent / "plots" / "drawn.png").is_file()
+
+
+def test_a_judge_knows_real_pictures_that_it_never_saw(bundle: Path) -> None:
+    found = drawn.judge(bundle)
+    assert found is not None
+    assert (found.input, len(found.classes)) == (None, 4)  # no input names a class: it tells how a picture was turned
+    assert found.rows > 200
+    assert found.accuracy > 0.6
+
+
+def test_a_judge_learns_from_so_many_pictures_at_most(
+    launched: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = check(read(launched.folder / "trimtab.yaml"), launched.folder, tmp_path, Quiet())
+    learnt: list[int] = []
+    monkeypatch.setattr(judge, "_STEPS", 4)
+    monkeypatch.setattr(loop, "train", lambda network, data, *others: learnt.append(len(data.train)))
+    judge.add(request, tmp_path, tmp_path / "judge", Quiet())
+    assert learnt == [4 * 32]
+    assert drawn.judge(tmp_path) is not None
 
 
 def test_a_bundle_replays_its_golden_pictures(bundle: Path) -> None:

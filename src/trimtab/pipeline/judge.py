@@ -34,7 +34,7 @@ from trimtab.train.settings import Settings
 
 _WIDTH = 64  # features of a picture
 _STEPS, _ROWS, _EPOCHS = 1000, 32, 25  # steps that are aimed at, the rows of each, and at most so many epochs
-_PATIENCE = 4  # epochs without a better share of validation pictures right
+_PATIENCE = 4, 250  # epochs, and steps, without a better share of validation pictures right
 _VALID_ROWS = 2000  # pictures of which that share is taken, at most
 _LEAST_ROWS = 8  # of a class that is learnt
 _MOST_CLASSES = 50
@@ -153,12 +153,15 @@ def _named_by(request: Request, train: Table) -> str | None:
 
 def _settings(settings: Settings, rows: int) -> Settings:
     """Those of a small network that tells pictures apart, in fp32 wherever it learns: bundles are compared by it."""
+    steps = math.ceil(rows / _ROWS)  # of an epoch
+    least_epochs, least_steps = _PATIENCE
     return replace(
         settings,
         method="scratch", training_method=None, frozen_blocks=0, learning_rate=2e-3, head_rate=2e-3,
         optimizer="adamw", batch_tokens=_ROWS, batch_rows=_ROWS, accumulate=1, precision="fp32", precisions=(),
-        class_weights="none", sampling="none", ema_decay=0.998, label_smoothing=0.0, patience=_PATIENCE, evaluations=1,
-        epochs=min(_EPOCHS, math.ceil(_STEPS * _ROWS / rows)), score="accuracy", dropout=0.0,
+        class_weights="none", sampling="none", ema_decay=0.998, label_smoothing=0.0, evaluations=1,
+        epochs=min(_EPOCHS, math.ceil(_STEPS / steps)), patience=max(least_epochs, math.ceil(least_steps / steps)),
+        score="accuracy", dropout=0.0,
     )  # fmt: skip
 
 
