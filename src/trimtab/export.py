@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -45,20 +46,9 @@ def export(network: Network, inputs: Sequence[InputColumn], example: dict[str, n
     rows = Dim("rows")
     padded = _padded(inputs)
     shapes = tuple({0: rows, 1: padded[name]} if name in padded else {0: rows} for name in example)
-    with torch.no_grad(), _quiet():
-        program = torch.onnx.export(
-            _Positional(network, names),
-            tuple(torch.from_numpy(_two_steps(value) if name in padded else value) for name, value in example.items()),
-            dynamo=True,
-            dynamic_shapes=(shapes,),
-            input_names=names,
-            output_names=[name for tensor in network.output.tensors for name in tensor.names],
-            opset_version=OPSET,
-            verbose=False,
-        )
-    if program is None:
-        raise RuntimeError("the exporter returned nothing")
-    write(program.model_proto, path)
+    tensors = [torch.from_numpy(_two_steps(value) if name in padded else value) for name, value in example.items()]
+    gives = [name for tensor in network.output.tensors for name in tensor.names]
+    write(_model(_Positional(network, names), tensors, shapes, names, gives), path)
     return names
 
 
@@ -79,21 +69,33 @@ def export_graph(graph: NamedGraph, path: Path) -> list[str]:
     """Write one graph of several to `path`; returns the names of the tensors that it reads, in order."""
     names = list(graph.example)
     shapes = tuple(dict.fromkeys(graph.moving.get(name, ()), Dim.DYNAMIC) for name in names)
+    model = _model(graph.module.eval(), list(graph.example.values()), shapes, names, graph.gives)
+    write(model, path)
+    return [one.name for one in model.graph.input]
+
+
+def _model(
+    module: nn.Module,
+    tensors: Sequence[Tensor],
+    shapes: tuple[dict[int, Any], ...],
+    names: Sequence[str],
+    gives: Sequence[str],
+) -> onnx.ModelProto:
+    """A module as ONNX has it; `shapes` says of each of its tensors, called `names`, which dimensions may change."""
     with torch.no_grad(), _quiet():
         program = torch.onnx.export(
-            graph.module.eval(),
-            tuple(graph.example.values()),
+            module,
+            tuple(tensors),
             dynamo=True,
             dynamic_shapes=(shapes,),
-            input_names=names,
-            output_names=list(graph.gives),
+            input_names=list(names),
+            output_names=list(gives),
             opset_version=OPSET,
             verbose=False,
         )
     if program is None:
         raise RuntimeError("the exporter returned nothing")
-    write(program.model_proto, path)
-    return [one.name for one in program.model_proto.graph.input]
+    return program.model_proto
 
 
 def _ready(network: Network) -> Network:

@@ -13,6 +13,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 
+from trimtab import columns
 from trimtab.adapt.requested import Asked
 from trimtab.bundle.manifest import Automatic, Stage
 from trimtab.columns import EncodedRows, Named, OutputColumn, Outputs, Targets, dense, encode_rows, taken
@@ -139,7 +140,10 @@ def _without_forgetting(asked: Asked) -> tuple[Method | None, str]:
     output, before = asked.request.output, asked.source.network.output
     against = distil.against_a_teacher(output)
     if against is None:
-        return None, f"no old ones, and answers of type {output.type} that cannot be held against earlier ones"
+        return (
+            None,
+            f"no old ones, and answers of type {columns.word(output.type)} that cannot be held against earlier ones",
+        )
     places = {name: place for place, name in enumerate(output.answer_names)}
     known = tuple(places[name] for name in before.answer_names) or tuple(range(before.width))
     return LwfMethod(against=against, known=known), "no old ones: the earlier answers to them are kept beside their own"

@@ -45,9 +45,9 @@ def _check_answers(output: OutputColumn, values: Sequence[Any], where: str, prog
         return
     found = list(dict.fromkeys(map(str, present)))
     listed = shortened(", ".join(found[:_SHOWN]), 100)
-    known = shortened(", ".join(output.classes[:_SHOWN]), 100) or f"{output.type} answers"
+    known = shortened(", ".join(output.classes[:_SHOWN]), 100) or f"{columns.word(output.type)} answers"
     if _is_another_type(output, present, found):
-        said = f"{output.name!r} holds {listed}: other answers than the bundle gives ({output.type})"
+        said = f"{output.name!r} holds {listed}: other answers than the bundle gives ({columns.word(output.type)})"
         raise problem(where, said, known, "write the answers as the bundle's data did, or launch a spec of its own")
     progress.note(f"{where}: none of the answers ({listed}) is known to the bundle, which answers {known}")
 

@@ -70,7 +70,7 @@ def _unfit(where: str, name: str, known: _Known) -> TrimtabError | None:
         return None if part in there else problem(where, f"no {word} {part!r}", nearest(part, there))
     if not metric.measured_of(kind.answers):
         fitting = [one.default for one in every().values() if one.gate and one.whole and one.measured_of(kind.answers)]
-        return problem(where, f"{family} is not measured on a {kind.type} output", ", ".join(fitting))
+        return problem(where, f"{family} is not measured on a {columns.word(kind.type)} output", ", ".join(fitting))
     if metric.needs and metric.needs not in known.given:
         return problem(where, f"the spec has no `{metric.needs}`", do=f"say {NEEDED[metric.needs]}")
     if metric.by_column and not known.protected:
@@ -78,7 +78,7 @@ def _unfit(where: str, name: str, known: _Known) -> TrimtabError | None:
     if other := [column for column in asked if column not in known.protected]:
         return problem(where, f"{other[0]!r} is not protected", nearest(other[0], known.protected))
     if part and not metric.of_class and family not in kind.metrics_of_parts:
-        return problem(where, f"a {kind.type} output has no parts that it is measured of", family)
+        return problem(where, f"a {columns.word(kind.type)} output has no parts that it is measured of", family)
     if part and part not in known.parts:
         return problem(where, f"the output has no {kind.part_word} {part!r}", nearest(part, known.parts))
     return None

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from trimtab import columns
 from trimtab.columns import InputColumn, OutputColumn, Outputs, taken
 from trimtab.errors import TrimtabError, nearest, problem, several
 from trimtab.values import parse
@@ -73,7 +74,13 @@ def _wrong_rows(test: OwnTest, names: Sequence[str]) -> list[TrimtabError]:
 
 def _wrong_answer(test: OwnTest, output: OutputColumn) -> list[TrimtabError]:
     if not output.scored:
-        return [problem(test.where, f"answers of type {output.type} cannot be tested so", "a label, labels, a number")]
+        return [
+            problem(
+                test.where,
+                f"answers of type {columns.word(output.type)} cannot be tested so",
+                "a label, labels, a number",
+            )
+        ]
     if test.kind in ("up", "down"):
         return _wrong_class(test, output)
     if test.kind == "agree" or not output.classes:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from trimtab import files
+from trimtab import columns, files
 from trimtab.columns import EncodedRows, Ragged, Targets, encode_rows, taken
 from trimtab.columns.text import TextColumn
 from trimtab.compress import Skip, distil, layers, prune, students, varied, vocabulary
@@ -190,7 +190,7 @@ def shape(recipe: Recipe, context: BuildContext) -> FittedNetwork | Skip:
     """The network of a recipe before it learns; `Skip` where the recipe does not apply."""
     network: FittedNetwork | Skip = context.teacher
     if learns(recipe) and not distil.distillable(context.teacher):
-        return Skip(f"the head of {context.teacher.output.type} has no loss against a teacher's outputs")
+        return Skip(f"the head of {columns.word(context.teacher.output.type)} has no loss against a teacher's outputs")
     for wanted, step in _STEPS:
         if wanted(recipe) and isinstance(network, FittedNetwork):
             network = step(network, recipe, context)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnx
 
-from trimtab import metrics, runtime
+from trimtab import columns, metrics, runtime
 from trimtab.bundle import reference, store
 from trimtab.bundle.manifest import Manifest
 from trimtab.bundle.serving import ProgramEntry, Serving
@@ -109,7 +109,7 @@ def refused(small: Path, large: Path) -> Skip | None:
     """Why the networks of two bundles cannot answer together; None when they can."""
     one, other = (store.read_manifest(folder) for folder in (small, large))
     if other.output.type != LabelColumn.type:
-        return Skip(f"the output is no label but {other.output.type}: nothing says how sure an answer is")
+        return Skip(f"the output is no label but {columns.word(other.output.type)}: nothing says how sure an answer is")
     if len(one.serving.graphs) > 1 or len(other.serving.graphs) > 1:
         return Skip("one of the two is a cascade already")
     read, reads = _input_files(one), _input_files(other)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from trimtab import registry, runtime
+from trimtab import columns, registry, runtime
 from trimtab.bundle import reference, store
 from trimtab.columns import InputColumn, OutputColumn
 from trimtab.errors import nearest, problem, shortened
@@ -118,7 +118,7 @@ def ask(
     """
     output = model.output
     if reason := refusal(output):
-        raise problem(f"output {output.name!r} ({output.type})", f"not explained: {reason}")
+        raise problem(f"output {output.name!r} ({columns.word(output.type)})", f"not explained: {reason}")
     if answer is not None and answer not in output.score_names:
         raise problem("class", f"{answer!r} is no answer of {output.name!r}", nearest(answer, output.score_names))
     if folder is not None:

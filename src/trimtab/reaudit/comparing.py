@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trimtab import checks, metrics
+from trimtab import checks, columns, metrics
 from trimtab.audit import quality
 from trimtab.audit.paired import mcnemar
 from trimtab.bundle.manifest import GateResult, Measured
@@ -93,7 +93,7 @@ def compare(
 def _check_alike(before: Subject, after: Subject, where: str) -> None:
     one, other = before.model.output, after.model.output
     if (one.name, one.type) != (other.name, other.type):
-        said, wanted = (f"{column.name!r} ({column.type})" for column in (other, one))
+        said, wanted = (f"{column.name!r} ({columns.word(column.type)})" for column in (other, one))
         raise problem(where, f"answers {said}", f"{wanted}, as the first bundle does")
 
 

@@ -282,7 +282,7 @@ def _augmentation(
 def _check_fusion(spec: Spec, output: OutputColumn) -> None:
     if spec.fusion and head_kind(output.type, "output").reads == "states":
         name = spec.fusion if isinstance(spec.fusion, str) else spec.fusion.name
-        found = f"{name!r}, but {output.type} are answered from the states themselves"
+        found = f"{name!r}, but {columns.word(output.type)} answers are made from the states themselves"
         raise problem("fusion", found, do="leave fusion out")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from trimtab import columns
 from trimtab.columns import EncodedRows, OutputColumn, Prompt, dense
 from trimtab.data.table import Table
 from trimtab.errors import problem
@@ -36,6 +37,8 @@ def head(
     Raises TrimtabError where a language model is to be asked and there is none, or where it cannot answer so.
     """
     method, plan = methods.made(spec.train.training_method or methods.SUPERVISED), chosen.language_model
+    if plan is None and spec.prompt.model_fields_set:
+        raise problem("prompt", "no input is read by a language model", do="base: smollm2; or leave it out")
     if not isinstance(method, PromptMethod):
         return chosen, _WRITES if plan is not None and _writes(spec, chosen, output) else output.type, {}
     if plan is None or plan.answering is None:
@@ -52,7 +55,7 @@ def head(
     elif output.is_text:
         answers = prompting.answers(list(map(parse.text, values)), own.tokenizer, own.end)
     else:
-        found = f"'prompt', but answers of type {output.type} are neither one class nor a text"
+        found = f"'prompt', but answers of type {columns.word(output.type)} are neither one class nor a text"
         raise problem("train.method", found, "a label or a text as output; or lora")
     if method.examples:
         prompt = prompting.with_examples(Prompt.model_validate(plan.config["prompt"]), train, answers, method.examples)

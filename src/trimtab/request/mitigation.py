@@ -33,14 +33,22 @@ def check(spec: Spec, output: OutputColumn, inputs: Sequence[InputColumn], train
         if name not in spec.protected:
             raise problem("fairness.by", f"{name!r} is not protected", nearest(name, spec.protected))
     if asked == "reweighing" and not output.one_class:
-        raise problem("fairness.mitigate", f"reweighing, of {output.type} answers", "a label: rows of one class each")
+        raise problem(
+            "fairness.mitigate",
+            f"reweighing, of {columns.word(output.type)} answers",
+            "a label: rows of one class each",
+        )
     if asked == "thresholds":
         _check_thresholds(spec, output, inputs, train)
 
 
 def _check_thresholds(spec: Spec, output: OutputColumn, inputs: Sequence[InputColumn], train: Table) -> None:
     if not isinstance(output, LabelColumn) or len(output.classes) != 2:
-        found = f"{len(output.classes)} classes" if isinstance(output, LabelColumn) else f"{output.type} answers"
+        found = (
+            f"{len(output.classes)} classes"
+            if isinstance(output, LabelColumn)
+            else f"{columns.word(output.type)} answers"
+        )
         raise problem("fairness.mitigate", f"thresholds, of {found}", "a label of two classes, or mitigate: reweighing")
     known = {column.name: column for column in inputs}
     for name in spec.mitigated_by:

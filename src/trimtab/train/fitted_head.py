@@ -8,6 +8,7 @@ from typing import ClassVar, cast
 import numpy as np
 from pydantic import Field
 
+from trimtab import columns
 from trimtab.columns import EncodedRows, OutputColumn, dense
 from trimtab.train import frozen, logistic
 from trimtab.train.batches import Rows
@@ -53,7 +54,7 @@ class FittedHead(Method):
     def refuses(self, output: OutputColumn, encoders: int) -> str | None:
         """See `Method.refuses`."""
         if not output.one_class:
-            return f"the output is of type {output.type}: it learns one class of several"
+            return f"the output is of type {columns.word(output.type)}: it learns one class of several"
         if encoders > 1:
             return f"{encoders} encoders read the inputs: it learns from the vectors of one (one reads several texts)"
         return None

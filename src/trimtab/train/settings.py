@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 import numpy as np
 import torch
 
-from trimtab import metrics
+from trimtab import columns, metrics
 from trimtab.columns import OutputColumn
 from trimtab.errors import problem
 from trimtab.pretrained import Base
@@ -214,12 +214,12 @@ def native_bf16() -> bool:
 
 def _check_sampling(spec: Spec, output: OutputColumn) -> None:
     if spec.train.class_weights == "balanced" and not output.one_class:
-        found = f"balanced, but the output {output.name!r} has no classes to weigh (type {output.type})"
+        found = f"balanced, but the output {output.name!r} has no classes to weigh (type {columns.word(output.type)})"
         raise problem("train.class_weights", found, "none; or a label as output")
     if spec.train.sampling != "balanced":
         return
     if not output.one_class:
-        found = f"balanced, but the output {output.name!r} has no classes to balance (type {output.type})"
+        found = f"balanced, but the output {output.name!r} has no classes to balance (type {columns.word(output.type)})"
         raise problem("train.sampling", found, "none; or a label as output")
     if spec.train.class_weights == "balanced":
         found = "balanced, and so is train.class_weights: rare classes would be weighed up twice"
@@ -340,4 +340,4 @@ def _score(spec: Spec, output: OutputColumn, base: Base | None, method: str, reb
         return Choice(output.headline, "a gate asks for it")
     if rebalanced and "macro_f1" in output.metrics:
         return Choice("macro_f1", "the classes are balanced: each of them counts the same")
-    return Choice(output.headline, f"what is told first of a {output.type} output")
+    return Choice(output.headline, f"what is told first of a {columns.word(output.type)} output")

@@ -12,7 +12,7 @@ import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
 
-from trimtab import explain
+from trimtab import columns, explain
 from trimtab.errors import TrimtabError, nearest
 from trimtab.explain import Explanation
 from trimtab.runtime import Graph, Model
@@ -140,7 +140,7 @@ def endpoints(server: Server) -> list[Endpoint]:
 async def _wanted(request: Request, server: Server, served: Served) -> Wanted:
     """Raises Refused."""
     if reason := explain.refusal(served.model.output):
-        raise Refused(422, f"answers of type {served.model.output.type} are not explained: {reason}")
+        raise Refused(422, f"answers of type {columns.word(served.model.output.type)} are not explained: {reason}")
     query = request.query_params
     method, calls = query.get("method", METHODS[0]), query.get("calls", str(CALLS))
     if method not in METHODS:

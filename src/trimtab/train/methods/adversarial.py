@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trimtab import columns
 from trimtab.columns import OutputColumn
 from trimtab.nets.batch import Batch
 from trimtab.nets.drawing import Discriminator, seeds
@@ -53,7 +54,7 @@ class AdversarialMethod(Method):
 
     def refuses(self, output: OutputColumn, encoders: int) -> str | None:
         """See `Method.refuses`."""
-        return None if output.drawn_shape else f"{output.type} answers are no pictures"
+        return None if output.drawn_shape else f"{columns.word(output.type)} answers are no pictures"
 
     def defaults(self, rows: int, base: Base | None) -> dict[str, Choice]:
         """See `Method.defaults`."""

@@ -12,6 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from trimtab import columns
 from trimtab.columns import OutputColumn
 from trimtab.errors import problem
 from trimtab.nets.batch import Batch
@@ -37,7 +38,7 @@ class AutoencoderMethod(Method):
 
     def refuses(self, output: OutputColumn, encoders: int) -> str | None:
         """See `Method.refuses`."""
-        return None if output.drawn_shape else f"{output.type} answers are no pictures"
+        return None if output.drawn_shape else f"{columns.word(output.type)} answers are no pictures"
 
     def second(self, network: Network) -> nn.Module | None:
         """What reads a wanted picture to its code."""
