@@ -379,6 +379,11 @@ def test_a_prompt_needs_a_language_model(tiny_base: Path, rows: Path, tmp_path: 
         launch(spec(rows, tiny_base, train={"method": "prompt"}), runs=tmp_path)
 
 
+def test_a_prompt_that_nothing_reads_is_refused(tiny_base: Path, rows: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrimtabError, match="prompt: no input is read by a language model"):
+        launch(spec(rows, tiny_base, prompt="Sentence: {sentence}"), runs=tmp_path)
+
+
 def test_a_language_model_that_writes_learns_by_low_rank_updates(folders: Path, rows: Path, tmp_path: Path) -> None:
     train = {"epochs": 6, "learning_rate": 0.01, "lora": {"rank": 4, "alpha": 8}}
     asked = spec(rows, folders / "chat", output={"color": "text"}, train=train, compress={"quantize": "int8"})

@@ -12,7 +12,7 @@ from trimtab.data.table import Table
 from trimtab.errors import problem
 from trimtab.request import prompting
 from trimtab.request.encoder_plan import Chosen, EncoderPlan
-from trimtab.spec import Spec
+from trimtab.spec import Prompting, Spec
 from trimtab.train import methods
 from trimtab.train.methods.prompt import PromptMethod
 from trimtab.values import parse
@@ -37,7 +37,7 @@ def head(
     Raises TrimtabError where a language model is to be asked and there is none, or where it cannot answer so.
     """
     method, plan = methods.made(spec.train.training_method or methods.SUPERVISED), chosen.language_model
-    if plan is None and spec.prompt.model_fields_set:
+    if plan is None and spec.prompt != Prompting():
         raise problem("prompt", "no input is read by a language model", do="base: smollm2; or leave it out")
     if not isinstance(method, PromptMethod):
         return chosen, _WRITES if plan is not None and _writes(spec, chosen, output) else output.type, {}
