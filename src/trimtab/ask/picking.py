@@ -7,7 +7,6 @@ centres (Arthur and Vassilvitskii 2007), each distance times how unsure the answ
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,8 +90,13 @@ def _read(model: runtime.Model, source: rows.Rows, where: str) -> Pool:
     if not found:
         raise problem(where, "holds no rows", "rows to label")
     runtime.check_names(model.inputs, names, where)
-    keys = _keys(model, found, where)
-    known = np.isin(dedup.fingerprint(keys), _known(model))
+    table = Table(
+        {column.name: [row.get(column.name) for row in found] for column in model.inputs},
+        [Origin(where, 0)] * len(found),
+    )
+    keys = dedup.keys(table, {column.name: column.type for column in model.inputs})
+    seen = reference.seen(model.folder / store.REFERENCE) if model.folder else {}  # the bundle learnt, or was chosen by
+    known = np.isin(dedup.fingerprint(keys), np.concatenate([np.zeros(0, np.uint32), *seen.values()]))
     labelled = np.array([any(not parse.is_missing(row.get(name)) for name in answers) for row in found], bool)
     first = np.zeros(len(found), bool)
     first[np.unique(keys, return_index=True)[1]] = True
@@ -103,18 +107,6 @@ def _read(model: runtime.Model, source: rows.Rows, where: str) -> Pool:
         told = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items())
         raise problem(where, f"no row is left to label: {told}", "rows without an answer that the bundle does not know")
     return Pool([found[row] for row in keep.tolist()], names, left_out)
-
-
-def _keys(model: runtime.Model, found: Sequence[dict[str, Any]], where: str) -> np.ndarray:
-    values = {column.name: [row.get(column.name) for row in found] for column in model.inputs}
-    kinds = {column.name: column.type for column in model.inputs}
-    return dedup.keys(Table(values, [Origin(where, 0)] * len(found)), kinds)
-
-
-def _known(model: runtime.Model) -> np.ndarray:
-    """Fingerprints of the rows that the bundle learnt, or was chosen by."""
-    seen = reference.seen(model.folder / store.REFERENCE) if model.folder else {}
-    return np.concatenate([np.zeros(0, np.uint32), *seen.values()])
 
 
 def ignored(_: Rejected) -> None:
@@ -130,7 +122,8 @@ def features(model: runtime.Model, values: dict[str, list[Any]], outputs: Output
     parts = [_of_input(part) for part in encoded.encoded]
     if model.output.scored:
         parts.append(np.asarray(model.output.strengths(outputs), np.float64))
-    return np.concatenate([_of_length_one(part) for part in parts], axis=1).astype(np.float32)
+    of_length_one = [part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-9) for part in parts]
+    return np.concatenate(of_length_one, axis=1).astype(np.float32)
 
 
 def _of_input(encoded: Encoded) -> np.ndarray:
@@ -160,10 +153,6 @@ def _projected(numbers: np.ndarray) -> np.ndarray:
         return centred
     random = np.random.default_rng(0)
     return np.asarray(centred @ random.standard_normal((centred.shape[1], _PROJECTED)) / np.sqrt(_PROJECTED))
-
-
-def _of_length_one(part: np.ndarray) -> np.ndarray:
-    return np.asarray(part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-9))
 
 
 def spread(vectors: np.ndarray, unsure: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:

@@ -187,14 +187,10 @@ def _memory(bundle: Path, rows: Rows, rate: float) -> dict[str, Measured]:
 
 def _cpu() -> str:
     """The processor's model name, as the system tells it."""
+    if sys.platform == "darwin":  # where `platform.processor` knows no more than "arm" or "i386"
+        ask = ["sysctl", "-n", "machdep.cpu.brand_string"]
+        return subprocess.run(ask, capture_output=True, text=True, check=False).stdout.strip() or platform.machine()
     listing = Path("/proc/cpuinfo")
     lines = listing.read_text(encoding="utf-8", errors="replace").splitlines() if listing.exists() else []
     named = [line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "Hardware"))]
-    return named[0] if named else platform.processor() or _sysctl("machdep.cpu.brand_string") or platform.machine()
-
-
-def _sysctl(name: str) -> str:
-    """One value of macOS's `sysctl`; empty elsewhere."""
-    if sys.platform != "darwin":
-        return ""
-    return subprocess.run(["sysctl", "-n", name], capture_output=True, text=True, check=False).stdout.strip()
+    return named[0] if named else platform.processor() or platform.machine()

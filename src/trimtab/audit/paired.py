@@ -68,7 +68,12 @@ def changed(
 ) -> Change | None:
     """The change of the headline metric from the first outputs to the second; None where the rows do not define it."""
     lost = quality.drop(output, targets, *outputs, seed, users, weights)
-    before, after = (_headline(output, targets, own, seed, users, weights) for own in outputs)
+    figures = []
+    for own in outputs:
+        asked = {output.headline: output.statistics(targets, own)[output.headline]}
+        found = quality.intervals(asked, len(targets), output.width, seed, quality.RESAMPLES, users, weights)
+        figures.append(found.get(output.headline))
+    before, after = figures
     if lost is None or before is None or after is None:
         return None
     ends = (None, None) if lost.low is None or lost.high is None else (-lost.high, -lost.low)
@@ -86,19 +91,6 @@ def _chance(output: OutputColumn, targets: Targets, outputs: tuple[Outputs, Outp
     if change.low is None or change.high is None or change.high <= change.low:  # the same however rows are drawn
         return at_least(len(targets), len(targets)) if change.value > 0 else 1.0
     return 1 - NormalDist().cdf(change.value / ((change.high - change.low) / (2 * _SIDE)))
-
-
-def _headline(
-    output: OutputColumn,
-    targets: Targets,
-    outputs: Outputs,
-    seed: int,
-    users: Sequence[Any] | None,
-    weights: np.ndarray | None,
-) -> Measured | None:
-    asked = {output.headline: output.statistics(targets, outputs)[output.headline]}
-    found = quality.intervals(asked, len(targets), output.width, seed, quality.RESAMPLES, users, weights)
-    return found.get(output.headline)
 
 
 def of_table(

@@ -108,7 +108,11 @@ def _cases(given: Row, kind: Kind, where: str) -> Iterator[tuple[Row | str, ...]
         group = case if isinstance(case, list) else [case]
         if len(group) != 1 if single else len(group) < 2:
             raise problem(where, f"found {case!r:.80}", "one row" if single else "a list of rows, the original first")
-        yield tuple(_row(row, where) for row in group)
+        for row in group:
+            named = isinstance(row, Mapping) and row and all(isinstance(key, str) for key in row)
+            if not (named or isinstance(row, str)):
+                raise problem(where, f"found {row!r:.80}", "a text in quotes, or a mapping from inputs to values")
+        yield tuple(group)
 
 
 def _list_of(given: Row, key: str, where: str) -> list[Any]:
@@ -116,12 +120,6 @@ def _list_of(given: Row, key: str, where: str) -> list[Any]:
     if not isinstance(found, list) or not found:
         raise problem(where, f"no {key}", f"{key}: a list of {'rows' if key == 'rows' else 'lists of rows'}")
     return found
-
-
-def _row(row: Any, where: str) -> Row | str:
-    if isinstance(row, str) or (isinstance(row, Mapping) and row and all(isinstance(key, str) for key in row)):
-        return row
-    raise problem(where, f"found {row!r:.80}", "a text in quotes, or a mapping from inputs to values")
 
 
 def _filled(template: Any, fill: Any, where: str) -> Iterator[Any]:

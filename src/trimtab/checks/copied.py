@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -42,12 +41,8 @@ def check(context: Context) -> Finding:
     measured = Measured(value=estimate.value, low=estimate.low, high=estimate.high)
     alike = float(right[:, 0].sum() / max(1.0, right[:, 1].sum()))
     told = {"rows": len(found), "long": int(found[:, 1].sum()), "least": metrics.LONG, "right": alike}
-    return Finding({COPIED: measured}, {_EVIDENCE: told}, listed={_FILE: _listed(context, answers.given, found)})
-
-
-def _listed(context: Context, given: Sequence[str], found: np.ndarray) -> list[dict[str, Any]]:
-    """The rows, with what was written."""
-    return [{**context.rows[row], "answer": given[row]} for row in np.flatnonzero(found[:, 0]).tolist()]
+    written = [{**context.rows[row], "answer": answers.given[row]} for row in np.flatnonzero(found[:, 0]).tolist()]
+    return Finding({COPIED: measured}, {_EVIDENCE: told}, listed={_FILE: written})
 
 
 def sections(manifest: Manifest) -> Iterator[Section]:

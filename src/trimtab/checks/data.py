@@ -11,7 +11,7 @@ from trimtab.audit import quality
 from trimtab.bundle.manifest import Manifest, Measured
 from trimtab.checks import Context, Finding
 from trimtab.data import clean, dedup, leaks, personal_data
-from trimtab.data.data_warnings import DataWarning, target_leakage
+from trimtab.data.data_warnings import target_leakage
 from trimtab.data.table import Table, joined
 from trimtab.metrics import mean
 from trimtab.page import Block, Points, Section, Text, figures
@@ -38,17 +38,12 @@ def check(context: Context) -> Finding:
         name: {"rows": int(rows.sum()), "of": len(rows)} for name, rows in flags.items() if rows is not None
     }
     counted[PERSONAL] |= {"columns": personal.columns, "named": personal.named}
-    giving = _giveaways(context)
+    whole = joined(list(context.splits.values()))
+    values = {column.name: (column.type, whole.values[column.name]) for column in context.inputs}
+    giving = target_leakage(values, whole.values[context.output.name], context.output.type)
     remarks = {GIVEAWAYS: ", ".join(f"{one.column}: {one.text}" for one in giving)} if giving else {}
     counted[GIVEAWAYS] = {"columns": [one.column for one in giving]}
     return Finding({**found, GIVEAWAYS: Measured(value=float(len(giving)))}, counted, remarks)
-
-
-def _giveaways(context: Context) -> list[DataWarning]:
-    """Inputs that alone tell nearly every answer."""
-    whole = joined(list(context.splits.values()))
-    values = {column.name: (column.type, whole.values[column.name]) for column in context.inputs}
-    return target_leakage(values, whole.values[context.output.name], context.output.type)
 
 
 def share(rows: np.ndarray, seed: int) -> Measured:

@@ -9,10 +9,9 @@ import numpy as np
 
 from trimtab import runtime
 from trimtab.audit import paired
-from trimtab.audit.paired import SURE, Adapted, Change
+from trimtab.audit.paired import SURE, Change
 from trimtab.bundle.manifest import Manifest, Measured
 from trimtab.checks import Context, Finding
-from trimtab.columns import Outputs
 from trimtab.page import Block, Section, Table, Text, figures
 
 PLACE = 1.5
@@ -38,7 +37,7 @@ def check(context: Context) -> Finding:
         remark = {FORGETTING: "nothing was learnt upon another bundle"} if asked else {}
         return Finding({FORGETTING: Measured(value=0.0)} if asked else {}, remarks=remark)
     adapted = context.adapted
-    before = _before(context, adapted)
+    before = context.output.widened_from(adapted.before.output, adapted.before.outputs(context.test.values))
     rows = {"old": ~adapted.new, "new": adapted.new}
     pair = (before, context.outputs)
     found = {
@@ -48,12 +47,6 @@ def check(context: Context) -> Finding:
     golden, kept = _golden(adapted.before, context.model)
     said = {"parent": adapted.before.serving.hash, "metric": context.output.headline, "golden": golden, "kept": kept}
     return Finding(_measured(found), {_EVIDENCE: {**said, **evidence}}, why=_why(found["new"], context.output.headline))
-
-
-def _before(context: Context, adapted: Adapted) -> Outputs:
-    """What the bundle before answers to the test rows, as this one's column reads it."""
-    outputs = adapted.before.outputs(context.test.values)
-    return context.output.widened_from(adapted.before.output, outputs)
 
 
 def _measured(found: Mapping[str, Change | None]) -> dict[str, Measured]:

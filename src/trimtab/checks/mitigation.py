@@ -78,15 +78,13 @@ def _blocks(evidence: Mapping[str, Any]) -> Iterator[Block]:
     groups, gap = done["groups"], figures.label(done["gap"])
     said = _THRESHOLDS.format(rows=f"{sum(one['rows'] for one in groups):,}", gap=f"{gap[0].lower()}{gap[1:]}")
     yield Text(said if evidence.get(_WORTH) else _KEPT.format(why=done["why"] or "none is worth what it costs"))
-    rows = tuple((one["group"], f"{one['rows']:,}", _shift(one)) for one in groups)
-    yield Table(("group", "validation rows", "shift"), rows, frozenset({1, 2}), title=by)
+    rows = []
+    for one in groups:
+        common = "common cut" if one["counted"] else "common cut (too few rows)"
+        shift = common if one["shift"] is None else f"{one['shift']:+.3f}"
+        rows.append((one["group"], f"{one['rows']:,}", shift))
+    yield Table(("group", "validation rows", "shift"), tuple(rows), frozenset({1, 2}), title=by)
     yield from _worth(evidence.get(_WORTH, {}), done["valid"])
-
-
-def _shift(found: Mapping[str, Any]) -> str:
-    if found["shift"] is not None:
-        return f"{found['shift']:+.3f}"
-    return "common cut" if found["counted"] else "common cut (too few rows)"
 
 
 def _worth(found: Mapping[str, Any], valid: Mapping[str, Mapping[str, float]]) -> Iterator[Block]:

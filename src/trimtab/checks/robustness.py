@@ -42,7 +42,11 @@ def check(context: Context) -> Finding:
     """The share of unchanged answers under each perturbation that some test rows can have, and how good they are."""
     if context.output.per_position:
         return Finding()  # an answer for each word: a sentence more is an answer more
-    lines = [line for case in _cases(context.inputs) if (line := _line(context, case))]
+    lines = []
+    for type_name in dict.fromkeys(column.type for column in context.inputs):
+        alike = tuple(column for column in context.inputs if column.type == type_name)
+        found = (_line(context, _Case(one, alike)) for one in perturb.of_type(type_name))
+        lines += [line for line in found if line]
     measured = {f"{NAME}.{line['perturbation']}": _share(line["unchanged"], line["rows"]) for line in lines}
     return Finding(measured, {NAME: lines} if lines else {})
 
@@ -64,12 +68,6 @@ def limits(manifest: Manifest) -> Iterator[str]:
     """What the perturbations are not."""
     if NAME in manifest.evidence:
         yield "Robustness was measured by changes that are made up. Those that people look for on purpose are worse."
-
-
-def _cases(inputs: Sequence[InputColumn]) -> Iterator[_Case]:
-    for type_name in dict.fromkeys(column.type for column in inputs):
-        columns = tuple(column for column in inputs if column.type == type_name)
-        yield from (_Case(found, columns) for found in perturb.of_type(type_name))
 
 
 def _line(context: Context, case: _Case) -> dict[str, Any] | None:

@@ -6,7 +6,6 @@ import json
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +22,7 @@ from trimtab.watch import log as logs
 from trimtab.watch import telling, times, watching
 from trimtab.watch.answering import RowFile
 from trimtab.watch.health import MOST_ERRORS
-from trimtab.watch.log import Kept, Log, LogError
+from trimtab.watch.log import Log, LogError
 from trimtab.watch.report import Report
 from trimtab.watch.subject import Subject
 from trimtab.watch.watching import Watcher
@@ -114,15 +113,12 @@ def command(
 def _follow(watcher: Watcher, url: str, start: float | None) -> None:
     with logs.open_log(url) as log:
         try:
-            watcher.add(_since(log.read(watcher.subject.hash, watcher.subject.output.name), start))
+            entries = log.read(watcher.subject.hash, watcher.subject.output.name)
+            watcher.add(entries if start is None else (kept for kept in entries if kept.entry.time >= start))
             if not watcher.health.answers + watcher.health.errors:
                 _hold_of_this_bundle(log, watcher.subject, start)
         except LogError as error:
             raise problem(log.where, f"cannot be read ({error})") from error
-
-
-def _since(entries: Iterator[Kept], start: float | None) -> Iterator[Kept]:
-    return entries if start is None else (kept for kept in entries if kept.entry.time >= start)
 
 
 def _hold_of_this_bundle(log: Log, subject: Subject, start: float | None) -> None:

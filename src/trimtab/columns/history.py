@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -79,7 +79,9 @@ class HistoryColumn(InputColumn):
         """See `Column.fit`; behind those of the option `items` stand the others, the most frequent first."""
         chosen = part_options.check(Options, f"column {name!r} ({cls.type})", options)
         separators = _separators(values)
-        words = tuple(sorted({*name_words.among(_several(values, separators)), *chosen.items} & parse.NO_VALUE))
+        cells = [(value, _cells(value, separators)) for value in values]
+        several = [own for value, own in cells if len(own) > 1 or not isinstance(value, str)]
+        words = tuple(sorted({*name_words.among(several), *chosen.items} & parse.NO_VALUE))
         histories = [items(value, separators, words) for value in values]
         if pieces := [piece for piece in map(list_cells.broken, histories) if piece]:
             found = f"{pieces[0]!r}, in {len(pieces):,} of {len(histories):,} rows, is {list_cells.UNREADABLE}"
@@ -90,7 +92,9 @@ class HistoryColumn(InputColumn):
             raise problem(f"column {name!r} (history)", said, do=f"leave the column out: inputs: {{{name}: ignore}}")
         frequent = [item for item in by_count(counts) if counts[item] >= chosen.min_count][: chosen.max_items]
         known = dict.fromkeys([*chosen.items, *frequent])
-        return cls(name, key, tuple(known), chosen.max_steps or _covering(histories), separators, chosen.seen, words)
+        lengths = [len(history) for history in histories] or [1]
+        covering = int(np.clip(np.quantile(lengths, _COVERED, method="higher"), 1, _MOST_STEPS))
+        return cls(name, key, tuple(known), chosen.max_steps or covering, separators, chosen.seen, words)
 
     def extended(self, values: Sequence[Any], first: Sequence[str] = ()) -> Self:
         """See `Column.extended`; new items stand behind the others, the most frequent first."""
@@ -211,12 +215,6 @@ def _cells(value: Any, separators: str) -> Sequence[Any]:
     return _divided(value, separators) if isinstance(value, str) else [value]
 
 
-def _several(values: Sequence[Any], separators: str) -> list[Sequence[Any]]:
-    """The items of the cells that are lists, or hold more than one."""
-    rows = [(value, _cells(value, separators)) for value in values]
-    return [row for value, row in rows if len(row) > 1 or not isinstance(value, str)]
-
-
 def by_count(counts: Mapping[str, int]) -> list[str]:
     """Names in the order of their counts, equal ones by name."""
     return sorted(counts, key=lambda name: (-counts[name], name))
@@ -237,12 +235,6 @@ def _separators(values: Sequence[Any]) -> str:
     surest = next((mark for mark in _MARKS if sum(mark in cell for cell in cells) > _COMMON * len(cells)), "")
     names = set(chain.from_iterable(items(value, surest) for value in values))
     return "".join(mark for mark in f"{_MARKS} " if not any(mark in name for name in names))
-
-
-def _covering(histories: Iterable[Sequence[str]]) -> int:
-    """The length that covers nearly all histories."""
-    lengths = [len(history) for history in histories]
-    return int(np.clip(np.quantile(lengths, _COVERED, method="higher") if lengths else 1, 1, _MOST_STEPS))
 
 
 def _padded(values: np.ndarray, starts: np.ndarray, lengths: np.ndarray, least: int = 0) -> np.ndarray:

@@ -253,7 +253,10 @@ class LabelsColumn(OutputColumn):
     def decode(self, outputs: Outputs, top: int = 1) -> dict[str, list[Any]]:
         """The classes that reach their thresholds, the likeliest first, and their probabilities as `confidence`."""
         shares = self.probabilities(certain(dense(outputs)))
-        picked = [_ranked(row, taken) for row, taken in zip(shares, self.chosen(shares), strict=True)]
+        picked = []
+        for row, taken in zip(shares, self.chosen(shares), strict=True):
+            places = np.flatnonzero(taken)
+            picked.append(places[np.argsort(-row[places], kind="stable")])
         word = "probability" if self.name == "confidence" else "confidence"
         answers: dict[str, list[Any]] = {
             self.name: [[self.classes[i] for i in positions] for positions in picked],
@@ -348,9 +351,3 @@ def _truth(source: str, cell: Any) -> float:
     if found not in (None, 0.0, 1.0):
         raise ValueError(f"{source} is {cell!r}, not 0 or 1")
     return math.nan if found is None else found
-
-
-def _ranked(shares: np.ndarray, taken: np.ndarray) -> np.ndarray:
-    """The places that are taken, the highest shares first."""
-    positions = np.flatnonzero(taken)
-    return np.asarray(positions[np.argsort(-shares[positions], kind="stable")])

@@ -123,7 +123,11 @@ class TextColumn(InputColumn):
     def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:
         """See `Column.fit`; the default `max_tokens` covers 99.5% of the rows without cutting them."""
         chosen = part_options.check(Options, f"column {name!r} ({cls.type})", options)
-        tokenizer = read_definition(Path(chosen.tokenizer), name) if chosen.tokenizer else _learnt(chosen, values)
+        if chosen.tokenizer:
+            tokenizer = read_definition(Path(chosen.tokenizer), name)
+        else:
+            sample = _whole_texts(values, chosen.words, chosen.limit)
+            tokenizer = _wordpieces.train(sample, chosen.vocabulary or _VOCABULARY)
         if chosen.tokenizer and chosen.vocabulary:
             found = f"found {chosen.vocabulary}, but the tokenizer of a pretrained encoder is used"
             raise problem(f"column {name!r} (text): vocabulary", found, do="leave it out")
@@ -386,11 +390,6 @@ class TextColumn(InputColumn):
             state.get("dropped", 0),
             tuple(state.get("opening", ())),
         )
-
-
-def _learnt(chosen: Options, values: Sequence[Any]) -> str:
-    """A tokenizer of a spread sample of the training rows."""
-    return _wordpieces.train(_whole_texts(values, chosen.words, chosen.limit), chosen.vocabulary or _VOCABULARY)
 
 
 def _whole_texts(values: Sequence[Any], words: bool, tokens: int) -> list[str]:

@@ -240,7 +240,8 @@ class WrittenTextColumn(OutputColumn):
     def decode(self, outputs: Outputs, top: int = 1) -> dict[str, list[Any]]:
         """The texts, and as `confidence` the geometric mean of the probabilities of their tokens."""
         parts = named(outputs)
-        sure = np.exp(_row_means(_ragged(parts[SCORES])))
+        scores = _ragged(parts[SCORES])
+        sure = np.exp(_row_sums(scores) / np.maximum(scores.lengths, 1))
         return {self.name: self._texts(parts), self._word: [round(float(one), DECIMALS) for one in sure]}
 
     @property
@@ -339,7 +340,3 @@ def _row_sums(scores: Ragged) -> np.ndarray:
     """(rows,) float64 sums of one number for each step."""
     row = np.repeat(np.arange(len(scores)), scores.lengths)
     return np.bincount(row, scores.values.reshape(-1).astype(np.float64), minlength=len(scores))
-
-
-def _row_means(scores: Ragged) -> np.ndarray:
-    return np.asarray(_row_sums(scores) / np.maximum(scores.lengths, 1))

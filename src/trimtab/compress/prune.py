@@ -126,7 +126,10 @@ def importance(trained: FittedNetwork, rows: EncodedRows, loss: Loss) -> tuple[M
 def _sums(
     network: nn.Module, readers: Sequence[nn.Module], layers: Sequence[Layer], rows: EncodedRows, loss: Loss
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """For each layer the importance of its units, and the moments of its reader's inputs."""
+    """For each layer the importance of its units, and the moments of its reader's inputs, (inputs + 1, inputs + 1).
+
+    Moments are products of all inputs and a one, summed over at most `_POSITIONS` places.
+    """
     picked = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), ROWS)).astype(np.int64))
     sums = [torch.zeros(layer.units, dtype=torch.float64) for layer in layers]
     moments = [torch.zeros(layer.units * layer.size + 1, layer.units * layer.size + 1) for layer in layers]
@@ -140,7 +143,10 @@ def _sums(
         for position, (reader, layer) in enumerate(zip(readers, layers, strict=True)):
             values, slopes = (_last(reader, tensor) for tensor in (inputs[position].detach(), gradients[position]))
             sums[position] += _taylor(values, slopes, layer).double()
-            moments[position] += _moment(values[slopes.abs().sum(-1) > 0], most)  # padding has no slope
+            read = values[slopes.abs().sum(-1) > 0]  # padding has no slope
+            read = read[:: max(1, -(-len(read) // most))]
+            beside_one = torch.cat([read, torch.ones_like(read[:, :1])], 1)
+            moments[position] += beside_one.T @ beside_one
     return sums, moments
 
 
@@ -174,13 +180,6 @@ def _taylor(values: Tensor, slopes: Tensor, layer: Layer) -> Tensor:
     """|slope of the loss by a gate on the unit|, summed over the rows: (units,)."""
     gates: Tensor = (values * slopes).sum(1).reshape(len(values), layer.units, layer.size).sum(-1)
     return gates.abs().sum(0)
-
-
-def _moment(values: Tensor, most: int) -> Tensor:
-    """Products of all inputs and a one, summed over at most `most` places: (inputs + 1, inputs + 1)."""
-    values = values[:: max(1, -(-len(values) // most))]
-    values = torch.cat([values, torch.ones_like(values[:, :1])], 1)
-    return values.T @ values
 
 
 # --------------------------------------------------------------------------------------------------------- choosing

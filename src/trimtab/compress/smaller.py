@@ -119,7 +119,10 @@ class Part:
         """The options of a smaller one, whose states are `width` wide."""
         found = part_options.check(self.options, "network", config).model_dump()
         for name in self.widths:
-            found[name] = _share(found[name], size.share)
+            if isinstance(found[name], int):
+                found[name] = _narrowed(found[name], size.share)
+            elif found[name]:
+                found[name] = tuple(_narrowed(one, size.share) for one in found[name])
         if self.layers and size.shallow:
             found[self.layers] = 1
         if self.heads:
@@ -128,12 +131,6 @@ class Part:
         if found.get("dropout"):
             found["dropout"] *= size.share
         return found
-
-
-def _share(value: Any, share: float) -> Any:
-    if isinstance(value, int):
-        return _narrowed(value, share)
-    return value and tuple(_narrowed(one, share) for one in value)
 
 
 _RECURRENT = Part(recurrent.Options, widths=("hidden", "embedding"), layers="layers")

@@ -57,7 +57,11 @@ def apply(network: nn.Module, share: float) -> None:
     for weight in _matrices(network):
         count = round(share * weight.numel())
         if count:
-            weight.masked_fill_(_least(weight.abs().flatten(), count).reshape(weight.shape), 0.0)
+            magnitudes = weight.abs().flatten()
+            bound = magnitudes.kthvalue(count).values
+            below, equal = magnitudes < bound, magnitudes == bound
+            least = below | (equal & (equal.cumsum(0) <= count - below.sum()))  # of equal ones the first
+            weight.masked_fill_(least.reshape(weight.shape), 0.0)
 
 
 def zeros(network: nn.Module) -> float:
@@ -70,10 +74,3 @@ def _matrices(network: nn.Module) -> Iterator[Tensor]:
     """The weights that are pruned, each once though modules share it."""
     found = [module.weight for module in network.modules() if isinstance(module, _MATRICES)]
     return iter({id(weight): weight for weight in found}.values())
-
-
-def _least(magnitudes: Tensor, count: int) -> Tensor:
-    """(n,) bool: exactly `count` of the least; of equal ones the first."""
-    bound = magnitudes.kthvalue(count).values
-    below, equal = magnitudes < bound, magnitudes == bound
-    return below | (equal & (equal.cumsum(0) <= count - below.sum()))

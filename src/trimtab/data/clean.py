@@ -63,7 +63,10 @@ def drop_for_training(train: Table, inputs: Mapping[str, Rules]) -> Dropped:
         if rule.drop_missing:
             absent |= missing(train.values[name], rule.column)
         if rule.drop_outliers:
-            outside |= _outside(numbers(train.values[name]))
+            values = numbers(train.values[name])
+            known = values[~np.isnan(values)]
+            if len(known) and (fences := fence(known, "drop")):
+                outside |= (values < fences[0]) | (values > fences[1])
     outside &= ~absent
     keep = np.flatnonzero(~(absent | outside))
     return Dropped(keep, int(absent.sum()), int(outside.sum()))
@@ -77,12 +80,6 @@ def missing(values: Sequence[Any], column: Typed) -> np.ndarray:
 def numbers(values: Sequence[Any]) -> np.ndarray:
     """Values as numbers, (rows,); NaN for what is missing or no number."""
     return many.numbers(values, parse.decimal_mark(values))
-
-
-def _outside(values: np.ndarray) -> np.ndarray:
-    known = values[~np.isnan(values)]
-    fences = fence(known, "drop") if len(known) else None
-    return (values < fences[0]) | (values > fences[1]) if fences else np.zeros(len(values), bool)
 
 
 # --------------------------------------------------------------------------------------------------- duplicates

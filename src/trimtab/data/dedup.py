@@ -85,7 +85,11 @@ def keys(table: Table, kinds: Mapping[str, str]) -> np.ndarray:
     inputs = {name: kind for name, kind in kinds.items() if not is_numbered(kind)}
     for start in range(0, len(table), _BLOCK):
         block = slice(start, start + _BLOCK)
-        parts = [_compared(type_name, table.values[name][block]) for name, type_name in inputs.items()]
+        parts = []
+        for name, type_name in inputs.items():
+            kind, values = columns.kind(type_name, "inputs"), table.values[name][block]
+            # The content is compared, where values are paths of files.
+            parts.append(each(kind.digest, values) if kind.from_files else all_normalised(values))
         found[block] = _all_hashed(map("\x1f".join, zip(*parts, strict=True)))
     return found
 
@@ -157,9 +161,3 @@ def is_numbered(type_name: str) -> bool:
     """Whether a column of a type numbers rows: see `InputColumn.numbered`."""
     kind = columns.kind(type_name, "inputs")
     return issubclass(kind, InputColumn) and kind.numbered
-
-
-def _compared(type_name: str, values: Sequence[Any]) -> list[str]:
-    """What is compared of values: the content, where they are paths of files."""
-    kind = columns.kind(type_name, "inputs")
-    return each(kind.digest, values) if kind.from_files else all_normalised(values)

@@ -139,7 +139,9 @@ def near(train: Sequence[str], held: Sequence[str]) -> list[Near]:
     edges = np.searchsorted(asked.rows, np.arange(0, len(held) + _BLOCK, _BLOCK)).tolist()
     for start, end in pairwise(edges):
         for row, candidates in _candidates(asked, slice(start, end), known, words, known_words).items():
-            found += _best(row, candidates, train, held)
+            compared = [Near(row, candidate, similarity(held[row], train[candidate])) for candidate in candidates]
+            best = max(compared, key=lambda near: (near.similarity, -near.train))
+            found += [best] if best.similarity >= NEAR else []
     return sorted(found, key=lambda near: near.held)
 
 
@@ -263,9 +265,3 @@ def _candidates(
         if len(found.setdefault(row, [])) < _CANDIDATES:
             found[row].append(candidate)
     return found
-
-
-def _best(row: int, candidates: Sequence[int], train: Sequence[str], held: Sequence[str]) -> list[Near]:
-    compared = [Near(row, candidate, similarity(held[row], train[candidate])) for candidate in candidates]
-    best = max(compared, key=lambda near: (near.similarity, -near.train))
-    return [best] if best.similarity >= NEAR else []

@@ -96,13 +96,9 @@ def prepare(spec: Spec, folder: Path, progress: Progress) -> Prepared:
 
 def _numbered(spec: Spec, table: Table) -> Table:
     """The table with the numbers of its rows in each input whose type says so, and that the data lack."""
-    wanted = [name for name, kind in (spec.inputs or {}).items() if name not in table.values and _numbers(typed(kind))]
+    lacking = {name: typed(kind).type for name, kind in (spec.inputs or {}).items() if name not in table.values}
+    wanted = [name for name, kind in lacking.items() if kind in columns.types() and dedup.is_numbered(kind)]
     return replace(table, values={**table.values, **{name: range(len(table)) for name in wanted}}) if wanted else table
-
-
-def _numbers(kind: Typed) -> bool:
-    """Whether an input is of a type that numbers rows."""
-    return kind.type in columns.types() and dedup.is_numbered(kind.type)
 
 
 def _split_by_folder(spec: Spec, data: read.Loaded) -> tuple[Spec, list[Automatic]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from trimtab import registry
 from trimtab.columns import OutputColumn, encode_rows
 from trimtab.errors import problem
 from trimtab.explain._attribution import Attribution
-from trimtab.explain._question import ROOM, Parts, Path, Question
+from trimtab.explain._question import ROOM, Path, Question
 
 _POINTS = 64  # of the path
 _STEP = 1e-3  # of an output, to find how a score follows it
@@ -44,18 +43,13 @@ def _paths(question: Question) -> dict[str, Path]:
     """By tensor, of the columns whose type says how its units lie in it."""
     paths = {}
     for column, parts in zip(question.model.inputs, question.parts, strict=True):
-        made = _path_of(column.type)
-        if parts.units and made:
-            one = made(column, question.row.get(column.name), parts)
+        if not parts.units or column.type not in registry.names(ROOM):
+            continue
+        path = getattr(registry.module(ROOM, column.type, f"explain/{column.type}.py"), "path", None)
+        if path is not None:
+            one: Path = path(column, question.row.get(column.name), parts)
             paths[f"{column.key}_{one.part}"] = one
     return paths
-
-
-def _path_of(type_name: str) -> Callable[[Any, Any, Parts], Path] | None:
-    """The `path` of a type's file, where it has one."""
-    if type_name not in registry.names(ROOM):
-        return None
-    return getattr(registry.module(ROOM, type_name, f"explain/{type_name}.py"), "path", None)
 
 
 def _by_unit(question: Question, paths: Mapping[str, Path], added: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -23,13 +23,11 @@ def parts(column: InputColumn, value: Any, most: int, seen: Mapping[str, np.ndar
         stays = (items[first : last + 1] for (first, last), one in zip(groups, kept, strict=True) if one)
         return [item for group in stays for item in group]
 
-    return Parts(tuple(_unit(column.name, items, *group) for group in groups), of)
-
-
-def _unit(column: str, items: list[str], first: int, last: int) -> Unit:
-    if first == last:
-        return Unit(column, items[first], (first, last), items[first])
-    return Unit(column, f"{items[first]} ... {items[last]} ({last - first + 1} events)", (first, last))
+    units = []
+    for first, last in groups:
+        name = items[first] if first == last else f"{items[first]} ... {items[last]} ({last - first + 1} events)"
+        units.append(Unit(column.name, name, (first, last), items[first] if first == last else ""))
+    return Parts(tuple(units), of)
 
 
 def path(column: InputColumn, value: Any, parts: Parts) -> Path:

@@ -19,7 +19,10 @@ def parts(column: InputColumn, value: Any, most: int, seen: Mapping[str, np.ndar
     assert isinstance(column, TextColumn)
     if column.words:
         return whole(column, value, None)
-    text = _read(column, column.beginning(value))
+    text = column.beginning(value)
+    read = [end for _, end in column.tokenizer.encode(text).offsets]
+    if len(read) >= column.max_tokens:  # else a word that is left out would bring another one in
+        text = text[: max(read, default=0)]
     spans = [found.span() for found in WORDS.finditer(text) if not found.group().isspace()]
     groups = [(spans[first][0], spans[last][1]) for first, last in grouped(len(spans), most)]
     ends = [*(start for start, _ in groups[1:]), len(text)]
@@ -35,12 +38,6 @@ def parts(column: InputColumn, value: Any, most: int, seen: Mapping[str, np.ndar
 def _unit(column: str, words: str, place: tuple[int, int]) -> Unit:
     plain = words.strip(string.punctuation).casefold()
     return Unit(column, " ".join(words.split()), place, "" if any(map(str.isspace, plain)) else plain)
-
-
-def _read(column: TextColumn, text: str) -> str:
-    """The beginning that is not cut: else a word that is left out would bring another one in."""
-    ends = [end for _, end in column.tokenizer.encode(text).offsets]
-    return text[: max(ends, default=0)] if len(ends) >= column.max_tokens else text
 
 
 def path(column: InputColumn, value: Any, parts: Parts) -> Path:

@@ -23,13 +23,11 @@ _SLOPE = 0.2  # of leaky ReLU
 
 def row_means(states: States, encoders: int) -> Tensor:
     """The mean of each encoder's states, side by side: (rows, encoders * width)."""
-    parts = [states.of(position) for position in range(encoders)]
-    return torch.cat([_mean(part) for part in parts], dim=1)
-
-
-def _mean(states: States) -> Tensor:
-    weight = states.mask.unsqueeze(-1).to(states.values.dtype)
-    return (states.values * weight).sum(1) / weight.sum(1).clamp(min=1.0)
+    means = []
+    for part in (states.of(position) for position in range(encoders)):
+        weight = part.mask.unsqueeze(-1).to(part.values.dtype)
+        means.append((part.values * weight).sum(1) / weight.sum(1).clamp(min=1.0))
+    return torch.cat(means, dim=1)
 
 
 def seeds(network: nn.Module) -> Iterator[SeedEncoder]:

@@ -35,14 +35,14 @@ def _places(
     news = {column.key: column for column in inputs}
     for entry in before.architecture.encoders:
         pairs += [(f"encoders.{entry.key}.", olds[key], news[key]) for key in entry.reads]
-    changed = [(prefix, old, new.places(old)) for prefix, old, new in pairs if new != old]
-    return [(prefix, (_count(found, old), len(found)), found) for prefix, old, found in changed]
-
-
-def _count(places: _Places, old: Column) -> int:
-    """How many places there were before."""
-    width = old.width if isinstance(old, OutputColumn) else 0
-    return width or 1 + max((place for own in places for place in own), default=0)
+    found = []
+    for prefix, old, new in pairs:
+        if new != old:
+            places = new.places(old)
+            width = old.width if isinstance(old, OutputColumn) else 0
+            had = width or 1 + max((place for own in places for place in own), default=0)
+            found.append((prefix, (had, len(places)), places))
+    return found
 
 
 def _begun(name: str, own: Tensor, fresh: Tensor, places: list[tuple[str, tuple[int, int], _Places]]) -> Tensor:

@@ -15,7 +15,6 @@ from trimtab.audit.price import pricing
 from trimtab.bundle import store
 from trimtab.bundle.manifest import GateResult, Manifest, Stage
 from trimtab.compress.frontier import Frontier
-from trimtab.data.table import Table
 from trimtab.pipeline import judge
 from trimtab.pipeline.mitigation import mitigated
 from trimtab.progress import Laps, Progress
@@ -114,17 +113,16 @@ def audit(
 def _write_baseline(context: checks.Context, model: runtime.Model) -> None:
     """What `trimtab watch` holds the rows of later against: the validation and test rows, as they are answered."""
     assert model.folder is not None
-    tables = [_spread(table) for table in (context.valid, context.test) if table is not None and len(table)]
+    tables = []
+    for table in (context.valid, context.test):
+        if table is not None and len(table):
+            some = np.linspace(0, len(table) - 1, min(len(table), _BASELINE_ROWS)).astype(int)
+            tables.append(table.take(some))
     names = [column.name for column in model.inputs]
     values = {name: [value for table in tables for value in table.values[name]] for name in names}
     right = [value for table in tables for value in table.values[model.output.name]]
     found = answering.made(model, values, right, context.quotes)
     baseline.write(model.folder / store.REFERENCE, found)
-
-
-def _spread(table: Table) -> Table:
-    """Some rows of a table, from its whole length."""
-    return table.take(np.linspace(0, len(table) - 1, min(len(table), _BASELINE_ROWS)).astype(int))
 
 
 def _write_listed(found: checks.Finding, home: Path) -> None:

@@ -174,7 +174,11 @@ def read(path: Path) -> Packed:
     text = cursor.bytes(size).tobytes()
     cursor.bytes(cursor.take("iI")[1])  # what each character is replaced by: the tokenizer's rule says it
     pieces = tuple(text[begin:end].decode("utf-8") for begin, end in pairwise(offsets))
-    tensors = dict(_entry(cursor) for _ in range(cursor.take("i")[0]))
+    tensors = {}
+    for _ in range(cursor.take("i")[0]):
+        name = cursor.bytes(cursor.take("H")[0]).tobytes().decode("ascii")
+        kind, _, begin, length = cursor.take("BIQQ")
+        tensors[name] = (kind, begin, length)
     return Packed(width, layers, heads, inner, positions, epsilon, pieces, tuple(scores), file, tensors)
 
 
@@ -193,13 +197,6 @@ class _Cursor:
         """So many bytes, (count,)."""
         self.place += count
         return self.file[self.place - count : self.place]
-
-
-def _entry(cursor: _Cursor) -> tuple[str, tuple[int, int, int]]:
-    """A tensor's name; its type, where it begins and how many bytes it has."""
-    name = cursor.bytes(cursor.take("H")[0]).tobytes().decode("ascii")
-    kind, _, begin, size = cursor.take("BIQQ")
-    return name, (kind, begin, size)
 
 
 def _replaced(pattern: dict[str, str], content: str) -> dict[str, Any]:

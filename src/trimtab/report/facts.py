@@ -15,6 +15,7 @@ from trimtab.report import compression, provenance
 def page(folder: Path, manifest: Manifest) -> Page:
     """The release card of the bundle in `folder`."""
     good, bad = ("Passed", "Failed") if "audited" in manifest.data else ("Released", "Not released")
+    limits = (*checks.limits(manifest), *([_QUOTED] if manifest.evidence.get("hardest") else []))
     return Page(
         name=manifest.name,
         verdict=good if manifest.released else bad,
@@ -32,7 +33,7 @@ def page(folder: Path, manifest: Manifest) -> Page:
             Section("Augmentation", provenance.augmentation(manifest)),
             Section("How it was made", provenance.how_it_was_made(manifest), "Making"),
             Section("Files", provenance.files(folder, manifest)),
-            Section("What this card does not show", (Points(tuple(_limits(manifest))),), "Limits"),
+            Section("What this card does not show", (Points(limits),), "Limits"),
             Section("Use it", _use(manifest), "Commands"),
         ),
         language=manifest.spec.get("language") or "en",
@@ -129,12 +130,6 @@ def _tiles(manifest: Manifest) -> Iterator[Tile]:
 
 
 _QUOTED = "The hardest mistakes quote rows of the test data. Mind who may read them before you pass this card on."
-
-
-def _limits(manifest: Manifest) -> Iterator[str]:
-    yield from checks.limits(manifest)
-    if manifest.evidence.get("hardest"):
-        yield _QUOTED
 
 
 def _use(manifest: Manifest) -> tuple[Block, ...]:

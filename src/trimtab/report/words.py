@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from trimtab.page import Bars, Block, Page, Points, Section, Table, Text, Tiles
+from trimtab.page import Bars, Block, Page, Points, Table, Text, Tiles
 
 _HOLE = re.compile(r"\{(\w+)(?:[^{}]*)\}")
 _SENTENCES = re.compile(r"(?<=[.!?:]) (?=\S)")
@@ -104,19 +104,20 @@ def translated(page: Page) -> Page:
     words = of(page.language)
     if not words.exact:
         return page
+    sections = []
+    for section in page.sections:
+        blocks = tuple(_block(words, block) for block in section.blocks)
+        sections.append(
+            replace(section, title=words.said(section.title), short=words.said(section.short), blocks=blocks)
+        )
     return replace(
         page,
         verdict=words.said(page.verdict),
         summary=words.said(page.summary),
         why=tuple(map(words.said, page.why)),
         facts=tuple((words.said(label), words.said(value)) for label, value in page.facts),
-        sections=tuple(_section(words, section) for section in page.sections),
+        sections=tuple(sections),
     )
-
-
-def _section(words: Words, section: Section) -> Section:
-    blocks = tuple(_block(words, block) for block in section.blocks)
-    return replace(section, title=words.said(section.title), short=words.said(section.short), blocks=blocks)
 
 
 def _block(words: Words, block: Block) -> Block:

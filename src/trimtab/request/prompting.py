@@ -123,15 +123,10 @@ def answers(texts: Sequence[str], tokenizer: str, end: int) -> list[tuple[int, .
 def with_examples(plain: Prompt, rows: EncodedRows, texts: Sequence[tuple[int, ...]], most: int) -> Prompt:
     """A prompt before which training rows may stand, at most a thousand, evenly from all; `texts` are their answers."""
     picked = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _MOST_EXAMPLES)).astype(np.int64)).tolist()
-    columns = {column.key: part for column, part in zip(rows.columns, rows.encoded, strict=True)}
+    encoded = zip(rows.columns, rows.encoded, strict=True)
+    columns = {column.key: part for column, part in encoded if isinstance(part, Ragged)}  # token ids, all of them
     found = []
     for row in picked:
-        own = {key: _ids(columns[key], row) for key in plain.keys}
+        own = {key: columns[key][row].tolist() for key in plain.keys}
         found.append(Example(asked=tuple(plain.asked(own)), answer=texts[row][:-1]))  # `between` says that it ends
     return plain.model_copy(update={"examples": tuple(found), "most": most})
-
-
-def _ids(encoded: object, row: int) -> list[int]:
-    assert isinstance(encoded, Ragged)
-    ids: list[int] = encoded[row].tolist()
-    return ids

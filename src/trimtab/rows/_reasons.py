@@ -23,7 +23,11 @@ def grouped(reasons: Iterable[str], names: Sequence[str] = ()) -> dict[str, int]
         column, told = _parts(reason, names)
         kinds.setdefault(column + _PARTICULARS.sub("...", told), Counter())[column + told] += 1
     ordered = sorted(kinds.values(), key=lambda found: -found.total())
-    counted = {_told(found): found.total() for found in ordered[:_MOST]}
+    counted = {}
+    for found in ordered[:_MOST]:
+        first = _PARTICULARS.sub(lambda match: _short(match[0]), found.most_common(1)[0][0])
+        others = f" (and {len(found) - 1:,} others like it)" if len(found) > 1 else ""
+        counted[first + others] = found.total()
     rest = sum(found.total() for found in ordered[_MOST:])
     return {**counted, f"{len(ordered) - _MOST} other reasons": rest} if rest else counted
 
@@ -36,12 +40,6 @@ def _parts(reason: str, names: Sequence[str]) -> tuple[str, str]:
     if mark and _NO_VALUE.fullmatch(behind):
         return f"{column}{before}: ", behind
     return column, told.partition(": ")[0]
-
-
-def _told(found: Counter[str]) -> str:
-    """The most frequent reason of a kind, and how many more there are."""
-    first = _PARTICULARS.sub(lambda match: _short(match[0]), found.most_common(1)[0][0])
-    return first if len(found) == 1 else f"{first} (and {len(found) - 1:,} others like it)"
 
 
 def _short(quoted: str) -> str:

@@ -54,7 +54,11 @@ def read(folder: Path, reject: Reject, note: Note) -> tuple[tuple[str, ...], Ite
     """
     paths = [Path(found).relative_to(folder).parts for found in _walk(folder, note)]
     splits = _splits(folder, paths)
-    files = [_placed(parts, splits) for parts in paths]
+    depth = 1 if splits else 0  # of the class folder
+    files = []
+    for parts in paths:
+        split = parts[0] if splits and len(parts) > 1 else None
+        files.append(_File(parts, split, parts[depth] if len(parts) > depth + 1 else None))
     column = _column(folder, files)
     for empty in _empty_folders(folder, splits, files):
         note(f"{folder / empty}: no {column} in it: the class {empty.name!r} has no rows there")
@@ -163,12 +167,6 @@ def not_classes(folder: Path, files: Sequence[_File]) -> TrimtabError:
     beside = f" with {usable:,} pictures or sounds in no class folder" if usable else " without pictures or sounds"
     tables = f"name the files, such as {folder / '*.csv'}" if files and not usable else ""
     return problem(str(folder), f"is a folder{beside}", _EXPECTED, tables)
-
-
-def _placed(parts: tuple[str, ...], splits: tuple[str, ...]) -> _File:
-    depth = 1 if splits else 0  # of the class folder
-    split = parts[0] if splits and len(parts) > 1 else None
-    return _File(parts, split, parts[depth] if len(parts) > depth + 1 else None)
 
 
 def _empty_folders(folder: Path, splits: tuple[str, ...], files: Sequence[_File]) -> list[Path]:

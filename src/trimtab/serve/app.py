@@ -56,18 +56,14 @@ def _route(server: Server, path: str, found: Sequence[Endpoint]) -> Route:
         seconds = time.perf_counter() - start
         server.metrics.request(path, response.status_code, seconds)
         if random.random() < server.settings.access_log:
-            _access.info(_line(request, method, path, response.status_code, seconds))
+            told = {"time": round(time.time(), 3), "method": method, "route": path, "status": response.status_code}
+            who = getattr(request.state, "name", "")  # and nothing of what was asked
+            _access.info(json.dumps({**told, "ms": round(1000 * seconds, 2), "who": who}))
         if method == "POST":  # the page's own questions are none of the traffic that it shows
             server.traffic.request(path, response.status_code, seconds, getattr(request.state, "rows", None))
         return response
 
     return Route(path, answer, methods=list(by_method))
-
-
-def _line(request: Request, method: str, path: str, status: int, seconds: float) -> str:
-    """A request without anything that it asked."""
-    told = {"time": round(time.time(), 3), "method": method, "route": path, "status": status}
-    return json.dumps({**told, "ms": round(1000 * seconds, 2), "who": getattr(request.state, "name", "")})
 
 
 async def _answered(server: Server, endpoint: Endpoint, request: Request) -> Response:

@@ -165,7 +165,9 @@ class Batcher:
             self._seconds += (last - self._seconds) * (_SMOOTHING if self._seconds else 1.0)
             _give(batch, outputs)
         else:
-            _fail(batch, error)
+            for part in batch:
+                if not part.request.outputs.done():
+                    part.request.outputs.set_exception(error)
         self._begin()
 
 
@@ -220,12 +222,6 @@ def _give(batch: Sequence[_Part], outputs: Outputs) -> None:
         if not request.parts and not request.outputs.done():
             request.outputs.set_result(request.found)
         start = stop
-
-
-def _fail(batch: Sequence[_Part], error: BaseException) -> None:
-    for part in batch:
-        if not part.request.outputs.done():
-            part.request.outputs.set_exception(error)
 
 
 def _in_places(found: Sequence[tuple[np.ndarray, Outputs]]) -> Outputs:

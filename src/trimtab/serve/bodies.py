@@ -129,18 +129,17 @@ def rows_of(found: Any, columns: frozenset[str], top: int = 1) -> Asked:
     return Asked([_row(found, "body")], top, True)
 
 
+_KINDS = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+
+
 def _row(row: Any, where: str) -> Mapping[str, Any]:
     if not isinstance(row, dict):
-        raise Refused(422, f'{where}: found {_kind(row)}; allowed: an object, {{"column": value}}')
+        found = _KINDS.get(type(row), "a number")
+        raise Refused(422, f'{where}: found {found}; allowed: an object, {{"column": value}}')
     for name, value in row.items():
         if isinstance(value, (list, dict)) and _depth(value) > _DEEPEST:
             raise Refused(422, brief(f"{where}: {name}: lists and objects stand more than {_DEEPEST} deep"))
     return row
-
-
-def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
-    return names.get(type(value), "a number")
 
 
 def _depth(value: Any) -> int:

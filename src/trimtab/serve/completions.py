@@ -326,7 +326,11 @@ class ChatWording(Wording):
         scores = None
         if self.scored:
             pairs = [(one.text([id]), score) for id, score in zip(one.ids, one.scores, strict=True)]
-            scores = {"content": [_scored(text, score) for text, score in pairs], "refusal": None}
+            tokens = [
+                {"token": text, "logprob": score, "bytes": list(text.encode("utf-8", "replace")), "top_logprobs": []}
+                for text, score in pairs
+            ]
+            scores = {"content": tokens, "refusal": None}
         message = {"role": "assistant", "content": one.told, "refusal": None}
         return {"index": place, "message": message, "logprobs": scores, "finish_reason": end}
 
@@ -336,10 +340,6 @@ class ChatWording(Wording):
 
     def _part(self, place: int, text: str, end: str | None) -> dict[str, Any]:
         return {"index": place, "delta": {"content": text} if text else {}, "logprobs": None, "finish_reason": end}
-
-
-def _scored(text: str, score: float) -> dict[str, Any]:
-    return {"token": text, "logprob": score, "bytes": list(text.encode("utf-8", "replace")), "top_logprobs": []}
 
 
 def _event(content: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from trimtab import runtime
 from trimtab.columns import InputPolicy
 from trimtab.errors import TrimtabError
-from trimtab.runtime import Graph, Model
+from trimtab.runtime import Model
 from trimtab.serve.batching import Batcher
 from trimtab.serve.bodies import Asked, Room
 from trimtab.serve.comparison import HEARD, UNHEARD, Comparison
@@ -272,9 +272,8 @@ def policy(settings: Settings) -> InputPolicy:
 
 def _by_itself(model: Model) -> Model:
     """The model with one session for each network: batches are made here, and a second session is as large again."""
-    return replace(model, graphs={name: _in_small_batches(graph) for name, graph in model.graphs.items()})
-
-
-def _in_small_batches(graph: Graph) -> Graph:
-    most = min(graph.entry.batch_cost, _MOST_COST)
-    return replace(graph, beside=None).in_batches(most, graph.entry.batch_rows)
+    graphs = {}
+    for name, graph in model.graphs.items():
+        most = min(graph.entry.batch_cost, _MOST_COST)
+        graphs[name] = replace(graph, beside=None).in_batches(most, graph.entry.batch_rows)
+    return replace(model, graphs=graphs)

@@ -86,7 +86,8 @@ class Supervisor:
             code = await self._one(place)
             if self._stopping.is_set():
                 return
-            self._tell(f"worker {place + 1} ended ({_why(code)}); another one is started")
+            why = f"signal {-code}" if code < 0 else f"exit code {code}"
+            self._tell(f"worker {place + 1} ended ({why}); another one is started")
             if time.monotonic() - begun < _LIVED:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), pause)
@@ -204,7 +205,3 @@ async def _said(line: Line, do: str, **more: Any) -> dict[str, Any]:
     except ConnectionError:
         return {"gone": True}
     return {name: value for name, value in answer.items() if name != "re"}
-
-
-def _why(code: int) -> str:
-    return f"signal {-code}" if code < 0 else f"exit code {code}"

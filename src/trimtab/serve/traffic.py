@@ -51,14 +51,14 @@ class Traffic:
 
     def request(self, address: str, status: int, seconds: float, rows: int | None = None) -> None:
         """A request was answered, or refused."""
-        step = self._now()
+        step, milliseconds = self._now(), 1000 * seconds
         step.requests += 1
         step.refused += 400 <= status < 500
         step.failed += status >= 500
         if status < 400:
-            place = _bin(1000 * seconds)
+            place = max(0, math.ceil(math.log(max(milliseconds, _SHORTEST) / _SHORTEST, _GROWTH)))
             step.bins[place] = step.bins.get(place, 0) + 1
-        self._recent.append(Seen(self._clock(), address, status, 1000 * seconds, rows))
+        self._recent.append(Seen(self._clock(), address, status, milliseconds, rows))
 
     def answered(self, answers: Iterable[str]) -> None:
         """Rows had these answers."""
@@ -105,10 +105,6 @@ _COUNTED = ("requests", "refused", "failed")
 
 def _of(count: Counter[str], bins: Counter[int]) -> dict[str, float | None]:
     return {**{name: count[name] for name in _COUNTED}, "p50": _quantile(bins, 0.5), "p95": _quantile(bins, 0.95)}
-
-
-def _bin(milliseconds: float) -> int:
-    return max(0, math.ceil(math.log(max(milliseconds, _SHORTEST) / _SHORTEST, _GROWTH)))
 
 
 def _quantile(bins: Counter[int], share: float) -> float | None:

@@ -108,7 +108,8 @@ def fitted(sketches: Sketches, rows: int, quotes: bool = True) -> Baseline:
     """The baseline of some rows, without what their answers were worth."""
     features = tuple(feature for name, array in sketches.items() for feature in _features(name, array))
     width = max((feature.bins for feature in features), default=1)
-    empty = Baseline(features, np.zeros((len(features), width), np.int64), rows, *_nothing(len(features)))
+    nothing = np.zeros((0, len(features)), np.uint8), np.zeros((0, 0), np.int64), np.zeros((0, 2), np.int64)
+    empty = Baseline(features, np.zeros((len(features), width), np.int64), rows, *nothing)
     binned = empty.bins_of(sketches, rows)
     kept = np.linspace(0, rows - 1, min(rows, _CONTRAST)).astype(int) if quotes and rows else np.zeros(0, int)
     return Baseline(features, counted(binned, width), rows, binned[kept], empty.confusion, empty.right)
@@ -177,10 +178,6 @@ def read(path: Path) -> Baseline | None:
     features = tuple(Feature(**{**one, "edges": tuple(one["edges"]), "ids": tuple(one["ids"])}) for one in told)
     counts, confusion, right = (found[name].astype(np.int64) for name in ("counts", "confusion", "right"))
     return Baseline(features, counts, int(found["rows"][0]), found["binned"], confusion, right)
-
-
-def _nothing(features: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return np.zeros((0, features), np.uint8), np.zeros((0, 0), np.int64), np.zeros((0, 2), np.int64)
 
 
 def _features(name: str, array: np.ndarray) -> list[Feature]:

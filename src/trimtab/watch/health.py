@@ -10,7 +10,7 @@ import numpy as np
 
 from trimtab.columns import OUTPUTS
 from trimtab.watch.accuracy import sequence
-from trimtab.watch.baseline import Baseline, Feature
+from trimtab.watch.baseline import Baseline
 from trimtab.watch.log import Entry
 from trimtab.watch.subject import Subject
 
@@ -98,7 +98,11 @@ class Health:
         if self.baseline is None or place is None:
             return 0.5
         feature = self.baseline.features[place]
-        found = self.baseline.counts[place, _bin(feature, value)]
+        if feature.kind == "id":
+            bin = feature.ids.index(int(value)) if int(value) in feature.ids else len(feature.ids)
+        else:
+            bin = int(np.searchsorted(feature.edges, np.float64(np.float32(value)), side="left"))
+        found = self.baseline.counts[place, bin]
         return min(_MOST_SHARE, (int(found) + 1) / (self.baseline.rows + feature.bins))
 
     def _failures(self) -> list[Finding]:
@@ -140,9 +144,3 @@ class Health:
     def _named(self, answer: object) -> str:
         classes = self.subject.output.classes
         return repr(classes[answer]) if isinstance(answer, int) and 0 <= answer < len(classes) else "withheld"
-
-
-def _bin(feature: Feature, value: float) -> int:
-    if feature.kind == "id":
-        return feature.ids.index(int(value)) if int(value) in feature.ids else len(feature.ids)
-    return int(np.searchsorted(feature.edges, np.float64(np.float32(value)), side="left"))

@@ -39,7 +39,11 @@ class Sketcher:
         path = None if model.folder is None else model.folder / store.REFERENCE
         kept = {column.key: {} if path is None else reference.of(path, column.key) for column in model.inputs}
         many_ids = {key: found["counts"] for key, found in kept.items() if {"counts", "lengths"} <= found.keys()}
-        return cls(model.inputs, model.output, {key: _log_shares(counts) for key, counts in many_ids.items()})
+        log_shares = {}
+        for key, counts in many_ids.items():
+            smooth = np.append(counts, 0) + 0.5  # the last place is that of any other id
+            log_shares[key] = np.log(smooth / smooth.sum())
+        return cls(model.inputs, model.output, log_shares)
 
     def sketches(
         self,
@@ -121,12 +125,6 @@ def _kept(array: np.ndarray) -> np.ndarray:
         return array
     kept: np.ndarray = np.clip(array, -_LARGEST, _LARGEST).astype(np.float32).astype(np.float64)
     return kept
-
-
-def _log_shares(counts: np.ndarray) -> np.ndarray:
-    """Of each id, and behind them of any other."""
-    smooth = np.append(counts, 0) + 0.5
-    return np.asarray(np.log(smooth / smooth.sum()))
 
 
 def _mean_log_share(log_shares: np.ndarray, rows: Ragged) -> np.ndarray:

@@ -67,6 +67,7 @@ def page(report: Report) -> Page:
     """The page; `draw` makes its plots."""
     ends = f"{moment(report.first)} to {moment(report.last)}" if report.first is not None else "-"
     facts = (("Answers", f"{report.rows:,}"), ("Times", ends), ("Bundle", report.bundle[:12]))
+    health = tuple((one.name, one.told, _mark(one.well)) for one in report.health)
     return Page(
         report.name,
         verdict(report),
@@ -78,7 +79,7 @@ def page(report: Report) -> Page:
             Section("What moved", tuple(_moved(report))),
             Section("The last days", (Plots(PLOTS),)),
             Section("How right the answers are", tuple(_right(report))),
-            Section("Health", (_health(report),)),
+            Section("Health", (Table(("What", "Found", ""), health),)),
             Section("What cannot be told", (Points(report.untold),) if report.untold else ()),
         ),
         kind="At work",
@@ -131,10 +132,6 @@ def _right(report: Report) -> list[Block]:
             Bars("How often each class is answered: then, now, and what is true if only shares moved", tuple(bars))
         )
     return found
-
-
-def _health(report: Report) -> Table:
-    return Table(("What", "Found", ""), tuple((one.name, one.told, _mark(one.well)) for one in report.health))
 
 
 # -------------------------------------------------------------------------------------------------------- plots

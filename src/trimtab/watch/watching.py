@@ -151,7 +151,8 @@ class Watcher:
             self._hold_against(baseline.fitted(stacked(sketches, kinds(sketches)), len(made)))
         if sketched:
             self._times.extend(entry.time for entry in sketched)
-            self._add(_binned(self._known, [entry.sketch for entry in sketched]))
+            wanted = {feature.name: feature.kind for feature in self._known.features}
+            self._add(self._known.bins_of(stacked([entry.sketch for entry in sketched], wanted), len(sketched)))
 
     def _hold_against(self, found: Baseline) -> None:
         self._known = found
@@ -311,11 +312,6 @@ class Watcher:
             yield "the classifier two-sample test: the baseline keeps no rows (`quotes: none`, or there were too few)"
         if self._evidence is not None and not len(self._known.right):
             yield "accuracy without labels: an answer is no class with a confidence, or the baseline had no labels"
-
-
-def _binned(known: Baseline, sketches: Sequence[Any]) -> np.ndarray:
-    wanted = {feature.name: feature.kind for feature in known.features}
-    return known.bins_of(stacked(sketches, wanted), len(sketches))
 
 
 def _tested(feature: Feature, before: np.ndarray, now: np.ndarray) -> tuple[str, float, float]:

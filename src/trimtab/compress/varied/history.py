@@ -33,15 +33,12 @@ def _changed(found: Ragged, events: np.ndarray, draw: Draw) -> Ragged:
     chance = np.where((draw.random.random(len(found)) < _CHANGED_ROWS)[rows], draw.random.random(len(rows)), 1.0)
     values = found.values.copy()
     exchanged = np.flatnonzero((chance > _LEFT_OUT) & (chance < _LEFT_OUT + _EXCHANGED))
-    values[exchanged] = _others(values[exchanged], events, draw)
+    if draw.neighbours is None:  # as frequent as they are in any row
+        values[exchanged] = events[draw.random.integers(0, len(events), len(exchanged))]
+    else:
+        places = draw.random.integers(0, draw.neighbours.shape[1], len(exchanged))
+        values[exchanged] = draw.neighbours[values[exchanged], places]
     kept = chance >= _LEFT_OUT
     kept[found.offsets[1:][found.lengths > 0] - 1] = True
     lengths = np.bincount(rows[kept], minlength=len(found))
     return Ragged(values[kept], np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
-
-
-def _others(values: np.ndarray, events: np.ndarray, draw: Draw) -> np.ndarray:
-    """Events of any row, as frequent as they are there; those that are like the own ones where it is known."""
-    if draw.neighbours is not None:
-        return np.asarray(draw.neighbours[values, draw.random.integers(0, draw.neighbours.shape[1], len(values))])
-    return np.asarray(events[draw.random.integers(0, len(events), len(values))])

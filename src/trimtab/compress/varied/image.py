@@ -23,18 +23,15 @@ def vary(column: InputColumn, encoded: Encoded, draw: Draw) -> np.ndarray:
     """Pixels, (rows, channels, height, width) uint8 -> (count, ...), in a temporary file above 1 GiB."""
     assert isinstance(column, ImageColumn)
     augment = ImageAugment.make(column, [], _CHANGES, f"inputs.{column.name}")
+    known = np.asarray(encoded)
     found = room((len(draw.picked), column.channels, column.height, column.width))
     for start in range(0, len(found), _BLOCK):
         block = slice(start, start + _BLOCK)
-        pixels = _mixed(np.asarray(encoded), draw.picked[block], draw.partners[block], draw.random)
+        picked, partners = draw.picked[block], draw.partners[block]
+        own = np.where(draw.random.random(len(picked)) < _MIXED, draw.random.uniform(0.5, 1.0, len(picked)), 1.0)
+        share = own.astype(np.float32)[:, None, None, None]  # the rest is another picture's, laid over
+        pixels = np.asarray(share * known[picked] + (1 - share) * known[partners], np.float32)
         tensors = {f"{column.key}_pixels": torch.from_numpy(pixels)}
-        changed = augment(tensors, draw.picked[block], draw.random)[0][f"{column.key}_pixels"]
+        changed = augment(tensors, picked, draw.random)[0][f"{column.key}_pixels"]
         found[block] = changed.round().clamp(0, 255).to(torch.uint8).numpy()
     return found
-
-
-def _mixed(pixels: np.ndarray, picked: np.ndarray, partners: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """The picked pictures, some of them with another one laid over, (rows, channels, height, width) float32."""
-    own = np.where(random.random(len(picked)) < _MIXED, random.uniform(0.5, 1.0, len(picked)), 1.0)
-    share = own.astype(np.float32)[:, None, None, None]
-    return np.asarray(share * pixels[picked] + (1 - share) * pixels[partners], np.float32)

@@ -127,7 +127,10 @@ class CausalEncoder(PretrainedEncoder):
     def prompts(self, tensors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Whole prompts with their examples and their mask, both (rows, steps) int64, right-padded. Not for a graph."""
         keys = self.prompt.keys
-        columns = {key: _rows(tensors[f"{key}_ids"], tensors[f"{key}_mask"]) for key in keys}
+        columns = {}
+        for key in keys:
+            padded = zip(tensors[f"{key}_ids"], tensors[f"{key}_mask"].bool(), strict=True)
+            columns[key] = [row[known].tolist() for row, known in padded]
         made = [self.prompt.of(dict(zip(keys, row, strict=True))) for row in zip(*columns.values(), strict=True)]
         device = tensors[f"{keys[0]}_ids"].device
         ids = nn.utils.rnn.pad_sequence([torch.tensor(row, device=device) for row in made], batch_first=True)
@@ -200,10 +203,6 @@ def _with_twins(module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: 
     for name, first in _twins(module):
         if prefix + first in state_dict:
             state_dict.setdefault(prefix + name, state_dict[prefix + first])
-
-
-def _rows(ids: Tensor, mask: Tensor) -> list[list[int]]:
-    return [row[known].tolist() for row, known in zip(ids, mask.bool(), strict=True)]
 
 
 class _Step(nn.Module):

@@ -44,7 +44,8 @@ class PictureHead(nn.Module):
             nn.Linear(told, widths[-1] * height * breadth), nn.Unflatten(1, (widths[-1], height, breadth))
         )
         # In tuples: they are the encoders' own.
-        self.seen = tuple((place, found) for place, one in enumerate(encoders.values()) for found in _pixels(one))
+        read = ((place, part) for place, one in enumerate(encoders.values()) for part in one.modules())
+        self.seen = tuple((place, part) for place, part in read if isinstance(part, Pixels))
         self.beside = tuple(paired(encoders, self.shape))[:1]
         self.places = nn.ModuleList(nn.Conv2d(width, widths[-1], 1) for _ in self.seen)
         self.down = nn.ModuleList(_shrinking(self.beside[0].shape[0], widths) if self.beside else ())
@@ -120,11 +121,6 @@ def _grids(shape: Shape) -> list[tuple[int, int]]:
         height, width = found[-1]
         found.append(((height + 1) // 2, (width + 1) // 2))
     return found
-
-
-def _pixels(encoder: nn.Module) -> list[Pixels]:
-    """What an encoder reads as pixels."""
-    return [module for module in encoder.modules() if isinstance(module, Pixels)]
 
 
 def _shrinking(channels: int, widths: list[int]) -> list[nn.Module]:

@@ -238,14 +238,10 @@ def _wanted(model: Model, outputs: Any, default: bool) -> Mapping[str, bool] | N
         raise Refused(422, brief(f"outputs: no output named {strange!r}; allowed: {', '.join(known)}"))
     if None in names:
         raise Refused(422, 'outputs: allowed: [{"name": ...}]')
-    if unread := next((key for one in outputs for key in _parameters(one) if key == "classification"), None):
-        raise Refused(422, f"outputs: {unread}: not offered; the answers are names already")
+    asked = (one.get("parameters") for one in outputs)
+    if any(isinstance(parameters, dict) and "classification" in parameters for parameters in asked):
+        raise Refused(422, "outputs: classification: not offered; the answers are names already")
     return {one["name"]: _flag(one.get("parameters"), "binary_data", default) for one in outputs}
-
-
-def _parameters(found: Mapping[str, Any]) -> Mapping[str, Any]:
-    parameters = found.get("parameters")
-    return parameters if isinstance(parameters, dict) else {}
 
 
 def _flag(parameters: Any, name: str, default: bool = False) -> bool:

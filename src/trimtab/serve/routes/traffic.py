@@ -24,16 +24,13 @@ def endpoints(server: Server) -> list[Endpoint]:
 
     async def traffic(request: Request) -> Response:
         found = together(await server.colleagues.gather(_TOPIC))
-        return refusals.answer({**found, "drift": _drift(server)})
+        # How near each column is to an alarm, as `/metrics` has it; from 1 on it is one.
+        families = text_string_to_metric_families(server.figures().decode())
+        samples = (sample for family in families if family.name == _EVIDENCE for sample in family.samples)
+        drift = [{"name": sample.labels["column"], "value": sample.value} for sample in samples]
+        return refusals.answer({**found, "drift": drift})
 
     return [Endpoint("GET", "/traffic", traffic, operation=_operation)]
-
-
-def _drift(server: Server) -> list[dict[str, Any]]:
-    """How near each column is to an alarm, as `/metrics` has it; from 1 on it is one."""
-    families = text_string_to_metric_families(server.figures().decode())
-    samples = (sample for family in families if family.name == _EVIDENCE for sample in family.samples)
-    return [{"name": sample.labels["column"], "value": sample.value} for sample in samples]
 
 
 def _operation(served: Served) -> dict[str, Any]:
