@@ -21,6 +21,7 @@ PACKAGES = {
     "fastapi": ["fastapi", "uvicorn", "httptools", "uvloop", "onnxruntime", "tokenizers"],
     "litserve": ["litserve==0.2.19", "onnxruntime", "tokenizers"],
     "bentoml": ["bentoml==1.4.40", "onnxruntime", "tokenizers"],
+    "ctranslate2": ["ctranslate2==4.8.5", "numpy", "safetensors"],
     "fairlearn": ["fairlearn==0.15.0"],
     # the schemas that examples/deploy is held against
     "ray": [f"{ROOT}[serve,postgresql]", "ray[serve]==2.60.0"],

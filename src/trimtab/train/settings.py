@@ -31,6 +31,7 @@ class _Recipe:
     rows: str  # what a row is, in words
     ema_decay: float = 0.0  # decay per step of the running average of the weights
     label_smoothing: float = 0.0  # of a label, or of each token
+    large_products: bool = False  # products that bf16 may quicken, though the network is small: a vocabulary's logits
 
 
 _RECIPES = {
@@ -45,7 +46,9 @@ _RECIPES = {
     # 40 epochs of 360 spoken digits, 8 of 4,900 questions
     "sequences": _Recipe(2500, 5, 40, 10, "rows, read from scratch"),
     # 20 epochs of 29,000 pairs of sentences
-    "texts": _Recipe(18_000, 5, 60, 10, "texts to learn to write", ema_decay=0.999, label_smoothing=0.1),
+    "texts": _Recipe(
+        18_000, 5, 60, 10, "texts to learn to write", ema_decay=0.999, label_smoothing=0.1, large_products=True
+    ),
 }
 _PATIENCE = 2  # of a pretrained network: it learns in few epochs
 _SCRATCH_PATIENCE = 5
@@ -125,8 +128,10 @@ def choose(
     by_default = "scratch" if base is None else "full"  # what a training method changes
     known = weights or train.weights or (by_default if by_name else None)
     method = take("method", known, _method(base, rows, device))
+    recipe = None if base and base.tuning.epochs else _recipe(output, kind, method)
     precision = train.precision
-    if chosen := _precision(train.precision, device, method, kind):
+    large = method != "scratch" or kind == "pictures" or (recipe is not None and recipe.large_products)
+    if chosen := _precision(train.precision, device, large):
         made["train.precision"] = chosen
         precision = chosen.value
     weights = train.class_weights
@@ -134,7 +139,6 @@ def choose(
         made["train.class_weights"] = _class_weights(counts, train.sampling)
         weights = made["train.class_weights"].value
     made["checkpoint"] = _score(spec, output, base, method, "balanced" in (weights, train.sampling))
-    recipe = None if base and base.tuning.epochs else _recipe(output, kind, method)
     batch_rows = _batch_rows(rows, device, kind)
     learning_rate = take("learning_rate", train.learning_rate, _learning_rate(base, method))
     frozen_blocks = take("frozen_blocks", train.frozen_blocks, _frozen_blocks(base, method, device))
@@ -192,8 +196,11 @@ def _frozen_blocks(base: Base | None, method: str, device: torch.device) -> Choi
     return Choice(0, "all blocks learn")
 
 
-def _precision(asked: str, device: torch.device, method: str, kind: Kind) -> Choice | None:
-    """What is computed in where the spec leaves it open, or this device has no such numbers; None as it was asked."""
+def _precision(asked: str, device: torch.device, large: bool) -> Choice | None:
+    """What is computed in where the spec leaves it open, or this device has no such numbers; None as it was asked.
+
+    `large` says that the network has products large enough for bf16 to be quicker on a CPU.
+    """
     if asked == "fp16" and device.type == "cpu":
         return Choice("fp32", "fp16 was asked, which needs a GPU: this CPU trains in fp32, or in bf16 if that is asked")
     if asked != "auto":
@@ -202,7 +209,7 @@ def _precision(asked: str, device: torch.device, method: str, kind: Kind) -> Cho
         return Choice("bf16", "this GPU computes bf16 natively")
     if device.type == "cuda":
         return Choice("fp16", "this GPU has no bf16")
-    if device.type == "cpu" and (kind == "pictures" or method != "scratch") and native_bf16():
+    if device.type == "cpu" and large and native_bf16():
         return Choice("bf16", "this CPU multiplies bf16 natively; weights and sums stay in fp32")
     return Choice("fp32", "bf16 would not be faster on this device")
 
