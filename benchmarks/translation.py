@@ -1,7 +1,7 @@
 """A bundle that translates beside CTranslate2 with the same weights.
 
 `python -m benchmarks.translation BUNDLE ROWS.csv`: BUNDLE reads one text with a `transformer` from scratch and writes
-another. Its own files answer, in the precision that they have (`trimtab compress BUNDLE -o FASTER --set
+another. Its own files answer, in the precision that they have (`trimtab compress BUNDLE --to FASTER --set
 compress.quantize=int8` makes those of int8), and CTranslate2 in int8, with the same beams and tokens, each in a process
 of its own with all cores. Printed are sentences/s of all rows at once, the latency of one, BLEU of both, and how many
 answers are the same.

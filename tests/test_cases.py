@@ -268,6 +268,17 @@ def test_case_05_names_with_dots_are_filled_in_and_set_as_they_are(tmp_path: Pat
     assert [column.name for column in again.inputs] == DOTTED
 
 
+def test_a_spec_written_out_in_full_cuts_its_rows_as_before(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        table(tmp_path / f"{part}.csv", [{"x": f"{part} {n}", "y": "uv"[n % 2]} for n in range(60)])
+    asked = {"data": "train.csv", "test": "test.csv", "split": {"valid": 0.2}, "output": "y"}
+    first = check(parse_spec(asked), tmp_path, tmp_path / "run", Quiet())
+    again = check(parse_spec(filled(first)), tmp_path, tmp_path / "again", Quiet())
+    before, after = first.prepared.splits, again.prepared.splits
+    for part in ("train", "valid", "test"):
+        assert getattr(before, part).values == getattr(after, part).values
+
+
 @pytest.mark.parametrize(
     ("setting", "found"),
     [

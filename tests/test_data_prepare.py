@@ -182,7 +182,7 @@ def test_a_split_column_is_honoured(tmp_path: Path, marks: list[str], rows: dict
     found = prepared(write(tmp_path / "a.csv", with_marks(marks)), "label", split="part")
     assert found.report["rows"] == rows
     assert list(found.inputs) == ["text"]
-    assert any(choice.key == "split" for choice in found.automatic) == automatic
+    assert any(choice.key == "splits" for choice in found.automatic) == automatic
 
 
 def test_a_row_that_names_no_split_is_set_aside(tmp_path: Path) -> None:

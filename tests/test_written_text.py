@@ -25,6 +25,7 @@ from trimtab.errors import TrimtabError
 from trimtab.nets.batch import Batch, LossOptions, told
 from trimtab.nets.heads.written_text import Cache, WrittenTextHead
 from trimtab.nets.network import Architecture, EncoderEntry, Network
+from trimtab.pipeline.recompress import compress
 from trimtab.progress import Quiet
 from trimtab.train import loop
 from trimtab.train.batches import targets_of
@@ -417,11 +418,9 @@ def test_a_spec_that_cannot_be_is_told_before_anything_is_learnt(tmp_path: Path)
         launched(output={"said": "category"}, gates={})
 
 
-@pytest.mark.slow  # a launch, and the files once more in 8 bits
-def test_both_networks_can_be_in_8_bits(release: trimtab.Release, tmp_path: Path) -> None:
-    data = release.manifest.spec["data"]
-    asked = {"data": list(data), "name": "written", **TINY, "compress": {"quantize": "int8"}}
-    small = trimtab.launch(asked, runs=tmp_path)
+@pytest.mark.slow  # the files once more, and in 8 bits
+def test_a_bundle_that_writes_can_be_compressed_to_8_bits(release: trimtab.Release, tmp_path: Path) -> None:
+    small = compress(release.folder, {}, ["compress.quantize=int8"], to=tmp_path)
     assert {entry.precision for entry in small.manifest.serving.graphs.values()} == {"int8"}
     before, after = (store.graph_bytes(one.folder, one.manifest.serving) for one in (release, small))
     assert after < before

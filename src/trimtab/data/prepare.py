@@ -77,7 +77,7 @@ def prepare(spec: Spec, folder: Path, progress: Progress) -> Prepared:
     final = _finish(parts, roles)
     found = report.build(data, test, clean_rows, cut, final, roles)
     automatic = [*rows_of.automatic, *by_folder, *roles.automatic] + (
-        [Automatic("split", cut.how, cut.automatic)] if cut.automatic else []
+        [Automatic("splits", cut.how, cut.automatic)] if cut.automatic else []  # no value of the key `split`
     )
     report.tell(progress, automatic, found)
     return Prepared(
