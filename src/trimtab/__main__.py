@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from trimtab import __version__, registry
-from trimtab.errors import TrimtabError, nearest, problem, visible
+from trimtab.errors import ToldElsewhere, TrimtabError, nearest, problem, visible
 
 ORDER = [
     "init", "launch", "predict", "explain", "evaluate", "audit", "compare", "compress", "serve", "watch", "ask",
@@ -82,6 +82,8 @@ def main(arguments: list[str] | None = None) -> int:
         app(args=arguments)
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 0
+    except ToldElsewhere as error:
+        return error.code
     except TrimtabError as error:
         return _fail(str(error))
     except BrokenPipeError:

@@ -22,6 +22,14 @@ class TrimtabError(Exception):
     """A request that cannot be carried out as it stands; commands print it and exit with code 2."""
 
 
+class ToldElsewhere(TrimtabError):
+    """What another process of the same launch has come to an end by, and tells; this one ends with the same code."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__("another process of this launch has come to an end, and says why")
+        self.code = code
+
+
 def visible(text: str) -> str:
     """Text with its control characters spelt out (`\\x1b`), so that a name can neither colour nor clear a terminal."""
     return _INVISIBLE.sub(lambda found: ascii(found[0])[1:-1], text)

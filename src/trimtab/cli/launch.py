@@ -13,7 +13,7 @@ from trimtab.cli import _frontier, _tables, _view
 from trimtab.cli._options import Quiet, VerdictAsJson
 from trimtab.compress.frontier import Frontier
 from trimtab.page import figures
-from trimtab.pipeline import Release, launch
+from trimtab.pipeline import Release, launch, processes
 from trimtab.progress import Progress
 
 
@@ -26,6 +26,9 @@ def command(
     pick: Annotated[
         str | None, typer.Option(help="Take this candidate of the search for a smaller network, whatever it costs.")
     ] = None,
+    count: Annotated[
+        int, typer.Option("--processes", min=1, help="Processes that train together, each on its share of every batch.")
+    ] = 1,
     quiet: Quiet = False,
     as_json: VerdictAsJson = False,
 ) -> None:
@@ -36,8 +39,15 @@ def command(
 
     Example: trimtab launch trimtab.yaml --set train.epochs=1
     """
-    picked = [f"compress.pick={pick}"] if pick else []
-    deliver(lambda view: launch(spec, [*(settings or []), *picked], runs, view), quiet, as_json)
+    asked = [*(settings or []), *([f"compress.pick={pick}"] if pick else [])]
+    if count > 1:
+        ways = [*(["--quiet"] if quiet else []), *(["--json"] if as_json else [])]
+        keys = [part for setting in asked for part in ("--set", setting)]
+        ended = processes.start(count, ["launch", str(spec), *keys, "--runs", str(runs), *ways])
+        if ended.why:
+            _view.console.print(ended.why, soft_wrap=True)
+        raise typer.Exit(ended.code)
+    deliver(lambda view: launch(spec, asked, runs, view), quiet, as_json)
 
 
 def deliver(make: Callable[[Progress], Release], quiet: bool, as_json: bool) -> None:
@@ -47,9 +57,9 @@ def deliver(make: Callable[[Progress], Release], quiet: bool, as_json: bool) -> 
         release = make(view)
     finally:
         view.close()
-    if as_json:
+    if release.made_here and as_json:
         _view.print_json(verdict(release))
-    else:
+    elif release.made_here:
         show(release)
     if not release.released:
         raise typer.Exit(1)

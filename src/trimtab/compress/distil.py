@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from trimtab.nets.fitted import FittedNetwork
 from trimtab.nets.network import Network, head_kind
 from trimtab.nets.states import Answers
 from trimtab.progress import Progress
-from trimtab.train import loop
+from trimtab.train import sharing
 from trimtab.train.batches import tensors_of
 from trimtab.train.devices import alone
 from trimtab.train.execution import attending, usual_attention
@@ -83,17 +84,20 @@ def distil(
     assert loss, f"{data.output.type} is not distillable"  # `distillable` was asked before
     method = DistilMethod(loss=loss)
     if sparse:
-        schedule = sparsity.Schedule(sparse, _SPARSE_BY)
-        method = DistilMethod(loss=loss, then=lambda network, share: sparsity.apply(network, schedule.share(share)))
+        method = DistilMethod(loss=loss, then=partial(_thinned, sparsity.Schedule(sparse, _SPARSE_BY)))
     learnt_from = TrainingData(data.rows, _targets(student, data), data.valid, data.valid_targets, data.output)
     plain = replace(
         settings, class_weights="none", sampling="none", label_smoothing=0.0, frozen_blocks=0, precisions=()
     )
     with qat.fake_quantized(network) if aware else nullcontext():
-        trained = loop.train(network, learnt_from, plain, folder, progress, method)
+        trained = sharing.train(network, learnt_from, plain, folder, progress, method)
     learnt = replace(student, network=network.cpu().eval()).noted(f"distilled, {trained.rows:,} rows")
     found = sparsity.sparse(learnt, sparse) if sparse else learnt
     return learnt if isinstance(found, Skip) else found
+
+
+def _thinned(schedule: sparsity.Schedule, network: Network, share: float) -> None:
+    sparsity.apply(network, schedule.share(share))
 
 
 def _copy(student: FittedNetwork) -> Network:

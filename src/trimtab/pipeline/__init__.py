@@ -10,7 +10,7 @@ from typing import Any
 from trimtab import spec as specs
 from trimtab.bundle.manifest import Stage
 from trimtab.nets.fitted import FittedNetwork
-from trimtab.pipeline import few, run_folder, zero_labels
+from trimtab.pipeline import few, processes, run_folder, zero_labels
 from trimtab.pipeline.release import Release, audit
 from trimtab.pipeline.training import told, train
 from trimtab.progress import Progress, Quiet
@@ -34,13 +34,20 @@ def launch(
     `train.epochs=1`. Finished stages are kept in `runs/NAME`, and the next launch goes on where this one stops. Raises
     TrimtabError, before anything is spent, when the request is wrong, and when another launch works in that folder; a
     missed gate is no error: see `Release.released`.
+
+    In a process that `torchrun` started (or who else sets its variables) it joins the others, which are to call this
+    with the same arguments: the first one does everything, the others learn with it and get the same release.
     """
-    progress = progress or Quiet()
-    started = time.perf_counter()
-    request_spec, folder = _read(spec, overrides)
-    home = Path(runs) / request_spec.run_name
-    with run_folder.held(home, Path(spec) if isinstance(spec, (str, Path)) else None, progress):
-        return _carried_out(request_spec, folder, home, progress, started)
+    tells = progress or Quiet()
+
+    def made() -> Release:
+        started = time.perf_counter()
+        request_spec, folder = _read(spec, overrides)
+        home = Path(runs) / request_spec.run_name
+        with run_folder.held(home, Path(spec) if isinstance(spec, (str, Path)) else None, tells):
+            return _carried_out(request_spec, folder, home, tells, started)
+
+    return processes.together(made)
 
 
 def _carried_out(spec: Spec, folder: Path, home: Path, progress: Progress, started: float) -> Release:

@@ -35,6 +35,7 @@ class Release:
 
     folder: Path
     manifest: Manifest
+    made_here: bool = True  # not in the other processes of a launch: see `processes`
 
     @property
     def released(self) -> bool:

@@ -17,7 +17,7 @@ from trimtab.nets.pretrained import PretrainedEncoder
 from trimtab.progress import Progress
 from trimtab.request import Request, few_rows, mitigation, resume
 from trimtab.spec import Choice
-from trimtab.train import loop, methods
+from trimtab.train import loop, methods, sharing
 from trimtab.train.fitted_head import FittedHead
 from trimtab.train.method import TrainingData
 
@@ -31,7 +31,7 @@ def train(request: Request, folder: Path, progress: Progress) -> tuple[Network, 
     data = few_data(request) if request.held_out is not None else _data(request)
     progress.stage("train", f"{len(data.train)} rows, {chosen.epochs} epochs, {chosen.method}")
     method = methods.made(chosen.training_method or methods.SUPERVISED)
-    trained = loop.train(network, data, chosen, folder, progress, method)
+    trained = sharing.train(network, data, chosen, folder, progress, method)
     for encoder in network.pretrained():
         encoder.merge()
     detail = {"steps": trained.steps, "rows_per_second": round(trained.rows_per_second, 1), "best": trained.best}

@@ -53,20 +53,24 @@ class Tuned:
 def choose(run: Run, epochs: Sequence[Sequence[Sequence[np.ndarray]]]) -> Tuned:
     """What this run took before it was stopped, what such a run on this machine took, or what is quickest now.
 
-    `epochs` holds the batches of each step of each epoch. Nothing is measured of a short run, on a GPU or with
-    several processes. The network, its gradients and the generator of random numbers are left as they were.
+    `epochs` holds the batches of each step of each epoch. Nothing is measured of a short run or on a GPU; of several
+    processes the first one measures, while the others wait. The network, its gradients and the generator of random
+    numbers are left as they were.
     """
-    kept = run.folder / _FILE
-    usual = _usual(run)
-    single_cpu = run.devices.device.type == "cpu" and run.devices.processes == 1
-    found = _read(kept)
-    if found is None and single_cpu and sum(len(groups) for groups in epochs) >= _LEAST_STEPS:
-        found = _remembered(run, epochs[0], usual)
-    found = found or Tuned(usual, {})
+    usual, found = _usual(run), None
     if run.devices.writes:
+        kept = run.folder / _FILE
+        found = _read(kept)
+        on_cpu = run.devices.device.type == "cpu"
+        if found is None and on_cpu and sum(len(groups) for groups in epochs) >= _LEAST_STEPS:
+            found = _remembered(run, epochs[0], usual)
+        found = found or Tuned(usual, {})
         run.folder.mkdir(parents=True, exist_ok=True)
         files.write(kept, _written(found))
-    return found
+    found = run.devices.agreed(found) or Tuned(usual, {})
+    if run.devices.processes == 1:
+        return found
+    return replace(found, execution=replace(found.execution, threads=usual.threads))  # cores are shared
 
 
 def computing(run: Run, execution: Execution) -> Run:
@@ -79,7 +83,8 @@ def _usual(run: Run) -> Execution:
     """What is taken where nothing is measured."""
     settings = run.settings
     attention = usual_attention(run.devices) if settings.attention == "auto" else settings.attention
-    return Execution(attention, run.devices.precision, settings.threads or torch.get_num_threads())
+    threads = settings.threads or max(1, torch.get_num_threads() // run.devices.here)
+    return Execution(attention, run.devices.precision, threads)
 
 
 # ------------------------------------------------------------------------------------------------------- measuring
@@ -96,7 +101,7 @@ def measured(run: Run, group: Sequence[np.ndarray], usual: Execution) -> Tuned:
         rates, alone = _rates(run, group, ways)
         best = _quickest(ways, rates, _FASTER)
         choices = _told(best, rates)
-        if run.settings.threads is None and alone >= _ALONE:
+        if run.settings.threads is None and run.devices.processes == 1 and alone >= _ALONE:
             best, told = _threads(run, group, best)
             choices |= told
     return Tuned(best, choices)
@@ -227,6 +232,7 @@ def _key(run: Run) -> str:
     settings = run.settings
     open_ways = [settings.precision, settings.precisions, settings.attention, settings.threads]
     size = [settings.batch_tokens, settings.batch_rows, settings.accumulate, float(np.mean(run.data.steps))]
+    size += [run.devices.processes] if run.devices.processes > 1 else []
     machine = [torch.__version__, torch.backends.cpu.get_cpu_capability(), platform.node(), torch.get_num_threads()]
     said = json.dumps([shapes, open_ways, size, machine, type(run.method).__name__])
     return hashlib.sha256(said.encode()).hexdigest()[:32]

@@ -1,7 +1,7 @@
 """Where a run computes: one device, or that of each process of `torchrun`, and what the processes tell each other.
 
-Every process holds the whole network and the whole data, and goes through the same batches: of each it computes its
-share of the rows. Gradients are summed, so that the weights stay the same everywhere; one process writes.
+Every process holds the whole network and maps the rows, and goes through the same batches: of each it computes its
+share. Gradients are summed, so that the weights stay the same everywhere; one process writes.
 """
 
 from __future__ import annotations
@@ -10,12 +10,17 @@ import os
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from datetime import timedelta
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, distributed, nn
 
+# How long a process waits for another one: the first checks and encodes the data alone, whatever time that takes. One
+# that has died is noticed at once, by its closed connections.
+_PATIENCE = timedelta(days=30)
+T = TypeVar("T")
 _COMPUTED = {"bf16": torch.bfloat16, "bf16_weights": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -28,6 +33,7 @@ class Devices:
     scaler: torch.amp.GradScaler  # of fp16, whose small gradients would be rounded to nothing
     rank: int = 0
     processes: int = 1
+    here: int = 1  # processes on this machine, which share its cores
 
     @property
     def writes(self) -> bool:
@@ -39,9 +45,17 @@ class Devices:
         computed = _COMPUTED.get(self.precision)
         return torch.autocast(self.device.type, computed, enabled=computed is not None)
 
-    def share(self, batch: np.ndarray) -> np.ndarray:
-        """The rows of a batch that this process computes; there may be none."""
-        return batch[self.rank :: self.processes]
+    def share(self, batch: np.ndarray, steps: np.ndarray) -> np.ndarray:
+        """The rows of a batch that this process computes, in the batch's order; there may be none.
+
+        Rows are dealt by their `steps`, the longest first, in turn and then in turn backwards: all have equal work.
+        """
+        if self.processes == 1:
+            return batch
+        place = np.empty(len(batch), np.int64)  # of each row among those by length
+        place[np.argsort(-steps[batch], kind="stable")] = np.arange(len(batch))
+        turn, seat = np.divmod(place, self.processes)
+        return batch[np.where(turn % 2, self.processes - 1 - seat, seat) == self.rank]
 
     def sum_gradients(self, network: nn.Module) -> None:
         """Every process ends with the sum of all processes' gradients."""
@@ -74,13 +88,9 @@ class Devices:
             distributed.all_reduce(values)
         return values
 
-    def agreed(self, flag: bool) -> bool:
+    def agreed(self, said: T) -> T:
         """What the first process says, for decisions that hang on the time."""
-        if self.processes == 1:
-            return flag
-        said = torch.tensor(int(flag), device=self.device)
-        distributed.broadcast(said, 0)
-        return bool(said)
+        return heard(said) if self.processes > 1 else said
 
     def gathered(self, part: Any) -> list[Any]:
         """The parts of all processes, in their order."""
@@ -119,15 +129,40 @@ def alone(place: torch.device) -> Devices:
     return Devices(place, "fp32", torch.amp.GradScaler(place.type, enabled=False))
 
 
-def prepare(precision: str) -> Devices:
-    """The devices of a run: this process alone, or those that `torchrun` started, which are joined once."""
+def join() -> int:
+    """Join the processes that `torchrun`, or who else sets its variables, has started; returns this one's number.
+
+    Of one process that nobody started together with others, 0. To join once more changes nothing.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return 0
+    if not distributed.is_initialized():
+        place = device()
+        if place.type == "cuda":
+            torch.cuda.set_device(place)
+        # Numbers on the CPU are exchanged too, by gloo.
+        backend = "cpu:gloo,cuda:nccl" if place.type == "cuda" else "gloo"
+        distributed.init_process_group(backend, timeout=_PATIENCE)
+    return distributed.get_rank()
+
+
+def joined() -> int:
+    """How many processes have joined this one, itself counted."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def heard(said: T) -> T:
+    """What the first process says; each of them is to call this."""
+    found = [said]
+    distributed.broadcast_object_list(found, 0, device=torch.device("cpu"))
+    return found[0]
+
+
+def prepare(precision: str, together: bool = False) -> Devices:
+    """The devices of a run: of this process alone or, `together`, of all that have joined."""
     place = device()
     scaler = torch.amp.GradScaler(place.type, enabled=precision == "fp16")
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    if processes == 1:
+    if not together or joined() == 1:
         return Devices(place, precision, scaler)
-    if place.type == "cuda":
-        torch.cuda.set_device(place)
-    if not distributed.is_initialized():
-        distributed.init_process_group("nccl" if place.type == "cuda" else "gloo")
-    return Devices(place, precision, scaler, distributed.get_rank(), processes)
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", joined()))
+    return Devices(place, precision, scaler, distributed.get_rank(), joined(), here)

@@ -45,6 +45,7 @@ class FittedHead(Method):
 
     keeps_last: ClassVar[bool] = True
     scored_last: ClassVar[bool] = True
+    shared: ClassVar[bool] = False  # few rows, which meet each other in a batch
     strength: float = Field(1.0, gt=0, description="Inverse of the regression's L2 penalty, on vectors of length 1.")
     class_names: bool = Field(False, description="Whether a sentence about each class's name counts as two rows.")
     self_training: float = Field(

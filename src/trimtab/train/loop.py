@@ -61,14 +61,16 @@ def train(
     folder: Path,
     progress: Progress,
     method: Method | None = None,
+    together: bool = False,
 ) -> TrainingResult:
     """Train `network` in place, by default from the answers of the rows, and leave it with its best weights.
 
-    Each of the processes that `torchrun` started is to call it with the same arguments; the first one writes. `folder`
-    holds the checkpoints; a run that was killed goes on from there and ends with the same weights as one that was not.
-    Raises TrimtabError when one row does not fit into memory, or when the loss is no longer a number.
+    With `together`, each of the processes that have joined is to call it with the same arguments (see `sharing`); the
+    first one writes. `folder` holds the checkpoints; a run that was killed goes on from there, with as many processes
+    or others, and ends with the same weights as one that was not. Raises TrimtabError when one row does not fit into
+    memory, or when the loss is no longer a number.
     """
-    found = devices.prepare(settings.precision)
+    found = devices.prepare(settings.precision, together)
     torch.manual_seed(settings.seed + found.rank)
     own_progress = progress if found.writes else Quiet()
     run = _prepare(network, data, settings, found, folder, own_progress, method or methods.kind("supervised")())
@@ -82,9 +84,10 @@ def train(
             position = _epochs(run, position, groups)
     run.devices.wait()  # the first process has written
     best = checkpoint.read(folder, "best")
-    if best is None:
+    if best is None and run.devices.writes:
         raise problem("train", "the loss was not a number from the first evaluation on", do="lower train.learning_rate")
-    run.network.load_state_dict(best[0])
+    if best is not None:
+        run.network.load_state_dict(best[0])
     return TrainingResult(
         position.history, position.best, position.step, position.rows, position.seconds, tuned.choices
     )
@@ -184,8 +187,11 @@ def _epochs(run: Run, position: Position, groups: list[list[list[np.ndarray]]]) 
     mean_rows = len(run.data.train) * settings.epochs / max(1, sum(len(group) for epoch in groups for group in epoch))
     clock = _Clock(position)
     threads = torch.get_num_threads() if run.devices.device.type == "cpu" else 1
-    # Threads are changed where they would spin, unless the spec says how many there are.
-    watch = BusyWatch(threads, settings.threads is None and not waits_asleep(), run.progress.note)
+    # Threads are changed where they would spin, unless the spec says how many there are. A process that waits for
+    # others looks as if it was not given its time.
+    alone = run.devices.processes == 1
+    say = run.progress.note if alone else Quiet().note
+    watch = BusyWatch(threads, alone and settings.threads is None and not waits_asleep(), say)
     for epoch in range(position.epoch, settings.epochs):
         position = _epoch(run, replace(position, epoch=epoch), groups[epoch], total, mean_rows, clock, watch)
         if position.finished:
@@ -218,12 +224,13 @@ def _epoch(
     smooth = torch.tensor(position.loss, device=run.devices.device) if resumed else None
     for number in range(position.batch, len(groups)):
         rows = sum(len(batch) for batch in groups[number])
+        due = clock.due(settings.checkpoint_seconds)
         with watch.step(rows):
-            position, loss = step(run, groups[number], position, total, mean_rows)
+            position, loss, save = step(run, groups[number], position, total, mean_rows, due)
         smooth = loss if smooth is None else torch.lerp(smooth, loss, _LOSS_SHARE)
         clock.rows += rows
         position = replace(position, batch=number + 1)
-        evaluate, save = number + 1 in evaluate_after, run.devices.agreed(clock.due(settings.checkpoint_seconds))
+        evaluate = number + 1 in evaluate_after
         if evaluate or save or clock.tell():  # only then is the device waited for
             position = clock.read(replace(position, loss=float(smooth)))
             run.progress.tick(position.step, total, _figures(position, settings))

@@ -89,6 +89,7 @@ class Method(part_options.Options, ABC):
     keeps_last: ClassVar[bool] = False  # whether the last weights are taken, whatever the validation rows say
     scored_last: ClassVar[bool] = False  # whether it is scored at the end alone: each time costs as much as learning
     asks: ClassVar[bool] = False  # whether a language model is asked, and nothing is learnt
+    shared: ClassVar[bool] = True  # whether several processes may share the rows of a batch out
     reads_classes: ClassVar[bool] = False  # whether `batches` are made by the rows' classes, whatever the sampling
 
     def refuses(self, output: OutputColumn, encoders: int) -> str | None:
@@ -143,7 +144,8 @@ class Method(part_options.Options, ABC):
         `mean_rows` is what a batch holds on average, by which the loss is divided. Returns the sum of the losses.
         """
         total, devices = torch.zeros((), device=run.devices.device), run.devices
-        own = (part for batch in group for part in parts_of(devices.share(batch), position.split_depth))
+        steps = run.data.steps
+        own = (part for batch in group for part in parts_of(devices.share(batch, steps), position.split_depth))
         for number, part in enumerate(own):
             losses = self._of_rows(run, part, position.step, number * devices.processes + devices.rank)
             devices.scaler.scale(losses.sum() / (mean_rows * len(group))).backward()

@@ -15,12 +15,12 @@ from trimtab.train.optimizer import clip, set_rates
 
 
 def step(
-    run: Run, group: list[np.ndarray], position: Position, total: int, mean_rows: float
-) -> tuple[Position, Tensor]:
+    run: Run, group: list[np.ndarray], position: Position, total: int, mean_rows: float, due: bool
+) -> tuple[Position, Tensor, bool]:
     """One optimizer step over a group of batches; returns the position and the mean loss, still on the device.
 
-    Where memory is short, the batches are split and the step begins again. Raises TrimtabError when a single row does
-    not fit.
+    Whether a checkpoint is `due` is what the first process says, in every process; it is returned last. Where memory is
+    short, the batches are split and the step begins again. Raises TrimtabError when a single row does not fit.
     """
     while True:
         try:
@@ -49,7 +49,9 @@ def step(
     if run.ema_weights:
         _update_average(run, position.step)
     rows = sum(len(batch) for batch in group)
-    return replace(position, step=position.step + 1), run.devices.sum(total_loss) / rows
+    said = total_loss.new_tensor(due and run.devices.writes)
+    loss, due_too = run.devices.sum(torch.stack([total_loss, said])) if run.devices.processes > 1 else (total_loss, due)
+    return replace(position, step=position.step + 1), loss / rows, bool(due_too)
 
 
 def _split(run: Run, group: list[np.ndarray], position: Position) -> Position:
