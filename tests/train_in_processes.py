@@ -17,7 +17,7 @@ from trimtab.columns import encode_rows, fit
 from trimtab.nets.network import Architecture, EncoderEntry, Network
 from trimtab.progress import Quiet
 from trimtab.spec import parse
-from trimtab.train import loop
+from trimtab.train import devices, loop
 from trimtab.train.method import TrainingData
 from trimtab.train.optimizer import make, use_sparse_gradients
 from trimtab.train.settings import choose
@@ -51,7 +51,8 @@ def main(folder: Path) -> None:
     chosen = replace(chosen, batch_rows=15, batch_tokens=150, accumulate=2, checkpoint_seconds=0.0, optimizer="adamw")
     use_sparse_gradients(network)
     assert make(network, chosen).sparse is not None
-    trained = loop.train(network, data, chosen, folder / "work", Quiet())
+    devices.join()
+    trained = loop.train(network, data, chosen, folder / "work", Quiet(), together=True)
     outputs = loop.predict(network, valid, 512, torch.device("cpu"))
     weights = {name: value.numpy() for name, value in network.state_dict().items()}
     losses = np.array([entry["loss"] for entry in trained.history])

@@ -35,6 +35,7 @@ def train(request: Request, folder: Path, progress: Progress) -> tuple[Network, 
     for encoder in network.pretrained():
         encoder.merge()
     detail = {"steps": trained.steps, "rows_per_second": round(trained.rows_per_second, 1), "best": trained.best}
+    detail |= trained.together
     return network, trained, Stage(name="train", seconds=trained.seconds, detail=detail)
 
 

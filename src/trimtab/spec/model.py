@@ -200,6 +200,24 @@ class Train(_Part):
         "the first steps, and where others keep the processor busy.",
     )
     checkpoint_seconds: float = Field(60.0, ge=0, description="Least time between two checkpoints inside an epoch.")
+    synchronise: int = Field(
+        1,
+        ge=1,
+        le=10_000,
+        description="Steps after which the processes of a launch (`--processes`) meet. 1: in every step gradients are "
+        "summed, as if one process trained. More: each goes on alone and their weights are averaged then (local SGD), "
+        "which exchanges less and learns a little otherwise.",
+    )
+    shard: bool = Field(
+        False,
+        description="Whether each process of a launch holds a part of the weights, of their gradients and of what the "
+        "optimizer remembers, rather than all of them (FSDP2): for networks that one device cannot hold.",
+    )
+    gradient_checkpointing: bool = Field(
+        False,
+        description="Whether blocks of an encoder of texts compute their activations again for the gradients rather "
+        "than hold them: less memory, about a third more time.",
+    )
     lora: Lora = Lora()
 
     @model_validator(mode="before")

@@ -37,6 +37,7 @@ class Position:
     seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
     finished: bool = False
+    together: dict[str, Any] = field(default_factory=dict)  # how several processes trained: see `loop`
 
 
 def write(folder: Path, name: str, tensors: Mapping[str, Tensor], states: Any, position: Position) -> None:

@@ -7,9 +7,10 @@ share. Gradients are summed, so that the weights stay the same everywhere; one p
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -24,6 +25,29 @@ T = TypeVar("T")
 _COMPUTED = {"bf16": torch.bfloat16, "bf16_weights": torch.bfloat16, "fp16": torch.float16}
 
 
+@dataclass
+class Exchanges:
+    """What it costs this process to train together with others, since it began; on a GPU, which runs ahead, unknown."""
+
+    waited: float = 0.0  # seconds, for others that were not as far
+    taken: float = 0.0  # seconds, to exchange numbers
+    apart: list[float] = field(default_factory=list)  # of each average, how far weights lay from it: see `averaging`
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Inside, so little is exchanged that all that takes time is to wait."""
+        begun = time.perf_counter()
+        yield
+        self.waited += time.perf_counter() - begun
+
+    @contextmanager
+    def exchanging(self) -> Iterator[None]:
+        """Inside, numbers are exchanged."""
+        begun = time.perf_counter()
+        yield
+        self.taken += time.perf_counter() - begun
+
+
 @dataclass(frozen=True)
 class Devices:
     """The device of this process, what products are computed in on it, and its place among all processes."""
@@ -34,6 +58,7 @@ class Devices:
     rank: int = 0
     processes: int = 1
     here: int = 1  # processes on this machine, which share its cores
+    exchanges: Exchanges = field(default_factory=Exchanges)
 
     @property
     def writes(self) -> bool:
@@ -63,9 +88,14 @@ class Devices:
             return
         learns = [parameter for parameter in network.parameters() if parameter.requires_grad]
         present = torch.tensor([parameter.grad is not None for parameter in learns], dtype=torch.int32)
-        present = self.sum(present.to(self.device)).cpu()
+        with self.exchanges.waiting():
+            present = self.sum(present.to(self.device)).cpu()
         held = [parameter for parameter, count in zip(learns, present.tolist(), strict=True) if count]
-        tables = sparse_tables(network)
+        with self.exchanges.exchanging():
+            self._sum(held, sparse_tables(network))
+
+    def _sum(self, held: list[nn.Parameter], tables: set[int]) -> None:
+        """The gradients of these weights become their sums."""
         for parameter in held:
             if id(parameter) in tables:
                 parameter.grad = self._sum_sparse(parameter)
@@ -87,6 +117,13 @@ class Devices:
         if self.processes > 1:
             distributed.all_reduce(values)
         return values
+
+    def told(self, loss: Tensor, due: bool) -> tuple[Tensor, bool]:
+        """The sum of all processes' losses, and whether something is due in the first one, which has the clock."""
+        if self.processes == 1:
+            return loss, due
+        found = self.sum(torch.stack([loss, loss.new_tensor(due and self.writes)]))
+        return found[0], bool(found[1])
 
     def agreed(self, said: T) -> T:
         """What the first process says, for decisions that hang on the time."""

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
 from trimtab.columns import EncodedRows, Outputs, Targets, dense
 from trimtab.errors import problem
@@ -22,6 +22,7 @@ from trimtab.nets.states import Answers
 from trimtab.progress import Progress, Quiet
 from trimtab.spec import Choice
 from trimtab.train import autotune, checkpoint, devices, execution, frozen, methods
+from trimtab.train.averaging import average
 from trimtab.train.batches import Forward, computed
 from trimtab.train.busy import BusyWatch, waits_asleep
 from trimtab.train.checkpoint import Position
@@ -47,6 +48,7 @@ class TrainingResult:
     rows: int  # learnt from, over all epochs
     seconds: float  # evaluations and checkpoints left out
     choices: dict[str, Choice] = field(default_factory=dict)  # by spec key: what the first steps chose
+    together: dict[str, Any] = field(default_factory=dict)  # how several processes trained, and what that cost them
 
     @property
     def rows_per_second(self) -> float:
@@ -89,7 +91,13 @@ def train(
     if best is not None:
         run.network.load_state_dict(best[0])
     return TrainingResult(
-        position.history, position.best, position.step, position.rows, position.seconds, tuned.choices
+        position.history,
+        position.best,
+        position.step,
+        position.rows,
+        position.seconds,
+        tuned.choices,
+        position.together,
     )
 
 
@@ -185,7 +193,7 @@ def _epochs(run: Run, position: Position, groups: list[list[list[np.ndarray]]]) 
     settings = run.settings
     total = sum(len(epoch) for epoch in groups)
     mean_rows = len(run.data.train) * settings.epochs / max(1, sum(len(group) for epoch in groups for group in epoch))
-    clock = _Clock(position)
+    clock, begun = _Clock(position), position.seconds
     threads = torch.get_num_threads() if run.devices.device.type == "cpu" else 1
     # Threads are changed where they would spin, unless the spec says how many there are. A process that waits for
     # others looks as if it was not given its time.
@@ -199,10 +207,27 @@ def _epochs(run: Run, position: Position, groups: list[list[list[np.ndarray]]]) 
         position = replace(position, epoch=epoch + 1, batch=0)
         with clock.stopped():
             _save(run, position)
-    position = replace(position, finished=True)
+    position = replace(position, finished=True, together=_together(run, position.seconds - begun))
     if run.devices.writes:
         checkpoint.write(run.folder, "last", run.network.state_dict(), None, position)  # nothing will go on from here
     return position
+
+
+def _together(run: Run, seconds: float) -> dict[str, Any]:
+    """How several processes have trained since they began, and the shares of their time that this took; plain JSON."""
+    devices, exchanges = run.devices, run.devices.exchanges
+    if devices.processes == 1:
+        return {}
+    each = devices.gathered((exchanges.waited, exchanges.taken, exchanges.apart))
+    waited, taken = (sum(one[place] for one in each) / len(each) / max(seconds, 1e-9) for place in (0, 1))
+    found: dict[str, Any] = {"processes": devices.processes, "exchange": distributed.get_backend(), "weights": "whole"}
+    found["synchronised"] = f"every {run.settings.synchronise} steps" if run.averages else "every step"
+    if devices.device.type == "cpu":
+        found |= {"waiting_share": round(waited, 4), "exchange_share": round(taken, 4)}
+    if run.averages:
+        found["weights_apart"] = round(float(np.mean([apart for one in each for apart in one[2]])), 6)
+    run.progress.note(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in found.items()))
+    return found
 
 
 def _epoch(
@@ -224,13 +249,20 @@ def _epoch(
     smooth = torch.tensor(position.loss, device=run.devices.device) if resumed else None
     for number in range(position.batch, len(groups)):
         rows = sum(len(batch) for batch in groups[number])
-        due = clock.due(settings.checkpoint_seconds)
         with watch.step(rows):
-            position, loss, save = step(run, groups[number], position, total, mean_rows, due)
+            position, loss = step(run, groups[number], position, total, mean_rows)
+        evaluate, last = number + 1 in evaluate_after, number + 1 == len(groups)
+        save, meet = False, not run.averages or evaluate or last or position.step % settings.synchronise == 0
+        if meet and run.averages:
+            average(run)
+        if meet:
+            loss, save = run.devices.told(loss, clock.due(settings.checkpoint_seconds))
+        else:
+            loss = loss * run.devices.processes  # its own share is told for all
+        loss = loss / rows
         smooth = loss if smooth is None else torch.lerp(smooth, loss, _LOSS_SHARE)
         clock.rows += rows
         position = replace(position, batch=number + 1)
-        evaluate = number + 1 in evaluate_after
         if evaluate or save or clock.tell():  # only then is the device waited for
             position = clock.read(replace(position, loss=float(smooth)))
             run.progress.tick(position.step, total, _figures(position, settings))

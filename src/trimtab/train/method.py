@@ -76,6 +76,11 @@ class Run:
     second: nn.Module | None = None  # the network that learns beside: see `Method.second`
 
     @property
+    def averages(self) -> bool:
+        """Whether processes go on alone for some steps, until their weights are averaged: see `averaging`."""
+        return self.devices.processes > 1 and self.settings.synchronise > 1
+
+    @property
     def taught(self) -> bool:
         """Whether the head is told the right answers while it learns: see `nets.heads`."""
         return taught(self.network)
@@ -141,10 +146,12 @@ class Method(part_options.Options, ABC):
     def gradients(self, run: Run, group: list[np.ndarray], position: Position, mean_rows: float) -> Tensor:
         """Add up the gradients of this process's rows of a group; every row counts the same, however it was cut.
 
-        `mean_rows` is what a batch holds on average, by which the loss is divided. Returns the sum of the losses.
+        `mean_rows` is what a batch holds on average, by which the loss is divided; a process that goes on alone has its
+        share of them. Returns the sum of the losses.
         """
         total, devices = torch.zeros((), device=run.devices.device), run.devices
         steps = run.data.steps
+        mean_rows = mean_rows / devices.processes if run.averages else mean_rows
         own = (part for batch in group for part in parts_of(devices.share(batch, steps), position.split_depth))
         for number, part in enumerate(own):
             losses = self._of_rows(run, part, position.step, number * devices.processes + devices.rank)

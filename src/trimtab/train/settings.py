@@ -90,6 +90,9 @@ class Settings:
     seed: int
     score: str
     checkpoint_seconds: float
+    synchronise: int = 1  # steps after which processes that train together average their weights
+    shard: bool = False  # whether each of them holds a part of the weights
+    gradient_checkpointing: bool = False
 
 
 def choose(
@@ -171,7 +174,7 @@ def choose(
             include={
                 "optimizer", "momentum", "weight_decay", "warmup", "schedule", "layer_decay", "accumulate", "clip_norm",
                 "dropout", "evaluations", "checkpoint_seconds",
-                "sampling", "attention", "threads",
+                "sampling", "attention", "threads", "synchronise", "shard", "gradient_checkpointing",
             }
         ),
         lora=train.lora,

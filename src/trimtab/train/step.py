@@ -15,12 +15,12 @@ from trimtab.train.optimizer import clip, set_rates
 
 
 def step(
-    run: Run, group: list[np.ndarray], position: Position, total: int, mean_rows: float, due: bool
-) -> tuple[Position, Tensor, bool]:
-    """One optimizer step over a group of batches; returns the position and the mean loss, still on the device.
+    run: Run, group: list[np.ndarray], position: Position, total: int, mean_rows: float
+) -> tuple[Position, Tensor]:
+    """One optimizer step over a group of batches; returns the position and the sum of the losses, still on the device.
 
-    Whether a checkpoint is `due` is what the first process says, in every process; it is returned last. Where memory is
-    short, the batches are split and the step begins again. Raises TrimtabError when a single row does not fit.
+    Of several processes it is that of this one's rows. Where memory is short, the batches are split and the step begins
+    again. Raises TrimtabError when a single row does not fit.
     """
     while True:
         try:
@@ -32,9 +32,10 @@ def step(
             position = _split(run, group, position)
     if run.bf16_weights:
         run.bf16_weights.gather()
-    run.devices.sum_gradients(run.network)
-    if run.second is not None:
-        run.devices.sum_gradients(run.second)
+    if not run.averages:
+        run.devices.sum_gradients(run.network)
+        if run.second is not None:
+            run.devices.sum_gradients(run.second)
     for optimizer in run.optimizers.all:
         run.devices.scaler.unscale_(optimizer)
     clip(run.network, run.optimizers, run.settings.clip_norm)
@@ -48,10 +49,7 @@ def step(
         run.bf16_weights.refresh()
     if run.ema_weights:
         _update_average(run, position.step)
-    rows = sum(len(batch) for batch in group)
-    said = total_loss.new_tensor(due and run.devices.writes)
-    loss, due_too = run.devices.sum(torch.stack([total_loss, said])) if run.devices.processes > 1 else (total_loss, due)
-    return replace(position, step=position.step + 1), loss / rows, bool(due_too)
+    return replace(position, step=position.step + 1), total_loss
 
 
 def _split(run: Run, group: list[np.ndarray], position: Position) -> Position:
