@@ -7,6 +7,7 @@ from typing import ClassVar, Self, cast
 
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
+from transformers import PreTrainedModel
 
 
 class PretrainedEncoder(nn.Module):
@@ -41,6 +42,14 @@ class PretrainedEncoder(nn.Module):
         """Freeze the pretrained weights and put a low-rank update beside each linear map (arXiv:2106.09685)."""
         config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=self.adapted(), bias="none")
         self.model = cast(nn.Module, get_peft_model(self.model, config))
+
+    def checkpoint_activations(self) -> bool:
+        """Let blocks compute their activations again for the gradients; False where this model cannot."""
+        model = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
+        if not getattr(model, "supports_gradient_checkpointing", False):
+            return False
+        cast(PreTrainedModel, model).activation_checkpointing_enable()
+        return True
 
     def merge(self) -> None:
         """Add the low-rank updates, where there are any, to the weights that they update."""

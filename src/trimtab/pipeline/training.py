@@ -12,6 +12,7 @@ import torch
 from trimtab import pretrained
 from trimtab.bundle.manifest import Automatic, Stage
 from trimtab.columns import EncodedRows, dense, encode_rows
+from trimtab.errors import problem
 from trimtab.nets.network import Network
 from trimtab.nets.pretrained import PretrainedEncoder
 from trimtab.progress import Progress
@@ -95,4 +96,11 @@ def build(request: Request) -> Network:
         lora = request.settings.lora
         for encoder in network.pretrained():
             encoder.adapt(lora.rank, lora.alpha, lora.dropout)
+    if request.settings.gradient_checkpointing:
+        encoders = [one for one in network.encoders.values() if isinstance(one, PretrainedEncoder)]
+        if not [one for one in encoders if one.checkpoint_activations()]:
+            found = "true, but no encoder of this network has blocks that can compute their activations again"
+            raise problem(
+                "train.gradient_checkpointing", found, do="leave it out, or take a pretrained encoder of texts"
+            )
     return network

@@ -61,8 +61,8 @@ def choose(run: Run, epochs: Sequence[Sequence[Sequence[np.ndarray]]]) -> Tuned:
     if run.devices.writes:
         kept = run.folder / _FILE
         found = _read(kept)
-        on_cpu = run.devices.device.type == "cpu"
-        if found is None and on_cpu and sum(len(groups) for groups in epochs) >= _LEAST_STEPS:
+        may = run.devices.device.type == "cpu" and not run.devices.sharded  # whose steps need all processes
+        if found is None and may and sum(len(groups) for groups in epochs) >= _LEAST_STEPS:
             found = _remembered(run, epochs[0], usual)
         found = found or Tuned(usual, {})
         run.folder.mkdir(parents=True, exist_ok=True)

@@ -111,10 +111,13 @@ def computed(
         tensors = tensors_of(rows, picked, devices.device)
         return tensors if targets is None else tensors | told(targets_of(targets, picked, devices.device))
 
-    parts = devices.gathered([to_numpy(forward(given(picked))) for picked in own])
+    found = [to_numpy(forward(given(picked))) for picked in own]
+    if devices.sharded and len(own) < -(-len(batches) // count):  # all processes compute equally often
+        forward(given(batches[0]))
+    parts = devices.gathered(found)
     in_turn = [batch for rank in range(count) for batch in batches[rank::count]]
     tensors = output.tensors if targets is None else output.taught
-    return in_order(in_turn, [part for found in parts for part in found], tensors, rows.positions(output))
+    return in_order(in_turn, [part for each in parts for part in each], tensors, rows.positions(output))
 
 
 def learnt_steps(rows: Rows, output: OutputColumn, targets: Targets | None) -> np.ndarray:

@@ -59,6 +59,7 @@ class Devices:
     processes: int = 1
     here: int = 1  # processes on this machine, which share its cores
     exchanges: Exchanges = field(default_factory=Exchanges)
+    sharded: bool = False  # each process holds parts of the weights: all compute equally often, for they gather them
 
     @property
     def writes(self) -> bool:
@@ -83,8 +84,8 @@ class Devices:
         return batch[np.where(turn % 2, self.processes - 1 - seat, seat) == self.rank]
 
     def sum_gradients(self, network: nn.Module) -> None:
-        """Every process ends with the sum of all processes' gradients."""
-        if self.processes == 1:
+        """Every process ends with the sum of all processes' gradients; parts of weights had theirs as it came about."""
+        if self.processes == 1 or self.sharded:
             return
         learns = [parameter for parameter in network.parameters() if parameter.requires_grad]
         present = torch.tensor([parameter.grad is not None for parameter in learns], dtype=torch.int32)

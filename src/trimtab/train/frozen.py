@@ -12,6 +12,7 @@ from trimtab.columns import EncodedRows, OutputColumn, length_batches
 from trimtab.nets.encoders.text import TextEncoder
 from trimtab.nets.network import Network
 from trimtab.train.batches import tensors_of
+from trimtab.train.devices import Devices, alone
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,14 @@ def only_the_head_learns(network: Network) -> bool:
 
 
 @torch.no_grad()
-def vectors(network: Network, rows: EncodedRows, budget: int, device: torch.device) -> Vectors:
-    """Run everything below the head over all rows, without dropout."""
+def vectors(
+    network: Network, rows: EncodedRows, budget: int, device: torch.device, devices: Devices | None = None
+) -> Vectors:
+    """Run everything below the head over all rows, without dropout; each process of `devices` over some."""
     network.eval()
-    batches = length_batches(rows.steps, budget)
-    parts = [network.vectors(tensors_of(rows, picked, device)).float().cpu().numpy() for picked in batches]
-    return Vectors(np.concatenate(parts)[np.argsort(np.concatenate(batches), kind="stable")])
+    batches, found = length_batches(rows.steps, budget), devices or alone(device)
+    own = batches[found.rank :: found.processes]
+    parts = found.gathered([network.vectors(tensors_of(rows, one, device)).float().cpu().numpy() for one in own])
+    in_turn = [batch for rank in range(found.processes) for batch in batches[rank :: found.processes]]
+    order = np.argsort(np.concatenate(in_turn), kind="stable")
+    return Vectors(np.concatenate([part for each in parts for part in each])[order])

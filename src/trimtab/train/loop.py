@@ -21,7 +21,7 @@ from trimtab.nets.network import Network
 from trimtab.nets.states import Answers
 from trimtab.progress import Progress, Quiet
 from trimtab.spec import Choice
-from trimtab.train import autotune, checkpoint, devices, execution, frozen, methods
+from trimtab.train import autotune, checkpoint, devices, execution, frozen, methods, sharded
 from trimtab.train.averaging import average
 from trimtab.train.batches import Forward, computed
 from trimtab.train.busy import BusyWatch, waits_asleep
@@ -85,11 +85,16 @@ def train(
         with execution.applied(tuned.execution, run.bf16_weights):
             position = _epochs(run, position, groups)
     run.devices.wait()  # the first process has written
-    best = checkpoint.read(folder, "best")
-    if best is None and run.devices.writes:
+    if run.settings.shard:
+        del run  # gives room for the whole weights, which the first process alone needs
+        there = sharded.restore(network, folder) if found.writes else True
+    else:
+        best = checkpoint.read(folder, "best")
+        there = best is not None
+        if best is not None:
+            run.network.load_state_dict(best[0])
+    if not there and found.writes:
         raise problem("train", "the loss was not a number from the first evaluation on", do="lower train.learning_rate")
-    if best is not None:
-        run.network.load_state_dict(best[0])
     return TrainingResult(
         position.history,
         position.best,
@@ -122,7 +127,8 @@ def _prepare(
     method: Method,
 ) -> Run:
     network.to(found.device)
-    found.same(network.state_dict().values())
+    if not settings.shard:  # else they are alike already, and copies would cost what is to be spared
+        found.same(network.state_dict().values())
     forward: Forward = network
     if settings.method == "frozen":
         frozen.freeze(network)
@@ -130,8 +136,8 @@ def _prepare(
             budget = settings.batch_tokens * 4
             data = replace(
                 data,
-                train=frozen.vectors(network, cast(EncodedRows, data.train), budget, found.device),
-                valid=frozen.vectors(network, cast(EncodedRows, data.valid), budget, found.device),
+                train=frozen.vectors(network, cast(EncodedRows, data.train), budget, found.device, found),
+                valid=frozen.vectors(network, cast(EncodedRows, data.valid), budget, found.device, found),
             )
             forward = _head_only(network)
             settings = replace(settings, batch_tokens=max(1, settings.batch_rows // 4))
@@ -139,8 +145,17 @@ def _prepare(
         frozen.freeze_below(network, settings.frozen_blocks)
     if found.device.type == "cpu":
         make_cheap(network)
-        if settings.optimizer in ("adamw", "adam"):
+        if settings.optimizer in ("adamw", "adam") and not settings.shard:
             use_sparse_gradients(network)
+    if settings.shard and (why := _not_in_parts(method, forward is network)):
+        progress.note(f"train.shard: every process holds all weights: {why}")
+        settings = replace(settings, shard=False)
+    if settings.shard:
+        settings = replace(settings, precisions=())
+        found = replace(found, precision="bf16" if found.precision == execution.BF16_WEIGHTS else found.precision)
+    if settings.shard and found.processes > 1:
+        network, found = sharded.shard(network, found), replace(found, sharded=True)
+        forward = network
     optimizers = method.optimizers(network, settings)
     second = method.second(network)
     if second is not None:
@@ -156,6 +171,15 @@ def _prepare(
         network, forward, learnt, method, options, optimizers, found, settings, data, folder, progress, ema_weights,
         second=second,
     )  # fmt: skip
+
+
+def _not_in_parts(method: Method, whole: bool) -> str | None:
+    """Why weights cannot lie in parts, which are gathered when the network as a whole is asked; None where they can."""
+    if not whole:
+        return "only the head learns"
+    if type(method).forward is not Method.forward or type(method).second is not Method.second:
+        return "this training method asks parts of the network by themselves"
+    return None
 
 
 def _head_only(network: Network) -> Forward:
@@ -208,8 +232,7 @@ def _epochs(run: Run, position: Position, groups: list[list[list[np.ndarray]]]) 
         with clock.stopped():
             _save(run, position)
     position = replace(position, finished=True, together=_together(run, position.seconds - begun))
-    if run.devices.writes:
-        checkpoint.write(run.folder, "last", run.network.state_dict(), None, position)  # nothing will go on from here
+    _keep(run, "last", None, position)  # nothing will go on from here
     return position
 
 
@@ -220,9 +243,10 @@ def _together(run: Run, seconds: float) -> dict[str, Any]:
         return {}
     each = devices.gathered((exchanges.waited, exchanges.taken, exchanges.apart))
     waited, taken = (sum(one[place] for one in each) / len(each) / max(seconds, 1e-9) for place in (0, 1))
-    found: dict[str, Any] = {"processes": devices.processes, "exchange": distributed.get_backend(), "weights": "whole"}
+    weights = "in parts (FSDP2)" if devices.sharded else "whole in each"
+    found: dict[str, Any] = {"processes": devices.processes, "exchange": distributed.get_backend(), "weights": weights}
     found["synchronised"] = f"every {run.settings.synchronise} steps" if run.averages else "every step"
-    if devices.device.type == "cpu":
+    if devices.device.type == "cpu" and not devices.sharded:  # else it goes on while others compute
         found |= {"waiting_share": round(waited, 4), "exchange_share": round(taken, 4)}
     if run.averages:
         found["weights_apart"] = round(float(np.mean([apart for one in each for apart in one[2]])), 6)
@@ -356,8 +380,8 @@ def _evaluate(run: Run, position: Position) -> Position:
             wait_count=wait_count,
             finished=wait_count >= settings.patience,
         )
-        if better and run.devices.writes:
-            checkpoint.write(run.folder, "best", run.network.state_dict(), None, position)
+        if better:
+            _keep(run, "best", None, position)
     return position
 
 
@@ -381,22 +405,34 @@ class _averaged:
 # ----------------------------------------------------------------------------------------------------- checkpoints
 
 
+def _keep(run: Run, name: str, states: Any, position: Position) -> None:
+    """Write a checkpoint: the first process, or of weights in parts each its own."""
+    if run.settings.shard:
+        sharded.write(run, name, position, states is not None)
+    elif run.devices.writes:
+        checkpoint.write(run.folder, name, run.network.state_dict(), states, position)
+
+
 def _save(run: Run, position: Position) -> None:
     on_card = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     states = {
-        "optimizers": [optimizer.state_dict() for optimizer in run.optimizers.all],
+        "optimizers": [] if run.settings.shard else [optimizer.state_dict() for optimizer in run.optimizers.all],
         "random": run.devices.gathered(torch.get_rng_state()),  # of each process
         "random_cuda": run.devices.gathered(on_card),
         "scaler": run.devices.scaler.state_dict(),
         "ema_weights": run.ema_weights,
         "second": {} if run.second is None else run.second.state_dict(),
     }
-    if run.devices.writes:
-        checkpoint.write(run.folder, "last", run.network.state_dict(), states, position)
+    _keep(run, "last", states, position)
 
 
 def _resume(run: Run) -> Position:
     """Go on from the last checkpoint, if there is one."""
+    if run.settings.shard:
+        found = sharded.read(run)
+        if found and not found.finished:
+            run.progress.note(f"going on from epoch {found.epoch + 1}, step {found.step}")
+        return found or Position()
     saved = checkpoint.read(run.folder, "last")
     if saved is None or (saved[2].best > -math.inf and checkpoint.read(run.folder, "best") is None):
         return Position()  # nothing to go on from, or to end with

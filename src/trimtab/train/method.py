@@ -152,9 +152,13 @@ class Method(part_options.Options, ABC):
         total, devices = torch.zeros((), device=run.devices.device), run.devices
         steps = run.data.steps
         mean_rows = mean_rows / devices.processes if run.averages else mean_rows
-        own = (part for batch in group for part in parts_of(devices.share(batch, steps), position.split_depth))
+        own = [part for batch in group for part in parts_of(devices.share(batch, steps), position.split_depth)]
+        if devices.sharded:  # all processes compute each batch, whether they have rows of it or not
+            own = [devices.share(batch, steps) for batch in group]
         for number, part in enumerate(own):
-            losses = self._of_rows(run, part, position.step, number * devices.processes + devices.rank)
+            rows = part if len(part) else group[number][:1]
+            losses = self._of_rows(run, rows, position.step, number * devices.processes + devices.rank)
+            losses = losses if len(part) else 0 * losses
             devices.scaler.scale(losses.sum() / (mean_rows * len(group))).backward()
             total += losses.detach().sum()
         return total

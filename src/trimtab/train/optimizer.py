@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from trimtab.nets.encoders.compact import CompactEncoder
 from trimtab.nets.network import Network
 from trimtab.nets.pretrained import PretrainedEncoder
+from trimtab.train.devices import Devices
 from trimtab.train.settings import Settings
 
 
@@ -120,10 +121,11 @@ def set_rates(optimizers: Optimizers, step: int, steps: int, settings: Settings)
     return share
 
 
-def clip(network: Network, optimizers: Optimizers, most: float) -> None:
+def clip(network: Network, optimizers: Optimizers, most: float, devices: Devices) -> None:
     """Scale all gradients, sparse ones too, so that their common norm is at most `most`. Waits for no device.
 
-    A fused optimizer on a CPU scales dense gradients as it reads them, which spares a pass over all of them.
+    Of weights in parts each process has some. A fused optimizer on a CPU scales dense gradients as it reads them, which
+    spares a pass over all of them.
     """
     dense, sparse = [], []
     for parameter in network.parameters():
@@ -133,13 +135,15 @@ def clip(network: Network, optimizers: Optimizers, most: float) -> None:
             parameter.grad = parameter.grad.coalesce()
             sparse.append(parameter.grad._values())
         else:
-            dense.append(parameter.grad)
+            dense.append(parameter.grad.to_local() if devices.sharded else parameter.grad)
     values: list[Tensor] = dense + sparse
     if not values:
         return
     norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(values)))
+    if devices.sharded:
+        norm = devices.sum(norm.square()).sqrt()
     scale = torch.clamp(most / (norm + 1e-6), max=1.0)
-    if norm.device.type == "cpu" and optimizers.dense.defaults.get("fused"):
+    if norm.device.type == "cpu" and optimizers.dense.defaults.get("fused") and not devices.sharded:
         optimizers.dense.grad_scale = scale.reciprocal()  # type: ignore[attr-defined]
         values = sparse
     if values:

@@ -116,7 +116,7 @@ def choose(
     Raises TrimtabError for a sampling that does not fit the output.
     """
     train = spec.train
-    _check_sampling(spec, output)
+    _check_together(spec, output)
     made: dict[str, Choice] = {}
 
     def take(key: str, given: T | None, choice: Choice) -> T:
@@ -222,10 +222,13 @@ def native_bf16() -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
-def _check_sampling(spec: Spec, output: OutputColumn) -> None:
+def _check_together(spec: Spec, output: OutputColumn) -> None:
     if spec.train.class_weights == "balanced" and not output.one_class:
         found = f"balanced, but the output {output.name!r} has no classes to weigh (type {columns.word(output.type)})"
         raise problem("train.class_weights", found, "none; or a label as output")
+    if spec.train.shard and spec.train.synchronise > 1:
+        found = f"{spec.train.synchronise}, but with train.shard no process has a whole network to go on alone with"
+        raise problem("train.synchronise", found, "1", "leave one of them out")
     if spec.train.sampling != "balanced":
         return
     if not output.one_class:

@@ -30,7 +30,6 @@ from trimtab.train.method import Method, TrainingData
 from trimtab.train.settings import Settings
 
 _FILE = "handed-over"  # in the folder of what is learnt; gone as soon as every process has mapped it
-_ALIGNED = 64  # bytes
 
 
 @dataclass(frozen=True)
@@ -121,9 +120,8 @@ def _packed(lesson: _Lesson) -> _Handed | None:
     lesson.folder.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         for array in arrays:
-            file.seek(-file.tell() % _ALIGNED, os.SEEK_CUR)
+            file.seek(-file.tell() % mmap.ALLOCATIONGRANULARITY, os.SEEK_CUR)  # each is mapped, and let go, by itself
             parts.append((file.tell(), file.write(array.raw())))
-        file.write(b"\0")  # an empty file cannot be mapped
     return _Handed(path, tuple(parts), rest.getvalue())
 
 
@@ -131,14 +129,17 @@ def _unpacked(handed: _Handed) -> _Lesson:
     """The lesson; its arrays are mapped, and a page of them is copied when it is written to."""
     try:
         with handed.path.open("rb") as file:
-            mapped = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+            views = [_mapped(file.fileno(), *part) for part in handed.parts]
     except OSError as error:
         found = f"process {devices.join()} of {devices.joined()} on {socket.gethostname()} does not see it"
         do = "name a folder by --runs that all machines share"
         raise problem(str(handed.path.parent), f"{found} ({error.strerror})", do=do) from error
-    views = [mapped[start : start + length] for start, length in handed.parts]
     lesson: _Lesson = _Unpickler(io.BytesIO(handed.rest), buffers=views).load()
     return lesson
+
+
+def _mapped(file: int, start: int, length: int) -> mmap.mmap | bytearray:
+    return mmap.mmap(file, length, access=mmap.ACCESS_COPY, offset=start) if length else bytearray()
 
 
 class _Pickler(pickle.Pickler):

@@ -27,7 +27,8 @@ def step(
             total_loss = run.method.gradients(run, group, position, mean_rows)
             break
         except (torch.OutOfMemoryError, RuntimeError) as error:
-            if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            short = isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
+            if not short or run.devices.sharded:  # others are in the middle of the same step
                 raise
             position = _split(run, group, position)
     if run.bf16_weights:
@@ -38,7 +39,7 @@ def step(
             run.devices.sum_gradients(run.second)
     for optimizer in run.optimizers.all:
         run.devices.scaler.unscale_(optimizer)
-    clip(run.network, run.optimizers, run.settings.clip_norm)
+    clip(run.network, run.optimizers, run.settings.clip_norm, run.devices)
     set_rates(run.optimizers, position.step, total, run.settings)
     for optimizer in run.optimizers.all:
         run.devices.scaler.step(optimizer)
