@@ -1,14 +1,20 @@
-"""Trains a tiny network, alone or as one of the processes of torchrun: `train_in_processes.py FOLDER`.
+"""Trains a tiny network, alone or as one of the processes of torchrun: `train_in_processes.py FOLDER [JSON]`.
 
-Each process writes its weights, and what it answers to the validation rows, to `FOLDER/<rank>.npz`.
+Each process writes its weights, and what it answers to the validation rows, to `FOLDER/<rank>.npz`; of weights in parts
+the first process has them whole. JSON: settings that are not the usual ones; with `stop`, optimizer steps after which
+the process is killed.
 """
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +31,7 @@ from trimtab.train.settings import choose
 ROWS, VALID = 150, 50  # no batch of them is even
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, asked: dict[str, Any]) -> None:
     torch.set_num_threads(1)
     random = np.random.default_rng(0)
     words = np.array(["warm", "funny", "dull", "long", "fine", "film", "plot", "a", "the"])
@@ -49,15 +55,34 @@ def main(folder: Path) -> None:
     spec = parse({"data": "x", "output": "y", "train": {"epochs": 3, "evaluations": 2, "ema_decay": 0.9}})
     chosen = choose(spec, output, None, cut, train.steps, np.bincount(targets[:cut]), torch.device("cpu"))[0]
     chosen = replace(chosen, batch_rows=15, batch_tokens=150, accumulate=2, checkpoint_seconds=0.0, optimizer="adamw")
-    use_sparse_gradients(network)
-    assert make(network, chosen).sparse is not None
+    if not asked.get("shard"):
+        use_sparse_gradients(network)
+        assert make(network, chosen).sparse is not None
+    if stop := asked.pop("stop", None):
+        kill_after(stop)
+    chosen = replace(chosen, **asked)
     devices.join()
     trained = loop.train(network, data, chosen, folder / "work", Quiet(), together=True)
+    (folder / f"{os.environ.get('RANK', '0')}.json").write_text(json.dumps(trained.together))
+    if any(one.is_meta for one in network.parameters()):
+        return
     outputs = loop.predict(network, valid, 512, torch.device("cpu"))
     weights = {name: value.numpy() for name, value in network.state_dict().items()}
     losses = np.array([entry["loss"] for entry in trained.history])
     np.savez(folder / f"{os.environ.get('RANK', '0')}.npz", outputs=outputs, losses=losses, **weights)
 
 
+def kill_after(steps: int) -> None:
+    """The last process is killed behind so many steps."""
+    done, whole = itertools.count(1), loop.step
+
+    def step(*arguments: Any) -> Any:
+        if next(done) > steps and int(os.environ.get("RANK", "0")) + 1 == int(os.environ.get("WORLD_SIZE", "1")):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return whole(*arguments)
+
+    loop.step = step
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), json.loads(sys.argv[2]) if len(sys.argv) > 2 else {})

@@ -81,7 +81,8 @@ class Devices:
         place = np.empty(len(batch), np.int64)  # of each row among those by length
         place[np.argsort(-steps[batch], kind="stable")] = np.arange(len(batch))
         turn, seat = np.divmod(place, self.processes)
-        return batch[np.where(turn % 2, self.processes - 1 - seat, seat) == self.rank]
+        own: np.ndarray = batch[np.where(turn % 2, self.processes - 1 - seat, seat) == self.rank]
+        return own
 
     def sum_gradients(self, network: nn.Module) -> None:
         """Every process ends with the sum of all processes' gradients; parts of weights had theirs as it came about."""
@@ -111,7 +112,8 @@ class Devices:
         own = None if parameter.grad is None else parameter.grad.coalesce()
         parts = self.gathered(None if own is None else (own.indices(), own.values()))
         rows, values = zip(*(part for part in parts if part is not None), strict=True)
-        return torch.sparse_coo_tensor(torch.cat(rows, 1), torch.cat(values), parameter.shape).coalesce()
+        whole = torch.sparse_coo_tensor(torch.cat(rows, 1), torch.cat(values), parameter.shape, check_invariants=False)
+        return whole.coalesce()
 
     def sum(self, values: Tensor) -> Tensor:
         """The sum over all processes, in place."""

@@ -84,7 +84,6 @@ def train(
     if not position.finished:
         with execution.applied(tuned.execution, run.bf16_weights):
             position = _epochs(run, position, groups)
-    run.devices.wait()  # the first process has written
     if run.settings.shard:
         del run  # gives room for the whole weights, which the first process alone needs
         there = sharded.restore(network, folder) if found.writes else True
@@ -411,6 +410,7 @@ def _keep(run: Run, name: str, states: Any, position: Position) -> None:
         sharded.write(run, name, position, states is not None)
     elif run.devices.writes:
         checkpoint.write(run.folder, name, run.network.state_dict(), states, position)
+    run.devices.wait()  # in here, where no clock runs
 
 
 def _save(run: Run, position: Position) -> None:

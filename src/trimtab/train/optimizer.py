@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from trimtab.nets.encoders.compact import CompactEncoder
 from trimtab.nets.network import Network
@@ -135,7 +136,7 @@ def clip(network: Network, optimizers: Optimizers, most: float, devices: Devices
             parameter.grad = parameter.grad.coalesce()
             sparse.append(parameter.grad._values())
         else:
-            dense.append(parameter.grad.to_local() if devices.sharded else parameter.grad)
+            dense.append(parameter.grad.to_local() if isinstance(parameter.grad, DTensor) else parameter.grad)
     values: list[Tensor] = dense + sparse
     if not values:
         return

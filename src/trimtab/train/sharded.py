@@ -10,20 +10,23 @@ from __future__ import annotations
 import copy
 import json
 import shutil
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.distributed import checkpoint as saving
+from torch import nn
 from torch.distributed.checkpoint.state_dict import (
     get_model_state_dict,
     get_optimizer_state_dict,
     set_model_state_dict,
     set_optimizer_state_dict,
 )
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor
@@ -89,11 +92,6 @@ def _empty(network: Network) -> None:
                 module._parameters[name] = made.setdefault(id(one), meta)
 
 
-def local(tensor: Tensor) -> Tensor:
-    """The part of a tensor that this process holds."""
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
-
-
 # -------------------------------------------------------------------------------------------------------- checkpoints
 
 
@@ -105,7 +103,8 @@ def write(run: Run, name: str, position: Position, states: bool) -> None:
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir()
     devices.wait()
-    saving.save(_held(run, states), checkpoint_id=staging, no_dist=devices.processes == 1)
+    with _alone_too():
+        save(_held(run, states), checkpoint_id=staging, no_dist=devices.processes == 1)
     random = devices.gathered(torch.get_rng_state())
     if devices.writes:
         torch.save({"random": random}, staging / _STATES)
@@ -125,7 +124,8 @@ def read(run: Run) -> Position | None:
     if position.finished:
         return position
     held = _held(run, states=True)
-    saving.load(held, checkpoint_id=folder, no_dist=run.devices.processes == 1)
+    with _alone_too():
+        load(held, checkpoint_id=folder, no_dist=run.devices.processes == 1)
     set_model_state_dict(run.network, held["weights"])
     set_optimizer_state_dict(run.network, run.optimizers.dense, held["optimizer"])
     random = torch.load(folder / _STATES, weights_only=True)["random"]
@@ -139,9 +139,18 @@ def restore(network: Network, folder: Path) -> bool:
     if place is None:
         return False
     held = {"weights": {name: torch.empty_like(one, device="cpu") for name, one in network.state_dict().items()}}
-    saving.load(held, checkpoint_id=place, no_dist=True)
+    with _alone_too():
+        load(held, checkpoint_id=place, no_dist=True)
     network.load_state_dict(held["weights"], assign=True)
     return True
+
+
+@contextmanager
+def _alone_too() -> Iterator[None]:
+    """Inside, PyTorch does not warn of one process that writes or reads by itself."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "torch.distributed is disabled")
+        yield
 
 
 def _held(run: Run, states: bool) -> dict[str, Any]:
