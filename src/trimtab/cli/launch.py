@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from trimtab import spec as specs
 from trimtab.bundle.manifest import Manifest
 from trimtab.cli import _frontier, _tables, _view
 from trimtab.cli._options import Quiet, VerdictAsJson
@@ -41,6 +42,7 @@ def command(
     """
     asked = [*(settings or []), *([f"compress.pick={pick}"] if pick else [])]
     if count > 1:
+        specs.read(spec, asked)  # what is wrong with it is told before anything is started
         ways = [*(["--quiet"] if quiet else []), *(["--json"] if as_json else [])]
         keys = [part for setting in asked for part in ("--set", setting)]
         ended = processes.start(count, ["launch", str(spec), *keys, "--runs", str(runs), *ways])

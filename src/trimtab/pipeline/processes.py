@@ -31,6 +31,7 @@ from trimtab.train.sharing import Ended
 LOST = 4  # the exit code of a process whose fellow was killed
 _FAULT, _WRONG = 3, 2  # as `__main__` has them
 _TELLING = 10.0  # seconds in which the first process says its last words
+_STARTER = "TRIMTAB_STARTED_BY"  # a process's number, which it may be too late to ask the system for
 _LOOK = 0.2  # seconds between two looks at who started this process
 
 
@@ -39,12 +40,13 @@ def together(make: Callable[[], Release]) -> Release:
 
     Raises ToldElsewhere in the others where the first one fails, and in each where another one was killed.
     """
+    if _started_by_torchrun():
+        starter = int(os.environ.get(_STARTER) or os.getppid())
+        threading.Thread(target=_end_with, args=(starter,), daemon=True).start()
     try:
         rank = devices.join()
         if devices.joined() == 1:
             return make()
-        if _started_by_torchrun():
-            threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
         return _led(make) if rank == 0 else _followed()
     except RuntimeError as error:  # of torch.distributed, or of gloo, which has no class of its own
         if not isinstance(error, distributed.DistError) and "gloo" not in str(error):
@@ -116,7 +118,6 @@ def start(count: int, arguments: Sequence[str]) -> Outcome:
     if _started_by_torchrun():
         found = "this is one of the processes of torchrun already"
         raise problem("--processes", found, do="leave it out, or give torchrun's --nproc-per-node")
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # which process failed is told below
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -127,16 +128,22 @@ def start(count: int, arguments: Sequence[str]) -> Outcome:
         local_addr="localhost",
         max_restarts=0,
     )
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)  # which process failed is told below
+    os.environ[_STARTER] = str(os.getpid())
     try:
         elastic_launch(config, sys.executable)("-m", "trimtab", *arguments)
     except ChildFailedError as error:
-        return _blamed(error.failures)
+        return blamed(error.failures)
     except SignalException as error:
         return Outcome(128 + error.sigval)
+    finally:
+        logging.disable(before)
+        del os.environ[_STARTER]
     return Outcome(0)
 
 
-def _blamed(failures: Mapping[int, ProcessFailure]) -> Outcome:
+def blamed(failures: Mapping[int, ProcessFailure]) -> Outcome:
     """The outcome of a launch by the process that failed first: the launcher itself has ended the others (SIGTERM)."""
     own = {rank: one for rank, one in failures.items() if one.exitcode not in (LOST, -signal.SIGTERM)}
     rank, first = min((own or failures).items(), key=lambda one: (one[1].exitcode > 0, one[0]))

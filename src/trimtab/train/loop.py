@@ -249,7 +249,7 @@ def _together(run: Run, seconds: float) -> dict[str, Any]:
         found |= {"waiting_share": round(waited, 4), "exchange_share": round(taken, 4)}
     if run.averages:
         found["weights_apart"] = round(float(np.mean([apart for one in each for apart in one[2]])), 6)
-    run.progress.note(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in found.items()))
+    run.progress.note(", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in found.items()))
     return found
 
 

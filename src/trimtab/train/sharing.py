@@ -43,7 +43,7 @@ class Ended:
 
 
 @dataclass(frozen=True)
-class _Lesson:
+class Lesson:
     """All that `loop.train` is given."""
 
     network: Network
@@ -54,7 +54,7 @@ class _Lesson:
 
 
 @dataclass(frozen=True)
-class _Handed:
+class Handed:
     """A lesson on its way: where its numbers lie, and what holds them together."""
 
     path: Path
@@ -77,7 +77,7 @@ def train(
     if not method.shared:
         progress.note("one process trains alone: in this method all rows of a batch meet")
         return loop.train(network, data, settings, folder, progress, method)
-    handed = _packed(_Lesson(network, data, settings, folder.resolve(), method))
+    handed = packed(Lesson(network, data, settings, folder.resolve(), method))
     if handed is None:
         progress.note("one process trains alone: a part of the network or its data cannot be handed to others (pickle)")
         return loop.train(network, data, settings, folder, progress, method)
@@ -90,11 +90,11 @@ def train(
 def follow() -> Ended:
     """Learn with the process that leads, until it comes to an end."""
     while True:
-        said: _Handed | Ended | None = devices.heard(None)
+        said: Handed | Ended | None = devices.heard(None)
         if isinstance(said, Ended):
             return said
         assert said is not None
-        lesson = _unpacked(said)
+        lesson = unpacked(said)
         devices.prepare(lesson.settings.precision, together=True).wait()
         settings, method = lesson.settings, lesson.method
         loop.train(lesson.network, lesson.data, settings, lesson.folder, Quiet(), method, together=True)
@@ -108,7 +108,7 @@ def dismiss(code: int, folder: Path | None = None) -> None:
 # -------------------------------------------------------------------------------------------------------- handing over
 
 
-def _packed(lesson: _Lesson) -> _Handed | None:
+def packed(lesson: Lesson) -> Handed | None:
     """Write the numbers of a lesson into a file of its folder; None where something in it cannot be handed over."""
     arrays: list[pickle.PickleBuffer] = []
     rest = io.BytesIO()
@@ -122,10 +122,10 @@ def _packed(lesson: _Lesson) -> _Handed | None:
         for array in arrays:
             file.seek(-file.tell() % mmap.ALLOCATIONGRANULARITY, os.SEEK_CUR)  # each is mapped, and let go, by itself
             parts.append((file.tell(), file.write(array.raw())))
-    return _Handed(path, tuple(parts), rest.getvalue())
+    return Handed(path, tuple(parts), rest.getvalue())
 
 
-def _unpacked(handed: _Handed) -> _Lesson:
+def unpacked(handed: Handed) -> Lesson:
     """The lesson; its arrays are mapped, and a page of them is copied when it is written to."""
     try:
         with handed.path.open("rb") as file:
@@ -134,7 +134,7 @@ def _unpacked(handed: _Handed) -> _Lesson:
         found = f"process {devices.join()} of {devices.joined()} on {socket.gethostname()} does not see it"
         do = "name a folder by --runs that all machines share"
         raise problem(str(handed.path.parent), f"{found} ({error.strerror})", do=do) from error
-    lesson: _Lesson = _Unpickler(io.BytesIO(handed.rest), buffers=views).load()
+    lesson: Lesson = _Unpickler(io.BytesIO(handed.rest), buffers=views).load()
     return lesson
 
 
