@@ -111,7 +111,7 @@ def test_processes_are_not_asked_for_inside_of_processes(
 
 
 def test_a_network_in_parts_does_not_go_on_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [{"x": text, "y": "ab"[number % 2]} for number, text in enumerate(TEXTS)]
+    rows: list[dict[str, object]] = [{"x": f"{text} {n}", "y": "ab"[n % 2]} for n, text in enumerate(TEXTS)]
     made = place(tmp_path, rows, output="y", train={"shard": True, "synchronise": 4})
     assert made.launch() == 2
     assert "train.synchronise: 4" in capsys.readouterr().err
