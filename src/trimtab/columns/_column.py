@@ -316,6 +316,11 @@ class OutputColumn(Column):
     from_files: ClassVar[bool] = False  # whether a value may be the path of a file
     # Equal inputs may have several right answers: rows are copies where these are equal, too.
     open_ended: ClassVar[bool] = False
+    # Answers are entries of a gallery, which a part of the network reads (`learnt_as`): the option `of` says what they
+    # are, as an input is described.
+    gallery: ClassVar[bool] = False
+    kept_together: ClassVar[bool] = False  # rows with the same answer never sit in two splits
+    rows_together: ClassVar[int] = 0  # rows that a batch should hold at least: they are told apart from each other
     aligned: ClassVar[bool] = False  # each part of an answer lies where it lies in the input, which is not moved then
     file_ending: ClassVar[str | None] = None  # an answer is the content of a file that ends so: see `content`
     mixes: ClassVar[bool] = False  # the loss of a mixture of two rows is the mixture of their losses
@@ -352,6 +357,31 @@ class OutputColumn(Column):
     def located(cls, value: Any, folder: Path) -> Any:
         """The answer, as it stands in a file of `folder`, such that it can be read from anywhere."""
         return value
+
+    @classmethod
+    def values_type(cls, options: Mapping[str, Any]) -> str:
+        """The type whose values right answers are, as these stand in the data: by default its own."""
+        return cls.type
+
+    @property
+    def values_kind(self) -> type[Any]:
+        """The class whose values right answers are: it says how they are opened and compared."""
+        return type(self)
+
+    @property
+    def learnt_as(self) -> InputColumn | None:
+        """The column by which the network reads right answers while it learns; by default it reads none."""
+        return None
+
+    def in_gallery(
+        self, values: Sequence[Any], vectors: np.ndarray, names: Sequence[Any] | None = None, add: bool = False
+    ) -> Self:
+        """The column that answers with these entries, by their vectors, (entries, width). See `gallery`.
+
+        Of equal entries the first one stays. `names` is what answers call them; by default what they say of themselves.
+        With `add`, those that it answers with already stay, and stand before them.
+        """
+        raise NotImplementedError(f"{self.type}: answers are no entries of a gallery")
 
     def accepting(self, policy: InputPolicy) -> Self:
         """The column, holding right answers that it is told to a policy, as an input does with its values."""

@@ -44,6 +44,10 @@ class EncodedRows:
         followed = output.follows(self.columns)
         return self.columns[followed].positions(self.encoded[followed])
 
+    def of_first(self, count: int) -> EncodedRows:
+        """The same rows of the first columns alone."""
+        return _encoded(self.columns[:count], self.encoded[:count])
+
     def take(self, rows: np.ndarray) -> EncodedRows:
         """The given rows, in that order."""
         return EncodedRows(self.columns, tuple(taken(part, rows) for part in self.encoded), self.steps[rows])

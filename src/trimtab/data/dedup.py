@@ -70,7 +70,7 @@ def located(table: Table, kinds: Mapping[str, str], folder: Path) -> Table:
 
 def told_apart(inputs: Sequence[InputColumn], output: OutputColumn) -> dict[str, str]:
     """The columns of a bundle's rows, with their types, by which these are copies of each other."""
-    open_ended = {output.name: output.type} if output.open_ended else {}
+    open_ended = {output.name: str(output.values_kind.type)} if output.open_ended else {}
     return {**{column.name: column.type for column in inputs}, **open_ended}
 
 
@@ -140,6 +140,11 @@ class Numbered:
         """How many rows have each text, of those that some have."""
         counts = np.bincount(self.numbers, minlength=len(self.names)).tolist()
         return {name: count for name, count in zip(self.names, counts, strict=True) if count}
+
+    @property
+    def keys(self) -> np.ndarray:
+        """A number for each row, (rows,) uint64: equal for equal texts, whatever others there are."""
+        return _all_hashed(map(str, self.names))[self.numbers]
 
     def take(self, rows: np.ndarray) -> Numbered:
         """Those of the given rows, in the given order."""

@@ -148,7 +148,7 @@ def _needed(tables: Sequence[Table], roles: Roles, folder: Path) -> Table:
     for table in more:
         origins = origins.followed_by(Origins.of(table.origins))
     kinds = {name: rule.column.type for name, rule in roles.inputs.items()}
-    kinds |= {} if roles.sources else {roles.output_name: roles.output.type}
+    kinds |= {} if roles.sources else {roles.output_name: roles.values_type}
     whole = Table(values, origins, roles.weight)
     whole.check_weights()
     values = dict(dedup.located(whole, kinds, folder).values)

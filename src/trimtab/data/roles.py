@@ -58,7 +58,12 @@ class Roles:
         """The columns, with their types, by which rows are copies of each other."""
         inputs = {name: rule.column.type for name, rule in self.inputs.items()}
         open_ended = columns.kind(self.output.type, "output").open_ended
-        return {**inputs, **({self.output_name: self.output.type} if open_ended else {})}
+        return {**inputs, **({self.output_name: self.values_type} if open_ended else {})}
+
+    @property
+    def values_type(self) -> str:
+        """The type whose values right answers are."""
+        return str(columns.kind(self.output.type, "output").values_type(self.output.options))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -225,10 +230,24 @@ def _output(spec: Spec, table: Table) -> tuple[Typed, list[Automatic]]:
     if spec.output_type is not None:
         asked = spec.output_type.model_copy(update={"type": columns.answered(spec.output_type.type, where)})
         _check_kind(asked.type, OutputColumn, where)
+        if columns.kind(asked.type, where).gallery:
+            return _of_entries(where, asked, table.values.get(spec.output_name, ()))
         return with_names(where, asked, table.values.get(spec.output_name, ()))
     look = infer_output.output_type(spec.output_name, table.values[spec.output_name])
     output, automatic = with_names(where, Typed(type=look.type), table.values[spec.output_name])
     return output, [Automatic(where, columns.word(look.type), look.reason), *automatic]
+
+
+def _of_entries(where: str, output: Typed, values: Sequence[Any]) -> tuple[Typed, list[Automatic]]:
+    """The output with the type of the entries of its gallery, where it is not said what they are."""
+    if output.options.get("of") is not None:
+        return output, []
+    look = infer.input_type(where.partition(".")[2], values)
+    if look.type not in columns.types_of(InputColumn):
+        do = f"name it: output: {{{where.partition('.')[2]}: {{type: {output.type}, of: text}}}}"
+        raise problem(where, f"what its entries are cannot be told ({look.reason})", "a type of inputs", do)
+    told = Typed.model_validate({**output.model_dump(exclude_unset=True), "of": look.type})
+    return told, [Automatic(f"{where}.of", look.type, look.reason)]
 
 
 def with_names(where: str, output: Typed, values: Sequence[Any]) -> tuple[Typed, list[Automatic]]:

@@ -69,14 +69,15 @@ class Working:
 
     def unsplit(self, roles: Roles) -> Unsplit:
         """The rows as a strategy of splits sees them."""
-        columns = {name: self.table.values[name] for name in roles.strategy.columns}
-        return Unsplit(self.keys, self.strata(roles), roles.has_classes, columns)
+        looked_at = {name: self.table.values[name] for name in roles.strategy.columns}
+        together = columns.kind(roles.output.type, "output").kept_together
+        return Unsplit(self.answers.keys if together else self.keys, self.strata(roles), roles.has_classes, looked_at)
 
 
 def answers(table: Table, roles: Roles) -> Numbered:
     """The answer of each row as text, to compare."""
-    kind = columns.kind(roles.output.type, "output")
-    compared = kind.digest if kind.from_files else parse.label if kind.single else normalised
+    kind, held = (columns.kind(name, "output") for name in (roles.output.type, roles.values_type))
+    compared = held.digest if held.from_files else parse.label if kind.single else normalised
     return Numbered.of(table.values[roles.output_name], compared)
 
 

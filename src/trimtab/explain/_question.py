@@ -97,6 +97,8 @@ def refusal(output: OutputColumn) -> str:
         return "an answer for each word has as many explanations as words"
     if output.drawn_shape:
         return "a picture is no score"
+    if output.gallery:
+        return "an entry of a gallery is told by how near it lies"
     tensors = output.tensors
     if len(tensors) > 1 or tensors[0].per != "row" or tensors[0].width < 1:
         return "its answers are no row of scores"

@@ -24,6 +24,7 @@ from trimtab.metrics._answers import (
     Levels,
     OneOf,
     Ranked,
+    Retrieved,
     SeveralAmounts,
     Tagged,
     Written,
@@ -49,10 +50,10 @@ from trimtab.metrics._texts import LONG, copies
 
 __all__ = [
     "EPSILON", "HARDEST", "LONG", "Amounts", "Answers", "AnyOf", "Drawn", "Kind", "Levels", "Metric", "Name", "OneOf",
-    "Ranked", "SeveralAmounts", "Statistic", "Statistics", "SumOfSizes", "Tagged", "Written", "among", "asked", "auc",
-    "canonical", "copies", "every", "f1", "first", "mean", "mean_of_defined", "mean_over", "measured_on", "named",
-    "parsed", "parts_measured_on", "ranks", "ratio", "scores", "share", "shortened", "statistic", "statistics",
-    "undefined",
+    "Ranked", "Retrieved", "SeveralAmounts", "Statistic", "Statistics", "SumOfSizes", "Tagged", "Written", "among",
+    "asked", "auc", "canonical", "copies", "every", "f1", "first", "mean", "mean_of_defined", "mean_over",
+    "measured_on", "named", "parsed", "parts_measured_on", "ranks", "ratio", "scores", "share", "shortened",
+    "statistic", "statistics", "undefined",
 ]  # fmt: skip
 
 Kind = type[Answers]

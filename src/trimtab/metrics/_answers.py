@@ -263,6 +263,32 @@ class Ranked(Answers):
 
 
 @dataclass(frozen=True)
+class Retrieved(Answers):
+    """Entries of a gallery in the order of their likeness, of which one is right."""
+
+    rank: np.ndarray  # (rows,) the place of the right entry, counted from 1
+    entries: int  # in the gallery
+    true: Sequence[str] = ()  # what the right entry of each row is called; empty where nobody asks
+    nearest: Sequence[str] = ()  # and the one that stands first
+
+    def evidence(self, inputs: Rows) -> dict[str, Any]:
+        """How often the right entry stands at each place, among how many, and the rows in which it stands lowest."""
+        worst = np.argsort(-self.rank, kind="stable")[: _evidence.HARDEST] if self.true else np.zeros(0, np.int64)
+        return {
+            "places": {str(position): int(np.sum(self.rank == position)) for position in range(1, PLACES + 1)},
+            "gallery": self.entries,
+            "hardest": [
+                {
+                    "inputs": _evidence.shortened(inputs[row]),
+                    **_evidence.shortened({"true": self.true[row], "predicted": self.nearest[row]}),
+                    "place": int(self.rank[row]),
+                }
+                for row in worst
+            ],
+        }
+
+
+@dataclass(frozen=True)
 class Written(Answers):
     """A text."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trimtab.metrics import Metric, Ranked, Statistic, first, mean
+from trimtab.metrics import Metric, Ranked, Retrieved, Statistic, first, mean
 from trimtab.metrics._statistics import coverage
 
 _PLACES = 10  # that are measured where no other number is asked for
@@ -22,7 +22,7 @@ def _hits(answers: Ranked, places: int) -> Statistic:
     return mean(answers.rank <= places)
 
 
-def _reciprocal_rank(answers: Ranked, places: int) -> Statistic:
+def _reciprocal_rank(answers: Ranked | Retrieved, places: int) -> Statistic:
     return mean((answers.rank <= places) / answers.rank)
 
 
@@ -41,7 +41,7 @@ METRICS = (
     ),
     Metric(
         "mrr", "MRR", "mean of 1 / place of the right item, 0 beyond the first k", "higher",
-        of={Ranked: _reciprocal_rank}, at=_PLACES, share=True, selects=True, of_rows=True,
+        of={Ranked: _reciprocal_rank, Retrieved: _reciprocal_rank}, at=_PLACES, share=True, selects=True, of_rows=True,
     ),
     Metric(
         "coverage", "Coverage", "share of all items that are among the first k of some row", "higher",

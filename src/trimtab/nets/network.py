@@ -60,7 +60,8 @@ class Network(nn.Module):
         self, architecture: Architecture, inputs: Sequence[InputColumn], output: OutputColumn, where: str = "network"
     ) -> None:
         super().__init__()
-        columns = {column.key: column for column in inputs}
+        learnt = [] if output.learnt_as is None else [output.learnt_as]
+        columns = {column.key: column for column in (*inputs, *learnt)}
         width, entries = architecture.width, architecture.encoders
         self.encoders = nn.ModuleDict(
             {

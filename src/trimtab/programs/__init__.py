@@ -107,6 +107,10 @@ class Program(ABC):
         """The picked rows, read, so that a writer may go on with them."""
         raise NotImplementedError
 
+    def of_entries(self, graphs: Graphs, entries: EncodedRows) -> np.ndarray:
+        """The vector of each entry of a gallery, (entries, width); of a program whose answers come from one."""
+        raise NotImplementedError
+
     def scored(self, graphs: Graphs, rows: EncodedRows, targets: Ragged) -> Ragged:
         """The log-probability of each token of the given answers, float32 (tokens, 1): what perplexity is made of.
 

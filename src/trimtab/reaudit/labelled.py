@@ -71,13 +71,15 @@ def opened(
 def _completed(model: runtime.Model, source: rows.Rows, name: str) -> rows.Rows:
     """The rows with answers that can be opened where they are files, and with numbers where inputs number rows."""
     numbered = [column.name for column in model.inputs if column.numbered]
-    if not numbered and not model.output.from_files:
+    answers = model.output.values_kind
+    if not numbered and not answers.from_files:
         return source
     folder = Path(name).parent if name != "-" else Path()
 
     def found() -> Iterator[Row]:
         for number, row in enumerate(source):
-            answer = {model.output.name: model.output.located(row.values.get(model.output.name), folder)}
+            right = row.values.get(model.output.name)
+            answer = {model.output.name: answers.located(right, folder) if answers.from_files else right}
             yield replace(row, values={**dict.fromkeys(numbered, number), **row.values, **answer})
 
     names = None if source.names is None else tuple(dict.fromkeys([*source.names, *numbered]))

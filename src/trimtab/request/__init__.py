@@ -100,8 +100,14 @@ def thinned(request: Request, count: int) -> Request:
     """The same request with at most so many rows to learn from, and to choose by, evenly from all."""
     splits = request.prepared.splits
     splits = replace(splits, train=_some(splits.train, count), valid=_some(splits.valid, count))
-    train, valid = (encoding.encode(request.inputs, table) for table in (splits.train, splits.valid))
+    learnt = _learnt(request.inputs, request.output)
+    train, valid = (encoding.encode(learnt, table) for table in (splits.train, splits.valid))
     return replace(request, prepared=replace(request.prepared, splits=splits), train=train, valid=valid)
+
+
+def _learnt(inputs: tuple[InputColumn, ...], output: OutputColumn) -> tuple[InputColumn, ...]:
+    """The columns that the network reads while it learns: right answers too, where they are read."""
+    return inputs if output.learnt_as is None else (*inputs, output.learnt_as)
 
 
 def _some(table: Table, count: int) -> Table:
@@ -134,8 +140,9 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
     mitigation.check(spec, output, inputs, prepared.splits.train)
     behaviour.check(tests, inputs, output)
     other = foreign.read(spec.foreign, inputs, folder, progress.note, spec.encoding)
-    valid = encoding.encode(inputs, prepared.splits.valid)
-    train, found = encoding.read(inputs, prepared.splits.train)
+    learnt = _learnt(inputs, output)
+    valid = encoding.encode(learnt, prepared.splits.valid)
+    train, found = encoding.read(learnt, prepared.splits.train)
     _tell(found, len(train), progress)
     cut = {name: one.shares(len(train)) for name, one in found.cuts.items()}
     told = {"problems": found.tally.as_json(), **({"cut": cut} if cut else {})}
@@ -148,7 +155,7 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
     ways = few_rows.ways(spec, output, chosen, prepared.splits)
     steps = learnt_steps(train, output, targets)
     settled, reasons = _settled(_with_method(spec, ways[0]) if len(ways) > 1 else spec, output, chosen, steps, counts)
-    augmentation, varied = _augmentation(prepared, chosen, inputs, output, settled)
+    augmentation, varied = _augmentation(prepared, chosen, learnt, output, settled)
     reasons |= varied
     _check_fusion(spec, output)
     fusion = _fusion(spec, chosen, automatic)
@@ -157,7 +164,7 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
         if entry.value == 0.0:  # what is left off is not told
             continue
         progress.note(f"{entry.key}: {shortened(str(entry.value), 60)} ({entry.reason})")
-    keys = {column.name: column.key for column in inputs}
+    keys = {column.name: column.key for column in learnt}
     architecture = Architecture(
         width=chosen.width if chosen.base else head_config.get("width", chosen.width),
         encoders=tuple(
@@ -185,6 +192,8 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
 def _check_promises(spec: Spec, task: str) -> None:
     """Refuse what answers of this type cannot promise. Raises TrimtabError."""
     kind = columns.kind(task, "output")
+    if kind.gallery and not spec.quote_rows:
+        raise problem("quotes", "none, and every answer quotes an entry of the rows", do="leave quotes out")
     wanted = [key for key in ("answers", "coverage") if getattr(spec, key) is not None and key not in kind.promises]
     why = {"answers": "has no confidence to withhold answers by", "coverage": "has no sets or intervals"}
     if wanted:
@@ -273,10 +282,9 @@ def _augmentation(
 ) -> tuple[augment.Augmentation | None, dict[str, Choice]]:
     """How training rows are varied; what a frozen encoder reads is left as it is."""
     frozen = {name for reader in chosen.plans if reader.base for name in reader.inputs}
-    values = prepared.splits.train.values
-    return augment.choose(
-        prepared.inputs, inputs, values, output, frozen if settled.method == "frozen" else (), settled.seed
-    )
+    values, entry = prepared.splits.train.values, encoder_plan.entries_of(prepared)
+    kinds = {**prepared.inputs, **({} if entry is None else {output.name: entry})}
+    return augment.choose(kinds, inputs, values, output, frozen if settled.method == "frozen" else (), settled.seed)
 
 
 def _check_fusion(spec: Spec, output: OutputColumn) -> None:
@@ -328,6 +336,8 @@ def _fit(
     classes = {"classes": prepared.classes} if prepared.classes else {}
     options = {**classes, **asking.output_options(chosen, columns.kind(prepared.output.type, "output"))}
     options |= prepared.output.options
+    if (entry := encoder_plan.entries_of(prepared)) is not None:
+        options["of"] = {"type": entry.type, **needs.get(name, {}), **entry.options}
     output: OutputColumn = columns.fit(prepared.output.type, name, keys[name], table.values[name], options)
     shared = [column for column in prepared.inputs if _in_own_tokens(column, prepared, chosen)]
     output = output.joined_with(table.values[name], {keys[column]: table.values[column] for column in shared})

@@ -16,7 +16,7 @@ from trimtab.nets.network import encoder_kind, reads
 from trimtab.nets.pretrained import PretrainedEncoder
 from trimtab.pretrained import Base, Suited
 from trimtab.request import prompting
-from trimtab.spec import Part, Spec, Typed
+from trimtab.spec import Part, Spec, Typed, typed
 from trimtab.train import methods
 from trimtab.train.settings import Kind
 from trimtab.values import list_cells, parse
@@ -106,9 +106,43 @@ def choose(spec: Spec, prepared: Prepared, folder: Path, workspace: Path) -> Cho
     found = _together(readers, prepared.inputs, automatic)
     found = [_trimmed(reader, prepared, workspace, automatic) for reader in found]
     found = [_asked(reader, spec, prepared, automatic) for reader in found]
+    found += _of_gallery(spec, prepared, shared, (folder, workspace), automatic)
     if not any(reader.base for reader in found):
         _check_unused(spec, prepared)
     return Chosen(tuple(found), automatic)
+
+
+def _of_gallery(
+    spec: Spec, prepared: Prepared, shared: str | None, places: tuple[Path, Path], automatic: list[Automatic]
+) -> list[EncoderPlan]:
+    """What reads the entries of a gallery, chosen as for an input; nothing of an output that has none."""
+    entry = entries_of(prepared)
+    if entry is None:
+        return []
+    name, own = spec.output_name, replace(prepared, inputs={spec.output_name: entry})
+    made: list[Automatic] = []
+    reader = _reader(name, entry, own, (spec, shared, _suited(own, shared)), places, made, f"output.{name}.of")
+    if reader.base is not None and reader.base.writing is not None:
+        raise problem(f"output.{name}.of", "a language model reads no gallery", do="base: minilm; or another encoder")
+    reader = _trimmed(reader, own, places[1], made)
+    automatic += [_rekeyed(one, one.key.replace("inputs.", "output.", 1)) for one in made if one.key != "base"]
+    bases = [one for one in made if one.key == "base"]
+    known = any(one.key == "base" and one.value == base.value for base in bases for one in automatic)
+    automatic += [] if known else [_rekeyed(base, f"output.{name}.of.base") for base in bases]
+    return [reader]
+
+
+def entries_of(prepared: Prepared) -> Typed | None:
+    """What the entries of the gallery are, as a spec says it of an input; None of an output that has none."""
+    if not columns.kind(prepared.output.type, "output").gallery:
+        return None
+    of = prepared.output.options["of"]
+    return typed(of if isinstance(of, str) else Typed.model_validate(of))
+
+
+def _rekeyed(choice: Automatic, key: str) -> Automatic:
+    """The same choice, made of another key."""
+    return choice.model_copy(update={"key": key})
 
 
 def _suiting(prepared: Prepared, shared: str | None, automatic: list[Automatic]) -> Prepared:
@@ -162,11 +196,13 @@ def _reader(
     asked: tuple[Spec, str | None, Mapping[str, Suited]],
     places: tuple[Path, Path],
     automatic: list[Automatic],
+    key: str = "",
 ) -> EncoderPlan:
     spec, shared, suited = asked
+    key = key or f"inputs.{name}"
     if kind.base and kind.type not in pretrained.kinds():
         found = f"{kind.base!r}, but there are no pretrained encoders of a {kind.type}"
-        raise problem(f"inputs.{name}.base", found, ", ".join(pretrained.kinds()), "leave base out")
+        raise problem(f"{key}.base", found, ", ".join(pretrained.kinds()), "leave base out")
     base_name = kind.base or (spec.base if shared == kind.type else None)
     base = pretrained.find(base_name, kind.type, *places) if base_name else None
     part = kind.encoder_part
@@ -174,14 +210,14 @@ def _reader(
     choice = suited.get(kind.type)
     if not encoder:
         values = prepared.splits.train.values[name]
-        encoder, why = columns.kind(kind.type, f"inputs.{name}").encoder_for(values)
+        encoder, why = columns.kind(kind.type, key).encoder_for(values)
         if choice and choice.name is None:
             part = _FROM_SCRATCH
             encoder, why = part.name, f"characters and their pairs, from scratch: {_told(choice, kind.type)}"
         if encoder != kind.type:
             value = part.model_dump() if part else encoder
-            automatic.append(Automatic(key=f"inputs.{name}.encoder", value=value, reason=why))
-    where = f"inputs.{name}.encoder"
+            automatic.append(Automatic(key=f"{key}.encoder", value=value, reason=why))
+    where = f"{key}.encoder"
     reader = encoder_kind(encoder, where)
     if not reads(reader, columns.kind(kind.type, where)):
         raise problem(where, f"{encoder!r} does not read a column of type {kind.type!r}", ", ".join(reading(kind.type)))

@@ -111,8 +111,8 @@ def _values(values: Sequence[Any]) -> str:
 
 def _answers(request: Request, table: Table) -> str:
     """Of the answers of some rows; of files by their content."""
-    output, values = request.output, table.values[request.output.name]
-    return _values([output.digest(value) for value in values] if output.from_files else values)
+    kind, values = request.output.values_kind, table.values[request.output.name]
+    return _values([kind.digest(value) for value in values] if kind.from_files else values)
 
 
 def _digest(value: Any) -> str:

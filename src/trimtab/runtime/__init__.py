@@ -241,6 +241,27 @@ class Model:
         outputs = joined([part.outputs for _, part in parts])
         return Answered(outputs, tuple(problems), np.concatenate(early) if early else None)
 
+    def of_entries(self, values: Sequence[Any]) -> np.ndarray:
+        """The vectors of entries of a gallery, (entries, width) float32, by the network that reads these.
+
+        Raises TrimtabError for a bundle whose answers come from none.
+        """
+        column = self.output.learnt_as
+        if column is None:
+            raise problem("gallery", "the answers of this bundle come from none", "a bundle with an output of entries")
+        size = _ENCODED * most_rows([column])
+        cut = (values[start : start + size] for start in range(0, max(1, len(values)), size))
+        parts = [self.program.of_entries(self._answering, encode_rows([column], {column.name: part})) for part in cut]
+        return np.concatenate(parts)
+
+    def indexed(self, entries: Sequence[Any], names: Sequence[Any] | None = None) -> Self:
+        """The same, its answers these entries; `names` is what it calls them. In memory: `trimtab index` keeps it.
+
+        By default texts are called by themselves, and files by their path from the folder that holds all of them.
+        Raises what `of_entries` raises.
+        """
+        return replace(self, output=self.output.in_gallery(entries, self.of_entries(entries), names))
+
     def judged(self, outputs: Outputs, rows: EncodedRows | Mapping[str, Sequence[Any]], targets: Targets) -> Outputs:
         """The outputs of rows with how likely their right answers were, where a program can tell (`Program.scored`)."""
         if not self.program.writes:

@@ -25,8 +25,10 @@ from trimtab.columns import (
     Assurance,
     EncodedRows,
     InputColumn,
+    Named,
     OutputColumn,
     Outputs,
+    dense,
     encode_rows,
     flat,
     length_batches,
@@ -56,13 +58,15 @@ class EncodedSplits:
 
     def __init__(self, request: Request) -> None:
         self.request = request
-        self._known = [(request.inputs, request.train, request.valid)]
+        self._known = [(request.train.columns, request.train, request.valid)]
 
     def of(self, inputs: tuple[InputColumn, ...]) -> tuple[EncodedRows, EncodedRows]:
         """The rows as the columns encode them: training, validation."""
         for columns, train, valid in self._known:
             if columns == inputs:
                 return train, valid
+            if columns[: len(inputs)] == inputs:  # without the column that right answers are learnt as
+                return train.of_first(len(inputs)), valid.of_first(len(inputs))
         splits = self.request.prepared.splits
         train, valid = (encode_rows(inputs, table.values) for table in (splits.train, splits.valid))
         self._known.append((inputs, train, valid))
@@ -112,6 +116,8 @@ def exported(splits: EncodedSplits, trained: FittedNetwork, folder: Path, laps: 
     save_file(weights, folder / store.WEIGHTS)
     files.write(folder / NETWORK, trained.architecture.model_dump_json(indent=1))
     laps.lap("weights")
+    if trained.output.learnt_as is not None:
+        return _indexed(splits, trained, folder, laps)
     if taught(trained.network):
         return _written(splits, trained, example, folder, laps)
     budget = max(request.settings.batch_tokens * 2, int(valid.steps.max(initial=1)))
@@ -154,16 +160,53 @@ def _written(
     return Candidate(folder, manifest, model, differs, served)
 
 
+def _indexed(splits: EncodedSplits, trained: FittedNetwork, folder: Path, laps: Laps) -> Candidate:
+    """A network that reads rows and the entries of a gallery, with the vectors of all entries that its rows have."""
+    request, entry = splits.request, trained.output.learnt_as
+    assert entry is not None
+    (learnt, both), (train, valid) = splits.of((*trained.inputs, entry)), splits.of(trained.inputs)
+    example = learnt.batch(np.argsort(learnt.steps, kind="stable")[-3:])
+    entries, program, _ = _graphs(trained, example, folder, (*trained.inputs, entry))
+    laps.lap("ONNX")
+    store.save_columns(folder / store.COLUMNS, trained.inputs, request.output)
+    manifest = _manifest(request, entries, program, _TOLERANCE)
+    model = _with_gallery(request, _opened(manifest, trained.inputs, request.output, folder))
+    laps.lap("gallery")
+    served, right = model.outputs(valid), request.prepared.splits.valid.values[entry.name]
+    budget = max(request.settings.batch_tokens * 2, int(both.steps.max(initial=1)))
+    here = loop.predict(trained.network, both, budget, torch.device("cpu"), request.output.targets(right))
+    names = [tensor.name for tensor in trained.output.taught]
+    vectors = Named(dict(zip(names, (dense(served), model.of_entries(right)), strict=True)))
+    laps.lap("agreement")
+    reference.write(folder / store.REFERENCE, train, served, request.seen)
+    return Candidate(folder, manifest, model, _difference(vectors, here), served)
+
+
+def _with_gallery(request: Request, model: runtime.Model) -> runtime.Model:
+    """The model with the entries of all rows, read by its own network, where its answers come from a gallery."""
+    if model.output.learnt_as is None:
+        return model
+    splits = request.prepared.splits
+    values = [value for table in (splits.train, splits.valid, splits.test) for value in table.values[model.output.name]]
+    indexed = model.indexed(values)
+    assert model.folder is not None
+    store.save_columns(model.folder / store.COLUMNS, indexed.inputs, indexed.output)
+    return indexed
+
+
 def _graphs(
-    trained: FittedNetwork, example: Mapping[str, np.ndarray], folder: Path
+    trained: FittedNetwork,
+    example: Mapping[str, np.ndarray],
+    folder: Path,
+    inputs: Sequence[InputColumn] | None = None,
 ) -> tuple[dict[str, GraphEntry], ProgramEntry, list[NamedGraph]]:
     """The files of a network, and how they are run: one, or several of a head that has a program of its own."""
     head = trained.network.head
-    if not written.is_written(trained.network):
+    if not written.has_program(trained.network):
         tensors = export.export(trained.network, trained.inputs, dict(example), folder / store.MODEL)
         gives = [name for tensor in trained.output.tensors for name in tensor.names]
         return {MODEL: GraphEntry(file=store.MODEL, inputs=tensors, outputs=gives)}, ProgramEntry(), []
-    graphs = export.named_graphs(trained.network, trained.inputs, example)
+    graphs = export.named_graphs(trained.network, inputs or trained.inputs, example)
     entries = {
         graph.name: GraphEntry(
             file=f"{graph.name}.onnx",
@@ -249,6 +292,7 @@ def in_precision(splits: EncodedSplits, source: Candidate, precision: str, folde
     reference.answered(folder / store.REFERENCE, outputs)
     store.save_columns(folder / store.COLUMNS, model.inputs, output)
     model = replace(model, serving=serving.model_copy(update={"tolerance": tolerance}), output=output)
+    model = _with_gallery(splits.request, model)
     return Candidate(folder, source.manifest, model, source.differs, outputs)
 
 

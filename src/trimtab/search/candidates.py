@@ -122,7 +122,7 @@ def in_precision(
     def make(source: Path, target: Path, keep: Collection[str]) -> None:
         quantize.quantize(precision, source, target, batches, keep)
 
-    if MODEL not in candidate.model.graphs:
+    if tuple(candidate.model.program.graphs) != (MODEL,):
         return _of_several(on, candidate, precision, folder)
     whole = candidate.folder / store.MODEL
     assembly.copy_parts(candidate, folder)

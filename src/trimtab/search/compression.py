@@ -41,7 +41,7 @@ from trimtab.spec import Compress, Gate, Recipe
 # Of the rows that a student may answer before the uncompressed network, where half of what the gates leave may be lost:
 # about as many as it may answer before a cut, which is right less often.
 _EARLY_SHARE = 0.9
-_BITS = ("int8_blocks", "int8", "int4")  # of a network whose answers are written, the nearest to fp32 first
+_BITS = ("int8_blocks", "int8", "int4")  # of a network that is run as several graphs, the nearest to fp32 first
 _WORTH = 0.2  # of the rows: with fewer that a student may answer, it is not worth its own time
 _ANOTHER = 0.2  # of the minutes: with less left, no other cut is begun
 
@@ -85,7 +85,7 @@ def compress(
     recall(search)
     if asked.pick and search.named(asked.pick):
         return _taken(search, "a candidate of an earlier search was picked", asked.pick)
-    stopped = _in_fewer_bits(search) if written.is_written(trained.network) else _walk(search)
+    stopped = _in_fewer_bits(search) if written.has_program(trained.network) else _walk(search)
     return _taken(search, stopped, asked.pick)
 
 
@@ -104,7 +104,7 @@ def _affordable_as_it_is(on: Bench, uncompressed: Candidate, gates: Sequence[Gat
 
 def _one(search: Search, recipe: Recipe) -> Compressed:
     """Exactly what was asked for, whatever it costs; the uncompressed network where it does not apply."""
-    if recipe.to_latency and not written.is_written(search.trained.network):
+    if recipe.to_latency and not written.has_program(search.trained.network):
         timed(search, recipe)
     found = tried(search, recipe.model_copy(update={"cascade": False}))
     if found and recipe.cascade:
@@ -120,7 +120,7 @@ def _one(search: Search, recipe: Recipe) -> Compressed:
 
 
 def _in_fewer_bits(search: Search) -> str:
-    """Try a network whose answers are written in fewer bits, which is all that makes one cheaper; why it ended."""
+    """Try a network that is run as several graphs in fewer bits, all that makes one cheaper; why it ended."""
     for precision in _BITS:
         if search.left <= 0:
             return f"the {search.minutes:g} minutes were over"

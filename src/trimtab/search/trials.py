@@ -265,8 +265,8 @@ def _made(search: Search, recipe: Recipe, folder: Path) -> Made:
         candidate = search.candidate(source)
         found = candidates.in_precision(search.bench, candidate, recipe, folder / "bundle", search.searches)
         return found if isinstance(found, Skip) else (found[0], (*source.made, *found[1]))
-    if written.is_written(search.trained.network):
-        return Skip("a network whose answers are written is made cheaper by fewer bits alone")
+    if written.has_program(search.trained.network):
+        return Skip("a network that a program runs as several graphs is made cheaper by fewer bits alone")
     prepared = context(search, recipe)
     if recipe == Recipe() and prepared.teacher is search.trained:
         return Skip("nothing of it can be left out without loss")
@@ -301,7 +301,7 @@ def _tokens(search: Search, recipe: Recipe, shape: FittedNetwork, folder: Path) 
 
 def _whole(search: Search, recipe: Recipe) -> Point | None:
     """The network of a recipe in fp32: one of the search's own, or the uncompressed one where nothing else is asked."""
-    if written.is_written(search.trained.network):
+    if written.has_program(search.trained.network):
         return search.points[0] if recipe == Recipe() else None
     known = search.named(build.name(recipe)) or tried(search, recipe)
     return search.points[0] if known is None and not build.learns(recipe) else known

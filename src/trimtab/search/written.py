@@ -21,8 +21,8 @@ _COST = 2048  # of a batch
 _TIE = 1e-3  # log-probabilities that lie nearer than this may be told apart either way
 
 
-def is_written(network: Network) -> bool:
-    """Whether answers are written by a program, step by step, rather than given at once."""
+def has_program(network: Network) -> bool:
+    """Whether the network is run as several graphs by a program of its head, rather than at once."""
     return bool(getattr(network.head, "program", ""))
 
 

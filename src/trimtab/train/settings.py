@@ -142,7 +142,7 @@ def choose(
         made["train.class_weights"] = _class_weights(counts, train.sampling)
         weights = made["train.class_weights"].value
     made["checkpoint"] = _score(spec, output, base, method, "balanced" in (weights, train.sampling))
-    batch_rows = _batch_rows(rows, device, kind)
+    batch_rows = max(_batch_rows(rows, device, kind), output.rows_together)
     learning_rate = take("learning_rate", train.learning_rate, _learning_rate(base, method))
     frozen_blocks = take("frozen_blocks", train.frozen_blocks, _frozen_blocks(base, method, device))
     epochs = _epochs(rows, base, method)
