@@ -24,6 +24,7 @@ TORCH_FREE_COMMANDS = (
     "compare",
     "evaluate",
     "explain",
+    "index",
     "inspect",
     "predict",
     "schema",

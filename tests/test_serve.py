@@ -174,10 +174,12 @@ def test_every_type_of_answer_has_a_schema_of_the_names_that_it_gives() -> None:
         "tags": [["O", "B-a"], ["B-a", "I-a"], ["O"], ["O"]],
         "picture": [Image.new("RGB", (8, 8), (shade, 0, 0)) for shade in range(4)],
         "written_text": ["a red dog", "a dog", "a red cat", "no cat"],
+        "nearest": ["a red dog", "a dog", "a red cat", "no cat"],
     }
+    options = {"nearest": {"of": "text"}}
     assert set(cells) == set(columns.types_of(columns.OutputColumn))
     for type_name, values in cells.items():
-        column = columns.fit(type_name, "answer", "answer", values, {})
+        column = columns.fit(type_name, "answer", "answer", values, options.get(type_name, {}))
         assert list(column.answer_schema()) == list(column.decode(columns.no_outputs(column.tensors), 2)), type_name
 
 

@@ -32,6 +32,7 @@ COLUMNS = "columns"
 GOLDEN = "golden.jsonl"
 REFERENCE = "reference.npz"
 WEIGHTS = "weights.safetensors"
+ENTRIES = ".names.json"  # how the file of a column ends that says what the entries of its gallery are called
 JUDGE, JUDGE_SAYS = "judge.onnx", "judge.json"  # a network that looks at drawn pictures; no answer needs it
 
 QUOTING = (
@@ -325,6 +326,8 @@ def quoted(manifest: Manifest) -> list[tuple[str, str]]:
         found.append((f"{MANIFEST}: data", "examples of what was told"))
     held = "classes, categories, vocabularies, ranges of numbers"
     found.append((f"{COLUMNS}/", held))
+    galleries = [name for name in manifest.files if name.startswith(f"{COLUMNS}/") and name.endswith(ENTRIES)]
+    found += [(name, "every entry of the gallery, by its text or path") for name in galleries]
     return found + ([(REFERENCE, "quantiles, counts of categories and tokens")] if REFERENCE in manifest.files else [])
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from trimtab import registry
+from trimtab import errors, registry
 from trimtab.columns._assurance import DECIMALS, NO_ASSURANCE, Assurance
 from trimtab.columns._column import Column, InputColumn, InputPolicy, OutputColumn, Reading, gathered
 from trimtab.columns._containers import (
@@ -38,7 +38,7 @@ from trimtab.columns._containers import (
 from trimtab.columns._prompt import Example, Prompt
 from trimtab.columns._rows import EncodedRows, encode_rows, read_rows
 from trimtab.columns._sketches import bucket
-from trimtab.errors import TrimtabError, nearest, problem
+from trimtab.errors import TrimtabError, problem
 
 __all__ = [
     "DECIMALS",
@@ -152,7 +152,7 @@ def types_of(wanted: type) -> list[str]:
 def kind(type_name: str, where: str) -> type[Any]:
     """The class of a column type; raises TrimtabError with the nearest name when there is none."""
     if type_name not in types():
-        raise problem(where, f"no column type named {type_name!r}", nearest(type_name, types()))
+        raise problem(where, f"no column type named {type_name!r}", errors.nearest(type_name, types()))
     found: type[Any] = registry.load(__name__, type_name, f"{registry.camel(type_name)}Column", where)
     return found
 

@@ -34,7 +34,6 @@ ENTRY = "entry"  # the tensor of the right entry's vector, which a network gives
 _NOT_OF_COLUMNS = ("type", "encoder", "base", "augment")  # what a spec says of an input beside its type's own options
 _DECIMALS = 4  # of a similarity
 _BLOCK_CELLS = 20_000_000  # similarities that are held at a time
-_IMPOSSIBLE = "no gallery"
 
 
 class Options(part_options.Options):
@@ -67,8 +66,8 @@ class Gallery:
         return np.ascontiguousarray(self.vectors.astype(np.float32).T)
 
     def similarities(self, vectors: np.ndarray) -> np.ndarray:
-        """The cosine of each row with each entry, (rows, entries) float32."""
-        return np.asarray(vectors.astype(np.float32) @ self._wide)
+        """The cosine of each row with each entry, (rows, entries) float32; 0 where a vector is no number."""
+        return np.asarray(np.nan_to_num(vectors.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0) @ self._wide)
 
     def nearest(self, vectors: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         """The places of the most similar entries of each row, in order, and their cosines, both (rows, count)."""
@@ -166,17 +165,17 @@ class NearestColumn(OutputColumn):
 
     @property
     def _entries(self) -> Gallery:
-        if self.entries is None:
-            raise problem(f"column {self.name!r} ({self.type})", _IMPOSSIBLE, "entries that can be answered")
-        return self.entries
+        """The gallery; of a column that is not in one yet, without entries: it answers nothing."""
+        return self.entries or Gallery((), np.zeros(0, np.int64), np.zeros((0, self.dimensions), np.float16))
 
     def usable(self, value: Any) -> str | None:
         """None for an entry that can be read and, where there is a gallery, stands in it."""
         if parse.is_missing(value, text=self.entry.is_text):
             return parse.no_value(value)
-        wrong = [one for one in self.entry.read([value]).problems if one.kind == "unreadable"]
-        if wrong:
-            return wrong[0].reason
+        if not self.entry.is_text:  # every text can be read
+            wrong = [one for one in self.entry.read([value]).problems if one.kind == "unreadable"]
+            if wrong:
+                return wrong[0].reason
         if self.entries is not None and self._id(value) not in self.entries.places:
             return "not in the gallery (trimtab index makes another one)"
         return None
@@ -197,7 +196,9 @@ class NearestColumn(OutputColumn):
         places, similar = gallery.nearest(dense(outputs), max(1, top))
         cosines = np.round(similar.astype(np.float64), _DECIMALS).tolist()
         called = [[gallery.names[place] for place in row] for row in places.tolist()]
-        answers: dict[str, list[Any]] = {self.name: [row[0] for row in called], word: [row[0] for row in cosines]}
+        answers: dict[str, list[Any]] = {
+            name: [next(iter(row), None) for row in rows] for name, rows in ((self.name, called), (word, cosines))
+        }
         if top > 1:
             answers[f"{self.name}_top"] = [
                 [{self.name: entry, word: cosine} for entry, cosine in zip(*row, strict=True)]

@@ -8,7 +8,8 @@ import numpy as np
 
 from trimtab.metrics import Metric, Retrieved, Statistic, mean
 
-_COUNTED = ((1, True), (5, True), (10, False))  # places that are counted, and whether the card begins with it
+# Places that are counted, in words, and whether the card begins with it.
+_COUNTED = ((1, "the first", True), (5, "among the first 5", True), (10, "among the first 10", False))
 
 
 def _recall(places: int) -> Callable[[Retrieved], Statistic]:
@@ -32,11 +33,11 @@ def _median(answers: Retrieved) -> Statistic:
 METRICS = (
     *(
         Metric(
-            f"recall@{places}", f"Recall at {places}",
-            f"share of rows whose right entry of the gallery is among the first {places}", "higher",
+            f"recall@{places}", f"Recall at {places}", f"share of rows whose right entry of the gallery is {words}",
+            "higher",
             of={Retrieved: _recall(places)}, share=True, selects=True, of_rows=True, tile=tile,
         )
-        for places, tile in _COUNTED
+        for places, words, tile in _COUNTED
     ),
     Metric(
         "median_rank", "Median rank", "place of the right entry in the gallery: half of the rows have it there or "

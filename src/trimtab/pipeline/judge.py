@@ -84,7 +84,7 @@ class _Lesson:
 
     column: InputColumn
     answer: OutputColumn
-    told_by: str | None  # the input that names the class; None: pictures are turned
+    told_by: str | None  # the column that names the class; None: pictures are turned
     data: TrainingData
     test: EncodedRows
     test_targets: np.ndarray
@@ -140,14 +140,15 @@ def _turned(pictures: np.ndarray) -> np.ndarray:
 
 
 def _named_by(request: Request, train: Table) -> str | None:
-    """The input that names one of a few classes, of each of which there are enough rows; None where there is none."""
-    for column in request.inputs:
-        if not column.holds_names:
-            continue
-        there = [name for name in drawn.names(train.values[column.name]) if name]
+    """The input that names one of a few classes, of each of which there are enough rows; None where there is none.
+
+    A column that travels beside the rows (`keep`) may name it as well: what a sound says, for which a picture is drawn.
+    """
+    for column in (*(one.name for one in request.inputs if one.holds_names), *request.spec.keep):
+        there = [name for name in drawn.names(train.values[column]) if name]
         _, counts = np.unique(there, return_counts=True)
         if 2 <= len(counts) <= _MOST_CLASSES and np.median(counts) >= _LEAST_ROWS:
-            return column.name
+            return column
     return None
 
 

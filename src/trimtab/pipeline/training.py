@@ -18,7 +18,7 @@ from trimtab.nets.pretrained import PretrainedEncoder
 from trimtab.progress import Progress
 from trimtab.request import Request, few_rows, mitigation, resume
 from trimtab.spec import Choice
-from trimtab.train import loop, methods, sharing
+from trimtab.train import dropping, loop, methods, sharing
 from trimtab.train.fitted_head import FittedHead
 from trimtab.train.method import TrainingData
 
@@ -53,6 +53,7 @@ def _data(request: Request) -> TrainingData:
         mitigation.weights(request.spec, request.output, request.inputs, [splits.train]),
         splits.valid.weights,
         *_beside(request),
+        dropping.made(request.inputs, request.settings.drop_inputs, request.settings.seed),
     )
 
 

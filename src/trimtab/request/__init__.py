@@ -27,7 +27,7 @@ from trimtab.request.encoder_plan import Chosen
 from trimtab.request.few_rows import HeldOut
 from trimtab.rows import rejected
 from trimtab.spec import Choice, Gate, Part, Spec, TrainingMethod, Typed
-from trimtab.train import augment, devices, methods, settings
+from trimtab.train import augment, devices, dropping, methods, settings
 from trimtab.train.batches import learnt_steps
 
 # Parts of the report whose keys are no words of the rows; lists in them are left out, for they quote rows.
@@ -155,6 +155,7 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
     ways = few_rows.ways(spec, output, chosen, prepared.splits)
     steps = learnt_steps(train, output, targets)
     settled, reasons = _settled(_with_method(spec, ways[0]) if len(ways) > 1 else spec, output, chosen, steps, counts)
+    dropping.made(inputs, settled.drop_inputs, settled.seed)  # raises where no input may be left out
     augmentation, varied = _augmentation(prepared, chosen, learnt, output, settled)
     reasons |= varied
     _check_fusion(spec, output)

@@ -153,6 +153,13 @@ class Train(_Part):
     accumulate: int = Field(1, ge=1, le=1024, description="Batches whose gradients are added up before a step.")
     clip_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to this norm.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout before the head.")
+    drop_inputs: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of the inputs of training rows that are left out, one at least staying: for rows that may "
+        "lack one, such as a sound without its text.",
+    )
     label_smoothing: float | None = Field(
         None,
         ge=0,

@@ -131,7 +131,7 @@ def _prepare(
     forward: Forward = network
     if settings.method == "frozen":
         frozen.freeze(network)
-        if data.augmentation is None and frozen.only_the_head_learns(network):
+        if data.augmentation is None and data.dropping is None and frozen.only_the_head_learns(network):
             budget = settings.batch_tokens * 4
             data = replace(
                 data,

@@ -30,6 +30,7 @@ from trimtab.train.augment import Augmentation, Mix
 from trimtab.train.batches import Forward, Rows, epoch_batches, learnt_steps, parts_of, targets_of, tensors_of
 from trimtab.train.checkpoint import Position
 from trimtab.train.devices import Devices
+from trimtab.train.dropping import Dropping
 from trimtab.train.execution import Bf16Weights
 from trimtab.train.optimizer import Optimizers
 from trimtab.train.settings import Settings
@@ -49,6 +50,7 @@ class TrainingData:
     valid_weights: np.ndarray | None = None  # (rows,) how much each row counts that the best weights are chosen by
     unlabelled: Rows | None = None  # rows without an answer
     names: Rows | None = None  # a row about the name of each class, in their order
+    dropping: Dropping | None = None  # of inputs of the rows that are learnt from
 
     @cached_property
     def steps(self) -> np.ndarray:
@@ -169,6 +171,8 @@ class Method(part_options.Options, ABC):
         targets = targets_of(data.train_targets, rows, run.devices.device)
         if data.augmentation:
             tensors, mix = data.augmentation(tensors, rows, step, number)
+        if data.dropping:
+            tensors = data.dropping(tensors, step, number)
         tensors = self.given(run, tensors, targets)
         if run.taught:
             tensors = {**tensors, **told(targets)}

@@ -76,6 +76,7 @@ class Settings:
     accumulate: int
     clip_norm: float
     dropout: float
+    drop_inputs: float
     label_smoothing: float
     class_weights: str
     sampling: str
@@ -173,7 +174,7 @@ def choose(
         **train.model_dump(
             include={
                 "optimizer", "momentum", "weight_decay", "warmup", "schedule", "layer_decay", "accumulate", "clip_norm",
-                "dropout", "evaluations", "checkpoint_seconds",
+                "dropout", "drop_inputs", "evaluations", "checkpoint_seconds",
                 "sampling", "attention", "threads", "synchronise", "shard", "gradient_checkpointing",
             }
         ),
