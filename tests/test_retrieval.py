@@ -7,8 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
+import serving
 import torch
 from PIL import Image
 from places import place
@@ -304,6 +306,17 @@ def test_rows_without_an_entry_make_no_gallery(release: trimtab.Release, tmp_pat
     rows.write_text("german,other\n,1\n", encoding="utf-8")
     with pytest.raises(TrimtabError, match="no row has an entry"):
         gallery.index(release.folder, str(rows), tmp_path / "new")
+
+
+def test_a_server_gives_the_best_entries_as_its_schema_says(release: trimtab.Release) -> None:
+    with serving.client(release.folder) as client:
+        found = client.post("/predict?top=2", json={"english": "red dog runs"}).json()
+        document = client.get("/openapi.json").json()
+        refused = client.post("/explain", json={"english": "red dog runs"})
+    answers = document["paths"]["/predict"]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
+    jsonschema.validate(found, {**answers, "components": document["components"]})
+    assert len(found["answer"]["german_top"]) == 2
+    assert refused.status_code == 422
 
 
 def test_entries_are_made_in_memory_too(release: trimtab.Release) -> None:

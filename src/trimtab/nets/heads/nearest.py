@@ -20,9 +20,8 @@ from trimtab.nets.batch import Batch
 from trimtab.nets.drawing import row_means
 from trimtab.nets.graphs import NamedGraph
 from trimtab.nets.states import Answers, Padded, States, lay_end_to_end
-from trimtab.programs.nearest import GALLERY
-from trimtab.programs.single import MODEL
 
+_ROWS, _ENTRIES = "model", "gallery"  # the graphs that `programs.nearest` runs
 _SCALE = "scale"  # the inverse temperature, beside the vectors
 _FIRST_SCALE, _MOST_SCALE = 1 / 0.07, 100.0  # those of CLIP
 
@@ -77,8 +76,8 @@ class NearestHead(nn.Module):
     ) -> Iterator[NamedGraph]:
         """The tower of rows, and that of entries."""
         towers = {
-            MODEL: (self.readers, self.of_row, [name for name in tensors if name not in self.own]),
-            GALLERY: (self.entries, self.of_entry, [name for name in tensors if name in self.own]),
+            _ROWS: (self.readers, self.of_row, [name for name in tensors if name not in self.own]),
+            _ENTRIES: (self.entries, self.of_entry, [name for name in tensors if name in self.own]),
         }
         for graph, (readers, project, names) in towers.items():
             module = _Tower(readers, project, names)
