@@ -127,7 +127,7 @@ class NearestColumn(OutputColumn):
         return cls(name, key, kind.fit(name, key, values, own), chosen.dimensions)
 
     @property
-    def values_kind(self) -> type[Any]:
+    def values_kind(self) -> Any:
         """See `OutputColumn.values_kind`."""
         return type(self.entry)
 
@@ -212,7 +212,8 @@ class NearestColumn(OutputColumn):
 
     def answer_schema(self) -> dict[str, dict[str, Any]]:
         """See `OutputColumn.answer_schema`."""
-        one = {self.name: {"type": "string"}, self._word: {"type": "number", "minimum": -1.01, "maximum": 1.01}}
+        number = {"type": "number", "minimum": -1.01, "maximum": 1.01}
+        one: dict[str, dict[str, Any]] = {self.name: {"type": "string"}, self._word: number}
         item = {"type": "object", "properties": one, "required": list(one)}
         return {**one, f"{self.name}_top": {"type": "array", "items": item}}
 
@@ -225,8 +226,8 @@ class NearestColumn(OutputColumn):
         wanted = dense(targets)
         if isinstance(outputs, Named):
             ids, rows, places = np.unique(wanted, return_index=True, return_inverse=True)
-            own = Gallery(("",) * len(ids), ids, dense(outputs.parts[ENTRY])[rows])  # type: ignore[arg-type]
-            vectors = dense(outputs.parts[OUTPUTS])  # type: ignore[arg-type]
+            own = Gallery(("",) * len(ids), ids, dense(outputs.parts[ENTRY])[rows])
+            vectors = dense(outputs.parts[OUTPUTS])
             return Retrieved(_placed(own, vectors, places.reshape(-1)), len(ids))
         gallery, vectors = self._entries, dense(outputs)
         right = np.array([gallery.places[one] for one in wanted.tolist()], np.int64)

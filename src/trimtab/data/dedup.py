@@ -144,7 +144,7 @@ class Numbered:
     @property
     def keys(self) -> np.ndarray:
         """A number for each row, (rows,) uint64: equal for equal texts, whatever others there are."""
-        return _all_hashed(map(str, self.names))[self.numbers]
+        return np.asarray(_all_hashed(map(str, self.names))[self.numbers])
 
     def take(self, rows: np.ndarray) -> Numbered:
         """Those of the given rows, in the given order."""

@@ -25,7 +25,7 @@ def _median(answers: Retrieved) -> Statistic:
         if not len(places):
             return np.full(weights.shape[1], np.nan)
         summed = np.cumsum(weights[order], axis=0)
-        return places[(summed < summed[-1:] / 2).sum(axis=0).clip(max=len(places) - 1)]
+        return np.asarray(places[(summed < summed[-1:] / 2).sum(axis=0).clip(max=len(places) - 1)])
 
     return statistic
 

@@ -43,7 +43,7 @@ def compress(
     progress = progress or Quiet()
     source = Path(bundle)
     network, manifest = fitted.read(source), store.read_manifest(source)
-    if len(manifest.serving.graphs) > 1 and not written.is_written(network.network):
+    if len(manifest.serving.graphs) > 1 and not written.has_program(network.network):
         said = f"holds {len(manifest.serving.graphs)} networks, a {manifest.serving.program.name}"
         raise problem(str(source), said, do="compress the bundle that it was made of")
     home = Path(to) if to else source.resolve().parent / "compressed"
