@@ -21,7 +21,7 @@ from trimtab.nets.fitted import FittedNetwork
 from trimtab.pipeline import run_folder
 from trimtab.pipeline.release import Release, audit
 from trimtab.progress import Progress, Quiet
-from trimtab.request import Request, check
+from trimtab.request import Request, check, read_to_learn
 from trimtab.search import compression, written
 from trimtab.search.assembly import assemble
 
@@ -109,7 +109,8 @@ def _with_columns(request: Request, network: FittedNetwork) -> Request:
         raise problem(
             "inputs", found, ", ".join(column.name for column in request.inputs), "use the rows it was made of"
         )
-    train, valid = (encode_rows(inputs, table.values) for table in (splits.train, splits.valid))
+    learnt = read_to_learn(inputs, network.output)
+    train, valid = (encode_rows(learnt, table.values) for table in (splits.train, splits.valid))
     return replace(
         request, inputs=inputs, output=network.output, architecture=network.architecture, train=train, valid=valid
     )

@@ -100,12 +100,12 @@ def thinned(request: Request, count: int) -> Request:
     """The same request with at most so many rows to learn from, and to choose by, evenly from all."""
     splits = request.prepared.splits
     splits = replace(splits, train=_some(splits.train, count), valid=_some(splits.valid, count))
-    learnt = _learnt(request.inputs, request.output)
+    learnt = read_to_learn(request.inputs, request.output)
     train, valid = (encoding.encode(learnt, table) for table in (splits.train, splits.valid))
     return replace(request, prepared=replace(request.prepared, splits=splits), train=train, valid=valid)
 
 
-def _learnt(inputs: tuple[InputColumn, ...], output: OutputColumn) -> tuple[InputColumn, ...]:
+def read_to_learn(inputs: tuple[InputColumn, ...], output: OutputColumn) -> tuple[InputColumn, ...]:
     """The columns that the network reads while it learns: right answers too, where they are read."""
     return inputs if output.learnt_as is None else (*inputs, output.learnt_as)
 
@@ -140,7 +140,7 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
     mitigation.check(spec, output, inputs, prepared.splits.train)
     behaviour.check(tests, inputs, output)
     other = foreign.read(spec.foreign, inputs, folder, progress.note, spec.encoding)
-    learnt = _learnt(inputs, output)
+    learnt = read_to_learn(inputs, output)
     valid = encoding.encode(learnt, prepared.splits.valid)
     train, found = encoding.read(learnt, prepared.splits.train)
     _tell(found, len(train), progress)
