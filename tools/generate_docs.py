@@ -19,7 +19,7 @@ from trimtab import columns, metrics, perturb, registry
 from trimtab.audit.counterfactual import SWAPS
 from trimtab.columns import OutputColumn
 from trimtab.data import splits
-from trimtab.spec import UNITS, Clean, Compress, Cost, Fairness, Lora, Prompting, Spec, Split, Train, schema
+from trimtab.spec import UNITS, Clean, Compress, Cost, Fairness, Lora, Prompting, Search, Spec, Split, Train, schema
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -36,6 +36,7 @@ PARTS: dict[str, type[BaseModel]] = {
     "fairness": Fairness,
     "train": Train,
     "train.lora": Lora,
+    "search": Search,
     "compress": Compress,
     "cost": Cost,
     "prompt": Prompting,

@@ -26,6 +26,7 @@ EXTRAS = {
     "soundfile": "audio",
     "soxr": "audio",
     "psycopg": "postgresql",
+    "optuna": "search",
     **dict.fromkeys(("starlette", "uvicorn", "prometheus_client", "python_multipart"), "serve"),
 }
 EXTRA = "train"

@@ -10,7 +10,7 @@ from typing import Any
 from trimtab import spec as specs
 from trimtab.bundle.manifest import Stage
 from trimtab.nets.fitted import FittedNetwork
-from trimtab.pipeline import few, processes, run_folder, zero_labels
+from trimtab.pipeline import few, hyperparameters, processes, run_folder, zero_labels
 from trimtab.pipeline.release import Release, audit
 from trimtab.pipeline.training import told, train
 from trimtab.progress import Progress, Quiet
@@ -19,7 +19,7 @@ from trimtab.search.assembly import assemble
 from trimtab.search.compression import compress
 from trimtab.spec import Spec
 
-__all__ = ["Release", "launch"]
+__all__ = ["Release", "launch", "search"]
 
 
 def launch(
@@ -50,15 +50,41 @@ def launch(
     return processes.together(made)
 
 
+def search(
+    spec: str | Path | Mapping[str, Any] | Spec,
+    overrides: Sequence[str] = (),
+    runs: str | Path = "runs",
+    progress: Progress | None = None,
+) -> hyperparameters.Found:
+    """Carry out the hyper-parameter search of a spec alone, with `search: {}` where it has none; or go on with it.
+
+    The arguments are those of `launch`, which takes over what is found here. Raises TrimtabError as `launch` does.
+    """
+    progress = progress or Quiet()
+    request_spec, folder = _read(spec, overrides)
+    home = Path(runs) / request_spec.run_name
+    with run_folder.held(home, Path(spec) if isinstance(spec, (str, Path)) else None, progress):
+        request = check(request_spec, folder, home, progress)
+        return hyperparameters.searched(request, folder, home, progress)
+
+
 def _carried_out(spec: Spec, folder: Path, home: Path, progress: Progress, started: float) -> Release:
     """Stage after stage, in the run's folder `home`; paths in the spec are relative to `folder`."""
     spec = zero_labels.started(spec, folder, home, progress)
     request = check(spec, folder, home, progress)
     stages = [Stage(name="data", seconds=time.perf_counter() - started, detail=reported(request))]
+    searched = hyperparameters.searched(request, folder, home, progress) if spec.search else None
+    if searched is not None:
+        request = searched.request
+        stages.append(searched.stage)
+        for line in searched.evidence["lines"]:
+            progress.note(line)
     kept = resume.finished(home, request)
     if kept is not None:
         progress.note("nothing to do: this spec was carried out on the same rows before")
         return Release(home / "bundle", kept)
+    if searched is not None:
+        hyperparameters.adopt(searched, home / "work" / "train")
     asked, request = request, few.chosen(request, home / "work" / "few", progress)
     network, trained, stage = train(request, home / "work" / "train", progress)
     stages.append(stage)

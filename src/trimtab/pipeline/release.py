@@ -91,6 +91,7 @@ def audit(
     shown: dict[str, Any] = {
         **found.evidence,
         **done,
+        **({"search": dict(request.searched)} if request.searched is not None else {}),
         **({"to_label": list(request.to_label)} if request.to_label else {}),
         "history": history,
         "differs": candidate.differs,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,12 +19,18 @@ from trimtab.progress import Progress
 from trimtab.request import Request, few_rows, mitigation, resume
 from trimtab.spec import Choice
 from trimtab.train import dropping, loop, methods, sharing
+from trimtab.train.checkpoint import Position
 from trimtab.train.fitted_head import FittedHead
 from trimtab.train.method import TrainingData
 
 
-def train(request: Request, folder: Path, progress: Progress) -> tuple[Network, loop.TrainingResult, Stage]:
-    """Train the network, or go on with a run of the same spec and rows that was stopped."""
+def train(
+    request: Request, folder: Path, progress: Progress, on_score: Callable[[Position], None] | None = None
+) -> tuple[Network, loop.TrainingResult, Stage]:
+    """Train the network, or go on with a run of the same spec and rows that was stopped.
+
+    `on_score` is told of each evaluation; what it raises ends the run.
+    """
     chosen = request.settings
     network = build(request)  # before an earlier run is thrown away: it may find the encoders' options wrong
     if resume.begin(folder, resume.train_key(request)):
@@ -32,7 +38,7 @@ def train(request: Request, folder: Path, progress: Progress) -> tuple[Network, 
     data = few_data(request) if request.held_out is not None else _data(request)
     progress.stage("train", f"{len(data.train)} rows, {chosen.epochs} epochs, {chosen.method}")
     method = methods.made(chosen.training_method or methods.SUPERVISED)
-    trained = sharing.train(network, data, chosen, folder, progress, method)
+    trained = sharing.train(network, data, chosen, folder, progress, method, on_score)
     for encoder in network.pretrained():
         encoder.merge()
     detail = {"steps": trained.steps, "rows_per_second": round(trained.rows_per_second, 1), "best": trained.best}

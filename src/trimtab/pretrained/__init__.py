@@ -97,6 +97,13 @@ def leads(reads: str) -> bool:
     return reads in kinds() and bool(getattr(registry.module(__name__, reads, "base"), "LEADS", False))
 
 
+def encoders(reads: str) -> list[str]:
+    """The bundled encoders for columns of type `reads` that are installed; a model that writes is none."""
+    bundled = registry.load(__name__, reads, "BUNDLED", "base")
+    writes = getattr(registry.module(__name__, reads, "base"), "WRITES", ())
+    return [name for name, entry in bundled.items() if name not in writes and registry.available(entry.package)]
+
+
 def find(name: str, reads: str, folder: Path, workspace: Path) -> Base:
     """Resolve `base:` of a spec for columns of type `reads`; relative folders are looked for beside the spec file.
 

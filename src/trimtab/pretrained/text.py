@@ -35,6 +35,7 @@ BUNDLED = {
     ),
     _causal.SMOLLM2: _causal.BUNDLED,
 }
+WRITES = (_causal.SMOLLM2,)  # language models
 LEADS = True
 # Deep and narrow (e5-small) on a CPU: how many of its blocks stay as they are.
 _DEEP, _NARROW, _STAY = 12, 384, 8

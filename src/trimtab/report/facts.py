@@ -28,6 +28,7 @@ def page(folder: Path, manifest: Manifest) -> Page:
             Section("Gates", _gates(manifest)),
             Section("At a glance", (Tiles(tuple(_tiles(manifest))),)),
             *checks.sections(manifest),
+            Section("Hyper-parameter search", provenance.search(manifest), "Search"),
             Section("Compression", compression.compression(manifest)),
             Section("Data", provenance.data(manifest)),
             Section("Augmentation", provenance.augmentation(manifest)),

@@ -100,6 +100,32 @@ def _without_defaults(value: Any) -> Any:
     return {key: _without_defaults(part) for key, part in value.items() if part not in (None, "auto")}
 
 
+def search(manifest: Manifest) -> tuple[Block, ...]:
+    """What a hyper-parameter search found: what the best of many is worth on rows that chose nothing, all trials."""
+    found = manifest.evidence.get("search")
+    if not found:
+        return ()
+    costs = [name for name in found["objectives"] if name != "quality"]
+    trials = tuple(
+        (
+            str(one["trial"]),
+            one["state"],
+            figures.NOTHING if one["score"] is None else f"{one['score']:.4f}",
+            *(figures.counted(one.get(name, figures.NOTHING)) for name in costs),
+            f"{one['seconds']:.0f} s",
+            "; ".join(f"{key} {figures.counted(value)}" for key, value in one["values"].items()) or "the spec as it is",
+        )
+        for one in found["trials"]
+    )
+    head = ("trial", "state", figures.label(found["metric"]), *costs, "took", "values")
+    shares = tuple((key, f"{share:.0%}") for key, share in found["importance"].items())
+    return (
+        Points(tuple(found["lines"])),
+        Table(head, trials, frozenset(range(2, 4 + len(costs))), title="Trials", folded=True),
+        Table(("key", "share"), shares, frozenset({1}), title="What decided which trials were good", folded=True),
+    )
+
+
 def augmentation(manifest: Manifest) -> tuple[Block, ...]:
     """How training rows were varied, and examples."""
     found = manifest.evidence.get("augmentation")

@@ -26,7 +26,7 @@ from trimtab.request import asking, encoder_plan, encoding, few_rows, mitigation
 from trimtab.request.encoder_plan import Chosen
 from trimtab.request.few_rows import HeldOut
 from trimtab.rows import rejected
-from trimtab.spec import Choice, Gate, Part, Spec, TrainingMethod, Typed
+from trimtab.spec import Choice, Gate, Part, Spec, TrainingMethod, Typed, typed
 from trimtab.train import augment, devices, dropping, methods, settings
 from trimtab.train.batches import learnt_steps
 
@@ -74,6 +74,7 @@ class Request:
     to_label: tuple[dict[str, Any], ...] = ()  # rows without an answer that are most worth one
     adapted: Adapted | None = None  # where a bundle goes on learning: what it is held against
     lineage: tuple[Ancestor, ...] = ()  # the bundles that it was adapted from
+    searched: Mapping[str, Any] | None = None  # what a hyper-parameter search found, where one filled the spec in
 
     @property
     def searched_gates(self) -> list[Gate]:
@@ -147,6 +148,47 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
     cut = {name: one.shares(len(train)) for name, one in found.cuts.items()}
     told = {"problems": found.tally.as_json(), **({"cut": cut} if cut else {})}
     prepared = replace(prepared, report={**prepared.report, **told})
+    decided = _decide(spec, prepared, chosen, inputs, output, train, automatic)
+    for entry in decided.automatic[len(prepared.automatic) :]:
+        if entry.value == 0.0:  # what is left off is not told
+            continue
+        progress.note(f"{entry.key}: {shortened(str(entry.value), 60)} ({entry.reason})")
+    prepared = decided.prepared
+    more = unlabelled.read(spec, inputs, prepared, folder, progress)
+    if more.rejected:
+        rejected.write(home / "rejected.jsonl", [*prepared.rejected, *more.rejected])
+    if more.report:
+        prepared = replace(prepared, report={**prepared.report, "unlabelled": more.report})
+    return Request(
+        spec, parsed, prepared, decided.chosen, inputs, output, decided.architecture, decided.settings,
+        decided.automatic, train, valid, decided.augmentation, more.values, _seen(prepared, inputs, output),
+        decided.ways, tests=tests, foreign=other,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Decided:
+    """What is chosen once the columns are fitted and the training rows are encoded."""
+
+    prepared: Prepared
+    chosen: Chosen
+    architecture: Architecture
+    settings: settings.Settings
+    automatic: list[Automatic]
+    augmentation: augment.Augmentation | None
+    ways: tuple[Part, ...]
+
+
+def _decide(
+    spec: Spec,
+    prepared: Prepared,
+    chosen: Chosen,
+    inputs: tuple[InputColumn, ...],
+    output: OutputColumn,
+    train: EncodedRows,
+    automatic: Sequence[Automatic],
+) -> _Decided:
+    automatic, learnt = list(automatic), read_to_learn(inputs, output)
     chosen, head, head_config = asking.head(spec, chosen, output, prepared.splits.train, train)
     if head == output.type:
         prepared, head_config = _decoder(prepared, output, automatic)
@@ -161,10 +203,6 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
     _check_fusion(spec, output)
     fusion = _fusion(spec, chosen, automatic)
     automatic += [Automatic(key=key, value=value, reason=why) for key, (value, why) in reasons.items()]
-    for entry in automatic[len(prepared.automatic) :]:
-        if entry.value == 0.0:  # what is left off is not told
-            continue
-        progress.note(f"{entry.key}: {shortened(str(entry.value), 60)} ({entry.reason})")
     keys = {column.name: column.key for column in learnt}
     architecture = Architecture(
         width=chosen.width if chosen.base else head_config.get("width", chosen.width),
@@ -179,15 +217,51 @@ def check(spec: Spec, folder: Path, home: Path, progress: Progress) -> Request:
         head_config=head_config,
     )
     part("fusions", fusion.name, "fusion")
-    more = unlabelled.read(spec, inputs, prepared, folder, progress)
-    if more.rejected:
-        rejected.write(home / "rejected.jsonl", [*prepared.rejected, *more.rejected])
-    if more.report:
-        prepared = replace(prepared, report={**prepared.report, "unlabelled": more.report})
-    return Request(
-        spec, parsed, prepared, chosen, inputs, output, architecture, settled, automatic, train, valid,
-        augmentation, more.values, _seen(prepared, inputs, output), ways, tests=tests, foreign=other,
-    )  # fmt: skip
+    return _Decided(prepared, chosen, architecture, settled, automatic, augmentation, ways)
+
+
+def variant(request: Request, spec: Spec, folder: Path, workspace: Path) -> Request:
+    """The request of a spec that asks for another network, or other training, on the same rows.
+
+    It may differ in `train`, `fusion`, `base`, and in the options, the encoder and the base of each input. Columns that
+    it does not change keep their encoded rows. `folder` is that of the spec, `workspace` receives what its bases need.
+    """
+    prepared = request.prepared
+    if spec.inputs is not None and spec.inputs != request.spec.inputs:
+        inputs = {name: typed(spec.inputs[name]) for name in prepared.inputs}
+        request = replace(request, prepared=replace(prepared, inputs=inputs))
+    if request.prepared is not prepared or spec.base != request.spec.base or request.chosen.language_model:
+        request = _read_otherwise(request, spec, folder, workspace)
+    prepared, chosen = request.prepared, request.chosen
+    if chosen.base is None:
+        encoder_plan.check_unused(spec, prepared)
+    before = [Automatic(key=a.key, value=a.value, reason=a.reason) for a in prepared.automatic]
+    before += chosen.automatic
+    decided = _decide(spec, prepared, chosen, request.inputs, request.output, request.train, before)
+    return replace(
+        request,
+        spec=spec,
+        prepared=decided.prepared,
+        chosen=decided.chosen,
+        architecture=decided.architecture,
+        settings=decided.settings,
+        automatic=decided.automatic,
+        augmentation=decided.augmentation,
+        ways=decided.ways,
+    )
+
+
+def _read_otherwise(request: Request, spec: Spec, folder: Path, workspace: Path) -> Request:
+    """The request with columns that are fitted anew, and the rows as these encode them."""
+    prepared, known = request.prepared, (request.train, request.valid)
+    chosen = encoder_plan.choose(spec, prepared, folder, workspace)
+    inputs, output = _fit(prepared, spec.output_name, chosen, workspace)
+    mitigation.check(spec, output, inputs, prepared.splits.train)
+    behaviour.check(request.tests, inputs, output)
+    tables = (prepared.splits.train, prepared.splits.valid)
+    learnt = read_to_learn(inputs, output)
+    train, valid = (encoding.reused(learnt, table, rows) for table, rows in zip(tables, known, strict=True))
+    return replace(request, chosen=chosen, inputs=inputs, output=output, train=train, valid=valid)
 
 
 def _check_promises(spec: Spec, task: str) -> None:

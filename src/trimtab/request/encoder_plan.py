@@ -108,7 +108,7 @@ def choose(spec: Spec, prepared: Prepared, folder: Path, workspace: Path) -> Cho
     found = [_asked(reader, spec, prepared, automatic) for reader in found]
     found += _of_gallery(spec, prepared, shared, (folder, workspace), automatic)
     if not any(reader.base for reader in found):
-        _check_unused(spec, prepared)
+        check_unused(spec, prepared)
     return Chosen(tuple(found), automatic)
 
 
@@ -328,7 +328,8 @@ def _asked(reader: EncoderPlan, spec: Spec, prepared: Prepared, automatic: list[
     )
 
 
-def _check_unused(spec: Spec, prepared: Prepared) -> None:
+def check_unused(spec: Spec, prepared: Prepared) -> None:
+    """Refuse a method that changes pretrained weights where there are none. Raises TrimtabError."""
     if spec.train.weights in ("lora", "frozen"):
         types = ", ".join(sorted({kind.type for kind in prepared.inputs.values()}))
         found = f"{spec.train.weights!r}, but no input has a pretrained encoder (the inputs: {types})"

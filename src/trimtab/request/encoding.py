@@ -69,6 +69,16 @@ def encode(inputs: Sequence[InputColumn], table: Table) -> EncodedRows:
     return read(inputs, table)[0]
 
 
+def reused(inputs: Sequence[InputColumn], table: Table, known: EncodedRows) -> EncodedRows:
+    """The rows of a table as numbers, of which those of equal columns are known already."""
+    encoded = tuple(
+        known.encoded[known.columns.index(column)] if column in known.columns else _column(column, table, Found())
+        for column in inputs
+    )
+    steps = reduce(np.add, (column.steps(part) for column, part in zip(inputs, encoded, strict=True)))
+    return EncodedRows(tuple(inputs), encoded, np.asarray(steps, np.int64))
+
+
 def _column(column: InputColumn, table: Table, found: Found) -> Encoded:
     """A column of all rows; what is wrong with its values joins `found`."""
     values, origins = table.values[column.name], table.origins

@@ -11,9 +11,11 @@ from trimtab.spec.model import (
     Cost,
     Fairness,
     Lora,
+    Objective,
     Part,
     Prompting,
     Recipe,
+    Search,
     Spec,
     Split,
     Train,
@@ -23,9 +25,11 @@ from trimtab.spec.model import (
     typed,
 )
 from trimtab.spec.reading import override, parse, read
+from trimtab.spec.space import Dimension, dimension, written
 
 __all__ = [
-    "UNITS", "WEIGHTS", "AnswerRule", "Choice", "Clean", "ColumnType", "Compress", "Cost", "Fairness", "Gate",
-    "Lora", "Operator", "Part", "Prompting", "Recipe", "Spec", "Split", "Train", "TrainingMethod", "Typed",
-    "folder_name", "override", "parse", "parse_gate", "parse_gates", "read", "typed",
+    "UNITS", "WEIGHTS", "AnswerRule", "Choice", "Clean", "ColumnType", "Compress", "Cost", "Dimension", "Fairness",
+    "Gate", "Lora", "Objective", "Operator", "Part", "Prompting", "Recipe", "Search", "Spec", "Split", "Train",
+    "TrainingMethod", "Typed", "dimension", "folder_name", "override", "parse", "parse_gate", "parse_gates",
+    "read", "typed", "written",
 ]  # fmt: skip

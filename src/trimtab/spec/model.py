@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_serializer, field_validator, model_validator
 
 
 class Choice(NamedTuple):
@@ -341,6 +341,77 @@ class Compress(Recipe):
         return Recipe(**chosen) if Recipe(**chosen) != Recipe() else None
 
 
+Objective = Literal["quality", "latency", "size", "throughput"]
+
+
+class Search(_Part):
+    """Hyper-parameter search: before the launch, trials with other values of some keys. See search.md."""
+
+    trials: int | None = Field(
+        None, ge=1, le=100_000, description="Most trials, the first with the spec as it is. Default: by `minutes`."
+    )
+    minutes: float | None = Field(
+        None,
+        gt=0,
+        le=100_000,
+        description="Time for all trials; the first one always ends. Default: 10 where `trials` is left out.",
+    )
+    space: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Key -> its values: `[low, high]`, `[low, high, log]`, a list of values, or a mapping with `low`, "
+        "`high`, `log`, `relative`, `when`, or `values`, `when`. Keys of `train`, `base`, `fusion`, "
+        "`inputs.COLUMN.OPTION`; `inputs.*.OPTION` means all columns that have it. Default: by what is trained.",
+    )
+    objectives: tuple[Objective, ...] = Field(
+        ("quality",),
+        description="`quality`: the score of the validation rows. With `latency`, `size` or `throughput` beside it, "
+        "each trial is exported and measured, nothing is stopped early, and the frontier is told.",
+    )
+    rows: int | None = Field(
+        None,
+        ge=50,
+        description="Training rows of each trial, taken evenly; the best is launched with all. Default: all.",
+    )
+    pick: int | None = Field(
+        None,
+        ge=0,
+        description="The trial to launch, by its number. Default: the best one; with costs as objectives the "
+        "best whose costs meet the gates.",
+    )
+    storage: str | None = Field(
+        None,
+        pattern=r"^postgresql://\S+$",
+        description="Where trials are kept that several machines share: `postgresql://user:password@host/database`. "
+        "Default: a file of SQLite in the run's folder.",
+    )
+
+    @field_validator("objectives", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("objectives")
+    @classmethod
+    def _with_quality(cls, value: tuple[Objective, ...]) -> tuple[Objective, ...]:
+        if "quality" not in value or len(set(value)) < len(value):
+            raise ValueError("quality is needed, and each objective once")
+        return ("quality", *(one for one in value if one != "quality"))
+
+    @field_serializer("storage", when_used="json")
+    def _without_password(self, value: str | None) -> str | None:
+        """What is written into a bundle tells no secret."""
+        return value and re.sub(r"//[^@/]*@|\?.*", lambda found: "//" if found[0].startswith("//") else "", value)
+
+    @property
+    def seconds(self) -> float | None:
+        """Time for all trials; None where their number alone ends the search."""
+        minutes = _SEARCH_MINUTES if self.minutes is None and self.trials is None else self.minutes
+        return None if minutes is None else minutes * 60
+
+
+_SEARCH_MINUTES = 10.0
+
+
 class Typed(BaseModel):
     """A column's type with options of its own: `{type: text, max_tokens: 128}`."""
 
@@ -503,6 +574,11 @@ class Spec(_Part):
     )
     clean: Clean = Clean()
     train: Train = Train()
+    search: Search | None = Field(
+        None,
+        description="Hyper-parameter search before the launch: `{minutes: 10}` tries values of a space that fits what "
+        "is trained. Default: none. See search.md.",
+    )
     compress: Literal["auto", "none"] | Compress = Field(
         "auto",
         description="`auto`: a search when a size, latency, throughput or memory gate is missed without it. `none`: as "

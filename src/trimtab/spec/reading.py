@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from trimtab.errors import TrimtabError, nearest, problem, several
+from trimtab.spec import space
 from trimtab.spec.gates import parse_gate
 from trimtab.spec.model import FORMER_KEYS, Spec, folder_name
 
@@ -128,6 +129,10 @@ def parse(values: Mapping[str, Any], where: str = "spec", lines: Mapping[tuple[s
             parse_gate(str(name), str(bound))
         except TrimtabError as error:
             errors.append(TrimtabError(f"{_place(('gates', str(name)), where, lines or {})}{error}"))
+    search = values.get("search")
+    asked = search.get("space") if isinstance(search, Mapping) else None
+    for key, wrong in space.problems(asked) if isinstance(asked, Mapping) else ():
+        errors.append(TrimtabError(f"{_place(('search', 'space', key), where, lines or {})}{wrong}"))
     if errors or spec is None:
         raise several(errors)
     spec._notes = tuple(_renamed(spec, former) for former in FORMER_KEYS if _stands(values, former))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -64,18 +64,20 @@ def train(
     progress: Progress,
     method: Method | None = None,
     together: bool = False,
+    on_score: Callable[[Position], None] | None = None,
 ) -> TrainingResult:
     """Train `network` in place, by default from the answers of the rows, and leave it with its best weights.
 
     With `together`, each of the processes that have joined is to call it with the same arguments (see `sharing`); the
     first one writes. `folder` holds the checkpoints; a run that was killed goes on from there, with as many processes
-    or others, and ends with the same weights as one that was not. Raises TrimtabError when one row does not fit into
-    memory, or when the loss is no longer a number.
+    or others, and ends with the same weights as one that was not. `on_score` is told of each evaluation; what it raises
+    ends the run. Raises TrimtabError when one row does not fit into memory, or when the loss is no longer a number.
     """
     found = devices.prepare(settings.precision, together)
     torch.manual_seed(settings.seed + found.rank)
     own_progress = progress if found.writes else Quiet()
     run = _prepare(network, data, settings, found, folder, own_progress, method or methods.kind("supervised")())
+    run = replace(run, on_score=on_score)
     position, groups = _resume(run), _groups(run)
     tuned = autotune.choose(run, groups)
     run = autotune.computing(run, tuned.execution)
@@ -381,6 +383,8 @@ def _evaluate(run: Run, position: Position) -> Position:
         )
         if better:
             _keep(run, "best", None, position)
+    if run.on_score:
+        run.on_score(position)
     return position
 
 

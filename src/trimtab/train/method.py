@@ -8,6 +8,7 @@ of rows of like length.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -76,6 +77,7 @@ class Run:
     ema_weights: dict[str, Tensor]  # the running average of the weights, where one is kept
     bf16_weights: Bf16Weights | None = None  # what the steps read in place of the weights
     second: nn.Module | None = None  # the network that learns beside: see `Method.second`
+    on_score: Callable[[Position], None] | None = None  # is told of each evaluation; what it raises ends the run
 
     @property
     def averages(self) -> bool:

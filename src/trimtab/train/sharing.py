@@ -11,7 +11,7 @@ import mmap
 import os
 import pickle
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from trimtab.errors import problem
 from trimtab.nets.network import Network
 from trimtab.progress import Progress, Quiet
 from trimtab.train import devices, loop, methods
+from trimtab.train.checkpoint import Position
 from trimtab.train.loop import TrainingResult
 from trimtab.train.method import Method, TrainingData
 from trimtab.train.settings import Settings
@@ -69,11 +70,15 @@ def train(
     folder: Path,
     progress: Progress,
     method: Method | None = None,
+    on_score: Callable[[Position], None] | None = None,
 ) -> TrainingResult:
-    """As `loop.train`, with all processes that have joined this one; called by the one that leads."""
+    """As `loop.train`, with all processes that have joined this one; called by the one that leads.
+
+    What is told of its evaluations, and may end it, learns in one process.
+    """
     method = method or methods.kind("supervised")()
-    if devices.joined() == 1:
-        return loop.train(network, data, settings, folder, progress, method)
+    if devices.joined() == 1 or on_score is not None:
+        return loop.train(network, data, settings, folder, progress, method, on_score=on_score)
     if not method.shared:
         progress.note("one process trains alone: in this method all rows of a batch meet")
         return loop.train(network, data, settings, folder, progress, method)

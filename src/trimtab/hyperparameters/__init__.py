@@ -1,0 +1,1 @@
+"""Hyper-parameter search: what trials may try, and what was found, kept by Optuna."""
