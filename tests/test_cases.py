@@ -1058,9 +1058,9 @@ def test_case_x12_a_name_of_two_words_is_one_span_in_every_scheme(tags: list[str
 def test_case_x12_spans_side_by_side_stay_apart() -> None:
     column = columns.fit("tags", "tags", "tags", [["B-PER", "E-PER", "S-PER", "E-PER", "I-LOC", "I-LOC"]], {})
     tags = column.targets([["B-PER", "E-PER", "S-PER", "E-PER", "I-LOC", "I-LOC"]])
-    found = column.spans(tags.values, tags.offsets)
+    found = column.borders.spans(tags.values, tags.offsets)
     assert list(zip(found.start.tolist(), found.end.tolist(), strict=True)) == [(0, 2), (2, 3), (3, 4), (4, 6)]
-    assert [column.tags[tag] for tag in column.valid(tags.values, tags.offsets)] == [
+    assert [column.tags[tag] for tag in column.borders.valid(tags.values, tags.offsets)] == [
         "B-PER", "E-PER", "S-PER", "S-PER", "B-LOC", "E-LOC",
     ]  # fmt: skip
 
@@ -1081,7 +1081,7 @@ def test_case_x12_numbers_of_tags_are_no_spans_until_they_are_named() -> None:
 
 def test_case_x12_parts_of_speech_have_no_borders() -> None:
     column = columns.fit("tags", "tags", "tags", [["NOUN", "VERB"], ["S", "VERB"]], {})
-    assert column.scheme is None
+    assert column.borders.scheme is None
 
 
 # ------------------------------------------------------------------------ x14: int8 answers and the rows beside them

@@ -49,10 +49,10 @@ def spans_of(column: TagsColumn, rows: list[list[str]]) -> list[tuple[int, int, 
 
 
 def listed(column: TagsColumn, encoded: Ragged) -> list[tuple[int, int, int, str]]:
-    spans, offsets = column.spans(encoded.values, encoded.offsets), encoded.offsets
+    spans, offsets = column.borders.spans(encoded.values, encoded.offsets), encoded.offsets
     rows = np.searchsorted(offsets, spans.start, side="right") - 1
     return [
-        (int(row), int(start - offsets[row]), int(end - offsets[row]), column.types[kind])
+        (int(row), int(start - offsets[row]), int(end - offsets[row]), column.borders.types[kind])
         for row, start, end, kind in zip(rows, *spans, strict=True)
     ]
 

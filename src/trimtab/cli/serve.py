@@ -16,25 +16,29 @@ from trimtab.watch.log import beside
 
 def command(
     bundle: Bundle,
-    host: Annotated[str, typer.Option(help="Where to listen; 0.0.0.0: at every address of the machine.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="0: one that is free.")] = 8000,
+    host: Annotated[
+        str, typer.Option(help="Where to listen; 0.0.0.0: at every address of the machine.")
+    ] = Settings.host,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="0: one that is free.")] = Settings.port,
     workers: Annotated[
         int, typer.Option(min=1, max=256, help="Processes that share the port; one that is killed is started again.")
-    ] = 1,
+    ] = Settings.workers,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Of each worker. Default: the cores that may be used / workers.")
     ] = None,
-    timeout: Annotated[float, typer.Option(min=0.01, help="Seconds until an answer; then 504.")] = 10.0,
+    timeout: Annotated[float, typer.Option(min=0.01, help="Seconds until an answer; then 504.")] = Settings.timeout,
     body_timeout: Annotated[
         float, typer.Option(min=0.01, help="Seconds until a request has arrived; then 408.")
-    ] = 10.0,
-    queue: Annotated[int, typer.Option(min=1, help="Rows that wait in a worker; then 429.")] = 1_000,
-    rows: Annotated[int, typer.Option(min=1, help="Of one request, at most.")] = 1_000,
-    megabytes: Annotated[float, typer.Option(min=0.001, help="Of a request's body, at most (10^6 bytes).")] = 16.0,
-    megapixels: Annotated[float, typer.Option(min=0.001, help="Of a picture, at most.")] = 25.0,
+    ] = Settings.body_timeout,
+    queue: Annotated[int, typer.Option(min=1, help="Rows that wait in a worker; then 429.")] = Settings.queue,
+    rows: Annotated[int, typer.Option(min=1, help="Of one request, at most.")] = Settings.rows,
+    megabytes: Annotated[
+        float, typer.Option(min=0.001, help="Of a request's body, at most (10^6 bytes).")
+    ] = Settings.megabytes,
+    megapixels: Annotated[float, typer.Option(min=0.001, help="Of a picture, at most.")] = Settings.megapixels,
     megasamples: Annotated[
         float, typer.Option(min=0.001, help="Of a sound, at most: channels x rate x seconds (10^6).")
-    ] = 60.0,
+    ] = Settings.megasamples,
     tokens: Annotated[
         int | None,
         typer.Option(min=1, help="Of an answer that is written, at most. Default: as many as the bundle says."),
@@ -47,7 +51,7 @@ def command(
     ] = None,
     rate: Annotated[
         float, typer.Option(min=0, help="Requests a second for each key, else each address; 0: any number.")
-    ] = 0.0,
+    ] = Settings.rate,
     cors: Annotated[
         list[str] | None, typer.Option(metavar="ORIGIN", help="A page that may ask from a browser; may be repeated.")
     ] = None,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from pydantic import Field
@@ -16,10 +16,11 @@ from pydantic import Field
 from trimtab import part_options
 from trimtab.columns import OutputColumn, Outputs, Ragged, Targets, _schemas, certain, ragged
 from trimtab.columns._lookup import begun
+from trimtab.columns._spans import Borders, agree, row_counts
 from trimtab.errors import nearest, problem
 from trimtab.metrics import EPSILON, HARDEST, Kind, Tagged, scores, shortened
 from trimtab.values import list_cells, parse
-from trimtab.values.schemes import OUTSIDE, Mark, Scheme, complete, scheme_of
+from trimtab.values.schemes import OUTSIDE, complete, scheme_of
 
 _MOST_TAGS = 1000
 _DECIMALS = 4  # of a confidence
@@ -36,20 +37,11 @@ class Options(part_options.Options):
     )
 
 
-class Spans(NamedTuple):
-    """Spans of all rows, end to end: each from `start` up to, not with, `end`, with the number of its type."""
-
-    start: np.ndarray
-    end: np.ndarray
-    type: np.ndarray
-
-
 @dataclass(frozen=True)
 class TagsColumn(OutputColumn):
     """A tag for each word of a text; the network gives logits, (places, tags), for each row.
 
-    Where the tags have borders (BIO, BIOES, BILOU, ...: see `_schemes`), they mark spans as conlleval reads them: an
-    I- that does not follow its own type begins a span. Else each tag but O is a span of one word.
+    What they say of spans: see `Borders`.
     """
 
     type: ClassVar[str] = "tags"
@@ -103,9 +95,9 @@ class TagsColumn(OutputColumn):
     def extended(self, values: Sequence[Any], first: Sequence[str] = ()) -> Self:
         """See `Column.extended`: new types of spans with all their borders; nothing where rows hold numbers of tags."""
         found = {*self.tags, *chain.from_iterable(_tags(value) for value in values)} - {"", OUTSIDE}
-        if self.numbered or found <= {*self.tags} or scheme_of(found) != self.scheme:
+        if self.numbered or found <= {*self.tags} or scheme_of(found) != self.borders.scheme:
             return self
-        new = [tag for tag in complete(sorted(found), self.scheme) if tag not in self.tags]
+        new = [tag for tag in complete(sorted(found), self.borders.scheme) if tag not in self.tags]
         return replace(self, tags=(*self.tags, *new))
 
     def open_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,10 +107,10 @@ class TagsColumn(OutputColumn):
     def places(self, before: Self) -> tuple[tuple[int, ...], ...]:
         """See `Column.places`: a new tag begins as the mean of those with its border, or of all but O."""
         others = range(1, before.width)
-        alike = {border: [at for at in others if before._marks[at].border == border] for border in "BIESLU"}
+        alike = {border: [at for at in others if before.borders.marks[at].border == border] for border in "BIESLU"}
         found = begun(self.tags, before.tags, ())
         return tuple(
-            own or tuple(alike.get(mark.border) or others) for own, mark in zip(found, self._marks, strict=True)
+            own or tuple(alike.get(mark.border) or others) for own, mark in zip(found, self.borders.marks, strict=True)
         )
 
     def unsure(self, outputs: Outputs) -> np.ndarray:
@@ -134,35 +126,9 @@ class TagsColumn(OutputColumn):
         return len(self.tags)
 
     @cached_property
-    def scheme(self) -> Scheme | None:
-        """How the tags mark the borders of spans; None where they do not."""
-        return scheme_of(self.tags)
-
-    @cached_property
-    def _marks(self) -> list[Mark]:
-        """What each tag says; a tag without borders is a span of one word."""
-        plain = [Mark("", "") if tag == OUTSIDE else Mark("S", tag) for tag in self.tags]
-        return [self.scheme.read(tag) for tag in self.tags] if self.scheme else plain
-
-    @cached_property
-    def types(self) -> tuple[str, ...]:
-        """The types of spans; number 0 is none."""
-        return (OUTSIDE, *dict.fromkeys(mark.type for mark in self._marks if mark.type))
-
-    @cached_property
-    def _type_of(self) -> np.ndarray:
-        """The number of each tag's type, (tags,)."""
-        return np.array([self.types.index(mark.type) if mark.type else 0 for mark in self._marks], np.int64)
-
-    @cached_property
-    def _begins(self) -> np.ndarray:
-        """Which tags begin a span wherever they stand, (tags,) bool."""
-        return np.array([mark.border in ("B", "S") for mark in self._marks])
-
-    @cached_property
-    def _ends(self) -> np.ndarray:
-        """Which tags are the last of a span wherever they stand, (tags,) bool."""
-        return np.array([mark.border in ("E", "S") for mark in self._marks])
+    def borders(self) -> Borders:
+        """What the tags say of spans."""
+        return Borders(self.tags)
 
     @cached_property
     def _positions(self) -> dict[str, int]:
@@ -192,54 +158,15 @@ class TagsColumn(OutputColumn):
         rows = [np.array([self._positions[tag] for tag in list_cells.words(value)], np.int64) for value in values]
         return ragged(rows, np.zeros(0, np.int64))
 
-    def spans(self, tags: np.ndarray, offsets: np.ndarray) -> Spans:
-        """The spans of tag numbers, (all words,), of rows that begin at `offsets`."""
-        types = self._type_of[tags]
-        before = np.concatenate([[0], np.where(self._ends[tags], 0, types)[:-1]])[: len(types)]
-        before[offsets[:-1][offsets[:-1] < len(types)]] = 0
-        begins = (types > 0) & (self._begins[tags] | (types != before))
-        start = np.flatnonzero(begins)
-        stops = np.append(np.flatnonzero(begins | (types == 0)), len(types))
-        stops = np.union1d(stops, offsets)
-        return Spans(start, stops[np.searchsorted(stops, start, side="right")], types[start])
-
     def chosen(self, outputs: Ragged) -> np.ndarray:
         """The likeliest tag of each place, (all places,); an I- that begins a span becomes a B-, and the like."""
-        return self.valid(np.asarray(outputs.values.argmax(axis=1), np.int64), outputs.offsets)
-
-    def valid(self, tags: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-        """The same spans, each with the borders that belong to it."""
-        if not self.scheme:
-            return tags
-        found, written = self.spans(tags, offsets), tags.copy()
-        types, single = self._type_of[tags], found.end - found.start == 1
-        written[types > 0] = self._tag_of["I"][types[types > 0]]
-        written[found.end - 1] = self._tag_of["E"][found.type]
-        written[found.start] = np.where(single, self._tag_of["S"][found.type], self._tag_of["B"][found.type])
-        return written
-
-    @cached_property
-    def _tag_of(self) -> dict[str, np.ndarray]:
-        """Border -> the tag of each type, (types,); what a scheme has no letter for is written with the nearest one."""
-        given = {(mark.border, mark.type): position for position, mark in enumerate(self._marks)}
-        stands_for = {"B": "BSIE", "I": "IBES", "E": "EIBS", "S": "SBIE"}
-        return {
-            border: np.array(
-                [
-                    0,
-                    *(
-                        next(given[other, kind] for other in others if (other, kind) in given)
-                        for kind in self.types[1:]
-                    ),
-                ]
-            )
-            for border, others in stands_for.items()
-        }
+        return self.borders.valid(np.asarray(outputs.values.argmax(axis=1), np.int64), outputs.offsets)
 
     def remarks(self, values: Sequence[Any]) -> list[str]:
         """Which scheme the tags are of; and what is measured where they have none."""
-        if self.scheme:
-            return [f"{self.name}: tags with borders ({self.scheme.name}) of {', '.join(self.types[1:][:10])}"]
+        if self.borders.scheme:
+            named = ", ".join(self.borders.types[1:][:10])
+            return [f"{self.name}: tags with borders ({self.borders.scheme.name}) of {named}"]
         said = f"{self.name}: the tags have no borders (such as B- and I-): each word with a tag is a span of its own"
         way = "" if self.has_outside else f"; no word is {OUTSIDE}, so that a span F1 says nothing{self.way_out}"
         return [said + way]
@@ -252,22 +179,22 @@ class TagsColumn(OutputColumn):
 
     def says_nothing(self, metric: str) -> str | None:
         """A span F1 is no more than accuracy where all words are spans of their own."""
-        if self.scheme or self.has_outside or not metric.startswith("span_"):
+        if self.borders.scheme or self.has_outside or not metric.startswith("span_"):
             return None
         return f"the tags have no borders, and no word is {OUTSIDE}: each word would be a span"
 
     def counts(self, values: Sequence[Any]) -> dict[str, float]:
         """Spans of each type."""
         found = self.targets(values)
-        counted = Counter(self.spans(found.values, found.offsets).type.tolist())
-        return {name: counted[number] for number, name in enumerate(self.types) if number}
+        counted = Counter(self.borders.spans(found.values, found.offsets).type.tolist())
+        return {name: counted[number] for number, name in enumerate(self.borders.types) if number}
 
     def decode(self, outputs: Outputs, top: int = 1) -> dict[str, list[Any]]:
         """The tag of every word, and the spans: type, first word, the word after the last, mean probability."""
         assert isinstance(outputs, Ragged)
         outputs = Ragged(certain(outputs.values), outputs.offsets)
         tags, offsets = self.chosen(outputs), outputs.offsets
-        found = self.spans(tags, offsets)
+        found = self.borders.spans(tags, offsets)
         share = _softmax(outputs.values).max(axis=1, initial=0.0)
         spans: list[list[dict[str, Any]]] = [[] for _ in range(len(outputs))]
         rows = np.searchsorted(offsets, found.start, side="right") - 1
@@ -275,14 +202,15 @@ class TagsColumn(OutputColumn):
             first = int(offsets[row])
             confidence = round(float(share[start:end].mean()), _DECIMALS)
             placed = {"start": int(start) - first, "end": int(end) - first}
-            spans[row].append({"type": self.types[kind], **placed, "confidence": confidence})
+            spans[row].append({"type": self.borders.types[kind], **placed, "confidence": confidence})
         names = [[self.tags[tag] for tag in tags[a:b]] for a, b in pairwise(offsets)]
         return {self.name: names, f"{self.name}_spans": spans}
 
     def answer_schema(self) -> dict[str, dict[str, Any]]:
         """See `OutputColumn.answer_schema`."""
         place = {"type": "integer", "minimum": 0}
-        parts = {"type": _schemas.one_of(self.types[1:]), "start": place, "end": place, "confidence": _schemas.SHARE}
+        kind = _schemas.one_of(self.borders.types[1:])
+        parts = {"type": kind, "start": place, "end": place, "confidence": _schemas.SHARE}
         span = {"type": "object", "properties": parts, "required": list(parts)}
         return {self.name: _schemas.several_of(self.tags), f"{self.name}_spans": {"type": "array", "items": span}}
 
@@ -297,11 +225,11 @@ class TagsColumn(OutputColumn):
     def tagged(self, targets: Ragged, chosen: np.ndarray, losses: np.ndarray | None = None) -> Tagged:
         """Tags that were answered, (all places,), beside the right ones."""
         offsets = targets.offsets
-        true, found = self.spans(targets.values, offsets), self.spans(chosen, offsets)
+        true, found = self.borders.spans(targets.values, offsets), self.borders.spans(chosen, offsets)
         return Tagged(
-            true_spans=_row_counts(true.start, offsets),
-            found_spans=_row_counts(found.start, offsets),
-            right_spans=_row_counts(found.start[_agree(found, true)], offsets),
+            true_spans=row_counts(true.start, offsets),
+            found_spans=row_counts(found.start, offsets),
+            right_spans=row_counts(found.start[agree(found, true)], offsets),
             positions=targets.lengths,
             right_positions=_row_sums((chosen == targets.values).astype(np.float64), offsets),
             losses=losses,
@@ -312,7 +240,7 @@ class TagsColumn(OutputColumn):
         assert isinstance(targets, Ragged)
         assert isinstance(outputs, Ragged)
         chosen = self.chosen(outputs)
-        true, found = (self._span_sets(tags, targets.offsets) for tags in (targets.values, chosen))
+        true, found = (self.borders.by_row(tags, targets.offsets) for tags in (targets.values, chosen))
         wrong = np.array([len(a ^ b) for a, b in zip(true, found, strict=True)])
         worst = [row for row in np.argsort(-wrong, kind="stable")[:HARDEST] if wrong[row]]
         sentences = [{name: " ".join(list_cells.words(value)) for name, value in inputs[row].items()} for row in worst]
@@ -332,21 +260,12 @@ class TagsColumn(OutputColumn):
             ],
         }
 
-    def _span_sets(self, tags: np.ndarray, offsets: np.ndarray) -> list[set[tuple[int, int, str]]]:
-        """The spans of each row: first word, the word after the last, type."""
-        spans = self.spans(tags, offsets)
-        rows = np.searchsorted(offsets, spans.start, side="right") - 1
-        found: list[set[tuple[int, int, str]]] = [set() for _ in range(len(offsets) - 1)]
-        for row, start, end, kind in zip(rows, *spans, strict=True):
-            found[row].add((int(start - offsets[row]), int(end - offsets[row]), self.types[kind]))
-        return found
-
     def per_type(self, targets: Ragged, chosen: np.ndarray) -> list[dict[str, Any]]:
         """Of each type of span: how many there are, were answered, and were answered rightly."""
-        true, found = self.spans(targets.values, targets.offsets), self.spans(chosen, targets.offsets)
-        right = found.type[_agree(found, true)]
-        counted = [np.bincount(types, minlength=len(self.types)) for types in (true.type, found.type, right)]
-        rows = zip(self.types, *(counts.tolist() for counts in counted), strict=True)
+        true, found = self.borders.spans(targets.values, targets.offsets), self.borders.spans(chosen, targets.offsets)
+        right = found.type[agree(found, true)]
+        counted = [np.bincount(types, minlength=len(self.borders.types)) for types in (true.type, found.type, right)]
+        rows = zip(self.borders.types, *(counts.tolist() for counts in counted), strict=True)
         return [{"type": name, "true": a, "answered": b, "right": c} for name, a, b, c in rows if name != OUTSIDE]
 
     @classmethod
@@ -380,19 +299,6 @@ def _tags(value: Any) -> list[str]:
 def _are_numbers(tags: Iterable[str], count: int) -> bool:
     """Whether all tags are numbers below a count."""
     return all(tag.isdecimal() and tag.isascii() and len(tag) < 9 and int(tag) < count for tag in tags)
-
-
-def _agree(found: Spans, true: Spans) -> np.ndarray:
-    """Which of the spans found are true ones, type and borders, (spans found,) bool."""
-    known = {start: (end, kind) for start, end, kind in zip(*map(np.ndarray.tolist, true), strict=True)}
-    listed = zip(*map(np.ndarray.tolist, found), strict=True)
-    return np.array([known.get(start) == (end, kind) for start, end, kind in listed], bool)
-
-
-def _row_counts(positions: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """How many of the places lie in each row, (rows,)."""
-    rows = np.searchsorted(offsets, positions, side="right") - 1
-    return np.bincount(rows, minlength=len(offsets) - 1)
 
 
 def _row_sums(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:

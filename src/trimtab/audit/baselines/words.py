@@ -25,4 +25,4 @@ def answers(inputs: Sequence[InputColumn], train: Table, test: Table, output: An
     best = {word: min(found, key=lambda tag: (-found[tag], tag)) for word, found in counts.items()}
     words = (word for value in test.values[column.name] for word in list_cells.words(value))
     given = np.array([best.get(word, 0) for word in words], np.int64)
-    return {"most frequent tag of each word": output.tagged(asked, output.valid(given, asked.offsets))}
+    return {"most frequent tag of each word": output.tagged(asked, output.borders.valid(given, asked.offsets))}
