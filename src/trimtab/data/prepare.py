@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -15,22 +14,20 @@ import numpy as np
 
 from trimtab import columns
 from trimtab.columns import InputColumn, OutputColumn
-from trimtab.data import clean, dedup, events, read, report, split
+from trimtab.data import dedup, events, parts, read, repeated, report, split
 from trimtab.data.cells import Cells
 from trimtab.data.roles import Automatic, Roles, check_test, settle
-from trimtab.data.splits import NONE, PARTS, SMALLEST, TEST, TRAIN, VALID, Part
+from trimtab.data.splits import NONE, TEST
 from trimtab.data.table import Origins, Splits, Table
-from trimtab.data.working import Working, answers, place, rejected_row, short
-from trimtab.errors import TrimtabError, problem
+from trimtab.data.working import Working, answers, short
+from trimtab.errors import problem
 from trimtab.progress import Progress
 from trimtab.rows import FOLDER, Rejected
 from trimtab.spec import Spec, Typed, typed
 from trimtab.values import many, parse
 
-LEAST_ROWS = 10
 _THREADS = min(8, os.cpu_count() or 1)
 _FILES_AT_ONCE = 10_000
-_MIXED = np.uint64(0x9E3779B97F4A7C15)  # odd: spreads small numbers over all bits (Knuth's multiplicative hashing)
 
 
 @dataclass(frozen=True)
@@ -69,12 +66,11 @@ def prepare(spec: Spec, folder: Path, progress: Progress) -> Prepared:
         check_test(spec, test.table, roles)
     rows = _gather(data, test, roles, folder)
     usable = _usable(rows, roles)
-    clean_rows = _clean(usable, roles)
+    clean_rows = repeated.cleaned(usable, roles)
     unsplit = clean_rows.unsplit(roles)
     cut = split.cut(clean_rows.given, unsplit, roles.strategy, roles.shares)
     cut = replace(cut, how=rows_of.how or cut.how)
-    parts = _parts(clean_rows, cut, roles)
-    final = _finish(parts, roles)
+    final = parts.finished(clean_rows, cut, roles)
     found = report.build(data, test, clean_rows, cut, final, roles)
     automatic = [*rows_of.automatic, *by_folder, *roles.automatic] + (
         [Automatic("splits", cut.how, cut.automatic)] if cut.automatic else []  # no value of the key `split`
@@ -185,7 +181,7 @@ def _usable(rows: Working, roles: Roles) -> Working:
     reasons: dict[int, str] = {}
     empty = f"no input has a value ({', '.join(roles.inputs)})"
     reasons |= dict.fromkeys(np.flatnonzero(~has_input).tolist(), empty)
-    reasons |= {row: f"{roles.output_name}: {reason}" for row, reason in _unusable(column, values)}
+    reasons |= {row: f"{roles.output_name}: {reason}" for row, reason in parts.unusable(column, values)}
     reasons = {**_refused(rows.table, roles), **_misfits(column, rows.table, roles), **reasons}
     usable = rows.set_aside(reasons)
     if not len(usable.table):
@@ -236,185 +232,7 @@ def _check_repeats(answers: Sequence[Any], roles: Roles) -> None:
         raise problem(f"output: {roles.output_name}", found, allowed)
 
 
-def _unusable(column: OutputColumn, values: Sequence[Any]) -> Iterator[tuple[int, str]]:
-    """The rows whose answer cannot be used, in order, and why."""
-    return ((row, reason) for row, reason in enumerate(dedup.each(column.usable, values)) if reason is not None)
-
-
 def _absent(values: Sequence[Any], type_name: str) -> np.ndarray:
     """Which rows lack a value of an input; a history without events is one all the same, and so is the category NA."""
     silent = columns.kind(type_name, "inputs").silent
     return np.zeros(len(values), bool) if silent == "never" else dedup.missing(values, silent == "empty")
-
-
-# ------------------------------------------------------------------------------------------------ repeated rows
-
-
-def _clean(rows: Working, roles: Roles) -> Working:
-    """Without rows that are repeated, that contradict each other or that are the only one of their class."""
-    known = np.where(rows.given == NONE, TRAIN, rows.given)
-    leaked = split.leaked(known, rows.keys)
-    columns_of_cut = {name: rows.table.values[name] for name in roles.strategy.columns}
-    beside = split.leaked(known, roles.strategy.together(rows.keys, columns_of_cut)) & ~leaked
-    told = {"exact_removed": _by_part(known[leaked])} | (
-        {"groups_removed": _by_part(known[beside])} if beside.any() else {}
-    )
-    apart = rows.take(np.flatnonzero(~leaked & ~beside), found={"leaks": told})
-    single = _without_duplicates(apart, roles) if roles.drop_duplicates else _with_duplicates(apart, roles)
-    enough = _without_single_rows(single, roles) if roles.has_classes else single
-    _check_enough(enough, roles)
-    return enough
-
-
-def _by_part(parts: np.ndarray) -> dict[str, int]:
-    """How many rows each part has, of those that have some."""
-    return {name: count for part, name in enumerate(PARTS) if (count := int((parts == part).sum()))}
-
-
-def _with_duplicates(rows: Working, roles: Roles) -> Working:
-    equal = len(rows.keys) - len(np.unique(rows.keys))
-    disagree = 0 if _several_right(roles) else clean.conflicts(rows.keys, rows.answers)
-    told = {"duplicates": {"dropped": 0, "kept": equal}, "conflicts": {"groups": disagree, "set_aside": 0}}
-    return replace(rows, found=rows.found | told)
-
-
-def _without_duplicates(rows: Working, roles: Roles) -> Working:
-    """Within the rows that are cut here, and within given train and valid rows; given test rows stay as they are."""
-    answers, keys = rows.answers, rows.keys
-    if _several_right(roles):  # another answer makes another row
-        keys = keys ^ (answers.numbers.astype(np.uint64) + np.uint64(1)) * _MIXED
-    keep = [np.flatnonzero(rows.given == TEST)]
-    repeated = 0
-    conflicts: list[clean.Conflict] = []
-    reasons: dict[int, str] = {}
-    for part in (NONE, TRAIN, VALID):
-        members = np.flatnonzero(rows.given == part)
-        found = clean.deduplicate(members, keys, answers, rows.table.origins)
-        keep.append(found.keep)
-        repeated += found.repeated
-        conflicts += found.conflicts
-        reasons |= found.set_aside()
-    told = {
-        "duplicates": {"dropped": repeated, "kept": 0},
-        "conflicts": {
-            "groups": len(conflicts),
-            "set_aside": len(reasons),
-            "examples": [_conflict(rows.table, roles, conflict) for conflict in conflicts[: report.EXAMPLES]],
-        },
-    }
-    rejected = [rejected_row(rows.table, row, reason) for row, reason in sorted(reasons.items())]
-    return rows.take(np.sort(np.concatenate(keep)), rejected, told)
-
-
-def _several_right(roles: Roles) -> bool:
-    """Whether equal rows with different answers do not contradict each other."""
-    return bool(columns.kind(roles.output.type, "output").several_right)
-
-
-def _conflict(table: Table, roles: Roles, conflict: clean.Conflict) -> dict[str, Any]:
-    first = conflict.rows[0]
-    return {
-        "inputs": {name: short(table.values[name][first]) for name in roles.inputs},
-        "answers": dict(sorted(conflict.answers.items())),
-        "kept": conflict.kept,
-        "set_aside": [place(table.origins[row]) for row in conflict.rows[: report.EXAMPLES]],
-    }
-
-
-def _without_single_rows(rows: Working, roles: Roles) -> Working:
-    own = rows.answers.numbers
-    alone = np.flatnonzero(np.bincount(own, minlength=len(rows.answers.names))[own] == 1).tolist()
-    return rows.set_aside({row: f"the only row of class {rows.answers[row]!r}" for row in alone})
-
-
-def _check_enough(rows: Working, roles: Roles) -> None:
-    """Raises TrimtabError when what is left cannot be learned from and measured on."""
-    count, answers = len(rows.table), rows.answers.counts
-    needed = f"at least {LEAST_ROWS} rows that differ, of each class at least 2 (from {SMALLEST} it is cut)"
-    listed = ", ".join(f"{reason} {rows:,}" for reason, rows in report.reasons(rows.rejected, roles).items())
-    aside = f"; set aside: {listed}" if listed else ""
-    if count < LEAST_ROWS:
-        raise problem("data", f"only {count} usable rows{aside}", needed)
-    if len(answers) == 1 and not columns.kind(roles.output.type, "output").per_position:
-        found = f"one {'class' if roles.has_classes else 'answer'} only: all {count} rows are {min(answers)!r}{aside}"
-        raise problem(f"output: {roles.output_name}", found, needed)
-
-
-# ----------------------------------------------------------------------------------------------------- the parts
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The three splits before training rows are dropped, and the rows that found no place."""
-
-    tables: dict[Part, Table]
-    rejected: list[Rejected]
-
-
-def _parts(rows: Working, cut: split.Cut, roles: Roles) -> Parts:
-    members: dict[Part, np.ndarray] = {name: np.flatnonzero(cut.parts == part) for part, name in enumerate(PARTS)}
-    empty = [part for part, found in members.items() if not len(found)]
-    if empty:
-        counted = ", ".join(f"{part} {len(found)}" for part, found in members.items())
-        raise _no_rows(f"no row is left for {' and '.join(empty)} ({counted}", rows, roles)
-    # Rows made of events have keys that say nothing of what they hold.
-    table = rows.table if roles.user else replace(rows.table, keys=rows.keys)
-    return Parts({part: table.take(found) for part, found in members.items()}, rows.rejected)
-
-
-def _no_rows(found: str, rows: Working, roles: Roles) -> TrimtabError:
-    """What to say where a split has no row: how many rows differ in what is read, and what is not read of them."""
-    differ = f"{len(np.unique(rows.keys)):,} differ in the inputs: {short(', '.join(roles.inputs))}"
-    ignored = [one for one in roles.automatic if one.key.startswith("inputs.") and one.value == "ignore"]
-    unread = [f"; not read: {one.key.partition('.')[2]}: {one.reason}" for one in ignored[:1]]
-    return problem(
-        "split",
-        f"{found}; set aside: {len(rows.rejected):,}; {differ}{''.join(unread)})",
-        "rows that differ for train, valid and test",
-        f"mark other rows in {roles.split_name!r}" if roles.split_name else "add rows that differ in the inputs",
-    )
-
-
-def _finish(parts: Parts, roles: Roles) -> report.Final:
-    """Drop training rows as `clean` says, and held-out rows whose class no training row has."""
-    dropped = clean.drop_for_training(parts.tables["train"], roles.inputs)
-    if not len(dropped.keep):
-        raise problem("clean", "no training row is left: each lacks an input or holds an outlier", do="missing: impute")
-    train = parts.tables["train"].take(dropped.keep)
-    answers = train.values[roles.output_name]
-    output: OutputColumn = columns.fit(roles.output.type, roles.output_name, "output", answers, roles.output.options)
-    _check_answers(output, answers)
-    known = {part: _known(parts.tables[part], output) for part in PARTS[1:]}
-    for part, table in [("train", train), *((part, table) for part, (table, _) in known.items())]:
-        if len(table) and table.weights is not None and not np.isfinite(table.weights).all():
-            raise problem(
-                f"weight: {roles.weight}", f"every {part} row weighs 0", "some rows that count, in each split"
-            )
-    for part, (table, _) in known.items():
-        if not len(table):
-            lacking = Counter(row.reason for row in known[part][1]).most_common(3)
-            found = f"no {part} row has an answer that training knows ({'; '.join(reason for reason, _ in lacking)})"
-            raise problem("split", found, "answers that both have", "spell them alike, or add such rows to training")
-    return report.Final(
-        Splits(train, known["valid"][0], known["test"][0]),
-        output,
-        parts.rejected + known["valid"][1] + known["test"][1],
-        {"missing": dropped.missing, "outliers": dropped.outliers},
-        {part: len(rejected) for part, (_, rejected) in known.items()},
-    )
-
-
-def _check_answers(output: OutputColumn, answers: Sequence[Any]) -> None:
-    """Raises TrimtabError where all rows have the same several labels: whatever is answered, it is always right."""
-    targets = output.targets(answers)
-    if output.has_names and isinstance(targets, np.ndarray) and targets.ndim == 2 and (targets == targets[0]).all():
-        found = f"every training row has the same answer, {short(answers[0])}"
-        raise problem(f"output: {output.name}", found, "answers that differ from row to row")
-
-
-def _known(table: Table, output: OutputColumn) -> tuple[Table, list[Rejected]]:
-    reasons = dict(_unusable(output, table.values[output.name]))
-    keep = np.ones(len(table), bool)
-    keep[list(reasons)] = False
-    rejected = [rejected_row(table, row, f"{output.name}: {reason}") for row, reason in reasons.items()]
-    return table.take(np.flatnonzero(keep)), rejected

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -26,13 +24,14 @@ from trimtab.columns import (
     Outputs,
     Targets,
     encode_rows,
-    in_order,
     joined,
     no_outputs,
     read_rows,
 )
 from trimtab.errors import nearest, problem
 from trimtab.programs import Begun, Decoding, Program, Ran, Said, Writer
+from trimtab.runtime._answers import Answered, Answering, Predictions
+from trimtab.runtime._golden import apart, as_json, plain
 from trimtab.runtime._graphs import Beside, Graph, most_rows, open_graphs, open_session, usable_cores
 from trimtab.runtime._pieces import Pieces
 from trimtab.runtime._rows import absent_columns, check_names, check_possible, gathered, listed, names_of
@@ -73,69 +72,6 @@ _SETTLED = 3.0  # tolerances by which a golden row's outputs may be off without 
 _ENCODED = 16  # batches whose rows are encoded at a time
 _GOLDEN_TOKENS = 16  # of a golden answer that is written
 _GOLDEN_AT_LOAD = 3  # golden rows replayed at every load; `verify` replays all of them
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """The answers to some rows, in their order."""
-
-    outputs: Outputs  # what the network gave: logits (rows, classes), a standardised number (rows, 1) ...
-    answers: dict[str, list[Any]]  # answer column -> one value per row
-    problems: tuple[Problem, ...] = ()  # values that could not be read, were never seen in training, were cut ...
-    early: np.ndarray | None = None  # (rows,) which were answered before every network ran: see `programs.Ran`
-
-    def __len__(self) -> int:
-        return len(self.outputs)
-
-    def __getitem__(self, row: int) -> dict[str, Any]:
-        return {name: values[row] for name, values in self.answers.items()}
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return (self[row] for row in range(len(self)))
-
-    def rows(self) -> list[dict[str, Any]]:
-        """One mapping per row, such as {"sentiment": "positive", "confidence": 0.97}."""
-        return list(self)
-
-    def problems_of(self, row: int) -> tuple[Problem, ...]:
-        """What was wrong with the values of one row; a column that no row has is told of the first."""
-        return tuple(one for one in self.problems if one.row == row)
-
-
-@dataclass(frozen=True)
-class Answered:
-    """The network's outputs for some rows, in their order."""
-
-    outputs: Outputs
-    problems: tuple[Problem, ...]  # of the values, column by column
-    early: np.ndarray | None = None  # as in `Predictions`
-
-
-@dataclass(frozen=True)
-class Answering:
-    """A network whose tensors are the answers of an output column: what a program runs."""
-
-    graph: Graph
-    output: OutputColumn
-
-    def outputs(self, rows: EncodedRows, picked: np.ndarray) -> Outputs:
-        """Outputs of the picked rows, in batches of like length, within the entry's cost and rows of a batch."""
-        costs = rows.costs[picked] + self.output.answer_cost
-        batches, positions = self.graph.batches(costs), rows.positions(self.output)
-        parts = self.graph.run_each([partial(rows.batch, picked[batch]) for batch in batches])
-        return in_order(batches, parts, self.output.tensors, None if positions is None else positions[picked])
-
-    def run(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """See `programs.Runnable`."""
-        return self.graph.run(tensors)
-
-    def batches(self, costs: np.ndarray) -> list[np.ndarray]:
-        """See `programs.Runnable`."""
-        return self.graph.batches(costs)
-
-    def text(self, ids: Sequence[int]) -> str:
-        """See `programs.Runnable`."""
-        return self.output.text(ids)
 
 
 @dataclass(frozen=True)
@@ -403,8 +339,8 @@ def record_golden(model: Model, rows: Iterable[Mapping[str, Any]]) -> list[dict[
     networks are left out.
     """
     model = _briefly(model)
-    kept = [{c.name: _plain(c.portable(row.get(c.name))) for c in model.inputs} for row in rows]
-    return [{"row": row, "outputs": _listed(_alone(model, row))} for row in kept if model.settled(row)]
+    kept = [{c.name: plain(c.portable(row.get(c.name))) for c in model.inputs} for row in rows]
+    return [{"row": row, "outputs": as_json(_alone(model, row))} for row in kept if model.settled(row)]
 
 
 def replay(model: Model, lines: Iterable[Mapping[str, Any]]) -> Replayed:
@@ -415,7 +351,7 @@ def replay(model: Model, lines: Iterable[Mapping[str, Any]]) -> Replayed:
     model = _briefly(model)
     count, largest = 0, 0.0
     for count, line in enumerate(lines, 1):
-        difference = _apart(_alone(model, line["row"]), line["outputs"])
+        difference = apart(_alone(model, line["row"]), line["outputs"])
         if not difference <= model.serving.tolerance:  # NaN is no agreement
             said = f"golden row {count} is answered differently here, by {difference:.2g}"
             allowed = f"a difference up to {model.serving.tolerance:g}"
@@ -447,36 +383,3 @@ def _briefly(model: Model) -> Model:
 def _alone(model: Model, row: Mapping[str, Any]) -> np.ndarray | dict[str, np.ndarray]:
     """The outputs of one row, (width,) or (positions, width); by name, where there are several."""
     return model.outputs({column.name: [row.get(column.name)] for column in model.inputs})[0]
-
-
-def _listed(outputs: np.ndarray | dict[str, np.ndarray]) -> Any:
-    """The outputs of one row as JSON holds them."""
-    return {name: part.tolist() for name, part in outputs.items()} if isinstance(outputs, dict) else outputs.tolist()
-
-
-def _apart(found: np.ndarray | dict[str, np.ndarray], stored: Any) -> float:
-    """The largest difference between the outputs of one row and those that are stored.
-
-    Infinite for other shapes, and for whole numbers that are not the same: they are names, such as tokens.
-    """
-    if isinstance(found, dict):
-        return max(_apart(part, stored[name]) for name, part in found.items())
-    if np.issubdtype(found.dtype, np.integer):
-        return 0.0 if np.array_equal(found, np.array(stored)) else math.inf
-    expected = np.array(stored, np.float64)
-    if not found.size and not expected.size:
-        return 0.0
-    return float(np.abs(found - expected).max()) if found.shape == expected.shape else math.inf
-
-
-def _plain(value: Any) -> Any:
-    """A raw value as JSON can hold it, such that columns read the same in it."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None if math.isnan(value) else str(value)
-    if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
-    if isinstance(value, dict):
-        return {str(key): _plain(one) for key, one in value.items()}
-    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
