@@ -17,7 +17,7 @@ from trimtab.columns import InputColumn, OutputColumn
 from trimtab.data import dedup, events, parts, read, repeated, report, split
 from trimtab.data.cells import Cells
 from trimtab.data.roles import Automatic, Roles, check_test, settle
-from trimtab.data.splits import NONE, TEST
+from trimtab.data.splits import NONE, SMALLEST, TEST
 from trimtab.data.table import Origins, Splits, Table
 from trimtab.data.working import Working, answers, short
 from trimtab.errors import problem
@@ -26,6 +26,7 @@ from trimtab.rows import FOLDER, Rejected
 from trimtab.spec import Spec, Typed, typed
 from trimtab.values import many, parse
 
+_LEAST_ROWS = 10
 _THREADS = min(8, os.cpu_count() or 1)
 _FILES_AT_ONCE = 10_000
 
@@ -67,6 +68,7 @@ def prepare(spec: Spec, folder: Path, progress: Progress) -> Prepared:
     rows = _gather(data, test, roles, folder)
     usable = _usable(rows, roles)
     clean_rows = repeated.cleaned(usable, roles)
+    _check_enough(clean_rows, roles)
     unsplit = clean_rows.unsplit(roles)
     cut = split.cut(clean_rows.given, unsplit, roles.strategy, roles.shares)
     cut = replace(cut, how=rows_of.how or cut.how)
@@ -236,3 +238,16 @@ def _absent(values: Sequence[Any], type_name: str) -> np.ndarray:
     """Which rows lack a value of an input; a history without events is one all the same, and so is the category NA."""
     silent = columns.kind(type_name, "inputs").silent
     return np.zeros(len(values), bool) if silent == "never" else dedup.missing(values, silent == "empty")
+
+
+def _check_enough(rows: Working, roles: Roles) -> None:
+    """Raises TrimtabError when what is left cannot be learned from and measured on."""
+    count, answers = len(rows.table), rows.answers.counts
+    needed = f"at least {_LEAST_ROWS} rows that differ, of each class at least 2 (from {SMALLEST} it is cut)"
+    listed = ", ".join(f"{reason} {rows:,}" for reason, rows in report.reasons(rows.rejected, roles).items())
+    aside = f"; set aside: {listed}" if listed else ""
+    if count < _LEAST_ROWS:
+        raise problem("data", f"only {count} usable rows{aside}", needed)
+    if len(answers) == 1 and not columns.kind(roles.output.type, "output").per_position:
+        found = f"one {'class' if roles.has_classes else 'answer'} only: all {count} rows are {min(answers)!r}{aside}"
+        raise problem(f"output: {roles.output_name}", found, needed)

@@ -10,12 +10,10 @@ import numpy as np
 from trimtab import columns
 from trimtab.data import clean, report, split
 from trimtab.data.roles import Roles
-from trimtab.data.splits import NONE, PARTS, SMALLEST, TEST, TRAIN, VALID
+from trimtab.data.splits import NONE, PARTS, TEST, TRAIN, VALID
 from trimtab.data.table import Table
 from trimtab.data.working import Working, place, rejected_row, short
-from trimtab.errors import problem
 
-LEAST_ROWS = 10
 _MIXED = np.uint64(0x9E3779B97F4A7C15)  # odd: spreads small numbers over all bits (Knuth's multiplicative hashing)
 
 
@@ -30,9 +28,7 @@ def cleaned(rows: Working, roles: Roles) -> Working:
     )
     apart = rows.take(np.flatnonzero(~leaked & ~beside), found={"leaks": told})
     single = _without_duplicates(apart, roles) if roles.drop_duplicates else _with_duplicates(apart, roles)
-    enough = _without_single_rows(single, roles) if roles.has_classes else single
-    _check_enough(enough, roles)
-    return enough
+    return _without_single_rows(single, roles) if roles.has_classes else single
 
 
 def _by_part(parts: np.ndarray) -> dict[str, int]:
@@ -94,16 +90,3 @@ def _without_single_rows(rows: Working, roles: Roles) -> Working:
     own = rows.answers.numbers
     alone = np.flatnonzero(np.bincount(own, minlength=len(rows.answers.names))[own] == 1).tolist()
     return rows.set_aside({row: f"the only row of class {rows.answers[row]!r}" for row in alone})
-
-
-def _check_enough(rows: Working, roles: Roles) -> None:
-    """Raises TrimtabError when what is left cannot be learned from and measured on."""
-    count, answers = len(rows.table), rows.answers.counts
-    needed = f"at least {LEAST_ROWS} rows that differ, of each class at least 2 (from {SMALLEST} it is cut)"
-    listed = ", ".join(f"{reason} {rows:,}" for reason, rows in report.reasons(rows.rejected, roles).items())
-    aside = f"; set aside: {listed}" if listed else ""
-    if count < LEAST_ROWS:
-        raise problem("data", f"only {count} usable rows{aside}", needed)
-    if len(answers) == 1 and not columns.kind(roles.output.type, "output").per_position:
-        found = f"one {'class' if roles.has_classes else 'answer'} only: all {count} rows are {min(answers)!r}{aside}"
-        raise problem(f"output: {roles.output_name}", found, needed)

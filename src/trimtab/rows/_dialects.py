@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+DELIMITERS = {"csv": (",", ";", "\t", "|"), "tsv": ("\t",)}  # that are tried
 SEP = re.compile(r'^"?sep=(.)"?\s*$', re.IGNORECASE)
 
 

@@ -14,10 +14,9 @@ from typing import Any, BinaryIO
 
 from trimtab.errors import problem
 from trimtab.rows import Block, Note, Reject, Rejected, Row, in_blocks, plain, text_stream, unknown_columns
-from trimtab.rows._dialects import SEP, Dialect, sniff
+from trimtab.rows._dialects import DELIMITERS, SEP, Dialect, sniff
 from trimtab.rows._opening import Opened, head_lines, lines
 
-DELIMITERS = {"csv": (",", ";", "\t", "|"), "tsv": ("\t",)}
 MOST_LINES = 10_000  # of one record: a quote that is still open then was never meant to be one
 MOST_CHARACTERS = 1 << 26  # of one record, for the same reason
 _PEEKED = 100  # records that tell whether the header lacks the name of the first column

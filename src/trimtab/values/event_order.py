@@ -1,4 +1,4 @@
-"""Events in their order: how their times are written, and which are whose. What histories are made of."""
+"""Times of events: how moments may be written, and the order that they make. What histories are made of."""
 
 from __future__ import annotations
 

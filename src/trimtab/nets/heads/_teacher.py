@@ -1,4 +1,7 @@
-"""What a student learns from a teacher's outputs, where heads have it in common (Hinton et al., arXiv:1503.02531)."""
+"""Distillation: what a student learns from a teacher's outputs, and at which temperature.
+
+Where heads have it in common (Hinton et al. 2015, arXiv:1503.02531).
+"""
 
 from __future__ import annotations
 
