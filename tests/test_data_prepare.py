@@ -16,7 +16,8 @@ import pytest
 from sklearn import datasets
 
 from trimtab.data.dedup import keys, normalised
-from trimtab.data.prepare import PARTS, Prepared, prepare
+from trimtab.data.prepare import Prepared, prepare
+from trimtab.data.splits import PARTS
 from trimtab.errors import TrimtabError
 from trimtab.progress import Quiet
 from trimtab.spec import parse
