@@ -163,6 +163,22 @@ def test_a_row_that_nobody_waits_for_is_not_written_on(networks: dict[str, Netwo
     assert (len(writer), writer.places, writer.step()) == (0, 0, [])
 
 
+def test_a_row_that_is_done_asks_for_no_place_that_the_network_lacks(
+    networks: dict[str, Network], rows: EncodedRows
+) -> None:
+    made = program(networks, eos=[999], longest=40)  # nothing ends by itself
+    writer = made.writer(networks)
+    writer.add(made.begun(networks, rows, np.array([1])), ["early"], [made.options])
+    for _ in range(39):
+        writer.step()
+    later = [f"later {one}" for one in range(12)]
+    writer.add(made.begun(networks, rows, np.ones(12, np.int64)), later, [made.options] * 12)
+    tokens = dict.fromkeys(later, 0)
+    while len(writer):
+        tokens |= {said.key: tokens.get(said.key, 0) + 1 for said in writer.step()}
+    assert tokens == {"early": 1, **dict.fromkeys(later, 40)}
+
+
 def test_an_answer_is_no_longer_than_it_may_be_and_than_the_network_can_see(
     networks: dict[str, Network], rows: EncodedRows, plain: list[Plain]
 ) -> None:

@@ -64,6 +64,10 @@ class Cache:
         past = tuple(part[rows, :, spare:] if spare else part.take(rows, axis=0) for part in self.past)
         return Cache(past, starts - spare, {name: part.take(rows, axis=0) for name, part in self.memory.items()})
 
+    def emptied(self, rows: np.ndarray) -> Cache:
+        """As many rows, of which those that `rows` (rows,) says begin anew: no position of theirs is ever too large."""
+        return replace(self, starts=np.where(rows, self.places, self.starts))
+
     def reordered(self, rows: np.ndarray) -> Cache:
         """As many rows, each with what another one had read, of the same memory: beams of one row."""
         return replace(self, past=tuple(part.take(rows, axis=0) for part in self.past), starts=self.starts[rows])

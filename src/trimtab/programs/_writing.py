@@ -143,7 +143,10 @@ class Writer:
             return
         living = np.repeat([not row.gone for row in self._rows], [row.width for row in self._rows])
         gone = len(living) - int(living.sum())
-        if not gone or (not always and gone * _SPARE < len(living)):
+        if not gone:
+            return
+        if not always and gone * _SPARE < len(living):
+            self._cache = self._cache.emptied(~living)
             return
         self._rows = [row for row in self._rows if not row.gone]
         kept = np.flatnonzero(living)

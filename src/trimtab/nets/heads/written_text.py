@@ -235,7 +235,7 @@ class WrittenTextHead(nn.Module):
         """What `programs.stepwise` has to know of the graphs, and how it is to write."""
         shape = {"layers": len(self.blocks), "kv_heads": self.heads, "head_size": self.size}
         ends = {"bos": self.start, "eos": [self.ends], "pad": self.pad}
-        return {**shape, **ends, "longest": self.longest, **self.decoding}
+        return {**shape, **ends, "longest": self.longest, "context": self.longest, **self.decoding}
 
     def graphs(
         self,
