@@ -180,7 +180,7 @@ def test_what_the_spec_says_of_the_cut_is_checked(tmp_path: Path, split: dict[st
 
 def test_every_strategy_says_what_it_does() -> None:
     names = registry.names("trimtab.data.splits")
-    assert names == ["group", "hash", "stratified", "time"]
+    assert names == ["group", "hash", "position", "stratified", "time"]
     for name in names:
         kind = registry.load("trimtab.data.splits", name, registry.camel(name), "test")
         assert issubclass(kind, splits.Strategy)

@@ -173,6 +173,7 @@ def test_every_type_of_answer_has_a_schema_of_the_names_that_it_gives() -> None:
         "ranking": ["a", "b", "a", "b"],
         "tags": [["O", "B-a"], ["B-a", "I-a"], ["O"], ["O"]],
         "picture": [Image.new("RGB", (8, 8), (shade, 0, 0)) for shade in range(4)],
+        "continued_text": ["a red dog", "a dog", "a red cat", "no cat"],
         "written_text": ["a red dog", "a dog", "a red cat", "no cat"],
         "nearest": ["a red dog", "a dog", "a red cat", "no cat"],
     }

@@ -339,6 +339,42 @@ def test_a_fault_is_told_and_others_are_answered_after_it(
         assert ai.completions.create(model="tiny", prompt=PROMPTS).choices[0].text == answers(model)[0]
 
 
+# -------------------------------------------------------------------------------------------------- conversations
+
+
+TURNS = [
+    {"role": "user", "content": "c d"},
+    {"role": "assistant", "content": "ef"},
+    {"role": "user", "content": [{"type": "text", "text": "g"}]},
+]
+
+
+def test_what_was_said_before_is_read_in_the_words_of_the_prompt(tmp_path: Path) -> None:
+    prompt = {"opening": [1], "pieces": [[7], "source", [9]], "between": [10, 11]}
+    bundle = tiny_texts.build(tmp_path, memory=False, prompt=prompt)
+    model = runtime.load(bundle, 1)
+    rows, _ = model.read([{"source": "c d"}, {"source": "g"}])
+    ids = [np.asarray(rows.encoded[0][row]).tolist() for row in range(2)]
+    said = model.conversed(rows, ["ef"])
+    program: Any = model.program
+    (read,) = program._prompts(said, np.array([0]))
+    assert read.tolist() == [1, 7, *ids[0], 9, *model.output.spelt("ef"), 10, 11, 7, *ids[1], 9]
+    expected = model.output.decode(model.outputs(said))["answer"][0]
+    with serving.client(bundle) as client:
+        found = asking("http://testserver", http_client=client).chat.completions.create(model="tiny", messages=TURNS)
+        assert found.choices[0].message.content == expected
+        assert found.usage is not None
+        assert found.usage.prompt_tokens == len(read)
+        refused = client.post("/v1/chat/completions", json={"model": "tiny", "messages": TURNS[1:]})
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, "messages")
+
+
+def test_a_bundle_that_was_made_for_single_texts_refuses_a_conversation(client: TestClient) -> None:
+    found = client.post("/v1/chat/completions", json={"model": "tiny", "messages": TURNS})
+    assert (found.status_code, found.json()["error"]["param"]) == (400, "messages")
+    assert "what was said before is not read by this bundle" in found.json()["error"]["message"]
+
+
 # ------------------------------------------------------------------------------------------------------- refusals
 
 
@@ -368,7 +404,7 @@ def test_a_fault_is_told_and_others_are_answered_after_it(
             {"model": "tiny", "messages": [{"role": "system", "content": "x"}, {"role": "user", "content": "a"}]},
             400,
             "messages",
-            "found system, user; a bundle answers single texts",
+            "found system, user; a conversation is one message",
         ),
         (
             "chat/completions",
@@ -404,7 +440,8 @@ def test_a_message_may_hold_what_is_no_text_and_a_row_the_rest() -> None:
     kinds = {"note": (True, False), "photo": (False, True), "age": (False, False), "voice": (False, True)}
 
     def asked(names: list[str], content: Any, **more: Any) -> list[dict[str, Any]]:
-        inputs = [SimpleNamespace(name=name, is_text=kinds[name][0], from_files=kinds[name][1]) for name in names]
+        made = [(name, *kinds[name]) for name in names]
+        inputs = [SimpleNamespace(name=n, is_text=text, from_files=file, begins=False) for n, text, file in made]
         body = {"model": "m", "messages": [{"role": "user", "content": content}], **more}
         model: Any = SimpleNamespace(inputs=inputs)
         return completions.rows(completions.read(completions.Chat, body), model)

@@ -115,7 +115,7 @@ def test_rows_that_are_done_leave_the_batch(networks: dict[str, Network], rows: 
     lengths = [len(ids) for ids in ids_of(program(networks), networks, rows)]
     widths = [shape[0] for shape in networks["step"].calls if shape[1] == 1]
     assert min(lengths) < max(lengths) == len(widths)
-    assert widths[0] == len(rows)
+    assert widths[0] == len({rows.encoded[0][row].tobytes() for row in range(len(rows))})  # equal rows are written once
     assert widths == sorted(widths, reverse=True)
     assert sum(widths) < len(rows) * max(lengths)
 

@@ -8,18 +8,21 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
+    BartConfig,
     BertConfig,
     DistilBertConfig,
     GemmaConfig,
     GPT2Config,
     LlamaConfig,
+    MarianConfig,
     ModernBertConfig,
     PreTrainedTokenizerFast,
     Qwen2Config,
     RobertaConfig,
+    T5Config,
     XLMRobertaConfig,
 )
-from transformers.models.auto import AutoModel, AutoModelForCausalLM
+from transformers.models.auto import AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 SHAPES = {
@@ -94,5 +97,46 @@ def save_writing(folder: Path, shape: str, texts: Iterable[str], chat: bool = Fa
     config = WRITING[shape](len(tokenizer), ends)
     config.initializer_range = 0.1  # so that what is written hangs on what was read
     AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+# Models with an encoder and a decoder. What BART writes begins with the same token always.
+_HALVES = {
+    "d_model": 32, "encoder_layers": 1, "decoder_layers": 2, "encoder_attention_heads": 2, "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 48, "decoder_ffn_dim": 48, "max_position_embeddings": 64, "init_std": 0.1,
+}  # fmt: skip
+_ENDS = {"pad_token_id": 0, "eos_token_id": 3}
+TRANSLATING = {
+    "marian": lambda v: MarianConfig(vocab_size=v, decoder_start_token_id=0, **_HALVES, **_ENDS),
+    "bart": lambda v: BartConfig(vocab_size=v, decoder_start_token_id=3, bos_token_id=2, **_HALVES, **_ENDS),
+    "t5": lambda v: T5Config(
+        vocab_size=v, d_model=32, d_kv=12, d_ff=48, num_layers=2, num_heads=3, decoder_start_token_id=0, **_ENDS
+    ),
+}  # fmt: skip
+
+
+def save_translating(folder: Path, shape: str, pairs: Iterable[tuple[str, str]], steps: int = 60) -> Path:
+    """Write the folder of a model with an encoder and a decoder as `save_pretrained` does.
+
+    It has learnt the pairs for some steps: one that has not says the same token again and again.
+    """
+    torch.manual_seed(0)
+    asked, said = zip(*pairs, strict=True)
+    tokenizer = word_pieces([*asked, *said], 100)
+    tokenizer.eos_token = "[SEP]"
+    model = AutoModelForSeq2SeqLM.from_config(TRANSLATING[shape](len(tokenizer)))
+    model.generation_config.forced_bos_token_id = 2 if shape == "bart" else None
+    model.generation_config.forced_eos_token_id = None
+    read = tokenizer(list(asked), padding=True, return_tensors="pt", return_token_type_ids=False)
+    labels = tokenizer(list(said), padding=True, return_tensors="pt").input_ids
+    labels = labels if shape == "bart" else labels[:, 1:]
+    labels = labels.masked_fill(labels == 0, -100)
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-2)
+    for _ in range(steps):
+        model(**read, labels=labels).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

@@ -216,7 +216,7 @@ def _grammar() -> str:
 def _measured_on(metric: metrics.Metric) -> list[str]:
     """The output types that have a metric."""
     kinds = {name: column for name, column in _columns() if issubclass(column, OutputColumn)}
-    return [columns.word(name) for name, column in kinds.items() if metric.measured_of(column.answers)]
+    return [*dict.fromkeys(columns.word(name) for name, one in kinds.items() if metric.measured_of(one.answers))]
 
 
 def _column_types() -> Iterator[str]:
@@ -225,7 +225,7 @@ def _column_types() -> Iterator[str]:
     yield "What the pretrained encoder decides (`tokenizer`, `limit`, `pad_id`) is filled in from `base`."
     for name, column in _columns():
         word = columns.word(name)
-        title = f"`{name}`" if word == name else f"`{word}`, as an output"
+        title = f"`{name}`" if word == name else f"`{word}`, as an output{' by itself' if column.called else ''}"
         yield from ("", f"### {title}", "", (inspect.getdoc(column) or "").partition("\n")[0], "")
         yield from _keys(importlib.import_module(column.__module__).Options)
 

@@ -23,7 +23,7 @@ from trimtab.audit.paired import Adapted
 from trimtab.audit.price import Pricing
 from trimtab.behaviour import OwnTest
 from trimtab.bundle.manifest import Manifest, Measured
-from trimtab.columns import InputColumn, OutputColumn, Outputs, Targets
+from trimtab.columns import InputColumn, OutputColumn, Outputs, Targets, as_asked
 from trimtab.data.table import Table
 from trimtab.page import Section
 from trimtab.progress import Laps, Progress, Quiet
@@ -87,8 +87,7 @@ class Context:
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
         """The test rows as a server would receive them: inputs only."""
-        names = [column.name for column in self.model.inputs]
-        return [{name: row[name] for name in names} for row in self.test.rows()]
+        return as_asked(self.model.inputs, self.output, self.test.rows())
 
     @cached_property
     def outputs(self) -> Outputs:

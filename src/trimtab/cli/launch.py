@@ -103,7 +103,8 @@ def show(release: Release) -> None:
             out.print(f"  {reason}", soft_wrap=True)
     out.print(f"took: {_took(manifest)}", soft_wrap=True)
     out.print(f"card: {release.folder / 'card.html'}", soft_wrap=True)
-    ending = Path(manifest.spec["data"][0]).suffix or ".csv"
+    # Blocks of a long text are no table of beginnings.
+    ending = ".csv" if manifest.spec.get("blocks") else Path(manifest.spec["data"][0]).suffix or ".csv"
     out.print(f"next: trimtab predict {release.folder} new{ending}", soft_wrap=True)
 
 

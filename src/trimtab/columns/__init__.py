@@ -36,7 +36,7 @@ from trimtab.columns._containers import (
     taken,
 )
 from trimtab.columns._prompt import Example, Prompt
-from trimtab.columns._rows import EncodedRows, encode_rows, read_rows
+from trimtab.columns._rows import EncodedRows, as_asked, encode_rows, read_rows
 from trimtab.columns._sketches import bucket
 from trimtab.errors import TrimtabError, problem
 
@@ -65,6 +65,7 @@ __all__ = [
     "Worded",
     "answered",
     "as_arrays",
+    "as_asked",
     "bucket",
     "certain",
     "dense",
@@ -168,7 +169,7 @@ def answered(type_name: str, where: str) -> str:
 def word(type_name: str) -> str:
     """What a spec calls answers of a type: see `answered`."""
     called = (name for name in types_of(Column) if kind(name, "column").answered_as == type_name)
-    return next(called, type_name)
+    return kind(type_name, "column").called or next(called, type_name)
 
 
 def restore(folder: Path, state: Mapping[str, Any]) -> Any:

@@ -18,12 +18,14 @@ _LEAST_COUNT = 2  # of a pair that becomes a piece
 _CHARACTER = Regex(r"[\s\S]")
 
 
-def pieces(texts: Sequence[str], size: int) -> str:
-    """The text of a tokenizer.json with at most `size` tokens; a text that is read ends with END."""
+def pieces(texts: Sequence[str], size: int, spaced: bool = True) -> str:
+    """The text of a tokenizer.json with at most `size` tokens; a text that is read ends with END.
+
+    With `spaced` a space stands before the first word, so that it is the word that it is within a sentence.
+    """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()
-    # A space before the first word, so that it is the word that it is within a sentence.
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=spaced)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=max(size, FEWEST_PIECES),

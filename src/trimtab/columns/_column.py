@@ -46,6 +46,7 @@ class Column(ABC):
     events: ClassVar[str | None] = None
     # The type that answers have which a spec calls like this one, where they are another than inputs: see `answered`.
     answered_as: ClassVar[str | None] = None
+    called: ClassVar[str | None] = None  # what a spec calls answers of the type, where no input is `answered_as` it
     name: str
     key: str
 
@@ -145,6 +146,9 @@ class InputColumn(Column):
     from_files: ClassVar[bool] = False  # whether a value may be the path of a file
     # Whether rows whose data lack the column are numbered in it, from 0 on, and copies of rows may differ in it.
     numbered: ClassVar[bool] = False
+    # Whether a value is what an answer goes on from, and may be left out: rows of training have none.
+    begins: ClassVar[bool] = False
+    based_as: ClassVar[str | None] = None  # the type whose pretrained weights read it; None: its own
     # What rows are told apart by, to look at the quality of each part (`audit.groups`); None: by nothing.
     sliced: ClassVar[Literal["names", "ranges", "lengths"] | None] = None
     # Groups of parts of `batch` whose second dimension is the row's own length, the same within a group.
@@ -177,6 +181,10 @@ class InputColumn(Column):
 
     def portable(self, value: Any) -> Any:
         """The value as JSON can hold it, such that it is encoded to the same numbers anywhere."""
+        return value
+
+    def as_asked(self, value: Any, answer: Any) -> Any:
+        """The value of a row of data, whose answer is known, as whoever asks would send it; by default itself."""
         return value
 
     def accepting(self, policy: InputPolicy) -> Self:
@@ -301,6 +309,9 @@ class OutputColumn(Column):
     )
     strata: ClassVar[Literal["classes", "quantiles", "none"]] = "none"  # what a cut keeps in proportion
     reads: ClassVar[str | None] = None  # the type of the one input that it is told from; None: any inputs
+    # The type that answers have where there is nothing to read; it `reads` their beginnings. None: something must be.
+    alone: ClassVar[str | None] = None
+    verbatim: ClassVar[bool] = False  # whether white space at either end of a text belongs to it
     is_text: ClassVar[bool] = False  # whether an answer is a text: NA is a word of it
     several_right: ClassVar[bool] = False  # whether equal rows may have different answers, all of them right
     has_names: ClassVar[bool] = False  # whether a word for "no value" may be an answer: see `words_kept`
@@ -408,6 +419,11 @@ class OutputColumn(Column):
         return None
 
     @property
+    def shared_options(self) -> Mapping[str, Any]:
+        """What the inputs that `shared_tokenizer` is for have to know beside it."""
+        return {}
+
+    @property
     def answer_names(self) -> tuple[str, ...]:
         """What each number that the head gives is of; empty where these are no names."""
         return self.classes
@@ -460,6 +476,10 @@ class OutputColumn(Column):
 
     def judged(self, outputs: Outputs, given: Ragged) -> Outputs:
         """Outputs with the log-probability of each token of the right answers, (tokens, 1). Only as for `ids_of`."""
+        raise NotImplementedError(f"{self.type}: answers are not written token by token")
+
+    def spelt(self, text: str) -> list[int]:
+        """The tokens of a text, without the one that ends it. Only as for `ids_of`."""
         raise NotImplementedError(f"{self.type}: answers are not written token by token")
 
     def text(self, ids: Sequence[int]) -> str:

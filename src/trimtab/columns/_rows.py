@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -69,6 +69,13 @@ class EncodedRows:
 def encode_rows(columns: Sequence[InputColumn], values: Mapping[str, Sequence[Any]]) -> EncodedRows:
     """Encode raw columns once; `values` maps a column's name to one raw value per row."""
     return _encoded(columns, [column.encode(values[column.name]) for column in columns])
+
+
+def as_asked(
+    columns: Sequence[InputColumn], output: OutputColumn, rows: Iterable[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Rows of data as a server would receive them: inputs alone."""
+    return [{c.name: c.as_asked(row.get(c.name), row.get(output.name)) for c in columns} for row in rows]
 
 
 def read_rows(

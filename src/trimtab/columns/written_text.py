@@ -33,7 +33,7 @@ from trimtab.columns import (
 )
 from trimtab.columns._tokenizer import read_definition
 from trimtab.errors import problem
-from trimtab.metrics import Kind, Written
+from trimtab.metrics import Kind, Texts, Written
 from trimtab.values import letters, parse
 
 IDS, SCORES, KEPT, GIVEN, TEXT = "ids", "scores", "kept", "given", "text"  # parts of outputs and of targets
@@ -67,6 +67,9 @@ class Options(part_options.Options):
     start_id: int | None = Field(None, ge=0, description="Of a given tokenizer: the token that answers begin after.")
     end_id: int | None = Field(None, ge=0, description="Of a given tokenizer: the token that ends an answer.")
     pad_id: int | None = Field(None, ge=0, description="Of a given tokenizer: the token that fills up a batch.")
+    first_id: int | None = Field(
+        None, ge=0, description="Of a given tokenizer: the token that every answer begins with. Default: none."
+    )
     max_tokens: int | None = Field(
         None, ge=2, description="Most tokens of an answer, its end counted. Default: as many as 99.9% of the rows need."
     )
@@ -100,6 +103,12 @@ class WrittenTextColumn(OutputColumn):
     recipe: ClassVar[str | None] = "texts"
     is_text: ClassVar[bool] = True
     several_right: ClassVar[bool] = True
+    alone: ClassVar[str | None] = "continued_text"
+    takes: ClassVar[Any] = Options
+    limit: ClassVar[int] = _LIMIT  # tokens of an answer, where the spec says nothing
+    kept: ClassVar[tuple[str, ...]] = (
+        "max_tokens", "start", "end", "pad", "beside", "asked", "decoding", "mean_tokens",
+    )  # fmt: skip
     name: str
     key: str
     definition: str = field(repr=False)  # the text of tokenizer.json
@@ -111,42 +120,55 @@ class WrittenTextColumn(OutputColumn):
     asked: Mapping[str, Any] = field(default_factory=dict)  # of a tokenizer that is learnt: what the spec says of it
     decoding: Mapping[str, Any] = field(default_factory=dict)  # how it is written, as `programs.stepwise` takes it
     mean_tokens: float = 1.0  # of the training answers
+    first: int | None = None  # the token that every answer begins with
 
     @classmethod
     def fit(cls, name: str, key: str, values: Sequence[Any], options: Mapping[str, Any]) -> Self:
         """See `Column.fit`. Raises TrimtabError for a tokenizer that does not say how an answer ends."""
-        chosen = part_options.check(Options, f"column {name!r} (text)", options)
-        texts = [text for value in values if (text := _text(value))]
-        decoding: dict[str, Any] = {part: getattr(chosen, part) for part in ("beams", "length_penalty", "no_repeat")}
-        decoding |= {"stop": list(chosen.stop)} if chosen.stop else {}
+        chosen: Any = part_options.check(cls.takes, f"column {name!r} (text)", options)
+        texts = [text for value in values if (text := cls.said(value))]
+        decoding = cls.way(chosen) | ({"stop": list(chosen.stop)} if chosen.stop else {})
         if chosen.tokenizer:
             definition, ends = read_definition(Path(chosen.tokenizer), name), _ends(name, chosen)
-            return cls(name, key, definition, _LIMIT, *ends, decoding=decoding)._covering(texts, chosen.max_tokens)
+            found = cls(name, key, definition, cls.limit, *ends, decoding=decoding, first=chosen.first_id)
+            return found._covering(texts, chosen.max_tokens)
         asked = {part: getattr(chosen, part) for part in ("tokens", "vocabulary", "max_tokens", "joint")}
-        plain = cls(name, key, "", _LIMIT, *_OWN_ENDS, (), asked, decoding)
+        plain = cls(name, key, "", cls.limit, *_OWN_ENDS, (), asked, decoding)
         return replace(plain, definition=plain._learnt(texts))._covering(texts, chosen.max_tokens)
+
+    @classmethod
+    def way(cls, chosen: Any) -> dict[str, Any]:
+        """What is said of how tokens are chosen, of the options, as `programs.stepwise` takes it."""
+        return {part: getattr(chosen, part) for part in ("beams", "length_penalty", "no_repeat")}
 
     def joined_with(self, values: Sequence[Any], texts: Mapping[str, Sequence[Any]]) -> Self:
         """See `OutputColumn.joined_with`."""
         if not self.asked.get("joint") or not texts:
             return self
-        own = [text for value in values if (text := _text(value))]
-        read = (_text(value) for column in texts.values() for value in column)
+        own = [text for value in values if (text := self.said(value))]
+        read = (self.said(value) for column in texts.values() for value in column)
         found = replace(self, definition=self._learnt([*own, *read]), beside=tuple(texts))
         return found._covering(own, self.asked["max_tokens"])
+
+    @classmethod
+    def said(cls, value: Any) -> str:
+        """The text of a raw value; empty where there is none."""
+        text = parse.text(value)
+        text = text if cls.verbatim else text.strip()
+        return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
     def _learnt(self, texts: Sequence[str]) -> str:
         """A tokenizer of a spread sample of texts."""
         sample, size = texts[:: -(-len(texts) // _LEARN_ROWS) or 1], self.asked["vocabulary"]
         if self.asked["tokens"] == "characters":
             return _answer_tokens.characters(sample, size or _MOST)
-        return _answer_tokens.pieces(sample, size or _size(sample))
+        return _answer_tokens.pieces(sample, size or _size(sample), spaced=not self.verbatim)
 
     def _covering(self, texts: Sequence[str], asked: int | None) -> Self:
         """With as many tokens as all but the longest answers have, where it is not asked how many."""
-        lengths = [len(encoding.ids) + 1 for encoding in self._encoded(texts)]
-        covering = int(np.quantile(lengths, _COVERED, method="higher")) if lengths else _LIMIT
-        most = asked or min(_LIMIT, max(8, -(-covering // 8) * 8))
+        lengths = [len(encoding.ids) + 1 + (self.first is not None) for encoding in self._encoded(texts)]
+        covering = int(np.quantile(lengths, _COVERED, method="higher")) if lengths else self.limit
+        most = asked or min(self.limit, max(8, -(-covering // 8) * 8))
         mean = float(np.minimum(lengths, most).mean()) if lengths else 1.0
         return replace(self, max_tokens=most, mean_tokens=mean)
 
@@ -194,17 +216,17 @@ class WrittenTextColumn(OutputColumn):
 
     def usable(self, value: Any) -> str | None:
         """None for any text that is not empty."""
-        return None if _text(value) else parse.no_value(value)
+        return None if self.said(value) else parse.no_value(value)
 
     def targets(self, values: Sequence[Any]) -> Targets:
         """Tokens and text of each answer. Raises ValueError for one that is empty."""
         for value in values:
             if reason := self.usable(value):
                 raise ValueError(f"{self.name}: {reason}")
-        texts = list(map(_text, values))
-        most = self.max_tokens
+        texts = list(map(self.said, values))
+        most, first = self.max_tokens, () if self.first is None else (self.first,)
         # An answer that is cut has no end to be learnt.
-        rows = [np.array([*encoding.ids, self.end][:most], np.int64) for encoding in self._encoded(texts)]
+        rows = [np.array([*first, *encoding.ids, self.end][:most], np.int64) for encoding in self._encoded(texts)]
         # In 16 bits, for batches are filled up with a number below 0.
         written = [np.frombuffer(text.encode(), np.uint8).astype(np.int16) for text in texts]
         parts = {IDS: ragged(rows, np.empty(0, np.int64)), TEXT: ragged(written, np.empty(0, np.int16))}
@@ -225,6 +247,10 @@ class WrittenTextColumn(OutputColumn):
     def _encoded(self, texts: Sequence[str]) -> Any:
         return self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
 
+    def spelt(self, text: str) -> list[int]:
+        """See `OutputColumn.spelt`."""
+        return list(self.tokenizer.encode(self.said(text), add_special_tokens=False).ids)
+
     def text(self, ids: Sequence[int]) -> str:
         """See `OutputColumn.text`."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
@@ -235,7 +261,8 @@ class WrittenTextColumn(OutputColumn):
         rows = [ids[row].reshape(-1).astype(np.int64).tolist() for row in range(len(ids))]
         texts = self.tokenizer.decode_batch(rows, skip_special_tokens=True)
         kept = np.asarray(outputs[KEPT]).reshape(-1).tolist() if KEPT in outputs else [-1] * len(texts)
-        return [(text if most < 0 else text[:most]).strip() for text, most in zip(texts, kept, strict=True)]
+        whole = [text if most < 0 else text[:most] for text, most in zip(texts, kept, strict=True)]
+        return whole if self.verbatim else [text.strip() for text in whole]
 
     def decode(self, outputs: Outputs, top: int = 1) -> dict[str, list[Any]]:
         """The texts, and as `confidence` the geometric mean of the probabilities of their tokens."""
@@ -252,7 +279,7 @@ class WrittenTextColumn(OutputColumn):
         """See `OutputColumn.answer_schema`."""
         return {self.name: {"type": "string"}, self._word: _schemas.SHARE}
 
-    def answered(self, targets: Targets, outputs: Outputs) -> Written:
+    def answered(self, targets: Targets, outputs: Outputs) -> Texts:
         """What was written beside the right texts, and how likely those were, as far as outputs say it."""
         parts = outputs.parts if isinstance(outputs, Named) else {GIVEN: outputs}
         losses, tokens, wrote, stopped = None, None, None, None
@@ -263,16 +290,16 @@ class WrittenTextColumn(OutputColumn):
             wrote, stopped = self._texts(parts), _last(_ragged(parts[IDS])) == self.end
         return Written(_true(targets), wrote, losses, tokens, stopped)
 
-    def answered_simply(self, targets: Targets, predicted: np.ndarray) -> Written:
+    def answered_simply(self, targets: Targets, predicted: np.ndarray) -> Texts:
         """Texts, (rows,) objects, beside the right ones."""
         return Written(_true(targets), [str(text) for text in predicted.tolist()])
 
     def balance(self, values: Sequence[Any]) -> dict[str, float]:
         """How long the answers are, in words, and how many differ."""
-        counts = np.array([letters.words(_text(value)) for value in values])
+        counts = np.array([letters.words(self.said(value)) for value in values])
         figures = {"words": counts.mean(), "most words": counts.max()} if len(counts) else {}
         return {name: round(float(figure), 1) for name, figure in figures.items()} | {
-            "different": float(len(set(map(_text, values))))
+            "different": float(len(set(map(self.said, values))))
         }
 
     @classmethod
@@ -282,26 +309,20 @@ class WrittenTextColumn(OutputColumn):
 
     def save(self, folder: Path) -> None:
         """Write `<key>.json` and `<key>.tokenizer.json`."""
-        kept = ("max_tokens", "start", "end", "pad", "beside", "asked", "decoding", "mean_tokens")
-        self.write(folder, {part: getattr(self, part) for part in kept})
+        first = {} if self.first is None else {"first": self.first}
+        self.write(folder, {part: getattr(self, part) for part in self.kept} | first)
         files.write(folder / f"{self.key}.tokenizer.json", self.definition)
 
     @classmethod
     def restore(cls, folder: Path, state: Mapping[str, Any]) -> Self:
         """The column that `save` wrote."""
         definition = (folder / f"{state['key']}.tokenizer.json").read_text(encoding="utf-8")
-        ends = (state["max_tokens"], state["start"], state["end"], state["pad"])
-        kept = (tuple(state["beside"]), state["asked"], state["decoding"], state["mean_tokens"])
-        return cls(state["name"], state["key"], definition, *ends, *kept)
+        kept = {part: state[part] for part in cls.kept} | {"first": state.get("first")}  # not asked of older bundles
+        return cls(state["name"], state["key"], definition, **{**kept, "beside": tuple(state["beside"])})
 
 
 _SMALL_ROWS = 10_000  # below which a smaller network learns
 _OWN_ENDS = (1, 2, 0)  # START, END and PAD of `_answer_tokens`
-
-
-def _text(value: Any) -> str:
-    text = parse.text(value).strip()
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _size(texts: Sequence[str]) -> int:

@@ -23,7 +23,7 @@ from trimtab.data.working import Working, answers, short
 from trimtab.errors import problem
 from trimtab.progress import Progress
 from trimtab.rows import FOLDER, Rejected
-from trimtab.spec import Spec, Typed, typed
+from trimtab.spec import Spec, Split, Typed, typed
 from trimtab.values import many, parse
 
 _LEAST_ROWS = 10
@@ -56,10 +56,11 @@ def prepare(spec: Spec, folder: Path, progress: Progress) -> Prepared:
 
     Raises TrimtabError for files, columns and values with which no training can begin.
     """
-    rows_of = events.grouped(spec, read.load(spec.data, folder, spec.encoding))
+    rows_of = events.grouped(spec, read.load(spec.data, folder, spec.encoding, blocks=spec.blocks))
     spec, data = rows_of.spec, rows_of.data
+    spec, alone = _alone(spec, data.table)
     data = replace(data, table=_numbered(spec, data.table))
-    test = read.load((spec.test,), folder, spec.encoding, data.encoding) if spec.test else None
+    test = read.load((spec.test,), folder, spec.encoding, data.encoding, spec.blocks) if spec.test else None
     test = test and replace(test, table=_numbered(spec, test.table))
     spec, by_folder = _split_by_folder(spec, data)
     roles = settle(spec, data.table)
@@ -74,7 +75,7 @@ def prepare(spec: Spec, folder: Path, progress: Progress) -> Prepared:
     cut = replace(cut, how=rows_of.how or cut.how)
     final = parts.finished(clean_rows, cut, roles)
     found = report.build(data, test, clean_rows, cut, final, roles)
-    automatic = [*rows_of.automatic, *by_folder, *roles.automatic] + (
+    automatic = [*rows_of.automatic, *alone, *by_folder, *roles.automatic] + (
         [Automatic("splits", cut.how, cut.automatic)] if cut.automatic else []  # no value of the key `split`
     )
     report.tell(progress, automatic, found)
@@ -93,10 +94,47 @@ def prepare(spec: Spec, folder: Path, progress: Progress) -> Prepared:
 
 
 def _numbered(spec: Spec, table: Table) -> Table:
-    """The table with the numbers of its rows in each input whose type says so, and that the data lack."""
+    """The table with what the data lack: the numbers of its rows in each input whose type says so; no beginnings."""
     lacking = {name: typed(kind).type for name, kind in (spec.inputs or {}).items() if name not in table.values}
-    wanted = [name for name, kind in lacking.items() if kind in columns.types() and dedup.is_numbered(kind)]
-    return replace(table, values={**table.values, **{name: range(len(table)) for name in wanted}}) if wanted else table
+    known = {name: columns.kind(kind, f"inputs.{name}") for name, kind in lacking.items() if kind in columns.types()}
+    made: dict[str, Sequence[Any]] = {name: range(len(table)) for name in known if dedup.is_numbered(lacking[name])}
+    made |= {name: [None] * len(table) for name, kind in known.items() if getattr(kind, "begins", False)}
+    return replace(table, values={**table.values, **made}) if made else table
+
+
+def _alone(spec: Spec, table: Table) -> tuple[Spec, list[Automatic]]:
+    """The spec of answers that are learnt by themselves, where there is nothing to read and their type allows it."""
+    output = spec.output_type
+    if output is None or not _is_alone(spec, table):
+        return spec, []
+    where = f"output.{spec.output_name}"
+    alone = getattr(columns.kind(columns.answered(output.type, where), where), "alone", None)
+    if alone is None:
+        return spec, []
+    reads = str(columns.kind(alone, where).reads)
+    name = reads if reads != spec.output_name else f"{reads}_of_{spec.output_name}"
+    options = output.options if spec.blocks is None else {"ends": False, **output.options}
+    change: dict[str, Any] = {
+        "inputs": {name: Typed(type=reads)},
+        "output": {spec.output_name: Typed.model_validate({"type": alone, **options})},
+    }
+    why = "nothing is read: the rows themselves are learnt, and whoever asks may say how they begin"
+    automatic = [Automatic(f"inputs.{name}", reads, why)]
+    if spec.blocks is not None and spec.split == Split():
+        change["split"] = Split(by="position")
+        automatic.append(Automatic("split.by", "position", "blocks of a long text follow each other"))
+    return spec.model_copy(update=change), automatic
+
+
+def _is_alone(spec: Spec, table: Table) -> bool:
+    """Whether a spec says that nothing is read, or the data hold nothing but the output."""
+    if spec.inputs == {}:
+        return True
+    ignored = {name for name, kind in (spec.inputs or {}).items() if typed(kind).type == "ignore"}
+    if len(ignored) < len(spec.inputs or {}):
+        return False
+    split = {spec.split} if isinstance(spec.split, str) else set()
+    return not set(table.values) - {spec.output_name, *ignored, *split, *spec.keep, *spec.protected, spec.weight}
 
 
 def _split_by_folder(spec: Spec, data: read.Loaded) -> tuple[Spec, list[Automatic]]:

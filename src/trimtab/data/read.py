@@ -52,11 +52,17 @@ class Loaded:
         return max(found, key=lambda name: found[name], default=None)
 
 
-def load(patterns: Sequence[str], folder: Path, encoding: str | None = None, known: str | None = None) -> Loaded:
+def load(
+    patterns: Sequence[str],
+    folder: Path,
+    encoding: str | None = None,
+    known: str | None = None,
+    blocks: int | None = None,
+) -> Loaded:
     """Read files (globs allowed, relative to `folder`); a column that a row lacks is None there.
 
-    `encoding` and `known` are those of `rows.read`. Raises TrimtabError for a missing file, for one without rows, and
-    for files that share no column.
+    `encoding`, `known` and `blocks` are those of `rows.read`. Raises TrimtabError for a missing file, for one
+    without rows, and for files that share no column.
     """
     columns: dict[str, Growing] = {}
     lines = array("q")
@@ -66,7 +72,7 @@ def load(patterns: Sequence[str], folder: Path, encoding: str | None = None, kno
     for path in rows.find(patterns, folder):
         shown = str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
         before = len(rejected)
-        read = partial(rows.read, path, note=notes.append, encoding=encoding, known=known)
+        read = partial(rows.read, path, note=notes.append, encoding=encoding, known=known, blocks=blocks)
         found = _append(read, shown, columns, lines, rejected.append)
         files.append(replace(found, rejected=len(rejected) - before))
         _check_rows(files[-1], rejected[before:])

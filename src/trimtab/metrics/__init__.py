@@ -20,6 +20,7 @@ from trimtab.metrics._answers import (
     Amounts,
     Answers,
     AnyOf,
+    Continued,
     Drawn,
     Levels,
     OneOf,
@@ -27,6 +28,7 @@ from trimtab.metrics._answers import (
     Retrieved,
     SeveralAmounts,
     Tagged,
+    Texts,
     Written,
     first,
     ranks,
@@ -49,9 +51,10 @@ from trimtab.metrics._statistics import (
 from trimtab.metrics._texts import LONG, copies
 
 __all__ = [
-    "EPSILON", "HARDEST", "LONG", "Amounts", "Answers", "AnyOf", "Drawn", "Kind", "Levels", "Metric", "Name", "OneOf",
-    "Ranked", "Retrieved", "SeveralAmounts", "Statistic", "Statistics", "SumOfSizes", "Tagged", "Written", "among",
-    "asked", "auc", "canonical", "copies", "every", "f1", "first", "mean", "mean_of_defined", "mean_over",
+    "EPSILON", "HARDEST", "LONG", "Amounts", "Answers", "AnyOf", "Continued", "Drawn", "Kind", "Levels", "Metric",
+    "Name", "OneOf", "Ranked", "Retrieved", "SeveralAmounts", "Statistic", "Statistics", "SumOfSizes", "Tagged",
+    "Texts", "Written", "among", "asked", "auc", "canonical", "copies", "every", "f1", "first", "mean",
+    "mean_of_defined", "mean_over",
     "measured_on", "named", "parsed", "parts_measured_on", "ranks", "ratio", "scores", "share", "shortened",
     "statistic", "statistics", "undefined",
 ]  # fmt: skip

@@ -289,7 +289,7 @@ class Retrieved(Answers):
 
 
 @dataclass(frozen=True)
-class Written(Answers):
+class Texts(Answers):
     """A text."""
 
     true: Sequence[str]  # of each row
@@ -298,6 +298,21 @@ class Written(Answers):
         None  # (rows,) the negative log-likelihood of the right answer, in nats; None: not known
     )
     tokens: np.ndarray | None = None  # (rows,) of the right answer, the one that ends it counted
+
+
+@dataclass(frozen=True)
+class Continued(Texts):
+    """A text that is learnt by itself: there is none that would be the right one to write."""
+
+    def evidence(self, inputs: Rows) -> dict[str, Any]:
+        """Nothing: see `checks.copied`."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Written(Texts):
+    """A text that answers a row."""
+
     stopped: np.ndarray | None = None  # (rows,) bool, whether an answer ended by itself
 
     @cached_property

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from trimtab.metrics import Amounts, AnyOf, Metric, OneOf, Written
+from trimtab.metrics import Amounts, AnyOf, Metric, OneOf, Texts
 
 METRICS = (
     Metric(
         "privacy.copied", "Copied answers", "share of the written answers of eight words or more that stand, word for "
         "word, in an answer of the training rows", "lower", share=True, checked=True, apart=True, of_making=True,
-        kinds=(Written,),
+        kinds=(Texts,),
     ),
     Metric(
         "privacy.membership_auc", "Membership inference AUC", "chance that a training row looks more like one that was "

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 
-from trimtab.metrics import Metric, Statistic, Written, _texts, mean, share, undefined
+from trimtab.metrics import Continued, Metric, Statistic, Texts, Written, _texts, mean, share, undefined
 
 
-def _perplexity(answers: Written) -> Statistic:
+def _perplexity(answers: Texts) -> Statistic:
     if answers.losses is None or answers.tokens is None:
         return undefined
     return _texts.perplexity(answers.losses, answers.tokens)
 
 
-def _bits_per_byte(answers: Written) -> Statistic:
+def _bits_per_byte(answers: Texts) -> Statistic:
     if answers.losses is None:
         return undefined
     return share(answers.losses / np.log(2), np.array([len(text.encode("utf-8", "replace")) for text in answers.true]))
+
+
+def _nats_per_character(answers: Continued) -> Statistic:
+    if answers.losses is None:
+        return undefined
+    return share(answers.losses, np.array([len(text) for text in answers.true]))
 
 
 def _bleu(answers: Written) -> Statistic:
@@ -35,7 +41,7 @@ def _token_f1(answers: Written) -> Statistic:
     return undefined if answers.given is None else mean(_texts.token_f1(answers.given, answers.true))
 
 
-def _repeated(answers: Written) -> Statistic:
+def _repeated(answers: Texts) -> Statistic:
     if answers.given is None:
         return undefined
     runs = _texts.repeated_runs(answers.given)
@@ -67,15 +73,19 @@ METRICS = (
     Metric(
         "perplexity", "Perplexity", "among how many tokens the network was as good as undecided at each token of the "
         "right answers: the exponential of the mean loss; networks of other tokens cannot be compared by it", "lower",
-        of={Written: _perplexity}, selects=True, tile=True,
+        of={Texts: _perplexity}, selects=True, tile=True,
     ),
     Metric(
         "bits_per_byte", "Bits per byte", "what the right answers take by the network, in bits for each byte of their "
-        "text: networks of any tokens can be compared by it", "lower", of={Written: _bits_per_byte}, selects=True,
+        "text: networks of any tokens can be compared by it", "lower", of={Texts: _bits_per_byte}, selects=True,
+    ),
+    Metric(
+        "nats_per_character", "Nats per character", "the same in nats (1.44 bits) for each character", "lower",
+        of={Continued: _nats_per_character}, selects=True, tile=True,
     ),
     Metric(
         "repeated", "Repeated runs", "share of the runs of four words of the answers that stood before in the same "
-        "answer", "lower", of={Written: _repeated}, share=True,
+        "answer", "lower", of={Texts: _repeated}, share=True,
     ),
     Metric(
         "stopped", "Answers that stop", "share of answers that end by themselves, rather than at the greatest length",

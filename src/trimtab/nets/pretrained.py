@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Self, cast
+from typing import Any, ClassVar, Self, cast
 
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
@@ -55,3 +55,29 @@ class PretrainedEncoder(nn.Module):
         """Add the low-rank updates, where there are any, to the weights that they update."""
         if isinstance(self.model, PeftModel):
             self.model = cast(nn.Module, self.model.merge_and_unload())
+
+
+def hold_twins_once(module: nn.Module) -> None:
+    """A file of its weights holds those once that have two names, as where the last layer is the table of tokens."""
+    module.register_state_dict_post_hook(_without_twins)
+    module.register_load_state_dict_pre_hook(_with_twins)
+
+
+def _twins(module: nn.Module) -> Iterator[tuple[str, str]]:
+    """Names of weights that are known by another name before, and that name."""
+    first: dict[int, str] = {}
+    for name, weight in module.named_parameters(remove_duplicate=False):
+        if id(weight) in first:
+            yield name, first[id(weight)]
+        first.setdefault(id(weight), name)
+
+
+def _without_twins(module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
+    for name, _first in _twins(module):
+        state_dict.pop(prefix + name, None)
+
+
+def _with_twins(module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
+    for name, first in _twins(module):
+        if prefix + first in state_dict:
+            state_dict.setdefault(prefix + name, state_dict[prefix + first])

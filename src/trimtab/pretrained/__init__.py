@@ -60,6 +60,17 @@ class Writing:
 
 
 @dataclass(frozen=True)
+class Translating:
+    """How a model with an encoder and a decoder writes: the path of its tokenizer, and ids."""
+
+    tokenizer: str
+    start: int  # that answers begin after
+    end: int
+    pad: int
+    first: int | None = None  # that every answer begins with
+
+
+@dataclass(frozen=True)
 class Base:
     """A pretrained encoder that is there: `source` is a local folder, a file or a hub id."""
 
@@ -74,6 +85,7 @@ class Base:
     tokens: tuple[int, ...] | None = None  # of a word table cut before training: the rows that it keeps, in order
     tuning: Tuning = Tuning()
     writing: Writing | None = None  # of a language model
+    translating: Translating | None = None  # of a model with an encoder and a decoder
     license: str | None = None  # of the weights, where it is known
 
 

@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from trimtab import files
 from trimtab.errors import nearest, problem
-from trimtab.pretrained import Base, Suited, Tuning, _causal, _languages, _packed, _source
+from trimtab.pretrained import Base, Suited, Tuning, _causal, _encoder_decoder, _languages, _packed, _source
 from trimtab.pretrained._source import Bundled
 
 BUNDLED = {
@@ -65,6 +65,8 @@ def find(name: str, folder: Path, workspace: Path) -> Base:
     values.update({key: 0.0 for key in _ATTENTION_DROPOUT if key in values})
     if _causal.writes(values):
         return _causal.made(name, source, values, workspace)
+    if values.get("is_encoder_decoder"):
+        return _encoder_decoder.made(name, source, values, workspace)
     _normalise_width(values, name)
     tokenizer, pad_id = _tokenizer(name, source, workspace)
     options = {"tokenizer": tokenizer, "pad_id": pad_id, "limit": _max_tokens(values, pad_id)}
@@ -145,6 +147,8 @@ def load_weights(base: Base, encoder: nn.Module) -> list[str]:
         there = {key: torch.from_numpy(value) for key, value in packed.items()}
     elif base.writing:
         there = _causal.weights(base)
+    elif base.translating:
+        there = _encoder_decoder.weights(base)
     else:
         there = _saved_weights(base)
     found = {key: value for key, value in there.items() if key in wanted}
@@ -214,12 +218,12 @@ def _written(definition: str, source: str, workspace: Path) -> str:
 def _normalise_width(values: dict[str, Any], name: str) -> None:
     """DistilBERT says `dim`, `n_layers`; the encoder asks the configuration object, this page only the width."""
     width = values.get("hidden_size", values.get("dim"))
-    if not isinstance(width, int) or values.get("is_encoder_decoder"):
+    if not isinstance(width, int):
         kind = values.get("model_type")
         raise problem(
             f"base: {name}",
             f"a model of type {kind!r}",
-            "an encoder: bert, distilbert, roberta, xlm-roberta, modernbert ...; or a language model: gpt2, llama, "
-            "qwen, gemma ...",
+            "an encoder: bert, distilbert, roberta, xlm-roberta, modernbert ...; a language model: gpt2, llama, qwen, "
+            f"gemma ...; or an encoder with a decoder: {', '.join(_encoder_decoder.SHAPES)}",
         )
     values["hidden_size"] = width

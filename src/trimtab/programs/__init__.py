@@ -103,6 +103,13 @@ class Program(ABC):
         """What it costs to read each row before anything is written, (rows,), in steps."""
         raise NotImplementedError
 
+    def turns(self, rows: EncodedRows, answers: Sequence[Sequence[int]]) -> EncodedRows:
+        """Questions that were asked one after the other, with the answers to all but the last, as one row.
+
+        Raises TrimtabError for networks that were not made for conversations.
+        """
+        raise problem("messages", "what was said before is not read by this bundle", "one message of the role user")
+
     def begun(self, graphs: Graphs, rows: EncodedRows, picked: np.ndarray) -> Begun:
         """The picked rows, read, so that a writer may go on with them."""
         raise NotImplementedError

@@ -47,8 +47,13 @@ class Options(Decoding):
     head_size: int = Field(ge=1, description="numbers of each")
     bos: int = Field(ge=0, description="the id that an answer begins after, where there is an encoder")
     eos: tuple[int, ...] = Field(min_length=1, description="ids that end an answer")
+    first: int | None = Field(None, ge=0, description="the id that every answer begins with")
+    never: tuple[int, ...] = Field((), description="ids that are never written")
     pad: int = Field(0, ge=0, description="the id that fills rows up")
     context: int | None = Field(None, ge=1, description="tokens of prompt and answer that the network can see")
+    rolls: bool = Field(
+        False, description="whether a text goes on beyond that, by what opens a prompt and the last third, read anew"
+    )
     prompt: Prompt | None = Field(
         None, description="without an encoder: what the prompt is made of, ids and keys of input columns; or its pieces"
     )

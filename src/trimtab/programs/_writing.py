@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -16,6 +17,7 @@ from trimtab.programs._options import Decoding
 Text = Callable[[Sequence[int]], str]  # what token ids say
 _SPARE = 8  # one of so many places of the batch may belong to rows that are done, before these are cleared away
 _BYTES = 4  # of a character, each of which may be a token
+_KEPT = 3  # one of so many tokens is read anew where a row fills what a network sees
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,19 @@ _Spans = Sequence[tuple[_Row, int]]  # rows, and the first place of each
 class Writer:
     """Writes rows step by step, all of those that are there together."""
 
-    def __init__(self, step: Step, eos: Set[int], context: int | None, text: Text, margins: bool = False) -> None:
+    def __init__(
+        self,
+        step: Step,
+        eos: Set[int],
+        context: int | None,
+        text: Text,
+        margins: bool = False,
+        opening: Sequence[int] | None = None,  # of rows that go on beyond the context; None: they end there
+        first: int | None = None,  # the token that every answer begins with
+        never: Sequence[int] = (),  # tokens that are not written
+    ) -> None:
         self._step, self._eos, self._context, self._text = step, frozenset(eos), context, text
+        self._opening, self._first, self._never = opening, first, list(never)
         self._margins = margins
         self._rows: list[_Row] = []  # in the order of their places, those that are gone among them
         self._cache: Cache | None = None
@@ -90,7 +103,8 @@ class Writer:
     @property
     def tokens(self) -> int:
         """How many tokens may have to be held for the rows that are there, before all of them are done."""
-        return sum(row.width * (row.read + row.most) for row in self._rows if not row.gone)
+        most = math.inf if self._opening is None or self._context is None else self._context
+        return sum(row.width * int(min(row.read + row.most, most)) for row in self._rows if not row.gone)
 
     def add(self, begun: Begun, keys: Sequence[Hashable], decodings: Sequence[Decoding]) -> None:
         """Write these rows too; each has a key, by which it is spoken of."""
@@ -104,7 +118,8 @@ class Writer:
         self._rows += rows
 
     def _row(self, key: Hashable, decoding: Decoding, prompt: int, read: int, seed: int) -> _Row:
-        most = decoding.longest if self._context is None else min(decoding.longest, self._context - prompt + 1)
+        ends = self._context is not None and (self._opening is None or decoding.beams > 1)
+        most = min(decoding.longest, (self._context or 0) - prompt + 1) if ends else decoding.longest
         beams = Beams(decoding.beams, decoding.length_penalty) if decoding.beams > 1 else None
         return _Row(key, decoding, read, most, np.random.default_rng([decoding.seed, seed]), beams)
 
@@ -118,12 +133,15 @@ class Writer:
         self._clear()
         if self._cache is None:
             return []
-        ids = self._next[:, None]
-        found, self._cache = self._cache.read(self._step, ids, np.zeros_like(ids))
+        cache, ids = self._rolled(self._cache), self._next[:, None]
+        found, self._cache = cache.read(self._step, ids, np.zeros_like(ids))
         logits = found[:, 0]
         totals = log_totals(logits)
+        if self._never:
+            logits = logits.copy()
+            logits[:, self._never] = -np.inf
         spans = self._spans()
-        logits = _without_forbidden(logits, spans)
+        logits = self._with_first(_without_forbidden(logits, spans), totals, spans)
         parents, tokens = np.arange(len(ids)), logits.argmax(axis=1)
         said = self._followed(spans, logits, totals, parents, tokens)
         said += self._chosen(spans, logits, totals, tokens)
@@ -131,6 +149,35 @@ class Writer:
             self._cache = self._cache.reordered(parents)
         self._next = tokens
         return said
+
+    def _with_first(self, logits: np.ndarray, totals: np.ndarray, spans: _Spans) -> np.ndarray:
+        """Logits of which that token is certain which every answer begins with."""
+        fresh = [(row, first) for row, first in spans if not (row.beams.running[0].ids if row.beams else row.ids)]
+        if self._first is None or not fresh:
+            return logits
+        places = np.concatenate([np.arange(first, first + row.width) for row, first in fresh])
+        logits = logits.copy()
+        logits[places] = -np.inf
+        logits[places, self._first] = totals[places].reshape(-1)
+        return logits
+
+    def _rolled(self, cache: Cache) -> Cache:
+        """What was read, of rows that fill what the network sees the last part alone, behind what opens a prompt."""
+        if self._opening is None or self._context is None:
+            return cache
+        lengths, alone = cache.places - cache.starts, [(row, first) for row, first in self._spans() if not row.beams]
+        full = [(row, first) for row, first in alone if lengths[first] >= self._context]
+        if not full:
+            return cache
+        kept = self._context // _KEPT
+        ids = np.array([[*self._opening, *row.ids[-kept:-1]] for row, _ in full], np.int64)
+        _, heads, _, size = cache.past[0].shape
+        empty = Cache.empty({}, len(full), len(cache.past) // 2, heads, size)
+        _, anew = empty.read(self._step, ids, np.zeros((len(full), 1), np.int64))
+        rolled = [first for _, first in full]
+        others = np.setdiff1d(np.arange(len(cache)), rolled)
+        found = joined([cache.take(others), anew]) if len(others) else anew
+        return found.take(np.argsort([*others, *rolled]))
 
     def _spans(self) -> _Spans:
         """The rows that are written, and the first place of each."""

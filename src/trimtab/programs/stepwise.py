@@ -26,7 +26,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from trimtab import part_options
-from trimtab.columns import EncodedRows, Named, Ragged, length_batches, ragged
+from trimtab.columns import EncodedRows, Named, Ragged, length_batches, ragged, taken
 from trimtab.programs import Begun, Decoding, Graphs, Program, Ran, Said, Writer
 from trimtab.programs._cache import Cache
 from trimtab.programs._choosing import log_totals
@@ -68,7 +68,14 @@ class StepwiseProgram(Program):
         """What is written of each row; with `choices` their log-probabilities instead, (rows, choices) float32."""
         if self.options.choices:
             return Ran(self.chosen(graphs, rows, self.options.choices))
-        return Ran(self.gathered(self.stream(graphs, rows), len(rows)))
+        # Equal rows are written once: their answers are the same, drawn ones too.
+        _, first, same = np.unique(
+            [_seed(rows, row) for row in range(len(rows))], return_index=True, return_inverse=True
+        )
+        if len(first) == len(rows):
+            return Ran(self.gathered(self.stream(graphs, rows), len(rows)))
+        found = self.gathered(self.stream(graphs, rows.take(first)), len(first))
+        return Ran(Named({name: taken(part, same) for name, part in found.parts.items()}))
 
     def gathered(self, said: Iterable[Said], rows: int) -> Named:
         """See `Program.gathered`."""
@@ -118,7 +125,9 @@ class StepwiseProgram(Program):
 
     def _writer(self, graphs: Graphs, margins: bool = False) -> Writer:
         step = graphs[STEP]
-        return Writer(step, frozenset(self.options.eos), self.options.context, step.text, margins)
+        made = self.options
+        opening = made.prompt.opening if made.rolls and made.prompt else None
+        return Writer(step, frozenset(made.eos), made.context, step.text, margins, opening, made.first, made.never)
 
     def settled(self, graphs: Graphs, rows: EncodedRows, tolerance: float) -> np.ndarray:
         """Rows of which nothing else was nearly as likely as what was written, (rows,)."""
@@ -150,6 +159,22 @@ class StepwiseProgram(Program):
             cache = replace(cache, starts=width + 1 - lengths)
             _, cache = cache.read(graphs[STEP], ids, np.full((len(ids), 1), width - 1))
         return Begun(cache, np.array([prompt[-1] for prompt in prompts]), lengths, lengths, seeds)
+
+    def turns(self, rows: EncodedRows, answers: Sequence[Sequence[int]]) -> EncodedRows:
+        """See `Program.turns`: a column that is read in a prompt says all of it, the words of the prompt in between."""
+        made = self.options.prompt
+        if made is None or not made.between or len(rows.columns) != 1 or made.pieces.count(rows.columns[0].key) != 1:
+            return super().turns(rows, answers)
+        (encoded,), place = rows.encoded, made.pieces.index(rows.columns[0].key)
+        before, behind = (
+            [one for piece in part for one in piece] for part in (made.pieces[:place], made.pieces[place + 1 :])
+        )
+        assert isinstance(encoded, Ragged)
+        said = encoded[0].tolist()
+        for number, answer in enumerate(answers, 1):
+            said += [*behind, *answer, *made.between, *before, *encoded[number].tolist()]
+        joined = replace(rows.take(np.array([0])), encoded=(ragged([np.array(said, np.int64)], np.zeros(0, np.int64)),))
+        return replace(joined, steps=np.array([len(said)], np.int64))
 
     def _prompts(self, rows: EncodedRows, picked: np.ndarray) -> list[np.ndarray]:
         """The ids that each row begins with: those of its columns between those that are the same for all rows."""

@@ -190,9 +190,10 @@ def _decide(
 ) -> _Decided:
     automatic, learnt = list(automatic), read_to_learn(inputs, output)
     chosen, head, head_config = asking.head(spec, chosen, output, prepared.splits.train, train)
-    if head == output.type:
-        prepared, head_config = _decoder(prepared, output, automatic)
     targets = output.targets(prepared.splits.train.values[output.name])
+    lengths = output.target_steps(targets)
+    if head == output.type:
+        prepared, head_config = _decoder(prepared, output, 0 if lengths is None else int(lengths.sum()), automatic)
     counts = np.bincount(dense(targets), minlength=output.width) if output.one_class else None
     ways = few_rows.ways(spec, output, chosen, prepared.splits)
     steps = learnt_steps(train, output, targets)
@@ -380,13 +381,15 @@ def _fusion(spec: Spec, chosen: Chosen, automatic: list[Automatic]) -> Part:
     return Part(name=name)
 
 
-def _decoder(prepared: Prepared, output: OutputColumn, automatic: list[Automatic]) -> tuple[Prepared, dict[str, Any]]:
+def _decoder(
+    prepared: Prepared, output: OutputColumn, tokens: int, automatic: list[Automatic]
+) -> tuple[Prepared, dict[str, Any]]:
     """The output with the shape of the part that writes it, and this shape; nothing of a head that chooses none."""
     settle = getattr(head_kind(output.type, "output"), "settled", None)
     if settle is None:
         return prepared, {}
     where, given = f"output.{output.name}.decoder", prepared.output.options.get("decoder", {})
-    config, reason = settle(given, len(prepared.splits.train), where)
+    config, reason = settle(given, len(prepared.splits.train), where, tokens)
     automatic.append(Automatic(key=where, value=config, reason=reason))
     settled = Typed.model_validate({**prepared.output.model_dump(exclude_unset=True), "decoder": config})
     return replace(prepared, output=settled), config
@@ -420,7 +423,7 @@ def _fit(
         target = workspace / f"{output.key}.tokenizer.json"
         target.parent.mkdir(parents=True, exist_ok=True)
         files.write(target, output.shared_tokenizer)
-        needs |= {column: {**needs[column], "tokenizer": str(target)} for column in shared}
+        needs |= {column: {**needs[column], "tokenizer": str(target), **output.shared_options} for column in shared}
     inputs = tuple(
         columns.fit(kind.type, column, keys[column], table.values[column], {**needs[column], **kind.options})
         for column, kind in prepared.inputs.items()
@@ -431,6 +434,8 @@ def _fit(
 def _in_own_tokens(column: str, prepared: Prepared, chosen: Chosen) -> bool:
     """Whether an input is a text whose tokens are to be learnt, by an encoder that reads any tokens."""
     kind = prepared.inputs[column]
+    if columns.kind(kind.type, f"inputs.{column}").begins:
+        return next(plan for plan in chosen.plans if column in plan.inputs).base is None
     if not columns.kind(kind.type, f"inputs.{column}").is_text or {"tokenizer", "vocabulary"} & kind.options.keys():
         return False
     plan = next(plan for plan in chosen.plans if column in plan.inputs)

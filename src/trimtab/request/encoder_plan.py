@@ -9,14 +9,15 @@ from typing import Any
 
 from trimtab import columns, files, pretrained, registry
 from trimtab.bundle.manifest import Automatic
+from trimtab.columns import Prompt
 from trimtab.compress import Skip, vocabulary
 from trimtab.data.prepare import Prepared
 from trimtab.errors import TrimtabError, problem
 from trimtab.nets.network import encoder_kind, reads
 from trimtab.nets.pretrained import PretrainedEncoder
-from trimtab.pretrained import Base, Suited
+from trimtab.pretrained import Base, Suited, Writing
 from trimtab.request import prompting
-from trimtab.spec import Part, Spec, Typed, typed
+from trimtab.spec import Part, Prompting, Spec, Typed, typed
 from trimtab.train import methods
 from trimtab.train.settings import Kind
 from trimtab.values import list_cells, parse
@@ -165,12 +166,17 @@ def _shared_base(spec: Spec, prepared: Prepared, folder: Path) -> str | None:
         return None
     types = dict.fromkeys(kind.type for kind in prepared.inputs.values())
     owner = pretrained.owner(spec.base, folder)
-    fitting = [kind for kind in types if kind in pretrained.kinds() and owner in (None, kind)]
+    fitting = [kind for kind in types if _based_as(kind) in pretrained.kinds() and owner in (None, _based_as(kind))]
     if not fitting:
         wanted = owner or " or ".join(pretrained.kinds())
         found = f"{spec.base!r}, but no input is {wanted} (the inputs: {', '.join(types)})"
         raise problem("base", found, do="leave base out")
-    return next(filter(pretrained.leads, fitting), fitting[0])
+    return next((kind for kind in fitting if pretrained.leads(_based_as(kind))), fitting[0])
+
+
+def _based_as(type_name: str) -> str:
+    """The column type whose pretrained weights read columns of a type."""
+    return str(getattr(columns.kind(type_name, "inputs"), "based_as", None) or type_name)
 
 
 def _suited(prepared: Prepared, shared: str | None) -> Mapping[str, Suited]:
@@ -200,11 +206,13 @@ def _reader(
 ) -> EncoderPlan:
     spec, shared, suited = asked
     key = key or f"inputs.{name}"
-    if kind.base and kind.type not in pretrained.kinds():
+    if kind.base and _based_as(kind.type) not in pretrained.kinds():
         found = f"{kind.base!r}, but there are no pretrained encoders of a {kind.type}"
         raise problem(f"{key}.base", found, ", ".join(pretrained.kinds()), "leave base out")
     base_name = kind.base or (spec.base if shared == kind.type else None)
-    base = pretrained.find(base_name, kind.type, *places) if base_name else None
+    base = pretrained.find(base_name, _based_as(kind.type), *places) if base_name else None
+    if base and base.writing is None and getattr(columns.kind(kind.type, key), "begins", False):
+        raise problem("base", f"{base.name!r} reads texts and writes none", "smollm2, or another language model")
     part = kind.encoder_part
     encoder = part.name if part else base.encoder if base else ""
     choice = suited.get(kind.type)
@@ -274,7 +282,7 @@ def _together(readers: list[EncoderPlan], inputs: Mapping[str, Typed], automatic
 def _trimmed(reader: EncoderPlan, prepared: Prepared, workspace: Path, automatic: list[Automatic]) -> EncoderPlan:
     """A reader with a large word table keeps the tokens that the training rows use, and characters for other rows."""
     base = reader.base
-    if base is None or base.writing or int(base.config.get("vocab_size", 0)) <= _LARGE_VOCABULARY:
+    if base is None or base.writing or base.translating or int(base.config.get("vocab_size", 0)) <= _LARGE_VOCABULARY:
         return reader
     values = prepared.splits.train.values
     texts = [list_cells.text(value) for name in reader.inputs for value in values[name]]
@@ -296,6 +304,8 @@ def _asked(reader: EncoderPlan, spec: Spec, prepared: Prepared, automatic: list[
     base = reader.base
     if base is None or base.writing is None:
         return reader
+    if columns.kind(prepared.inputs[reader.inputs[0]].type, "inputs").begins:
+        return _begun(reader, spec, base, base.writing, columns.keys([*prepared.inputs, spec.output_name]))
     output, asks = spec.output_name, methods.asks(spec.train.training_method)
     choices: tuple[str, ...] = ()
     if asks and columns.kind(prepared.task, "output").one_class:
@@ -325,6 +335,27 @@ def _asked(reader: EncoderPlan, spec: Spec, prepared: Prepared, automatic: list[
             base.writing.pad,
             (made.between,) if asks and not made.chat else (),
         ),
+    )
+
+
+def _begun(reader: EncoderPlan, spec: Spec, base: Base, writing: Writing, keys: Mapping[str, str]) -> EncoderPlan:
+    """A language model that writes rows by itself reads what they begin with, behind what opens every text.
+
+    Raises TrimtabError where it is to be asked something.
+    """
+    if spec.prompt != Prompting():
+        raise problem("prompt", "nothing is asked where the rows themselves are learnt", do="leave it out")
+    if methods.asks(spec.train.training_method):
+        raise problem("train.method", "'prompt', but nothing is asked where the rows are learnt", "lora or full")
+    prompt = Prompt(
+        opening=writing.opening or (writing.end,), pieces=(keys[reader.inputs[0]],), longest=writing.longest
+    )
+    options = {**base.options, "tokenizer": writing.plain, "limit": writing.longest // 2}
+    return replace(
+        reader,
+        base=replace(base, options=options),
+        config={**reader.config, "prompt": prompt.model_dump(mode="json")},
+        answering=Answering(writing.answer, writing.end, writing.pad),
     )
 
 

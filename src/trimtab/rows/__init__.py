@@ -71,6 +71,7 @@ FORMATS: dict[str, Format] = {
     "parquet": Format("parquet", (".parquet", ".pq")),
 }
 FOLDER = "folder"  # of class folders with pictures or sounds: read, never written
+BLOCKS = "blocks"  # of one long text: read where it is asked for, never written
 
 # The layouts of JSON that are read, for messages.
 LAYOUTS = (
@@ -133,13 +134,15 @@ def read(
     encoding: str | None = None,
     known: str | None = None,
     told: Note = _to_nobody,
+    blocks: int | None = None,
 ) -> Rows:
     """Read rows one by one from a file, or from stdin when `source` is "-"; only JSON arrays are held in memory.
 
     The format is told by the file's ending or its first bytes; a folder of class folders is a source of its own kind.
     `reject` gets each row that cannot be read, `note` each remark (a guessed encoding, a renamed column).
     Text is read in the `encoding` that the user named; what is not UTF-8 in the one that is `known` of the files of
-    training, else by its look, and `told` gets which.
+    training, else by its look, and `told` gets which. With `blocks` a file is one long text, and rows are so many
+    characters of it.
     Raises TrimtabError for a file that is missing, empty or no table.
     """
     if str(source) != "-" and Path(source).is_dir():
@@ -150,14 +153,17 @@ def read(
     decoded = Reading(codec(encoding, "encoding"), codec(known, "encoding"), told)
     with contextlib.ExitStack() as until_read:
         file = until_read.enter_context(opened(source, decoded))
+        if blocks is not None:
+            columns, iterator = registry.load(__name__, BLOCKS, "read", file.name)(file, blocks, note)
+            return Rows(BLOCKS, columns, _guarded(file, iterator, until_read.pop_all()))
         name = format_of(file, format)
         module = registry.load(__name__, FORMATS[name].module, "read", file.name)
         with reading(file.name):
             names, iterator = module(file, name, reject, note)
         close = until_read.pop_all()
     plain = _without_spaces(names) if names else names
-    blocks = _renamed_blocks(iterator.blocks()) if isinstance(iterator, InBlocks) else None
-    many = None if blocks is None else _guarded(file, blocks, close)
+    quick = _renamed_blocks(iterator.blocks()) if isinstance(iterator, InBlocks) else None
+    many = None if quick is None else _guarded(file, quick, close)
     return Rows(name, plain, _guarded(file, _renamed(iterator), close), many)
 
 

@@ -244,10 +244,17 @@ class Model:
 
     def pieces(self, rows: EncodedRows) -> Iterator[str]:
         """The answer to a row that is read, piece by piece."""
-        told = Pieces(self.output.text, self.program.options.stop)
+        told = Pieces(self.output.text, self.program.options.stop, self.output.verbatim)
         for said in self.program.stream(self._answering, rows):
             if piece := told.add(said):
                 yield piece
+
+    def conversed(self, rows: EncodedRows, answers: Sequence[str]) -> EncodedRows:
+        """Rows that are the questions of a conversation, read, and the answers to all but the last, as one row.
+
+        Raises TrimtabError for a bundle that was not made for conversations.
+        """
+        return self.program.turns(rows, [self.output.spelt(text) for text in answers])
 
     def writer(self) -> Writer:
         """What writes rows that come and go; `begun` makes them ready."""
@@ -375,9 +382,12 @@ def write_golden(folder: Path, lines: Iterable[Mapping[str, Any]]) -> None:
 
 
 def _briefly(model: Model) -> Model:
-    """The model, of whose written answers the beginning is enough: a bundle is to be loaded in no time."""
-    longest = model.program.options.longest if model.writes else 0
-    return model.writing(longest=_GOLDEN_TOKENS) if longest > _GOLDEN_TOKENS else model
+    """The model, of whose written answers the likeliest beginning is enough: a bundle is to be loaded in no time."""
+    if not model.writes:
+        return model
+    asked = model.program.options
+    same = asked.longest <= _GOLDEN_TOKENS and not asked.temperature  # what is drawn hangs on the last digit
+    return model if same else model.writing(longest=min(asked.longest, _GOLDEN_TOKENS), temperature=0)
 
 
 def _alone(model: Model, row: Mapping[str, Any]) -> np.ndarray | dict[str, np.ndarray]:

@@ -12,11 +12,12 @@ _HALF = "\N{REPLACEMENT CHARACTER}"  # what a tokenizer makes of bytes that are 
 class Pieces:
     """The text of one row, of which nothing is told that might not stay.
 
-    White space at either end belongs to no answer, and what may be the beginning of a text of `stop` is kept back.
+    White space at either end belongs to no answer, unless it is `verbatim`, and what may be the beginning of a text of
+    `stop` is kept back.
     """
 
-    def __init__(self, text: Callable[[Sequence[int]], str], stop: Sequence[str] = ()) -> None:
-        self.text, self._stop = text, stop
+    def __init__(self, text: Callable[[Sequence[int]], str], stop: Sequence[str] = (), verbatim: bool = False) -> None:
+        self.text, self._stop, self._verbatim = text, stop, verbatim
         self.ids: list[int] = []
         self.scores: list[float] = []
         self.told = ""
@@ -27,8 +28,11 @@ class Pieces:
         self.scores += said.scores
         text = self.text(self.ids)
         if said.end:
-            return self._more((text if said.kept < 0 else text[: said.kept]).strip())
-        return self._more(text[: len(text) - self._uncertain(text)].strip())
+            return self._more(self._trimmed(text if said.kept < 0 else text[: said.kept]))
+        return self._more(self._trimmed(text[: len(text) - self._uncertain(text)]))
+
+    def _trimmed(self, text: str) -> str:
+        return text if self._verbatim else text.strip()
 
     def _more(self, text: str) -> str:
         found = text[len(self.told) :]

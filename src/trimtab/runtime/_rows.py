@@ -18,10 +18,10 @@ def check_names(inputs: Sequence[InputColumn], names: Iterable[str], where: str 
     """
     given = set(names)
     absent = [column for column in inputs if column.name not in given]
-    needed = [column for column in absent if not column.imputes or len(absent) == len(inputs)]
+    needed = [c for c in absent if not c.begins and (not c.imputes or len(absent) == len(inputs))]
     if needed:
         raise problem(where, f"no column named {needed[0].name!r}", nearest(needed[0].name, given) or "(no columns)")
-    return [column.name for column in absent]
+    return [column.name for column in absent if not column.begins]
 
 
 def absent_columns(absent: Sequence[str], names: Sequence[str]) -> str:

@@ -28,6 +28,7 @@ from trimtab.columns import (
     Named,
     OutputColumn,
     Outputs,
+    as_asked,
     dense,
     encode_rows,
     flat,
@@ -406,8 +407,7 @@ def write_golden(folder: Path, model: runtime.Model, request: Request) -> None:
         made = [{column.name: column.invented(random) for column in model.inputs} for _ in range(count)]
         runtime.write_golden(folder, runtime.record_golden(model, made))
         return
-    table, names = request.prepared.splits.test, [column.name for column in model.inputs]
-    rows = [{name: row[name] for name in names} for row in table.rows()]
+    rows = as_asked(model.inputs, model.output, request.prepared.splits.test.rows())
     picked = sorted(range(len(rows)), key=lambda i: (len(json.dumps(rows[i], default=str)), i))
     spread = picked[: max(count, len(picked) // 2)]
     chosen = [rows[i] for i in spread[:: max(1, len(spread) // count)][:count]]

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from trimtab import files, runtime
 from trimtab.audit import cost, quality, quick
 from trimtab.bundle import store
-from trimtab.columns import EncodedRows, OutputColumn, Outputs, Targets, dense
+from trimtab.columns import EncodedRows, OutputColumn, Outputs, Targets, as_asked, dense
 from trimtab.columns.label import LabelColumn
 from trimtab.compress import Skip, cascade, quantize, sensitivity
 from trimtab.compress.frontier import Point
@@ -60,8 +60,7 @@ class Bench:
 def bench(request: Request, uncompressed: Candidate) -> Bench:
     """Measure nothing yet."""
     table = request.prepared.splits.valid
-    names = [column.name for column in request.inputs]
-    rows = [{name: row[name] for name in names} for row in table.rows()]
+    rows = as_asked(request.inputs, uncompressed.output, table.rows())
     targets = uncompressed.output.targets(table.values[uncompressed.output.name])
     costs = dict.fromkeys((*quick.NAMES, *(gate.name for gate in request.searched_gates if gate.name in COSTS)))
     return Bench(EncodedSplits(request), rows, targets, uncompressed.outputs, uncompressed.output, tuple(costs))

@@ -72,6 +72,11 @@ class Asked(_Part):
         raise NotImplementedError
 
     @property
+    def history(self) -> list[tuple[str, str]]:
+        """What was asked before, and answered."""
+        return []
+
+    @property
     def contents(self) -> list[str]:
         """Pictures and sounds that are sent along, in base64 or as data: URIs."""
         return []
@@ -112,6 +117,17 @@ class Message(BaseModel):
     role: str
     content: str | tuple[Mapping[str, Any], ...] | None = None
 
+    @property
+    def parts(self) -> tuple[Mapping[str, Any], ...]:
+        """What its content is made of."""
+        return self.content if isinstance(self.content, tuple) else ({"text": self.content},)
+
+    @property
+    def text(self) -> str | None:
+        """Parts that are texts, one behind the other."""
+        told = [str(part["text"]) for part in self.parts if part.get("text") is not None]
+        return "".join(told) if told else None
+
 
 class Chat(Asked):
     """The body of `POST /v1/chat/completions`."""
@@ -130,11 +146,14 @@ class Chat(Asked):
 
     @field_validator("messages")
     @classmethod
-    def _one(cls, messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    def _in_turn(cls, messages: tuple[Message, ...]) -> tuple[Message, ...]:
         roles = [message.role for message in messages]
-        if roles != ["user"]:
+        if roles != ["user", *["assistant", "user"] * (len(roles) // 2)]:
             said = ", ".join(roles)[:80]
-            raise ValueError(f"found {said}; a bundle answers single texts: one message of the role user")
+            raise ValueError(
+                f"found {said}; a conversation is one message of the role user, or user, assistant, user ...: what a "
+                "bundle is told otherwise stands in its prompt"
+            )
         return messages
 
     @field_validator("response_format")
@@ -151,14 +170,18 @@ class Chat(Asked):
 
     @property
     def _parts(self) -> tuple[Mapping[str, Any], ...]:
-        content = self.messages[0].content
-        return content if isinstance(content, tuple) else ({"text": content},)
+        return self.messages[-1].parts
+
+    @property
+    def history(self) -> list[tuple[str, str]]:
+        """See `Asked.history`."""
+        said = [message.text or "" for message in self.messages[:-1]]
+        return list(zip(said[::2], said[1::2], strict=True))
 
     @property
     def texts(self) -> list[str | None]:
-        """The content of the message; parts of it that are texts, one behind the other."""
-        told = [str(part["text"]) for part in self._parts if part.get("text") is not None]
-        return ["".join(told) if told else None]
+        """The content of the last message."""
+        return [self.messages[-1].text]
 
     @property
     def contents(self) -> list[str]:
@@ -194,7 +217,7 @@ def read(kind: type[Kind], body: Any) -> Kind:
 
 def rows(asked: Asked, model: Model) -> list[dict[str, Any]]:
     """The row of each prompt: a prompt is the text that the bundle reads. Raises Refused where it reads several."""
-    texts = [column.name for column in model.inputs if column.is_text]
+    texts = [column.name for column in model.inputs if column.is_text or column.begins]
     files = [column.name for column in model.inputs if column.from_files]
     found = []
     for text in asked.texts:
@@ -205,10 +228,18 @@ def rows(asked: Asked, model: Model) -> list[dict[str, Any]]:
             elif given:
                 said = f"the bundle reads {', '.join(column.name for column in model.inputs) or 'nothing'}"
                 raise Refused(400, brief(f'prompt: {said}; say the row: {{"row": {{column: value}}}}'), field="prompt")
-        if not row and model.inputs:
+        if not row and not all(column.begins for column in model.inputs):
             raise Refused(400, "prompt: there is none", field="prompt")
         found.append(row)
     return found
+
+
+def before(asked: Asked, row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows that were asked before the last one of a conversation, each otherwise as this one."""
+    (name,) = row if len(row) == 1 else (None,)
+    if name is None and asked.history:
+        raise Refused(400, "messages: a conversation is of one column, and the row has others", field="messages")
+    return [{str(name): question} for question, _ in asked.history]
 
 
 def decodings(asked: Asked, model: Model, most: int) -> list[Decoding]:

@@ -57,7 +57,7 @@ class Split(_Part):
         "stratified",
         description="`stratified`: by content hash, every class in every split. `hash`: by content hash alone. "
         "`group`: all rows of a group in one split (`group: customer`). `time`: the latest rows are tested on (`time: "
-        "date`).",
+        "date`). `position`: the last rows are tested on, as they stand in the files; the default for `blocks`.",
     )
     train: float | None = Field(None, gt=0, lt=1, description="Share of rows that are learnt from. Default: the rest.")
     valid: float = Field(0.1, gt=0, lt=1, description="Share of rows that choose the best checkpoint.")
@@ -491,6 +491,12 @@ class Spec(_Part):
         None,
         description="Of the data's text, such as shift_jis, cp1251 or utf-16. Default: UTF-8, and what is none is told "
         "by its look. New rows that are not UTF-8 are read as these were.",
+    )
+    blocks: int | None = Field(
+        None,
+        ge=8,
+        description="The files of `data` are one long text each, cut into rows of so many characters, in order, in a "
+        "column `text`: to learn a text by itself. Default: they are tables.",
     )
     unlabelled: tuple[str, ...] = Field(
         (),

@@ -45,6 +45,8 @@ _RECIPES = {
     "drawings": _Recipe(4000, 10, 100, 20, "rows, for pictures that are drawn", ema_decay=0.998),
     # 40 epochs of 360 spoken digits, 8 of 4,900 questions
     "sequences": _Recipe(2500, 5, 40, 10, "rows, read from scratch"),
+    # 15 epochs of 1,800 blocks of 512 letters
+    "rows": _Recipe(1_700, 3, 60, 5, "rows that are learnt to be written"),
     # 20 epochs of 29,000 pairs of sentences
     "texts": _Recipe(
         18_000, 5, 60, 10, "texts to learn to write", ema_decay=0.999, label_smoothing=0.1, large_products=True

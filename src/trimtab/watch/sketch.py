@@ -59,7 +59,8 @@ class Sketcher:
             features = column.sketched(raw, encoded)
             if column.key in self.log_shares and isinstance(encoded, Ragged):
                 features["typicality"] = _mean_log_share(self.log_shares[column.key], encoded)
-            features["missing"] = many.missing(raw, column.is_text).astype(np.int64)
+            if not column.begins:  # rows of training have none
+                features["missing"] = many.missing(raw, column.is_text).astype(np.int64)
             found |= {f"{column.key}.{name}": array for name, array in features.items()}
         answered = self.output.looks(outputs) or _answer_features(self.output, answers)
         if self.output.familiarity_word:

@@ -7,7 +7,7 @@ behind what it was asked.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -20,7 +20,7 @@ from trimtab.columns.text import TextColumn
 from trimtab.errors import problem
 from trimtab.nets import steps
 from trimtab.nets.graphs import NamedGraph
-from trimtab.nets.pretrained import PretrainedEncoder
+from trimtab.nets.pretrained import PretrainedEncoder, hold_twins_once
 from trimtab.nets.states import States
 
 _BLOCK = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
@@ -29,7 +29,7 @@ _BLOCK = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
 class CausalEncoder(PretrainedEncoder):
     """Token ids between the words of a prompt -> one state per token."""
 
-    types: ClassVar[frozenset[str]] = frozenset({"text"})
+    types: ClassVar[frozenset[str]] = frozenset({"text", "beginning"})
     joins: ClassVar[bool] = True
     states_width: ClassVar[int] = 576
 
@@ -47,9 +47,7 @@ class CausalEncoder(PretrainedEncoder):
         self.head_size = int(getattr(shape, "head_dim", None) or shape.hidden_size // heads)
         self.context = int(shape.max_position_embeddings)
         self.project: nn.Module = steps.projected(int(shape.hidden_size), width)
-        # Where the last layer is the table of tokens, a file of weights holds it once.
-        self.register_state_dict_post_hook(_without_twins)  # type: ignore[no-untyped-call]
-        self.register_load_state_dict_pre_hook(_with_twins)  # type: ignore[no-untyped-call]
+        hold_twins_once(self)
 
     def forward(self, tensors: Mapping[str, Tensor]) -> States:
         """`<key>_ids` and `<key>_mask` of each column, (rows, steps) -> states (rows, steps of the prompt, width)."""
@@ -183,26 +181,6 @@ class CausalEncoder(PretrainedEncoder):
         if match:
             return self.blocks - 1 - int(match.group(1))
         return self.blocks if re.search(r"embed|wte|wpe", parameter) else 0
-
-
-def _twins(module: nn.Module) -> Iterator[tuple[str, str]]:
-    """Names of weights that are known by another name before, and that name."""
-    first: dict[int, str] = {}
-    for name, weight in module.named_parameters(remove_duplicate=False):
-        if id(weight) in first:
-            yield name, first[id(weight)]
-        first.setdefault(id(weight), name)
-
-
-def _without_twins(module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
-    for name, _first in _twins(module):
-        state_dict.pop(prefix + name, None)
-
-
-def _with_twins(module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
-    for name, first in _twins(module):
-        if prefix + first in state_dict:
-            state_dict.setdefault(prefix + name, state_dict[prefix + first])
 
 
 class _Step(nn.Module):

@@ -148,7 +148,7 @@ class WrittenTextHead(nn.Module):
             nn.init.normal_(self.places.weight, std=_PLACE_STD)
 
     @classmethod
-    def settled(cls, given: Mapping[str, Any], rows: int, where: str) -> tuple[dict[str, Any], str]:
+    def settled(cls, given: Mapping[str, Any], rows: int, where: str, tokens: int = 0) -> tuple[dict[str, Any], str]:
         """All options, of those that a spec gives and so many training rows; and why the others are what they are.
 
         Raises TrimtabError for an option that there is none of, and for heads that do not divide the width.

@@ -14,6 +14,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from trimtab.columns import EncodedRows
+from trimtab.errors import TrimtabError
 from trimtab.runtime import Decoding, Pieces, Said
 from trimtab.serve import bodies, completions, refusals
 from trimtab.serve.completions import Asked, Chat, ChatWording, Completion, Tokens, Wording
@@ -56,9 +57,24 @@ async def _answered(server: Server, kind: type[Asked], wording: type[Wording], r
         raise Refused(400, f"prompt: found {len(rows):,}; at most {server.settings.rows:,}", field="prompt")
     longest = served.model.program.options.longest
     ways = completions.decodings(asked, served.model, server.settings.tokens or longest)
-    encoded, problems = await served.read(rows)
+    encoded, problems = await _read(served, asked, rows)
     job = _Job(server, served, rows, encoded, problems, ways, wording.of(asked, new_id(), served.name))
     return await job.streamed(request) if asked.stream else await job.whole(request)
+
+
+async def _read(
+    served: Served, asked: Asked, rows: Sequence[Mapping[str, Any]]
+) -> tuple[EncodedRows, Sequence[Problem]]:
+    """The rows, read; of a conversation the last one, which holds what was said before."""
+    if not asked.history:
+        return await served.read(rows)
+    earlier = completions.before(asked, rows[0])
+    encoded, problems = await served.read([*earlier, *rows])
+    try:
+        said = served.model.conversed(encoded, [answer for _, answer in asked.history])
+    except TrimtabError as error:
+        raise Refused(400, str(error), field="messages") from None
+    return said, [replace(one, row=0) for one in problems if one.row == len(earlier)]
 
 
 class _Job:
@@ -78,7 +94,8 @@ class _Job:
         self._rows, self._encoded, self._problems = rows, encoded, problems
         self._each, self._start = len(ways), time.perf_counter()
         every = [way for _ in rows for way in ways]
-        self._pieces = [Pieces(served.model.output.text, way.stop) for way in every]
+        output = served.model.output
+        self._pieces = [Pieces(output.text, way.stop, output.verbatim) for way in every]
         self._said: list[Said] = []
         copies = encoded.take(np.repeat(np.arange(len(rows)), len(ways)))
         self._asked = server.writing.ask(served.model, copies, every, server.deadline())
