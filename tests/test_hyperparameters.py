@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -302,6 +304,24 @@ def test_a_killed_search_goes_on_to_the_same_result_and_test_rows_choose_nothing
     assert plain(after.evidence) == plain(found.evidence)
     assert after.evidence["best"] == found.evidence["best"]
     assert after.evidence["unseen"]["best"] == pytest.approx(1 - found.evidence["unseen"]["best"])
+
+
+@pytest.mark.slow  # several processes
+def test_a_search_that_is_killed_for_good_goes_on_to_the_same_result(
+    tmp_path: Path, found: hyperparameters.Found
+) -> None:
+    spec = tmp_path / "rows.yaml"
+    spec.write_text(json.dumps(spec_of(tmp_path)))
+    command = [sys.executable, "-m", "trimtab", "search", str(spec), "--runs", str(tmp_path / "runs")]
+    for number in range(2):
+        with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as running:
+            assert running.stderr is not None
+            for line in running.stderr:
+                if f"trial {number}: " in line:
+                    running.kill()
+        assert running.returncode == -signal.SIGKILL
+    after = search(spec, runs=tmp_path / "runs")
+    assert plain(after.evidence) == plain(found.evidence)
 
 
 def test_a_launch_searches_first_and_takes_over_the_best_trial(
