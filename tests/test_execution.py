@@ -41,8 +41,8 @@ def run_of(folder: Path, **changes: object) -> tuple[Run, list[list[list]]]:
     plain = {"precision": "fp32", "precisions": ("fp32",)}  # whatever this processor multiplies natively
     chosen = replace(chosen, **{"batch_tokens": 32, **plain, **changes})
     found = loop.devices.prepare(chosen.precision)
-    run = loop._prepare(network, data, chosen, found, folder / "run", Quiet(), methods.kind("supervised")())
-    return run, loop._groups(run)
+    run = loop.prepared(network, data, chosen, found, folder / "run", Quiet(), methods.kind("supervised")())
+    return run, loop.groups_of(run)
 
 
 def gradients(run: Run, way: Execution, group: list) -> dict[str, torch.Tensor]:
@@ -128,7 +128,7 @@ def test_a_second_launch_and_one_that_goes_on_take_the_same_without_measuring(tm
     assert first.execution.attention == "plain"
     assert chosen_by(monkeypatch, tmp_path / "two", backwards)[0] == first  # of the same rows and network
     monkeypatch.setenv("TRIMTAB_CACHE", str(tmp_path / "other"))
-    assert autotune.choose(run, loop._groups(run)) == first  # in the folder of the first
+    assert autotune.choose(run, loop.groups_of(run)) == first  # in the folder of the first
     assert chosen_by(monkeypatch, tmp_path / "three", backwards)[0].execution.attention == "fused"
 
 

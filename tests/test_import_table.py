@@ -26,6 +26,7 @@ TORCH_FREE_COMMANDS = (
     "explain",
     "index",
     "inspect",
+    "plan",
     "predict",
     "schema",
     "serve",

@@ -3,7 +3,7 @@
 This is the only place that imports a module by a name that a user wrote. Parts of one's own need not lie here: the
 environment variable TRIMTAB_PARTS names folders (separated like those of PATH) that hold folders called `columns`,
 `encoders`, `fusions`, `heads`, `metrics`, `methods`, `baselines`, `checks`, `perturb`,
-`foreign`, `explain`, `programs` or `logs`.
+`foreign`, `explain`, `programs`, `logs` or `track`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ EXTRAS = {
     "soxr": "audio",
     "psycopg": "postgresql",
     "optuna": "search",
+    **dict.fromkeys(("tensorboard", "mlflow", "wandb"), "track"),
     **dict.fromkeys(("starlette", "uvicorn", "prometheus_client", "python_multipart"), "serve"),
 }
 EXTRA = "train"

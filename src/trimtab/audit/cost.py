@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import os
 import platform
 import subprocess
@@ -58,6 +59,26 @@ def memory(model: runtime.Model, rows: Rows) -> dict[str, Measured]:
     """What `cost` says of memory, alone."""
     found = _memory(_bundle(model), rows, _throughput(model, thinned(rows, _QUICK_BATCH), runs=1))
     return {name: one for name, one in found.items() if one.unit == "MB"}
+
+
+def planned(model: runtime.Model, rows: Rows) -> float:
+    """Seconds that `cost` would take, by a second or two of it."""
+    rate = _throughput(model, thinned(rows, _QUICK_BATCH), runs=1)
+    for row in rows[:_WARM_UP]:
+        model.predict([row])
+    alone = _seconds(lambda: [model.predict([row]) for row in rows[:_WARM_UP]]) / max(1, len(rows[:_WARM_UP]))
+    started = _seconds(lambda: _memory(_bundle(model), rows[:1], 0.0))  # answers the least that it ever does
+    at_once = min(len(rows), max(64, int(rate * _THROUGHPUT_ROWS_SECONDS))) / rate
+    run = max(1, math.ceil(_THROUGHPUT_SECONDS / at_once)) * at_once
+    held = min(_MEMORY_ROWS, max(_LEAST_MEMORY_ROWS, int(rate * _MEMORY_SECONDS)))
+    return (
+        min(_LATENCY_SECONDS, alone * min(len(rows), LATENCY_ROWS))
+        + alone * _WARM_UP
+        + min(len(rows), 64) / rate
+        + _THROUGHPUT_RUNS * run
+        + started
+        + (held - _LEAST_MEMORY_ROWS) / rate
+    )
 
 
 def _bundle(model: runtime.Model) -> Path:

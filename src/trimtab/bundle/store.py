@@ -44,7 +44,7 @@ QUOTING = (
 )  # parts of a manifest's evidence that quote rows
 _Known = TypeVar("_Known", Manifest, Serving)
 # Keys of the spec that say where things lie or what they are called, not what is computed.
-_PLACES = ("data", "test", "base", "name")
+_PLACES = ("data", "test", "base", "name", "track")
 _LISTED = 10  # files that one message names
 
 

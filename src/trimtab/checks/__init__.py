@@ -4,6 +4,8 @@ A file has `check(context) -> Finding`: numbers, which gates may ask for, and ev
 What the card says of them is `sections(manifest)`, worded from the manifest alone, so that nothing is stored twice and
 the cards of older bundles can be written; `limits(manifest)` says what the check does not show. Both may be left out.
 `FIRST = True` puts a check that measures time before those that keep the machine busy; `PLACE` is that on the card.
+For the estimate of what a launch will take: `SECONDS` is the most that a check goes on for where no gate asks for it,
+and `planned(context)` gives the seconds of one whose time is not that of its answers.
 """
 
 from __future__ import annotations
@@ -117,11 +119,11 @@ class Context:
 
 def every(context: Context, laps: Laps, progress: Progress | None = None) -> Finding:
     """What all checks found, those of answers first; `laps` learns how long each took, `progress` which is at work."""
-    loaded, progress = _loaded(), progress or Quiet()
+    there, progress = loaded(), progress or Quiet()
     found: list[Finding] = []
-    for name in sorted(loaded, key=lambda name: not getattr(loaded[name], "FIRST", False)):
-        progress.tick(len(found), len(loaded), {"check": name})
-        found.append(loaded[name].check(context))
+    for name in sorted(there, key=lambda name: not getattr(there[name], "FIRST", False)):
+        progress.tick(len(found), len(there), {"check": name})
+        found.append(there[name].check(context))
         laps.lap(name)
     measured = {key: value for one in found for key, value in one.measured.items()}
     known = metrics.every()
@@ -152,8 +154,9 @@ def _nothing(manifest: Manifest) -> tuple[()]:
 
 
 def _in_place() -> list[ModuleType]:
-    return sorted(_loaded().values(), key=lambda check: getattr(check, "PLACE", math.inf))
+    return sorted(loaded().values(), key=lambda check: getattr(check, "PLACE", math.inf))
 
 
-def _loaded() -> dict[str, ModuleType]:
+def loaded() -> dict[str, ModuleType]:
+    """Every check by its name."""
     return {name: registry.module(__name__, name, f"checks/{name}.py") for name in registry.names(__name__)}

@@ -34,6 +34,11 @@ def check(context: Context) -> Finding:
     return Finding({**found, **price.priced(context.pricing, rate, cores)}, {"price": told})
 
 
+def planned(context: Context) -> float:
+    """See `checks`: most of its seconds are as long as they are, however many rows there are."""
+    return cost.planned(context.model, context.rows)
+
+
 def sections(manifest: Manifest) -> Iterator[Section]:
     """The costs, and the machine that they hold for."""
     machine = tuple((name.replace("_", " "), str(value)) for name, value in manifest.machine.items() if value)

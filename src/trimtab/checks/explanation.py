@@ -22,7 +22,7 @@ PLACE = 2.7
 NAME = "explanation"
 FAITHFULNESS = "explanation.faithfulness"
 _ROWS, _FEWEST = 30, 8  # test rows that are explained; fewer than eight can tell nothing from chance
-_SECONDS = 10.0  # for a network that is slow; where a gate asks, all rows are explained
+SECONDS = 10.0  # for a network that is slow; where a gate asks, all rows are explained
 _UNITS, _CALLS, _ORDERS = 16, 64, 4  # of a row
 _SHARES = np.array([0.1, 0.25, 0.5, 0.75])  # of a row's units that are deleted
 _LOOKED_AT = 1000  # test rows that are looked at for what drives the answers; fewer of very many scores
@@ -55,7 +55,7 @@ def check(context: Context) -> Finding:
     if len(context.model.inputs) > 1 and explained:
         evidence["columns"] = _column_shares(context, explained)
     if len(explained) < _FEWEST:
-        why = f"{len(explained)} test rows explained: it takes {_FEWEST}, of two units or more, within {_SECONDS:g} s"
+        why = f"{len(explained)} test rows explained: it takes {_FEWEST}, of two units or more, within {SECONDS:g} s"
         return Finding(evidence={NAME: evidence}, remarks={FAITHFULNESS: why})
     won = np.array([one.curves.won for one in explained])
     found = quality.estimate(metrics.mean(won), len(won), context.seed, share=True)
@@ -67,7 +67,7 @@ def check(context: Context) -> Finding:
 
 def _explained(context: Context, seen: Mapping[str, Mapping[str, np.ndarray]]) -> Iterator[_Explained]:
     """Rows spread over the test rows, in an order by chance, so that those until time is up are spread too."""
-    until = math.inf if FAITHFULNESS in context.gates else time.perf_counter() + _SECONDS
+    until = math.inf if FAITHFULNESS in context.gates else time.perf_counter() + SECONDS
     spread = np.unique(np.linspace(0, len(context.test) - 1, min(_ROWS, len(context.test))).astype(np.int64))
     for row in np.random.default_rng(context.seed).permutation(spread).tolist():
         if time.perf_counter() > until:

@@ -12,9 +12,11 @@ from trimtab import spec as specs
 from trimtab.bundle.manifest import Manifest
 from trimtab.cli import _frontier, _tables, _view
 from trimtab.cli._options import Quiet, VerdictAsJson
+from trimtab.cli.plan import planned
 from trimtab.compress.frontier import Frontier
 from trimtab.page import figures
 from trimtab.pipeline import Release, launch, processes
+from trimtab.plan.estimate import Wishes
 from trimtab.progress import Progress
 
 
@@ -30,6 +32,9 @@ def command(
     count: Annotated[
         int, typer.Option("--processes", min=1, help="Processes that train together, each on its share of every batch.")
     ] = 1,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what it will take, as `trimtab plan` does.")
+    ] = False,
     quiet: Quiet = False,
     as_json: VerdictAsJson = False,
 ) -> None:
@@ -41,6 +46,9 @@ def command(
     Example: trimtab launch trimtab.yaml --set train.epochs=1
     """
     asked = [*(settings or []), *([f"compress.pick={pick}"] if pick else [])]
+    if dry_run:
+        planned(spec, asked, runs, Wishes(), quiet, as_json)
+        return
     if count > 1:
         specs.read(spec, asked)  # what is wrong with it is told before anything is started
         ways = [*(["--quiet"] if quiet else []), *(["--json"] if as_json else [])]

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from trimtab import spec as specs
+from trimtab import track
 from trimtab.bundle.manifest import Stage
 from trimtab.nets.fitted import FittedNetwork
-from trimtab.pipeline import few, hyperparameters, processes, run_folder, zero_labels
+from trimtab.pipeline import few, hyperparameters, planning, processes, run_folder, zero_labels
+from trimtab.pipeline.planning import plan
+from trimtab.pipeline.reading import read
 from trimtab.pipeline.release import Release, audit
 from trimtab.pipeline.training import told, train
+from trimtab.plan import memory
+from trimtab.plan.estimate import Account
 from trimtab.progress import Progress, Quiet
-from trimtab.request import check, reported, resume
+from trimtab.request import Request, check, reported, resume
 from trimtab.search.assembly import assemble
 from trimtab.search.compression import compress
 from trimtab.spec import Spec
+from trimtab.track import Outcome
 
-__all__ = ["Release", "launch", "search"]
+__all__ = ["Release", "launch", "plan", "search"]
 
 
 def launch(
@@ -41,11 +47,11 @@ def launch(
     tells = progress or Quiet()
 
     def made() -> Release:
-        started = time.perf_counter()
-        request_spec, folder = _read(spec, overrides)
+        account = Account(time.perf_counter(), time.process_time())
+        request_spec, folder = read(spec, overrides)
         home = Path(runs) / request_spec.run_name
         with run_folder.held(home, Path(spec) if isinstance(spec, (str, Path)) else None, tells):
-            return _carried_out(request_spec, folder, home, tells, started)
+            return _carried_out(request_spec, folder, home, tells, account)
 
     return processes.together(made)
 
@@ -61,18 +67,20 @@ def search(
     The arguments are those of `launch`, which takes over what is found here. Raises TrimtabError as `launch` does.
     """
     progress = progress or Quiet()
-    request_spec, folder = _read(spec, overrides)
+    request_spec, folder = read(spec, overrides)
     home = Path(runs) / request_spec.run_name
     with run_folder.held(home, Path(spec) if isinstance(spec, (str, Path)) else None, progress):
         request = check(request_spec, folder, home, progress)
         return hyperparameters.searched(request, folder, home, progress)
 
 
-def _carried_out(spec: Spec, folder: Path, home: Path, progress: Progress, started: float) -> Release:
+def _carried_out(spec: Spec, folder: Path, home: Path, progress: Progress, account: Account) -> Release:
     """Stage after stage, in the run's folder `home`; paths in the spec are relative to `folder`."""
+    track.chosen(spec)  # before anything is spent
     spec = zero_labels.started(spec, folder, home, progress)
     request = check(spec, folder, home, progress)
-    stages = [Stage(name="data", seconds=time.perf_counter() - started, detail=reported(request))]
+    memory.refuse_weights(request)
+    stages = [Stage(name="data", seconds=time.perf_counter() - account.started, detail=reported(request))]
     searched = hyperparameters.searched(request, folder, home, progress) if spec.search else None
     if searched is not None:
         request = searched.request
@@ -85,6 +93,14 @@ def _carried_out(spec: Spec, folder: Path, home: Path, progress: Progress, start
         return Release(home / "bundle", kept)
     if searched is not None:
         hyperparameters.adopt(searched, home / "work" / "train")
+    with track.tracked(spec, home, resume.key(request) if spec.track else "", progress) as told_too:
+        release = _released(request, stages, home, told_too, account)
+        told_too.finish(Outcome(release.folder, release.manifest, release.plots))
+    return release
+
+
+def _released(request: Request, stages: list[Stage], home: Path, progress: Progress, account: Account) -> Release:
+    """The stages that follow upon the data, of a request that is to be carried out."""
     asked, request = request, few.chosen(request, home / "work" / "few", progress)
     network, trained, stage = train(request, home / "work" / "train", progress)
     stages.append(stage)
@@ -94,14 +110,7 @@ def _carried_out(spec: Spec, folder: Path, home: Path, progress: Progress, start
     stages.append(stage)
     found = compress(request, whole, uncompressed, home, progress)
     stages += [found.stage] if found.stage else []
-    release = audit(request, uncompressed, found, trained.history, stages, home, progress)
+    account = replace(account, estimate=planning.kept(home, asked), cost=asked.spec.cost)
+    release = audit(request, uncompressed, found, trained.history, stages, home, progress, account)
     resume.finish(home, asked)
     return release
-
-
-def _read(spec: str | Path | Mapping[str, Any] | Spec, overrides: Sequence[str]) -> tuple[Spec, Path]:
-    """The spec, and the folder that its paths are relative to."""
-    if isinstance(spec, (str, Path)):
-        return specs.read(Path(spec), overrides), Path(spec).parent
-    values = spec.model_dump(exclude_unset=True) if isinstance(spec, Spec) else spec
-    return specs.parse(specs.override(values, overrides)), Path()

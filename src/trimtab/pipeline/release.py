@@ -17,6 +17,7 @@ from trimtab.bundle.manifest import GateResult, Manifest, Stage
 from trimtab.compress.frontier import Frontier
 from trimtab.pipeline import judge
 from trimtab.pipeline.mitigation import mitigated
+from trimtab.plan.estimate import Account
 from trimtab.progress import Laps, Progress
 from trimtab.report import card, contact_sheet, plots
 from trimtab.request import Request
@@ -36,6 +37,7 @@ class Release:
     folder: Path
     manifest: Manifest
     made_here: bool = True  # not in the other processes of a launch: see `processes`
+    plots: tuple[Path, ...] = ()  # that were drawn for its card
 
     @property
     def released(self) -> bool:
@@ -51,11 +53,14 @@ def audit(
     stages: list[Stage],
     home: Path,
     progress: Progress,
+    account: Account | None = None,
 ) -> Release:
-    """Measure the very files that will be served, hold the gates against them, write the card and the bundle."""
+    """Measure the very files that will be served, hold the gates against them, write the card and the bundle.
+
+    With an `account` the bundle says what the launch took, beside what it was estimated to.
+    """
     laps = Laps()
     progress.stage("audit", "quality, cost, baselines")
-    splits = request.prepared.splits
     # A copy is completed and moved: what the search found stays where it is, to be picked another time.
     folder = home / "work" / "release"
     shutil.rmtree(folder, ignore_errors=True)
@@ -66,25 +71,10 @@ def audit(
         judge.add(request, folder, home / "work" / "judge", progress)
         laps.lap("judge of drawn pictures")
     model = runtime.load(candidate.folder)
-    context = checks.Context(
-        model,
-        request.inputs,
-        splits.train,
-        splits.test,
-        [gate.name for gate in request.gates],
-        request.spec.seed,
-        request.spec.quote_rows,
-        request.spec.protected,
-        uncompressed=uncompressed.model if compressed.frontier else None,
-        tests=request.tests,
-        foreign=request.foreign,
-        valid=splits.valid,
-        pricing=pricing(request.spec.cost),
-        adapted=request.adapted,
-    )
+    context = context_of(request, model, uncompressed.model if compressed.frontier else None)
     found = checks.every(context, laps, progress)
     # Few rows are cross-validated, and then all but the test rows are learnt from.
-    _write_baseline(context if request.held_out is None else replace(context, valid=None), model)
+    write_baseline(context if request.held_out is None else replace(context, valid=None), model)
     laps.lap("baseline of drift")
     quotes = request.spec.quote_rows
     sheet = request.augmentation.sheet(request.train) if request.augmentation and quotes else None
@@ -105,14 +95,36 @@ def audit(
         drawn += contact_sheet.draw([grid], home / "plots", name)
     laps.lap("evidence, plots")
     stages = [*stages, Stage(name="audit", seconds=laps.total, detail={"seconds": laps.seconds})]
+    shown |= account.evidence(stages) if account else {}
     progress.stage("release", str(home / "bundle"))
     manifest = candidate.manifest.model_copy(update={"stages": stages, "evidence": shown})
     manifest = _judged(request, replace(candidate, manifest=manifest), found, compressed.frontier)
     card.write(candidate.folder, manifest, drawn)
-    return Release(home / "bundle", store.save(candidate.folder, manifest, home / "bundle"))
+    return Release(home / "bundle", store.save(candidate.folder, manifest, home / "bundle"), plots=tuple(drawn))
 
 
-def _write_baseline(context: checks.Context, model: runtime.Model) -> None:
+def context_of(request: Request, model: runtime.Model, uncompressed: runtime.Model | None = None) -> checks.Context:
+    """What the checks are told of a bundle of a request."""
+    splits = request.prepared.splits
+    return checks.Context(
+        model,
+        request.inputs,
+        splits.train,
+        splits.test,
+        [gate.name for gate in request.gates],
+        request.spec.seed,
+        request.spec.quote_rows,
+        request.spec.protected,
+        uncompressed=uncompressed,
+        tests=request.tests,
+        foreign=request.foreign,
+        valid=splits.valid,
+        pricing=pricing(request.spec.cost),
+        adapted=request.adapted,
+    )
+
+
+def write_baseline(context: checks.Context, model: runtime.Model) -> None:
     """What `trimtab watch` holds the rows of later against: the validation and test rows, as they are answered."""
     assert model.folder is not None
     tables = []

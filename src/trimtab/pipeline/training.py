@@ -15,6 +15,7 @@ from trimtab.columns import EncodedRows, dense, encode_rows
 from trimtab.errors import problem
 from trimtab.nets.network import Network
 from trimtab.nets.pretrained import PretrainedEncoder
+from trimtab.plan import memory
 from trimtab.progress import Progress
 from trimtab.request import Request, few_rows, mitigation, resume
 from trimtab.spec import Choice
@@ -33,9 +34,10 @@ def train(
     """
     chosen = request.settings
     network = build(request)  # before an earlier run is thrown away: it may find the encoders' options wrong
+    data = data_of(request)
+    memory.refuse(request, network, data)
     if resume.begin(folder, resume.train_key(request)):
         progress.note("trained anew: the spec, the rows or the version are not those of the launch before")
-    data = few_data(request) if request.held_out is not None else _data(request)
     progress.stage("train", f"{len(data.train)} rows, {chosen.epochs} epochs, {chosen.method}")
     method = methods.made(chosen.training_method or methods.SUPERVISED)
     trained = sharing.train(network, data, chosen, folder, progress, method, on_score)
@@ -46,8 +48,10 @@ def train(
     return network, trained, Stage(name="train", seconds=trained.seconds, detail=detail)
 
 
-def _data(request: Request) -> TrainingData:
+def data_of(request: Request) -> TrainingData:
     """The training rows, and the validation rows that choose the best weights."""
+    if request.held_out is not None:
+        return few_data(request)
     splits = request.prepared.splits
     return TrainingData(
         request.train,

@@ -78,9 +78,40 @@ def how_it_was_made(manifest: Manifest) -> tuple[Block, ...]:
             ("key", "value"), asked, codes=frozenset({0}), title="The spec: what differs from its defaults", folded=True
         ),
         Table(("stage", "took", "detail"), stages, frozenset({1}), title="Stages", fixed=frozenset({0})),
+        *_account(manifest.evidence.get("launch", {})),
         _history(manifest.evidence.get("history", [])),
         Table(("choice", "value", "why"), chosen, codes=frozenset({0}), title="Chosen automatically", folded=True),
     )
+
+
+_HIGHEST = "memory at its highest"
+
+
+def _account(found: Mapping[str, Any]) -> Iterator[Block]:
+    """What the launch took, beside what had been estimated where somebody had asked."""
+    used, estimated = found.get("used"), found.get("estimated")
+    if not used:
+        return
+    stages = [name for name, seconds in used["seconds"].items() if seconds or (estimated or used)["seconds"].get(name)]
+    lines = [(name, used["seconds"][name], (estimated or {}).get("seconds", {}).get(name), "s") for name in stages]
+    lines.append(("the whole launch", used["total"], (estimated or {}).get("total"), "s"))
+    lines.append(("time of processors", used["processor"], (estimated or {}).get("processor"), "s"))
+    lines.append((_HIGHEST, used["memory"] / 1e6, estimated and estimated["memory"] / 1e6, "MB"))
+    if "money" in used:
+        lines.append(("price", used["money"], (estimated or {}).get("money"), used["currency"]))
+    lines.append(("energy (an assumption)", used["watt_hours"], (estimated or {}).get("watt_hours"), "Wh"))
+    rows: tuple[tuple[str, ...], ...] = tuple(
+        (name, *([_amount(planned, unit)] if estimated else []), _amount(took, unit))
+        for name, took, planned, unit in lines
+    )
+    head = ("what the launch took", "estimated", "used") if estimated else ("what the launch took", "used")
+    yield Table(head, rows, frozenset(range(1, len(head))), title="Estimated and used", fixed=frozenset({0}))
+
+
+def _amount(value: float | None, unit: str) -> str:
+    if value is None:
+        return figures.NOTHING
+    return f"{value:,.1f} {unit}" if unit in ("s", "MB") else f"{value:.3g} {unit}"
 
 
 def _asked(spec: Mapping[str, Any], defaults: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:

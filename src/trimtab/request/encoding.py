@@ -144,13 +144,13 @@ class _Held:
 
 def _room(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
     """Uninitialised numbers; above a share of the memory in a temporary file that is gone with the process."""
-    if math.prod(shape) * dtype.itemsize <= _memory() / _SHARE:
+    if math.prod(shape) * dtype.itemsize <= memory() / _SHARE:
         return np.empty(shape, dtype)
     with TemporaryFile(prefix="trimtab-") as file:
         return np.memmap(file, dtype, "w+", shape=shape)
 
 
-def _memory() -> float:
+def memory() -> float:
     """Bytes that this process may use."""
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     said = _LIMIT.read_text().strip() if _LIMIT.is_file() else ""

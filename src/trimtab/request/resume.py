@@ -23,7 +23,7 @@ from trimtab.request import Request, filled, mitigation
 # Keys of the spec that say nothing of how a network learns; of `fairness` the weights of rows do.
 _DECIDED_LATER = (
     "gates", "compress", "data", "test", "name", "protected", "confidence", "coverage", "answers", "fairness",
-    "behaviour", "cost", "foreign", "description", "intended_use", "license", "language", "search",
+    "behaviour", "cost", "foreign", "description", "intended_use", "license", "language", "search", "track",
 )  # fmt: skip
 _BLOCK = 65_536  # values that are hashed at a time
 

@@ -75,7 +75,7 @@ def compress(
     if wish == "auto" and not any(gate.name in COSTS for gate in gates):
         return Compressed(uncompressed, None, None)  # what it costs is measured once, by the audit
     on = candidates.bench(request, uncompressed)
-    if wish == "auto" and _affordable_as_it_is(on, uncompressed, gates):
+    if wish == "auto" and affordable_as_it_is(on, uncompressed, gates):
         return Compressed(uncompressed, None, None)
     key = resume.search_key(request, origin or resume.train_key(request))
     search = begin(request, trained, uncompressed, on, home, progress, key)
@@ -89,7 +89,7 @@ def compress(
     return _taken(search, stopped, asked.pick)
 
 
-def _affordable_as_it_is(on: Bench, uncompressed: Candidate, gates: Sequence[Gate]) -> bool:
+def affordable_as_it_is(on: Bench, uncompressed: Candidate, gates: Sequence[Gate]) -> bool:
     """Whether the uncompressed network meets the gates on cost; nothing is timed where its size says no."""
     names = [gate.name for gate in gates if gate.name in COSTS]
     for some in (["size"], names):

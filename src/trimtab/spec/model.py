@@ -598,6 +598,12 @@ class Spec(_Part):
         description="What a machine costs: the audit then tells the price of a million answers, for gates such as "
         '`price: "<= 2"`, the machines for a load, and an estimate of energy. See cost.md.',
     )
+    track: tuple[str | Part, ...] = Field(
+        (),
+        description="Trackers that a launch tells of its training and its bundle: `tensorboard`, `mlflow`, `wandb`, or "
+        "one with options, `{name: mlflow, uri: ...}`. Nothing leaves the machine unless these say where to. See "
+        "tracking.md.",
+    )
     confidence: float | None = Field(
         None,
         ge=0.5,
@@ -640,6 +646,11 @@ class Spec(_Part):
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
+
+    @field_validator("track", mode="before")
+    @classmethod
+    def _one_tracker(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, (str, Mapping)) else value
 
     @field_validator("prompt", mode="before")
     @classmethod

@@ -19,6 +19,12 @@ FILE = "trimtab.schema.json"  # where `trimtab init` looks for it, beside the sp
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _NUMBER = r"([-+]?\d[\d_]*\.?\d*([eE][-+]?\d+)?|[-+]?\.\d+)"
 _BASES = ("minilm", "efficientnet-lite0", "smollm2")
+_TRACKER: dict[str, Any] = {
+    "anyOf": [
+        {"type": "string", "minLength": 1, "examples": ["tensorboard", "mlflow", "wandb"]},
+        {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]},
+    ]
+}
 _PROMPTING = {"$ref": "#/$defs/Prompting"}
 
 
@@ -48,6 +54,8 @@ def schema(inputs: Options, outputs: Options, encoders: Sequence[str], fusions: 
     keys["output"] |= {"anyOf": _mappings(keys["output"]["anyOf"], {"$ref": "#/$defs/Output"}, one)}
     keys["fusion"] |= {"anyOf": [{"$ref": "#/$defs/Fusion"}, {"type": "null"}]}
     keys["prompt"] = {"description": keys["prompt"]["description"], "anyOf": [{"type": "string"}, _PROMPTING]}
+    trackers = {"type": "array", "items": _TRACKER}
+    keys["track"] = {"description": keys["track"]["description"], "anyOf": [*_TRACKER["anyOf"], trackers]}
     keys["base"] |= {"examples": list(_BASES)}
     keys["gates"] = _gates(keys["gates"]["description"])
     return {"$schema": _DIALECT, "title": "trimtab.yaml"} | found | {"$defs": definitions}

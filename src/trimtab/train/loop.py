@@ -34,6 +34,8 @@ from trimtab.train.score import score
 from trimtab.train.settings import Settings
 from trimtab.train.step import step
 
+VECTORS_AT_ONCE = 4  # times the steps of a batch: what is only read takes less memory
+EVALUATED_AT_ONCE = 2
 _LOSS_SHARE = 0.05  # of the newest step in the loss that is told
 _TELL_SECONDS = 0.2
 
@@ -76,9 +78,9 @@ def train(
     found = devices.prepare(settings.precision, together)
     torch.manual_seed(settings.seed + found.rank)
     own_progress = progress if found.writes else Quiet()
-    run = _prepare(network, data, settings, found, folder, own_progress, method or methods.kind("supervised")())
+    run = prepared(network, data, settings, found, folder, own_progress, method or methods.kind("supervised")())
     run = replace(run, on_score=on_score)
-    position, groups = _resume(run), _groups(run)
+    position, groups = _resume(run), groups_of(run)
     tuned = autotune.choose(run, groups)
     run = autotune.computing(run, tuned.execution)
     for key, (value, why) in tuned.choices.items():
@@ -118,7 +120,7 @@ def predict(
     return computed(network.to(device).eval(), rows, network.output, budget, devices.alone(device), targets)
 
 
-def _prepare(
+def prepared(
     network: Network,
     data: TrainingData,
     settings: Settings,
@@ -127,6 +129,7 @@ def _prepare(
     progress: Progress,
     method: Method,
 ) -> Run:
+    """The moving parts of a run that begins; a head that learns alone gets vectors of the rows, unless it has them."""
     network.to(found.device)
     if not settings.shard:  # else they are alike already, and copies would cost what is to be spared
         found.same(network.state_dict().values())
@@ -134,12 +137,13 @@ def _prepare(
     if settings.method == "frozen":
         frozen.freeze(network)
         if data.augmentation is None and data.dropping is None and frozen.only_the_head_learns(network):
-            budget = settings.batch_tokens * 4
-            data = replace(
-                data,
-                train=frozen.vectors(network, cast(EncodedRows, data.train), budget, found.device, found),
-                valid=frozen.vectors(network, cast(EncodedRows, data.valid), budget, found.device, found),
-            )
+            if isinstance(data.train, EncodedRows):
+                budget = settings.batch_tokens * VECTORS_AT_ONCE
+                data = replace(
+                    data,
+                    train=frozen.vectors(network, data.train, budget, found.device, found),
+                    valid=frozen.vectors(network, cast(EncodedRows, data.valid), budget, found.device, found),
+                )
             forward = _head_only(network)
             settings = replace(settings, batch_tokens=max(1, settings.batch_rows // 4))
     elif settings.method == "full" and settings.frozen_blocks:
@@ -205,7 +209,7 @@ def _balanced(targets: np.ndarray, classes: int, device: torch.device) -> Tensor
 # --------------------------------------------------------------------------------------------------------- epochs
 
 
-def _groups(run: Run) -> list[list[list[np.ndarray]]]:
+def groups_of(run: Run) -> list[list[list[np.ndarray]]]:
     """Of each epoch the batches of each of its steps."""
     settings = run.settings
     by_class = settings.sampling == "balanced" or run.method.reads_classes
@@ -360,7 +364,7 @@ def _evaluate(run: Run, position: Position) -> Position:
         run.devices.same(run.network.buffers())  # means of batch norms are those of each process's own rows
         run.network.eval()
         with torch.no_grad():
-            budget = settings.batch_tokens * 2
+            budget = settings.batch_tokens * EVALUATED_AT_ONCE
             told = data.valid_targets if run.taught else None
             outputs = computed(run.forward, data.valid, data.output, budget, run.devices, told)
         run.network.train()
