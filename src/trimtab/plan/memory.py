@@ -53,7 +53,7 @@ class Weights:
 
 def shaped(request: Request, settings: Settings) -> Network | None:
     """The network as it would learn, without memory; None where a part of it cannot be built so."""
-    with suppress(RuntimeError, NotImplementedError, TypeError, ValueError), torch.device("meta"):
+    with suppress(Exception), torch.device("meta"):  # parts read weights as they are built, one's own any way they like
         network = Network(request.architecture, request.inputs, request.output)
         if settings.method == "lora":
             for encoder in network.pretrained():
@@ -180,7 +180,10 @@ def refuse(request: Request, network: Network, data: TrainingData) -> None:
     if settings.shard:  # the weights lie in parts, in several processes
         return
     attention = execution.usual_attention(devices.prepare(settings.precision))
-    kept = activations(network, data, settings, attention)
+    try:
+        kept = activations(network, data, settings, attention)
+    except Exception:  # a network that is not asked like this: what is wrong with it the steps themselves tell
+        return
     most = counted(network, settings)  # as if all of it learnt
     if estimated(request, most, kept, process(most.weights)).training <= limit():
         return
