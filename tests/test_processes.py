@@ -126,6 +126,9 @@ def ready(tmp_path_factory: pytest.TempPathFactory, reviews_csv: Path) -> Place:
     with reviews_csv.open(newline="", encoding="utf-8") as file:
         rows: list[dict[str, object]] = list(csv.DictReader(file))[:400]
     base = tiny_models.save(folder / "bert", "bert", [str(row["review"]) for row in rows])
+    shape = json.loads((base / "config.json").read_text())  # each process draws its own dropout
+    without = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    (base / "config.json").write_text(json.dumps(shape | without))
     train = {"epochs": 6, "checkpoint_seconds": 0.2, "patience": 20, "dropout": 0.0, "precision": "fp32"}
     return place(folder, rows, output="sentiment", base=str(base), train=train)
 
