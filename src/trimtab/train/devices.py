@@ -191,6 +191,12 @@ def joined() -> int:
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
+def leave() -> None:
+    """Close the connections to the other processes, which then notice that this one has gone; nothing without any."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
 def heard(said: T) -> T:
     """What the first process says; each of them is to call this."""
     found = [said]

@@ -89,7 +89,11 @@ def train(
     devices.heard(handed)
     devices.prepare(settings.precision, together=True).wait()  # every process has mapped the file
     handed.path.unlink(missing_ok=True)
-    return loop.train(network, data, settings, folder, progress, method, together=True)
+    try:
+        return loop.train(network, data, settings, folder, progress, method, together=True)
+    except Exception:
+        devices.leave()  # the others may be in the middle of a step, where they hear nothing
+        raise
 
 
 def follow() -> Ended:
@@ -106,8 +110,9 @@ def follow() -> Ended:
 
 
 def dismiss(code: int, folder: Path | None = None) -> None:
-    """Tell the processes that follow that this one, which leads, has come to an end."""
-    devices.heard(Ended(code, folder and folder.resolve(), socket.gethostname(), os.getpid()))
+    """Tell the processes that follow, if there are any, that this one, which leads, has come to an end."""
+    if devices.joined() > 1:
+        devices.heard(Ended(code, folder and folder.resolve(), socket.gethostname(), os.getpid()))
 
 
 # -------------------------------------------------------------------------------------------------------- handing over
