@@ -51,8 +51,8 @@ def speed(folder: Path, asked: dict[str, object]) -> dict[str, object]:
     request = check(spec, folder, folder / "home", Quiet())
     _, trained, _ = train(request, folder / "train", Quiet())
     sharing.dismiss(0)
-    loss = round(trained.history[-1]["loss"], 6)
-    return {"rows_per_second": round(trained.rows_per_second, 2), "loss": loss, **trained.together}
+    ended = {"loss": round(trained.history[-1]["loss"], 6), "score": round(trained.best, 4)}
+    return {"rows_per_second": round(trained.rows_per_second, 2), **ended, **trained.together}
 
 
 def memory(folder: Path, asked: dict[str, object]) -> dict[str, object]:
