@@ -79,8 +79,8 @@ def train(
     method = method or methods.kind("supervised")()
     if devices.joined() == 1 or on_score is not None:
         return loop.train(network, data, settings, folder, progress, method, on_score=on_score)
-    if not method.shared:
-        progress.note("one process trains alone: in this method all rows of a batch meet")
+    if not method.shared or getattr(network.head, "rows_meet", False):
+        progress.note("one process trains alone: its loss needs all rows of a batch together")
         return loop.train(network, data, settings, folder, progress, method)
     handed = packed(Lesson(network, data, settings, folder.resolve(), method))
     if handed is None:

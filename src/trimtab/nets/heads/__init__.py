@@ -12,5 +12,6 @@ A head whose answers are written step by step is `taught`: its `forward` finds r
 (`nets.batch.right`) and gives, in evaluations, what `OutputColumn.taught` declares. It names the `program` that runs
 its `graphs` and the `program_options`, and `settled` chooses its shape, which it is built with as a last argument.
 A head that a student can learn from a teacher has `distillation_loss(answers, soft_targets)` too, the loss of each row
-against the teacher's answers; one without it is not distilled, and the search says so.
+against the teacher's answers; one without it is not distilled, and the search says so. A head whose loss compares the
+rows of a batch with each other says so by `rows_meet`: several processes do not share them out.
 """

@@ -34,6 +34,7 @@ class NearestHead(nn.Module):
 
     reads: ClassVar[str] = "states"
     taught: ClassVar[bool] = True
+    rows_meet: ClassVar[bool] = True
     program: ClassVar[str] = "nearest"
     program_options: ClassVar[Mapping[str, Any]] = {}
     followed: int = 0  # no place of an input is answered
