@@ -156,7 +156,7 @@ def test_two_processes_release_what_one_does(ready: Place, together: Path) -> No
     np.testing.assert_allclose(two, one, atol=1e-5)
     detail = next(stage.detail for stage in store.read_manifest(together).stages if stage.name == "train")
     assert (detail["processes"], detail["exchange"], detail["weights"]) == (2, "gloo", "whole in each")
-    assert "waiting_share" in (together / "card.md").read_text(encoding="utf-8")
+    assert "waiting share" in (together / "card.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
