@@ -66,13 +66,9 @@ def _shown(sheet: Sheet, row: int) -> str:
     lines = [f"\n{row + 1} of {len(sheet.rows)} ({sheet.done} labelled)"]
     for name, value in cells:
         shown = value if len(value) <= _SHOWN else f"{value[:_SHOWN]}..."
-        lines += textwrap.wrap(f"{name}: {_printable(shown)}", _WIDTH, subsequent_indent="  ") or [f"{name}:"]
+        plain = "".join(letter if letter.isprintable() else " " for letter in shown)  # moves no cursor, colours nothing
+        lines += textwrap.wrap(f"{name}: {plain}", _WIDTH, subsequent_indent="  ") or [f"{name}:"]
     return "\n".join(lines)
-
-
-def _printable(text: str) -> str:
-    """A text that moves no cursor and colours nothing."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _choices(question: Question) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from trimtab import files
-from trimtab.columns import Encoded, EncodedRows, InputColumn, Outputs, Ragged, flat
+from trimtab.columns import Encoded, EncodedRows, Outputs, Ragged, flat
 
 _QUANTILES = np.linspace(0, 1, 101)
 _MOST_NUMBERS = 1_000_000  # numbers of a column that are looked at, evenly from all
@@ -64,7 +64,11 @@ def put(path: Path, name: str, arrays: Mapping[str, np.ndarray]) -> None:
 def _inputs(rows: EncodedRows) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
     for column, encoded in zip(rows.columns, rows.encoded, strict=True):
-        arrays |= {f"{column.key}.{name}": array for name, array in _looks(_wide(column, encoded)).items()}
+        held = encoded
+        if isinstance(encoded, np.ndarray) and encoded.ndim == 1 and np.issubdtype(encoded.dtype, np.floating):
+            # As few rows are held; of very many numbers some.
+            held = column.widened(encoded[:: -(-len(encoded) // _MOST_NUMBERS) or 1])
+        arrays |= {f"{column.key}.{name}": array for name, array in _looks(held).items()}
     return arrays
 
 
@@ -79,13 +83,6 @@ def _answers(outputs: Outputs) -> dict[str, np.ndarray]:
 def _save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     with files.aside(path) as place:
         np.savez_compressed(place, **arrays)  # type: ignore[arg-type]
-
-
-def _wide(column: InputColumn, encoded: Encoded) -> Encoded:
-    """As few rows are held; of very many numbers some."""
-    if isinstance(encoded, np.ndarray) and encoded.ndim == 1 and np.issubdtype(encoded.dtype, np.floating):
-        return column.widened(encoded[:: -(-len(encoded) // _MOST_NUMBERS) or 1])
-    return encoded
 
 
 def _looks(encoded: Encoded) -> dict[str, np.ndarray]:

@@ -43,7 +43,12 @@ def check(context: Context) -> Finding:
     found = {
         name: paired.of_table(context.output, context.test, pair, picked, context.seed) for name, picked in rows.items()
     }
-    evidence = {name: _told(change) for name, change in found.items() if change}
+    evidence = {}
+    for name, change in found.items():
+        if change:
+            parts = {"before": change.before, "after": change.after, "change": change.change}
+            figures_of = {part: one.model_dump() for part, one in parts.items()}
+            evidence[name] = {"rows": change.rows, "p": change.p, **figures_of}
     golden, kept = _golden(adapted.before, context.model)
     said = {"parent": adapted.before.serving.hash, "metric": context.output.headline, "golden": golden, "kept": kept}
     return Finding(_measured(found), {_EVIDENCE: {**said, **evidence}}, why=_why(found["new"], context.output.headline))
@@ -59,11 +64,6 @@ def _measured(found: Mapping[str, Change | None]) -> dict[str, Measured]:
         )
         measured[FORGETTING] = lost
     return measured | ({GAIN: new.change} if new else {})
-
-
-def _told(change: Change) -> dict[str, Any]:
-    parts = {"before": change.before, "after": change.after, "change": change.change}
-    return {"rows": change.rows, "p": change.p, **{name: one.model_dump() for name, one in parts.items()}}
 
 
 def _golden(before: runtime.Model, after: runtime.Model) -> tuple[int, int]:

@@ -49,7 +49,10 @@ def check(context: Context) -> Finding:
     table = joined([context.train.take(known), context.test.take(asked)])
     outputs = columns.joined([context.model.outputs(context.train.take(known).values), taken(context.outputs, asked)])
     attacks = _attacks(context, table, outputs, np.repeat([True, False], count))
-    shown = {name: _figures(context, attack, count) for name, attack in attacks.items()}
+    shown = {}
+    for name, attack in attacks.items():
+        statistics = {AUC: attack.auc()} | ({FOUND: attack.found()} if count >= _FEWEST else {})
+        shown[name] = {of: _measured(context, one, 2 * count).model_dump() for of, one in statistics.items()}
     tried = [attack for name, attack in attacks.items() if name != _REFERENCE]
     found = {AUC: _measured(context, membership.worst([one.auc() for one in tried]), 2 * count)}
     if count >= _FEWEST:
@@ -84,11 +87,6 @@ def _reference(context: Context, table: Table, targets: Any) -> np.ndarray | Non
     else:
         simple = registry.attribute("trimtab.audit.cross_fitted", "numbers")(context.inputs, table, known, context.seed)
     return membership.losses(output.answered_simply(targets, simple))
-
-
-def _figures(context: Context, attack: Attack, count: int) -> dict[str, Any]:
-    statistics = {AUC: attack.auc()} | ({FOUND: attack.found()} if count >= _FEWEST else {})
-    return {name: _measured(context, one, 2 * count).model_dump() for name, one in statistics.items()}
 
 
 def _measured(context: Context, statistic: Statistic, rows: int) -> Measured:

@@ -21,8 +21,9 @@ def sketched(encoded: Encoded) -> dict[str, np.ndarray]:
         length = {"length": encoded.lengths.astype(np.float64)}
         if np.issubdtype(encoded.values.dtype, np.integer):
             return {**length, "tokens": counted(bucket(encoded.values), encoded, BUCKETS)}
-        means = _row_means(encoded)
-        return {**length, **_spread("mean", means)}
+        flat = encoded.values.reshape(len(encoded.values), -1)
+        sums = np.stack([row_sums(flat[:, place], encoded) for place in _places(flat.shape[1])], axis=1)
+        return {**length, **_spread("mean", sums / np.maximum(encoded.lengths, 1)[:, None])}
     if encoded.ndim > 2:
         inner = tuple(range(2, encoded.ndim))
         means, deviation = encoded.mean(axis=inner), encoded.std(axis=tuple(range(1, encoded.ndim)))
@@ -46,12 +47,6 @@ def counted(places: np.ndarray, rows: Ragged, width: int) -> np.ndarray:
 def row_sums(values: np.ndarray, rows: Ragged) -> np.ndarray:
     """The sum of each row's values, (rows,), of one value for each step."""
     return np.bincount(np.repeat(np.arange(len(rows)), rows.lengths), values, minlength=len(rows))
-
-
-def _row_means(frames: Ragged) -> np.ndarray:
-    flat = frames.values.reshape(len(frames.values), -1)
-    sums = np.stack([row_sums(flat[:, place], frames) for place in _places(flat.shape[1])], axis=1)
-    return np.asarray(sums / np.maximum(frames.lengths, 1)[:, None])
 
 
 def _places(width: int) -> list[int]:

@@ -80,7 +80,9 @@ class LabelColumn(OutputColumn):
             raise problem(f"{where}: classes", "a class is named twice", "each class once")
         if unknown := sorted(found - set(classes)):
             found_one = f"training rows hold {unknown[0]!r}"
-            raise problem(f"{where}: classes", found_one, nearest(unknown[0], classes), _unquoted(chosen.classes or ()))
+            read_by_yaml = any(isinstance(name, bool) or name is None for name in chosen.classes or ())
+            do = "put names in quotes that YAML reads as true, false or null: NO, yes, null" if read_by_yaml else ""
+            raise problem(f"{where}: classes", found_one, nearest(unknown[0], classes), do)
         if len(classes) < 2 or len(found) == 1:
             said = f"all training rows are {min(found)!r}" if found else "no training row has a value"
             raise problem(where, said, "at least two classes")
@@ -215,12 +217,6 @@ class LabelColumn(OutputColumn):
         words = tuple(state.get("not_missing", ()))  # bundles made before it was asked have none
         kept = (state["temperature"], words, state.get("exact", False))
         return cls(state["name"], state["key"], tuple(state["classes"]), *kept)
-
-
-def _unquoted(classes: Sequence[Any]) -> str:
-    """What to do where YAML read a class as something else than its name."""
-    strange = any(isinstance(name, bool) or name is None for name in classes)
-    return "put names in quotes that YAML reads as true, false or null: NO, yes, null" if strange else ""
 
 
 def in_order(classes: Iterable[str]) -> list[str]:

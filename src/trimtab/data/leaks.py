@@ -168,7 +168,10 @@ def _hash_block(texts: Sequence[str], first_row: int) -> _Triples:
     """The triples of some texts, whose words are hashed all at once as the bytes of one long text."""
     data, ends_of_rows = _written(texts)
     starts, ends = _words(data)
-    words = _word_hashes(data, starts, ends)
+    # A polynomial of each word's bytes, modulo 2^64, from differences of running sums.
+    powers = _powers(_PRIME, len(data))
+    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum((data.astype(np.uint64) + np.uint64(1)) * powers)])
+    words = (sums[ends] - sums[starts]) * _powers(_INVERSE, len(data))[starts]
     rows = np.searchsorted(ends_of_rows, starts, "right")
     hashes = words * _MIX[0]
     for after in (1, 2):
@@ -201,13 +204,6 @@ def _words(data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     starts = np.flatnonzero(is_start)
     stops = np.flatnonzero(is_stop)
     return starts, stops[np.searchsorted(stops, starts, "right")]
-
-
-def _word_hashes(data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """A polynomial of each word's bytes, modulo 2^64, from differences of running sums."""
-    powers = _powers(_PRIME, len(data))
-    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum((data.astype(np.uint64) + np.uint64(1)) * powers)])
-    return np.asarray((sums[ends] - sums[starts]) * _powers(_INVERSE, len(data))[starts])
 
 
 def _powers(base: np.uint64, count: int) -> np.ndarray:

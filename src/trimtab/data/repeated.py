@@ -28,7 +28,11 @@ def cleaned(rows: Working, roles: Roles) -> Working:
     )
     apart = rows.take(np.flatnonzero(~leaked & ~beside), found={"leaks": told})
     single = _without_duplicates(apart, roles) if roles.drop_duplicates else _with_duplicates(apart, roles)
-    return _without_single_rows(single, roles) if roles.has_classes else single
+    if not roles.has_classes:
+        return single
+    own = single.answers.numbers
+    alone = np.flatnonzero(np.bincount(own, minlength=len(single.answers.names))[own] == 1).tolist()
+    return single.set_aside({row: f"the only row of class {single.answers[row]!r}" for row in alone})
 
 
 def _by_part(parts: np.ndarray) -> dict[str, int]:
@@ -84,9 +88,3 @@ def _conflict(table: Table, roles: Roles, conflict: clean.Conflict) -> dict[str,
         "kept": conflict.kept,
         "set_aside": [place(table.origins[row]) for row in conflict.rows[: report.EXAMPLES]],
     }
-
-
-def _without_single_rows(rows: Working, roles: Roles) -> Working:
-    own = rows.answers.numbers
-    alone = np.flatnonzero(np.bincount(own, minlength=len(rows.answers.names))[own] == 1).tolist()
-    return rows.set_aside({row: f"the only row of class {rows.answers[row]!r}" for row in alone})

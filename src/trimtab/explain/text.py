@@ -27,17 +27,16 @@ def parts(column: InputColumn, value: Any, most: int, seen: Mapping[str, np.ndar
     groups = [(spans[first][0], spans[last][1]) for first, last in grouped(len(spans), most)]
     ends = [*(start for start, _ in groups[1:]), len(text)]
     pieces = [text[start:end] for (start, _), end in zip(groups, ends, strict=True)] if groups else []
-    units = tuple(_unit(column.name, text[start:end], (start, end)) for start, end in groups)
+    units = []
+    for start, end in groups:
+        words = " ".join(text[start:end].split())
+        plain = text[start:end].strip(string.punctuation).casefold()
+        units.append(Unit(column.name, words, (start, end), "" if any(map(str.isspace, plain)) else plain))
 
     def of(kept: np.ndarray) -> str:
         return "".join(piece for piece, stays in zip(pieces, kept, strict=True) if stays).strip()
 
-    return Parts(units, of)
-
-
-def _unit(column: str, words: str, place: tuple[int, int]) -> Unit:
-    plain = words.strip(string.punctuation).casefold()
-    return Unit(column, " ".join(words.split()), place, "" if any(map(str.isspace, plain)) else plain)
+    return Parts(tuple(units), of)
 
 
 def path(column: InputColumn, value: Any, parts: Parts) -> Path:

@@ -29,7 +29,8 @@ class Guard:
         """The name of who asks: that of the key, else the address. Raises Refused for who may not, or not now."""
         if access == "open":
             return ""
-        key = _key_of(request)
+        kind, _, bearer = request.headers.get("authorization", "").partition(" ")
+        key = (bearer if kind.lower() == "bearer" else request.headers.get("x-api-key", "")).strip()
         admin = self._admins.name_of(key) if self._admins and key else None
         if access == "admin":
             return self._admin(key, admin)
@@ -58,8 +59,3 @@ class Guard:
 def _unknown(key: str) -> Refused:
     said = "the key is not known" if key else "no key; send it as Authorization: Bearer KEY, or as X-API-Key"
     return Refused(401, said, _CHALLENGE)
-
-
-def _key_of(request: Request) -> str:
-    kind, _, key = request.headers.get("authorization", "").partition(" ")
-    return key.strip() if kind.lower() == "bearer" else request.headers.get("x-api-key", "").strip()

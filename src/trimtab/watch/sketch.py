@@ -83,14 +83,13 @@ def _confidence(output: OutputColumn, answers: Mapping[str, Any]) -> str | None:
 
 def by_row(sketches: Sketches, rows: int) -> list[dict[str, Any]]:
     """The sketch of each row as the log keeps it: plain JSON, None for an amount that is not there."""
-    listed = {name: _listed(array) for name, array in sketches.items()}
-    return [{name: values[row] for name, values in listed.items()} for row in range(rows)]
-
-
-def _listed(array: np.ndarray) -> list[Any]:
-    if not np.issubdtype(array.dtype, np.floating):
-        return list(array.tolist())
-    return [float(f"{one:.9g}") if math.isfinite(one) else None for one in array.tolist()]
+    listed = {}
+    for name, array in sketches.items():
+        values = array.tolist()
+        if np.issubdtype(array.dtype, np.floating):
+            values = [float(f"{one:.9g}") if math.isfinite(one) else None for one in values]
+        listed[name] = values
+    return [{name: own[row] for name, own in listed.items()} for row in range(rows)]
 
 
 def stacked(sketches: Sequence[Mapping[str, Any]], kinds: Mapping[str, str]) -> dict[str, np.ndarray]:

@@ -76,7 +76,11 @@ class TextAugment(InputAugment):
         """See `InputAugment`; cut to what a card has room for."""
         plain = [self.values[row] for row in rows]
         shown = [self._varied(value, random) for value in plain] if random else plain
-        return [_in_one_line(value)[:_SHOWN] for value in shown]
+        lines = []
+        for value in shown:
+            words = map(str, value) if isinstance(value, (list, tuple)) else parse.text(value).split()
+            lines.append(" ".join(words)[:_SHOWN])
+        return lines
 
     def _varied(self, value: Any, random: np.random.Generator) -> Any:
         """A text, or a list of words, with other words."""
@@ -107,7 +111,3 @@ class TextAugment(InputAugment):
             position + 1 for position in left_out if position + 1 < len(pieces) and pieces[position + 1].isspace()
         }
         return [piece for position, piece in enumerate(pieces) if position not in left_out | spaces]
-
-
-def _in_one_line(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else " ".join(parse.text(value).split())
