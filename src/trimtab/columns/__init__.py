@@ -11,7 +11,7 @@ import numpy as np
 
 from trimtab import errors, registry
 from trimtab.columns._assurance import DECIMALS, NO_ASSURANCE, Assurance
-from trimtab.columns._column import Column, InputColumn, InputPolicy, OutputColumn, Reading, gathered
+from trimtab.columns._column import Column
 from trimtab.columns._containers import (
     OUTPUTS,
     Encoded,
@@ -35,6 +35,8 @@ from trimtab.columns._containers import (
     ragged,
     taken,
 )
+from trimtab.columns._input import InputColumn, InputPolicy, Reading
+from trimtab.columns._output import OutputColumn, gathered
 from trimtab.columns._prompt import Example, Prompt
 from trimtab.columns._rows import EncodedRows, as_asked, encode_rows, read_rows
 from trimtab.columns._sketches import bucket

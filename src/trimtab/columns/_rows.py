@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from trimtab.columns._column import InputColumn, OutputColumn
 from trimtab.columns._containers import Encoded, joined, taken
+from trimtab.columns._input import InputColumn
+from trimtab.columns._output import OutputColumn
 from trimtab.values.problems import Problem
 
 
