@@ -34,7 +34,7 @@ TORCH_FREE_COMMANDS = (
     "watch",
 )
 # Loaded by name: when a row file is parquet, when a log is on a PostgreSQL server.
-NEEDS_AN_EXTRA = {"trimtab.rows.parquet", "trimtab.watch.logs.postgresql"}
+NEEDS_AN_EXTRA = {"trimtab.rows.hf", "trimtab.rows.parquet", "trimtab.watch.logs.postgresql"}
 HEAVY = ("torch", "transformers", "sklearn", "scipy", "polars", "pandas", "matplotlib", "onnx", "peft", "accelerate")
 
 

@@ -48,7 +48,7 @@ def export(network: Network, inputs: Sequence[InputColumn], example: dict[str, n
     shapes = tuple({0: rows, 1: padded[name]} if name in padded else {0: rows} for name in example)
     tensors = [torch.from_numpy(_two_steps(value) if name in padded else value) for name, value in example.items()]
     gives = [name for tensor in network.output.tensors for name in tensor.names]
-    write(_model(_Positional(network, names), tensors, shapes, names, gives), path)
+    _written(_exported(_Positional(network, names), tensors, shapes, names, gives), path)
     return names
 
 
@@ -69,18 +69,17 @@ def export_graph(graph: NamedGraph, path: Path) -> list[str]:
     """Write one graph of several to `path`; returns the names of the tensors that it reads, in order."""
     names = list(graph.example)
     shapes = tuple(dict.fromkeys(graph.moving.get(name, ()), Dim.DYNAMIC) for name in names)
-    model = _model(graph.module.eval(), list(graph.example.values()), shapes, names, graph.gives)
-    write(model, path)
+    model = _written(_exported(graph.module.eval(), list(graph.example.values()), shapes, names, graph.gives), path)
     return [one.name for one in model.graph.input]
 
 
-def _model(
+def _exported(
     module: nn.Module,
     tensors: Sequence[Tensor],
     shapes: tuple[dict[int, Any], ...],
     names: Sequence[str],
     gives: Sequence[str],
-) -> onnx.ModelProto:
+) -> torch.onnx.ONNXProgram:
     """A module as ONNX has it; `shapes` says of each of its tensors, called `names`, which dimensions may change."""
     with torch.no_grad(), _quiet():
         program = torch.onnx.export(
@@ -95,7 +94,16 @@ def _model(
         )
     if program is None:
         raise RuntimeError("the exporter returned nothing")
-    return program.model_proto
+    return program
+
+
+def _written(program: torch.onnx.ONNXProgram, path: Path) -> onnx.ModelProto:
+    """Save a program weight by weight: a copy of all of them, as `write` takes it, may not fit beside the network."""
+    program.save(path, external_data=True)
+    model = onnx.load(path, load_external_data=False)
+    _strip(model)
+    onnx.save(model, path)
+    return model
 
 
 def _ready(network: Network) -> Network:
@@ -108,19 +116,24 @@ def _ready(network: Network) -> Network:
 
 
 def write(model: onnx.ModelProto, path: Path) -> None:
-    """Save without what the exporter notes about itself: stack traces name this machine's folders.
+    """Save without what the exporter notes about itself.
 
     Weights go to `<path>.data`: ONNX Runtime maps that file, which halves the time and the memory of a start, and
     protobuf's 2 GiB do not bound the network.
     """
+    _strip(model)
+    weights = path.with_name(f"{path.name}.data")
+    weights.unlink(missing_ok=True)  # the library would append to it
+    onnx.save(model, path, save_as_external_data=True, location=weights.name, size_threshold=1024)
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Take out what the exporter notes about itself: stack traces name this machine's folders."""
     for holder in (model, model.graph, *model.functions, *model.graph.node, *model.graph.value_info):
         del holder.metadata_props[:]
     for node in model.graph.node:
         node.doc_string = ""
     model.doc_string = ""
-    weights = path.with_name(f"{path.name}.data")
-    weights.unlink(missing_ok=True)  # the library would append to it
-    onnx.save(model, path, save_as_external_data=True, location=weights.name, size_threshold=1024)
 
 
 def _two_steps(values: np.ndarray) -> np.ndarray:

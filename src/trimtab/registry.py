@@ -28,6 +28,8 @@ EXTRAS = {
     "psycopg": "postgresql",
     "optuna": "search",
     **dict.fromkeys(("tensorboard", "mlflow", "wandb"), "track"),
+    "bitsandbytes": "bits",
+    "datasets": "hf",
     **dict.fromkeys(("starlette", "uvicorn", "prometheus_client", "python_multipart"), "serve"),
 }
 EXTRA = "train"

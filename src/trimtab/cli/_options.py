@@ -18,6 +18,7 @@ Encoding = Annotated[
     typer.Option(help="Of the file's text: shift_jis, cp1251 ... Default: UTF-8, else as the bundle's data were."),
 ]
 Threads = Annotated[int | None, typer.Option(min=1, help="Default: the cores that may be used.")]
+Device = Annotated[str, typer.Option(metavar="DEVICE", help="cpu, cuda or cuda:N: a GPU, which needs onnxruntime-gpu.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Tell only the verdict.")]
 VerdictAsJson = Annotated[bool, typer.Option("--json", help="The verdict as one JSON object on stdout.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

@@ -15,7 +15,7 @@ from trimtab import rows, runtime
 from trimtab.audit import conformal, quality, selective
 from trimtab.bundle import store
 from trimtab.bundle.manifest import Measured
-from trimtab.cli._options import AsJson, Bundle, Encoding, Format, LabelledRows, Threads
+from trimtab.cli._options import AsJson, Bundle, Device, Encoding, Format, LabelledRows, Threads
 from trimtab.cli._problems import MostUnread, Told, share
 from trimtab.cli._view import console, print_json, result
 from trimtab.cli.predict import beside
@@ -35,6 +35,7 @@ def command(
     format: Format = None,
     encoding: Encoding = None,
     threads: Threads = None,
+    device: Device = "cpu",
     most_unread: MostUnread = None,
 ) -> None:
     """Measure a bundle on other labelled rows: every quality metric, with its 95% interval where it has one.
@@ -46,7 +47,7 @@ def command(
     Example: trimtab evaluate runs/reviews/bundle march.csv --json
     """
     most = share(most_unread)
-    model = runtime.load(bundle, threads)
+    model = runtime.load(bundle, threads, device=device)
     aside = Aside.of(model)
     told = Told()
     source = labelled.opened(model, data, aside, _note, format, encoding)

@@ -44,7 +44,8 @@ def command(
         raise problem(str(to), "there is such a file already", do="choose another name with --to, or use --force")
     found = profile(data, Path(), output, encoding)
     for_editors = f"{schema.line(schema.FILE)}\n" if (to.parent / schema.FILE).is_file() else ""
-    from_there = [one if os.path.isabs(one) else os.path.relpath(one, to.parent) for one in data]
+    stays = [os.path.isabs(one) or one.startswith(rows.HUB) for one in data]
+    from_there = [one if fixed else os.path.relpath(one, to.parent) for one, fixed in zip(data, stays, strict=True)]
     text = for_editors + spec_text(found, from_there, data, encoding)
     with files.writing(str(to)), rows.whole_file(to) as stream:
         stream.write(text.encode())

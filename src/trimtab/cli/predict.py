@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from trimtab import files, rows, runtime
-from trimtab.cli._options import AnyRows, Bundle, Encoding, Threads
+from trimtab.cli._options import AnyRows, Bundle, Device, Encoding, Threads
 from trimtab.cli._problems import MostUnread, Told, share, telling
 from trimtab.cli._view import console
 from trimtab.columns import OutputColumn, no_outputs
@@ -44,6 +44,7 @@ def command(
     top: Annotated[int, typer.Option(min=1, help="The best answers of each row, in order, as one more column.")] = 1,
     encoding: Encoding = None,
     threads: Threads = None,
+    device: Device = "cpu",
     problems: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write each value that is told of to this file (json lines).")
     ] = None,
@@ -77,7 +78,7 @@ def command(
     if stream and output != "-":
         raise problem("--stream", f"shows answers, and --output is {output}", do="leave one of the two out")
     ways = _ways(decoding or ())
-    model = runtime.load(bundle, threads)
+    model = runtime.load(bundle, threads, device=device)
     if ways and not stream:
         model = model.writing(**ways)
     try:
@@ -198,7 +199,7 @@ def _format(output: str, of_input: str) -> str:
     """The format that the output's ending names, else the input's; JSON of any kind goes out line by line."""
     name = output.lower().removesuffix(".gz")
     by_ending = [key for key, known in rows.FORMATS.items() if name.endswith(known.endings)]
-    return by_ending[0] if by_ending else {"json": "jsonl", rows.FOLDER: "csv"}.get(of_input, of_input)
+    return by_ending[0] if by_ending else {"json": "jsonl", "hf": "jsonl", rows.FOLDER: "csv"}.get(of_input, of_input)
 
 
 def answer_names(output: OutputColumn, taken: Sequence[str], top: int = 1) -> dict[str, str]:

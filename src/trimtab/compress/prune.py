@@ -26,7 +26,8 @@ from trimtab.nets.batch import Batch
 from trimtab.nets.fitted import FittedNetwork, built
 from trimtab.nets.network import EncoderEntry, encoder_kind
 from trimtab.nets.states import Answers
-from trimtab.train.batches import targets_of
+from trimtab.train.batches import targets_of, tensors_of
+from trimtab.train.devices import device
 
 Loss = Callable[[Answers, np.ndarray], Tensor]  # answers and the numbers of their rows -> the loss of each row, (rows,)
 Kept = dict[int, np.ndarray]  # the place of a layer in an importance -> its units that stay, ascending
@@ -91,7 +92,8 @@ def own_loss(trained: FittedNetwork, targets: Targets) -> Loss:
     """The loss that the network's head is trained with."""
 
     def of(answers: Answers, rows: np.ndarray) -> Tensor:
-        batch = Batch({}, targets_of(targets, rows, torch.device("cpu")))
+        place = next(iter(answers.values())).values.device
+        batch = Batch({}, targets_of(targets, rows, place))
         losses: Tensor = trained.network.head.loss(answers, batch)
         return losses
 
@@ -116,7 +118,9 @@ def importance(trained: FittedNetwork, rows: EncodedRows, loss: Loss) -> tuple[M
         kinds = ", ".join(sorted({entry.name for entry in trained.architecture.encoders}))
         return Skip(f"only {', '.join(sorted(LAYERS))} can be pruned by structure, this network has {kinds}")
     readers = [trained.network.encoders[name].get_submodule(layer.reader) for name, layer in layers]
-    sums, moments = _sums(trained.network, readers, [layer for _, layer in layers], rows, loss)
+    place = device()
+    sums, moments = _sums(trained.network.to(place), readers, [layer for _, layer in layers], rows, loss, place)
+    trained.network.cpu()
     return tuple(
         Measured(name, layer, total.numpy(), moment)
         for (name, layer), total, moment in zip(layers, sums, moments, strict=True)
@@ -124,7 +128,12 @@ def importance(trained: FittedNetwork, rows: EncodedRows, loss: Loss) -> tuple[M
 
 
 def _sums(
-    network: nn.Module, readers: Sequence[nn.Module], layers: Sequence[Layer], rows: EncodedRows, loss: Loss
+    network: nn.Module,
+    readers: Sequence[nn.Module],
+    layers: Sequence[Layer],
+    rows: EncodedRows,
+    loss: Loss,
+    place: torch.device,
 ) -> tuple[list[Tensor], list[Tensor]]:
     """For each layer the importance of its units, and the moments of its reader's inputs, (inputs + 1, inputs + 1).
 
@@ -135,18 +144,18 @@ def _sums(
     moments = [torch.zeros(layer.units * layer.size + 1, layer.units * layer.size + 1) for layer in layers]
     for batch in length_batches(rows.steps[picked], _BATCH_STEPS, 64):
         numbers = picked[batch]
-        tensors = {name: torch.from_numpy(values) for name, values in rows.batch(numbers).items()}
+        tensors = tensors_of(rows, numbers, place)
         with _inputs_of(readers) as inputs:
             total = loss(network(tensors), numbers).sum()
         gradients = torch.autograd.grad(total, inputs)
         most = max(1, _POSITIONS * len(batch) // len(picked))
         for position, (reader, layer) in enumerate(zip(readers, layers, strict=True)):
             values, slopes = (_last(reader, tensor) for tensor in (inputs[position].detach(), gradients[position]))
-            sums[position] += _taylor(values, slopes, layer).double()
+            sums[position] += _taylor(values, slopes, layer).double().cpu()
             read = values[slopes.abs().sum(-1) > 0]  # padding has no slope
             read = read[:: max(1, -(-len(read) // most))]
             beside_one = torch.cat([read, torch.ones_like(read[:, :1])], 1)
-            moments[position] += beside_one.T @ beside_one
+            moments[position] += (beside_one.T @ beside_one).cpu()
     return sums, moments
 
 

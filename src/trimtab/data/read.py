@@ -71,6 +71,7 @@ def load(
     notes: list[str] = []
     for path in rows.find(patterns, folder):
         shown = str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+        shown = shown.replace(f"{rows.HUB}{folder}{os.sep}", rows.HUB)
         before = len(rejected)
         read = partial(rows.read, path, note=notes.append, encoding=encoding, known=known, blocks=blocks)
         found = _append(read, shown, columns, lines, rejected.append)

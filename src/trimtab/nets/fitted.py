@@ -16,6 +16,7 @@ from trimtab.bundle import store
 from trimtab.columns import EncodedRows, InputColumn, OutputColumn, length_batches
 from trimtab.errors import problem
 from trimtab.nets.network import Architecture, Network
+from trimtab.nets.pretrained import without_weights
 
 NETWORK = "network.json"
 _BATCH_COST = 4096
@@ -58,7 +59,19 @@ def read(bundle: Path | str) -> FittedNetwork:
     architecture = Architecture.model_validate_json(shape.read_text(encoding="utf-8"))
     read_keys = {key for entry in architecture.encoders for key in entry.reads}
     inputs = tuple(column for column in inputs if column.key in read_keys)  # without those that say a row's group alone
-    return built(architecture, inputs, output, load_file(weights))
+    return _filled(architecture, inputs, output, load_file(weights))
+
+
+def _filled(
+    architecture: Architecture, inputs: Sequence[InputColumn], output: OutputColumn, weights: dict[str, Tensor]
+) -> FittedNetwork:
+    """A network of these very weights, which are not copied, as `built` does."""
+    with torch.random.fork_rng(devices=[]), without_weights():
+        network = Network(architecture, inputs, output)
+    network.load_state_dict(weights, assign=True)
+    for encoder in network.pretrained():
+        encoder.tie()
+    return FittedNetwork(network.eval(), architecture, tuple(inputs), output)
 
 
 @torch.no_grad()

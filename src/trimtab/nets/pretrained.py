@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from typing import Any, ClassVar, Self, cast
 
-from peft import LoraConfig, PeftModel, get_peft_model
-from torch import nn
+from accelerate import init_empty_weights
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from torch import Tensor, nn
 from transformers import PreTrainedModel
+
+_HOLLOW: ContextVar[bool] = ContextVar("hollow", default=False)
+
+
+@contextmanager
+def without_weights() -> Iterator[None]:
+    """Inside, models of texts are built without memory for their weights, and none are drawn: a base's are put in."""
+    token = _HOLLOW.set(True)
+    try:
+        yield
+    finally:
+        _HOLLOW.reset(token)
+
+
+def room() -> AbstractContextManager[Any]:
+    """What the model of an encoder is built in, so that `without_weights` reaches it."""
+    return init_empty_weights(include_buffers=False) if _HOLLOW.get() else nullcontext()
 
 
 class PretrainedEncoder(nn.Module):
@@ -15,6 +36,7 @@ class PretrainedEncoder(nn.Module):
 
     default_base: ClassVar[str | None] = None  # the pretrained model, where the user names none
     based: bool = True  # whether the weights of `model` come from a base: some shapes are also built from scratch
+    rounded: bool = False  # whether those are held in fewer bits than 32 while it learns
     model: nn.Module
 
     def train(self, mode: bool = True) -> Self:
@@ -26,9 +48,18 @@ class PretrainedEncoder(nn.Module):
                 part.eval()
         return self
 
+    def wide(self, hidden: Tensor) -> Tensor:
+        """What a model gives, in fp32 where it computes in fewer bits: what stands behind it learns in fp32."""
+        return hidden.float() if self.rounded else hidden
+
     def depth(self, parameter: str) -> int:
         """How many blocks lie between a parameter of this module and the head: 0 for the last block."""
         raise NotImplementedError
+
+    def tie(self) -> None:
+        """Make one of the weights that are one by the model's design, where each was put in under a name of its own."""
+        if isinstance(self.model, PreTrainedModel):
+            self.model.tie_weights()
 
     def tables(self) -> Iterator[nn.Embedding]:
         """Embedding tables of which a step touches few rows."""
@@ -38,10 +69,21 @@ class PretrainedEncoder(nn.Module):
         """The layers that `adapt` puts an update beside: names, or `all-linear`."""
         return "all-linear"
 
-    def adapt(self, rank: int, alpha: int, dropout: float) -> None:
-        """Freeze the pretrained weights and put a low-rank update beside each linear map (arXiv:2106.09685)."""
-        config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=self.adapted(), bias="none")
-        self.model = cast(nn.Module, get_peft_model(self.model, config))
+    def adapt(self, rank: int, alpha: int, dropout: float, dora: bool = False) -> None:
+        """Freeze the pretrained weights and put a low-rank update beside each linear map (arXiv:2106.09685).
+
+        With `dora` the length of each row of the weights learns too (arXiv:2402.09353).
+        """
+        config = LoraConfig(
+            r=rank,
+            lora_alpha=alpha,
+            lora_dropout=dropout,
+            target_modules=self.adapted(),
+            bias="none",
+            use_dora=dora,
+        )
+        with _without_remarks():
+            self.model = cast(nn.Module, get_peft_model(self.model, config))
 
     def checkpoint_activations(self) -> bool:
         """Let blocks compute their activations again for the gradients; False where this model cannot."""
@@ -52,9 +94,10 @@ class PretrainedEncoder(nn.Module):
         return True
 
     def merge(self) -> None:
-        """Add the low-rank updates, where there are any, to the weights that they update."""
+        """Add the low-rank updates, where there are any, to the weights that they update, in fp32 and on the CPU."""
         if isinstance(self.model, PeftModel):
-            self.model = cast(nn.Module, self.model.merge_and_unload())
+            model = _widened(self.model) if _in_few_bits(self.model) else self.model.cpu().float()
+            self.model = cast(nn.Module, model.merge_and_unload())
 
 
 def hold_twins_once(module: nn.Module) -> None:
@@ -81,3 +124,24 @@ def _with_twins(module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: 
     for name, first in _twins(module):
         if prefix + first in state_dict:
             state_dict.setdefault(prefix + name, state_dict[prefix + first])
+
+
+@contextmanager
+def _without_remarks() -> Iterator[None]:
+    """Libraries warn each other of names that they are going to change."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
+
+
+def _in_few_bits(model: PeftModel) -> bool:
+    return getattr(model.get_base_model(), "hf_quantizer", None) is not None
+
+
+def _widened(model: PeftModel) -> Any:
+    """The same model with the updates that it learnt, its other weights no longer in few bits."""
+    config, learnt = model.peft_config["default"], get_peft_model_state_dict(model)
+    plain: Any = model.unload()
+    again = get_peft_model(plain.dequantize().cpu().float(), config)
+    set_peft_model_state_dict(again, learnt)
+    return again

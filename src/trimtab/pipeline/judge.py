@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from trimtab import columns, export, files
@@ -28,7 +27,7 @@ from trimtab.nets.states import Answers, Padded
 from trimtab.progress import Progress, Quiet
 from trimtab.request import Request, resume
 from trimtab.spec import Typed
-from trimtab.train import augment, loop
+from trimtab.train import augment, devices, loop
 from trimtab.train.method import TrainingData
 from trimtab.train.settings import Settings
 
@@ -63,7 +62,7 @@ def add(request: Request, folder: Path, work: Path, progress: Progress) -> None:
         seed=request.spec.seed,
     ).network
     loop.train(network, lesson.data, _settings(request.settings, len(lesson.data.train)), work, Quiet())
-    outputs = loop.predict(network, lesson.test, 512, torch.device("cpu"))
+    outputs = loop.predict(network, lesson.test, 512, devices.device())
     right = dense(outputs).argmax(axis=1) == lesson.test_targets
     export.export(
         cast(Network, _WithFeatures(network)), [lesson.column], lesson.test.batch(np.arange(2)), folder / store.JUDGE

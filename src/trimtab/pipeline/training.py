@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,15 +15,18 @@ from trimtab.bundle.manifest import Automatic, Stage
 from trimtab.columns import EncodedRows, dense, encode_rows
 from trimtab.errors import problem
 from trimtab.nets.network import Network
-from trimtab.nets.pretrained import PretrainedEncoder
+from trimtab.nets.pretrained import PretrainedEncoder, without_weights
 from trimtab.plan import memory
+from trimtab.pretrained import Base
 from trimtab.progress import Progress
 from trimtab.request import Request, few_rows, mitigation, resume
 from trimtab.spec import Choice
-from trimtab.train import dropping, loop, methods, sharing
+from trimtab.train import devices, dropping, loop, methods, sharing
+from trimtab.train import settings as choices
 from trimtab.train.checkpoint import Position
 from trimtab.train.fitted_head import FittedHead
 from trimtab.train.method import TrainingData
+from trimtab.train.settings import Settings
 
 
 def train(
@@ -43,6 +47,7 @@ def train(
     trained = sharing.train(network, data, chosen, folder, progress, method, on_score)
     for encoder in network.pretrained():
         encoder.merge()
+    network.cpu()
     detail = {"steps": trained.steps, "rows_per_second": round(trained.rows_per_second, 1), "best": trained.best}
     detail |= trained.together
     return network, trained, Stage(name="train", seconds=trained.seconds, detail=detail)
@@ -96,18 +101,25 @@ def told(request: Request, choices: Mapping[str, Choice]) -> Request:
 
 
 def build(request: Request) -> Network:
-    """The untrained network: pretrained weights in place, the rest drawn from the seed."""
-    torch.manual_seed(request.settings.seed)
-    network = Network(request.architecture, request.inputs, request.output)
-    if request.settings.method != "scratch":
-        for encoder, reader in zip(network.encoders.values(), request.chosen.plans, strict=True):
+    """The untrained network: pretrained weights in place, the rest drawn from the seed.
+
+    Raises TrimtabError for what this machine, or the base, cannot do.
+    """
+    settings, plans = request.settings, request.chosen.plans
+    based = settings.method != "scratch"
+    torch.manual_seed(settings.seed)
+    large = based and any(plan.base and plan.base.large for plan in plans)
+    with without_weights() if large else nullcontext():
+        network = Network(request.architecture, request.inputs, request.output)
+    if based:
+        for encoder, reader in zip(network.encoders.values(), plans, strict=True):
             if reader.base and isinstance(encoder, PretrainedEncoder):
-                pretrained.load_weights(reader.base, encoder.model)
-    if request.settings.method == "lora":
-        lora = request.settings.lora
+                _fill(encoder, reader.base, settings)
+    if settings.method == "lora":
+        lora = settings.lora
         for encoder in network.pretrained():
-            encoder.adapt(lora.rank, lora.alpha, lora.dropout)
-    if request.settings.gradient_checkpointing:
+            encoder.adapt(lora.rank, lora.alpha, lora.dropout, lora.dora)
+    if settings.gradient_checkpointing:
         encoders = [one for one in network.encoders.values() if isinstance(one, PretrainedEncoder)]
         if not [one for one in encoders if one.checkpoint_activations()]:
             found = "true, but no encoder of this network has blocks that can compute their activations again"
@@ -115,3 +127,13 @@ def build(request: Request) -> Network:
                 "train.gradient_checkpointing", found, do="leave it out, or take a pretrained encoder of texts"
             )
     return network
+
+
+def _fill(encoder: PretrainedEncoder, base: Base, settings: Settings) -> None:
+    """Put the weights of a base into an encoder, each one where and as it will be used."""
+    held = choices.held(base, settings, devices.device())
+    encoder.rounded = held.dtype != "float32"
+    if held.bits:
+        encoder.model = pretrained.in_few_bits(base, held)
+    else:
+        pretrained.load_weights(base, encoder.model, held)

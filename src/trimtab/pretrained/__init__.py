@@ -87,6 +87,16 @@ class Base:
     writing: Writing | None = None  # of a language model
     translating: Translating | None = None  # of a model with an encoder and a decoder
     license: str | None = None  # of the weights, where it is known
+    large: bool = False  # its weights are read straight to where they are used: see `Held`
+
+
+@dataclass(frozen=True)
+class Held:
+    """Where the weights of a base are read to, and how they are held there while the network learns."""
+
+    device: str = "cpu"
+    dtype: str = "float32"
+    bits: int | None = None  # of its linear maps, which then stay as they are
 
 
 @dataclass(frozen=True)
@@ -142,7 +152,20 @@ def owner(name: str, folder: Path) -> str | None:
     return next((kind for kind in kinds() if registry.load(__name__, kind, "owns", "base")(name, folder)), None)
 
 
-def load_weights(base: Base, encoder: nn.Module) -> list[str]:
-    """Copy the pretrained weights into an encoder's model; returns the names that the base did not have."""
-    missing: list[str] = registry.load(__name__, base.reads, "load_weights", f"base: {base.name}")(base, encoder)
+def load_weights(base: Base, encoder: nn.Module, held: Held | None = None) -> list[str]:
+    """Put the pretrained weights into an encoder's model; returns the names that the base did not have.
+
+    Into a model that was built without memory for them (`nets.pretrained.without_weights`) they are not copied.
+    """
+    load = registry.load(__name__, base.reads, "load_weights", f"base: {base.name}")
+    missing: list[str] = load(base, encoder, held or Held())
     return missing
+
+
+def in_few_bits(base: Base, held: Held) -> nn.Module:
+    """The model of a base whose linear maps are held in `held.bits` bits.
+
+    Raises TrimtabError where this machine cannot do that, and for a base that is none of texts.
+    """
+    model: nn.Module = registry.load(__name__, base.reads, "in_few_bits", "train.lora.bits")(base, held)
+    return model

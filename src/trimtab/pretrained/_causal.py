@@ -11,20 +11,21 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+from safetensors import SafetensorError
 from tokenizers import Tokenizer
-from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
 )
 
-from trimtab import files
-from trimtab.errors import problem
-from trimtab.pretrained import Base, Chat, Tuning, Writing, _source
+from trimtab import files, registry
+from trimtab.errors import missing_extra, problem
+from trimtab.pretrained import Base, Chat, Held, Tuning, Writing, _source
 from trimtab.pretrained._source import Bundled
 
 SMOLLM2 = "smollm2"
@@ -48,8 +49,8 @@ def writes(config: Mapping[str, Any]) -> bool:
     return decodes and not config.get("is_encoder_decoder")
 
 
-def made(name: str, source: str, config: Mapping[str, Any], workspace: Path) -> Base:
-    """The base of a folder as `save_pretrained` writes it, or of a hub id.
+def made(name: str, source: str, config: Mapping[str, Any], workspace: Path, revision: str | None) -> Base:
+    """The base of a folder as `save_pretrained` writes it, or of a hub id at a revision.
 
     `workspace` receives its tokenizers. Raises TrimtabError for a tokenizer that cannot be read.
     """
@@ -81,7 +82,7 @@ def made(name: str, source: str, config: Mapping[str, Any], workspace: Path) -> 
     # An empty cell is a blank, and not the token that ends an answer, which many models fill up batches with.
     blank = Tokenizer.from_file(plain).encode(" ").ids[:1] or [int(pad)]
     options = {"tokenizer": plain, "pad_id": blank[0], "limit": writing.longest}
-    print_of = _source.fingerprint(Path(source), config)
+    print_of = _source.fingerprint(Path(source), config, revision)
     tuning = Tuning(
         rate=(2e-5, "a language model: small steps keep what it knows"),
         method=("lora", "a language model: low-rank updates change little of what it knows, and fit into memory"),
@@ -89,23 +90,58 @@ def made(name: str, source: str, config: Mapping[str, Any], workspace: Path) -> 
     )
     return Base(
         name, "text", "causal", source, config, width, options, print_of,
-        tuning=tuning, writing=writing, license=_LICENSES.get(name),
+        tuning=tuning, writing=writing, license=_LICENSES.get(name), large=True,
     )  # fmt: skip
 
 
-def weights(base: Base) -> dict[str, Tensor]:
-    """All of them in fp32. Raises TrimtabError for weights that cannot be read, and where some are not there."""
+def weights(base: Base, held: Held) -> dict[str, Tensor]:
+    """All of them. Raises TrimtabError for weights that cannot be read, and where some are not there."""
+    return dict(_read(base, **_source.reading(held)).state_dict())
+
+
+def in_few_bits(base: Base, held: Held) -> nn.Module:
+    """The model, its linear maps in 4 bits that stay as they are (NF4: Dettmers et al. 2023, arXiv:2305.14314).
+
+    Raises TrimtabError where there is no GPU, or no bitsandbytes.
+    """
+    where = "train.lora.bits"
+    if not held.device.startswith("cuda"):
+        found = f"{held.bits}, which needs a GPU, and PyTorch {torch.__version__} sees none here"
+        raise problem(where, found, do="leave it out: on a CPU the base is held in bf16 where the CPU multiplies that")
+    if not registry.available("bitsandbytes"):
+        raise missing_extra("bitsandbytes", registry.EXTRAS["bitsandbytes"], where)
+    return of_four_bits(base, held)
+
+
+def of_four_bits(base: Base, held: Held) -> nn.Module:
+    """As `in_few_bits`, on whatever device bitsandbytes works on."""
+    values = dict(base.config)
+    shape = AutoConfig.for_model(values.pop("model_type"), **values)
+    computed = getattr(torch, held.dtype)
+    packing = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=computed,
+    )
+    device = {"": held.device}
+    model = _read(base, config=shape, dtype=computed, quantization_config=packing, device_map=device)
+    model.requires_grad_(False)
+    return cast(nn.Module, model)
+
+
+def _read(base: Base, **how: Any) -> Any:
     try:
         with _source.quiet():
             read: Any = AutoModelForCausalLM.from_pretrained(
-                base.source, attn_implementation="sdpa", dtype="float32", output_loading_info=True
+                base.source, attn_implementation="sdpa", output_loading_info=True, **how
             )
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise _source.unreadable(base.name, base.source, error) from None
     model, found = read
     if lacking := sorted(found["missing_keys"]):  # nothing would ever teach its last layer to write
         raise _source.unreadable(base.name, base.source, ValueError(f"it has no {lacking[0]}"))
-    return dict(model.state_dict())
+    return model
 
 
 # -------------------------------------------------------------------------------------------------------- smollm2

@@ -17,6 +17,7 @@ from transformers.utils import logging as hf_logging
 
 from trimtab import files
 from trimtab.errors import TrimtabError, problem
+from trimtab.pretrained import Held
 
 
 @dataclass(frozen=True)
@@ -87,11 +88,18 @@ NOT_ARCHITECTURE = {
 }
 
 
-def fingerprint(source: Path, config: Mapping[str, Any]) -> str:
-    """Of the weights' names, sizes and times for a folder or a file (quick), and of the configuration."""
+def fingerprint(source: Path, config: Mapping[str, Any], revision: str | None = None) -> str:
+    """Of the configuration, and of the weights: names, sizes and times of files (quick), the revision of a hub id."""
     files = [source] if source.is_file() else sorted(source.glob("*.safetensors")) + sorted(source.glob("*.bin"))
     stamp = [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
-    return hashlib.sha256(json.dumps([stamp, dict(config)], sort_keys=True, default=str).encode()).hexdigest()
+    told = [stamp, dict(config), *([revision] if revision else [])]
+    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def reading(held: Held) -> dict[str, Any]:
+    """How `from_pretrained` reads weights: each one straight to its place, as it is held there."""
+    to_device = {} if held.device == "cpu" else {"device_map": {"": held.device}}
+    return {"dtype": held.dtype, **to_device}
 
 
 def unreadable(name: str, source: str, error: Exception) -> TrimtabError:

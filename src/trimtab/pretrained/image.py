@@ -18,7 +18,7 @@ from transformers import AutoConfig, AutoModel
 from transformers.utils.hub import cached_file
 
 from trimtab.errors import nearest, problem
-from trimtab.pretrained import Base, Suited, Tuning, _source
+from trimtab.pretrained import Base, Held, Suited, Tuning, _source
 from trimtab.pretrained._source import Bundled
 
 BUNDLED = {
@@ -89,7 +89,7 @@ def suited(values: Sequence[Any]) -> Suited:
     return Suited(next(iter(BUNDLED)), "bundled with a package")
 
 
-def load_weights(base: Base, encoder: nn.Module) -> list[str]:
+def load_weights(base: Base, encoder: nn.Module, held: Held) -> list[str]:
     """Copy the pretrained weights into an encoder's model; returns the names that the base did not have.
 
     The position embeddings of a vision transformer are resized to the pictures' size. Raises TrimtabError when the
@@ -102,6 +102,11 @@ def load_weights(base: Base, encoder: nn.Module) -> list[str]:
             found[key] = _resized(value, base.config, encoder.config)
     encoder.load_state_dict({key: value for key, value in found.items() if key in wanted}, strict=False)
     return sorted(set(wanted) - set(found))
+
+
+def in_few_bits(base: Base, held: Held) -> nn.Module:
+    """Encoders of pictures are small. Raises TrimtabError."""
+    raise problem("train.lora.bits", f"{held.bits}, but the base {base.name!r} reads pictures", do="leave it out")
 
 
 def _bundled_weights(base: Base) -> dict[str, Tensor]:

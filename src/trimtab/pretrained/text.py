@@ -13,11 +13,11 @@ import torch
 from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 
 from trimtab import files
 from trimtab.errors import nearest, problem
-from trimtab.pretrained import Base, Suited, Tuning, _causal, _encoder_decoder, _languages, _packed, _source
+from trimtab.pretrained import Base, Held, Suited, Tuning, _causal, _encoder_decoder, _languages, _packed, _source
 from trimtab.pretrained._source import Bundled
 
 BUNDLED = {
@@ -40,6 +40,7 @@ LEADS = True
 # Deep and narrow (e5-small) on a CPU: how many of its blocks stay as they are.
 _DEEP, _NARROW, _STAY = 12, 384, 8
 _PACKED = "e5-small"  # its file is no folder as save_pretrained writes it
+_LARGE = 150_000_000  # weights, from which on a base is not copied: smaller ones are made as they always were
 
 
 def find(name: str, folder: Path, workspace: Path) -> Base:
@@ -62,17 +63,21 @@ def find(name: str, folder: Path, workspace: Path) -> Base:
     except (OSError, ValueError, KeyError) as error:
         raise _source.unreadable(name, source, error) from None
     values = {key: value for key, value in config.to_dict().items() if key not in _source.NOT_ARCHITECTURE}
+    revision = getattr(config, "_commit_hash", None)  # of a hub id
     values.update({key: 0.0 for key in _ATTENTION_DROPOUT if key in values})
     if _causal.writes(values):
-        return _causal.made(name, source, values, workspace)
+        return _causal.made(name, source, values, workspace, revision)
     if values.get("is_encoder_decoder"):
         return _encoder_decoder.made(name, source, values, workspace)
     _normalise_width(values, name)
     tokenizer, pad_id = _tokenizer(name, source, workspace)
     options = {"tokenizer": tokenizer, "pad_id": pad_id, "limit": _max_tokens(values, pad_id)}
-    print_of = _source.fingerprint(Path(source), values)
+    print_of = _source.fingerprint(Path(source), values, revision)
     width = int(values["hidden_size"])
-    return Base(name, "text", "text", source, values, width, options, print_of, tuning=_tuning(values, width))
+    return Base(
+        name, "text", "text", source, values, width, options, print_of,
+        tuning=_tuning(values, width), large=_count(values, width) > _LARGE,
+    )  # fmt: skip
 
 
 def suited(values: Sequence[Any]) -> Suited:
@@ -117,6 +122,13 @@ def _tuning(config: Mapping[str, Any], width: int) -> Tuning:
     )
 
 
+def _count(config: Mapping[str, Any], width: int) -> int:
+    """Weights of an encoder, about: its table of tokens, and of each block four maps of attention and two others."""
+    blocks = int(config.get("num_hidden_layers", config.get("n_layers", 0)))
+    inner = int(config.get("intermediate_size", config.get("hidden_dim", 4 * width)))
+    return int(config.get("vocab_size", 0)) * width + blocks * (4 * width**2 + 2 * width * inner)
+
+
 def owns(name: str, folder: Path) -> bool:
     """Whether a name or a local folder is that of a text encoder."""
     places = (Path(folder, os.path.expanduser(name)), Path(os.path.expanduser(name)))
@@ -136,36 +148,48 @@ _TOKENIZERS = {"tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.m
 _ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
 
 
-def load_weights(base: Base, encoder: nn.Module) -> list[str]:
-    """Copy the pretrained weights into a text encoder's model; returns the names that the base did not have.
+def load_weights(base: Base, encoder: nn.Module, held: Held) -> list[str]:
+    """Put the pretrained weights into a text encoder's model; returns the names that the base did not have.
 
-    Raises TrimtabError when the weights cannot be read.
+    A model without memory for them takes the tensors as they were read. Raises TrimtabError when the weights cannot be
+    read.
     """
     wanted = encoder.state_dict()
     if base.name == _PACKED:
         packed = _packed.read(Path(base.source)).weights(base.tokens)
         there = {key: torch.from_numpy(value) for key, value in packed.items()}
     elif base.writing:
-        there = _causal.weights(base)
+        there = _causal.weights(base, held)
     elif base.translating:
         there = _encoder_decoder.weights(base)
     else:
-        there = _saved_weights(base)
+        there = _saved_weights(base, held)
     found = {key: value for key, value in there.items() if key in wanted}
-    encoder.load_state_dict(found, strict=False)
+    hollow = any(parameter.is_meta for parameter in encoder.parameters())
+    encoder.load_state_dict(found, strict=False, assign=hollow)
+    if hollow and isinstance(encoder, PreTrainedModel):
+        encoder.tie_weights()  # what is one table was put in under each of its names
     return sorted(set(wanted) - set(found))
 
 
-def _saved_weights(base: Base) -> dict[str, Tensor]:
+def in_few_bits(base: Base, held: Held) -> nn.Module:
+    """The model of a language model in 4 bits. Raises TrimtabError for an encoder, and where it cannot be had."""
+    if base.writing is None:
+        found = f"{held.bits}, but the base {base.name!r} is an encoder: those are small enough as they are"
+        raise problem("train.lora.bits", found, do="leave it out")
+    return _causal.in_few_bits(base, held)
+
+
+def _saved_weights(base: Base, held: Held) -> dict[str, Tensor]:
     try:
         with _source.quiet():
-            model = AutoModel.from_pretrained(base.source, attn_implementation="sdpa", dtype="float32")
+            model = AutoModel.from_pretrained(base.source, attn_implementation="sdpa", **_source.reading(held))
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise _source.unreadable(base.name, base.source, error) from None
     found = dict(model.state_dict())
     if base.tokens is not None:
         table = model.get_input_embeddings().weight
-        kept = torch.tensor(base.tokens)
+        kept = torch.tensor(base.tokens, device=table.device)
         found |= {key: value[kept] for key, value in found.items() if value.data_ptr() == table.data_ptr()}
     return found
 

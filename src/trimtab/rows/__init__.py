@@ -79,7 +79,8 @@ LAYOUTS = (
     '{"column": {"0": value, ...}}, {"column": [values]}, {"columns": [names], "data": [[values], ...]}'
 )
 
-_BLOCK = 4096  # rows of a block
+BLOCK = 4096  # rows of a block
+HUB = "hf:"  # begins the name of a data set that `datasets` streams
 
 Reject = Callable[[Rejected], None]
 Note = Callable[[str], None]
@@ -121,7 +122,7 @@ class InBlocks(Protocol):
 def in_blocks(rows: Iterator[Row]) -> Iterator[Block]:
     """Rows, some thousands at a time; those of a block have the same columns."""
     for names, alike in groupby(rows, lambda row: tuple(row.values)):
-        while some := list(islice(alike, _BLOCK)):
+        while some := list(islice(alike, BLOCK)):
             cells = zip(*(row.values.values() for row in some), strict=True)
             yield Block(dict(zip(names, cells, strict=True)), [row.line for row in some])
 
@@ -138,13 +139,17 @@ def read(
 ) -> Rows:
     """Read rows one by one from a file, or from stdin when `source` is "-"; only JSON arrays are held in memory.
 
-    The format is told by the file's ending or its first bytes; a folder of class folders is a source of its own kind.
+    The format is told by the file's ending or its first bytes; a folder of class folders is a source of its own kind,
+    and so is a data set of a hub (`hf:owner/name`: see `rows.hf`).
     `reject` gets each row that cannot be read, `note` each remark (a guessed encoding, a renamed column).
     Text is read in the `encoding` that the user named; what is not UTF-8 in the one that is `known` of the files of
     training, else by its look, and `told` gets which. With `blocks` a file is one long text, and rows are so many
     characters of it.
     Raises TrimtabError for a file that is missing, empty or no table.
     """
+    if str(source).startswith(HUB):
+        names, found = registry.load(__name__, "hf", "read", str(source))(str(source), reject, note)
+        return Rows("hf", names, found, found.blocks())
     if str(source) != "-" and Path(source).is_dir():
         with reading(str(source)):
             names, iterator = registry.load(__name__, FOLDER, "read", str(source))(Path(source), reject, note)
@@ -244,6 +249,8 @@ def find(patterns: Sequence[str], folder: Path) -> list[Path]:
 
 
 def _matches(pattern: str, folder: Path) -> list[Path]:
+    if pattern.startswith(HUB):
+        return [_data_set(pattern, folder)]
     path = folder / os.path.expanduser(pattern)
     with reading(str(path)):
         flat = path.is_dir() and not any(inside.is_dir() for inside in path.iterdir())
@@ -261,6 +268,14 @@ def _matches(pattern: str, folder: Path) -> list[Path]:
         looked = "" if str(path) == pattern else f" (looked for {path})"
         raise problem(pattern, f"no such file{looked}", nearest(path.name, beside) if beside else "")
     return matches
+
+
+def _data_set(pattern: str, folder: Path) -> Path:
+    """A data set's name; of a folder with the folder's place. Its configuration and split stand behind it."""
+    named, mark, split = pattern.removeprefix(HUB).partition("@")
+    name, colon, configuration = named.partition(":")
+    place = folder / os.path.expanduser(name)
+    return Path(f"{HUB}{place if name and place.is_dir() else name}{colon}{configuration}{mark}{split}")
 
 
 # ----------------------------------------------------------------------------------------------------- writing

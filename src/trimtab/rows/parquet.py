@@ -14,13 +14,13 @@ from polars import selectors
 from polars.exceptions import PolarsError
 
 from trimtab.errors import problem
-from trimtab.rows import Note, Reject, Row
+from trimtab.rows import Block, Note, Reject, Row
 from trimtab.rows._opening import Opened
 
 CHUNK = 4096  # rows held at once
 
 
-def read(file: Opened, format: str, reject: Reject, note: Note) -> tuple[tuple[str, ...], Iterator[Row]]:
+def read(file: Opened, format: str, reject: Reject, note: Note) -> tuple[tuple[str, ...], _Chunks]:
     """The column names and rows; times become ISO text and decimals floats, as they would in csv or JSON."""
     path = Path(file.name)
     source = path if path.is_file() and path.suffix != ".gz" else io.BytesIO(file.stream.read())
@@ -34,18 +34,40 @@ def read(file: Opened, format: str, reject: Reject, note: Note) -> tuple[tuple[s
         selectors.by_dtype(pl.Categorical, pl.Enum).cast(pl.String),
         selectors.decimal().cast(pl.Float64),
     )
-    return names, _rows(file.name, frame)
+    return names, _Chunks(file.name, frame)
 
 
-def _rows(file: str, frame: pl.LazyFrame) -> Iterator[Row]:
-    number = 0
-    try:
-        for chunk in frame.collect_batches(chunk_size=CHUNK, maintain_order=True):
-            for values in chunk.iter_rows(named=True):
-                number += 1
-                yield Row(values, number)
-    except PolarsError as error:
-        raise problem(file, f"damaged parquet file ({str(error).splitlines()[0]})") from None
+class _Chunks(Iterator[Row]):
+    """The rows of a file, one by one or a chunk at a time."""
+
+    def __init__(self, file: str, frame: pl.LazyFrame) -> None:
+        self.file, self.frame = file, frame
+        self.each = self._each()
+
+    def __next__(self) -> Row:
+        return next(self.each)
+
+    def _each(self) -> Iterator[Row]:
+        for number, chunk in self._read():
+            for line, values in enumerate(chunk.iter_rows(named=True), number):
+                yield Row(values, line)
+
+    def blocks(self) -> Iterator[Block]:
+        """See `rows.InBlocks`."""
+        for number, chunk in self._read():
+            values: dict[str, Sequence[Any]] = {**chunk.to_dict(as_series=False)}
+            yield Block(values, range(number, number + len(chunk)))
+
+    def _read(self) -> Iterator[tuple[int, pl.DataFrame]]:
+        """The chunks that have rows, each with the number of its first one."""
+        number = 1
+        try:
+            for chunk in self.frame.collect_batches(chunk_size=CHUNK, maintain_order=True):
+                if len(chunk):
+                    yield number, chunk
+                number += len(chunk)
+        except PolarsError as error:
+            raise problem(self.file, f"damaged parquet file ({str(error).splitlines()[0]})") from None
 
 
 @contextlib.contextmanager

@@ -31,6 +31,7 @@ from trimtab.columns import (
 from trimtab.errors import nearest, problem
 from trimtab.programs import Begun, Decoding, Program, Ran, Said, Writer
 from trimtab.runtime._answers import Answered, Answering, Predictions
+from trimtab.runtime._device import CPU, providers
 from trimtab.runtime._golden import apart, as_json, plain
 from trimtab.runtime._graphs import Beside, Graph, most_rows, open_graphs, open_session, usable_cores
 from trimtab.runtime._pieces import Pieces
@@ -84,12 +85,13 @@ class Model:
     graphs: Mapping[str, Graph]
     program: Program
     folder: Path | None = None  # the bundle; None: it is in memory alone
-    threads: int | None = None  # as it was loaded with, and so is `policy`
+    threads: int | None = None  # as it was loaded with, and so are `policy` and `device`
     policy: InputPolicy | None = None
+    device: str = CPU
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A model is its folder: another process loads it again from there."""
-        return load, (self._home().absolute(), self.threads, self.policy)
+        return load, (self._home().absolute(), self.threads, self.policy, self.device)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Model:
         """Itself, for nothing in it ever changes."""
@@ -283,21 +285,25 @@ def _lacking(absent: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[P
 # ------------------------------------------------------------------------------------------------------- loading
 
 
-def load(folder: Path | str, threads: int | None = None, policy: InputPolicy | None = None) -> Model:
+def load(folder: Path | str, threads: int | None = None, policy: InputPolicy | None = None, device: str = CPU) -> Model:
     """Load a bundle: serving files are checked against the manifest, and some golden rows are replayed.
 
     `threads` is what one batch is computed with; default: the cores that this process may use. `policy` says what the
-    values of pictures and sounds may be; default: also files of this machine, up to 50 megapixels.
-    Raises TrimtabError for what is not a whole bundle, and for a machine that computes other answers.
+    values of pictures and sounds may be; default: also files of this machine, up to 50 megapixels. `device` is `cpu`,
+    `cuda` or `cuda:N`, which needs onnxruntime-gpu.
+    Raises TrimtabError for what is not a whole bundle, for a machine that computes other answers, and for a device that
+    there is not.
     """
     path = Path(folder)
+    providers(device)  # what is missing is said before anything is read
     serving = store.read_serving(path)
     with ThreadPoolExecutor(3) as pool:  # two of the three leave the interpreter free
         checked = pool.submit(store.check_files, path, serving, store.serving_files(serving))
-        opened = pool.submit(open_graphs, path, serving, threads)
+        opened = pool.submit(open_graphs, path, serving, threads, device)
         columns = pool.submit(store.load_columns, path / store.COLUMNS, serving)
         checked.result()  # a changed byte is named before what it breaks
         model = put_together(serving, *columns.result(), opened.result(), path, threads, policy)
+    model = replace(model, device=device)
     replay(model, islice(read_golden(path), _GOLDEN_AT_LOAD))
     return model
 

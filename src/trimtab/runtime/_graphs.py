@@ -17,6 +17,7 @@ import onnxruntime
 from trimtab.bundle.serving import GraphEntry, Serving
 from trimtab.columns import InputColumn, length_batches
 from trimtab.errors import problem
+from trimtab.runtime import _device
 
 _LARGEST = 512  # rows of one batch
 _NUMBERS = 2_000_000  # of rows of fixed size, such as pictures, that are encoded for one batch
@@ -84,17 +85,23 @@ class Graph:
         return dict(zip(self.entry.outputs, session.run(self.entry.outputs, given), strict=True))
 
 
-def open_graphs(folder: Path, serving: Serving, threads: int | None = None) -> dict[str, Graph]:
+def open_graphs(
+    folder: Path, serving: Serving, threads: int | None = None, device: str = _device.CPU
+) -> dict[str, Graph]:
     """The networks of a folder, opened as they are served."""
     threads = threads or usable_cores()
     with ThreadPoolExecutor(len(serving.graphs)) as pool:
-        opened = {name: pool.submit(_open_graph, folder, entry, threads) for name, entry in serving.graphs.items()}
+        opened = {
+            name: pool.submit(_open_graph, folder, entry, threads, device) for name, entry in serving.graphs.items()
+        }
         return {name: graph.result() for name, graph in opened.items()}
 
 
-def _open_graph(folder: Path, entry: GraphEntry, threads: int) -> Graph:
+def _open_graph(folder: Path, entry: GraphEntry, threads: int, device: str) -> Graph:
     """A small network answers a row no slower with one thread, and is opened once."""
     path = folder / entry.file
+    if device != _device.CPU:  # one batch after the other fills a GPU, and its weights are there once
+        return Graph(open_session(path, threads, device), entry)
     if threads == 1:
         return Graph(open_session(path, 1), entry)
     if sum(part.stat().st_size for part in folder.glob(f"{entry.file}*")) > _SMALL:
@@ -109,8 +116,12 @@ def most_rows(inputs: Sequence[InputColumn]) -> int:
     return _LARGEST if not numbers else min(_LARGEST, max(1, _NUMBERS // numbers))
 
 
-def open_session(network: Path | bytes, threads: int) -> onnxruntime.InferenceSession:
-    """A network's file, or its content, opened as it is served. Raises TrimtabError for what is no network."""
+def open_session(network: Path | bytes, threads: int, device: str = _device.CPU) -> onnxruntime.InferenceSession:
+    """A network's file, or its content, opened as it is served.
+
+    Raises TrimtabError for what is no network, and for a device that there is not.
+    """
+    providers = _device.providers(device)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -122,11 +133,13 @@ def open_session(network: Path | bytes, threads: int) -> onnxruntime.InferenceSe
         if isinstance(network, Path) and (weights := _linked_weights(network)):
             options.add_external_initializers_from_files_in_memory([f"{network.name}.data"], [weights], [len(weights)])
         given = str(network) if isinstance(network, Path) else network
-        return onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(given, options, providers=providers)
     except Exception as error:  # the library's errors have no common base
         said = " ".join(str(error).split())[:300]
         where = str(network) if isinstance(network, Path) else "network"
         raise problem(where, f"ONNX Runtime {onnxruntime.__version__} cannot load it ({said})") from error
+    _device.check(session, device)
+    return session
 
 
 def _linked_weights(path: Path) -> bytes:

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import torch
 from safetensors.torch import save_file
 
 from trimtab import __version__, export, files, runtime
@@ -44,7 +43,7 @@ from trimtab.programs.single import MODEL
 from trimtab.progress import Laps, Progress
 from trimtab.request import Request, filled, reported
 from trimtab.search import written
-from trimtab.train import loop
+from trimtab.train import devices, loop
 
 _GOLDEN_ROWS = 8
 _GOLDEN_NUMBERS = 50_000  # of all golden rows, which are kept as text
@@ -122,7 +121,7 @@ def exported(splits: EncodedSplits, trained: FittedNetwork, folder: Path, laps: 
     if taught(trained.network):
         return _written(splits, trained, example, folder, laps)
     budget = max(request.settings.batch_tokens * 2, int(valid.steps.max(initial=1)))
-    outputs = loop.predict(trained.network, valid, budget, torch.device("cpu"))
+    outputs = loop.predict(trained.network, valid, budget, devices.device())
     laps.lap("answers of the network")
     graphs, program, _ = _graphs(trained, example, folder)
     laps.lap("ONNX")
@@ -175,7 +174,7 @@ def _indexed(splits: EncodedSplits, trained: FittedNetwork, folder: Path, laps: 
     laps.lap("gallery")
     served, right = model.outputs(valid), request.prepared.splits.valid.values[entry.name]
     budget = max(request.settings.batch_tokens * 2, int(both.steps.max(initial=1)))
-    here = loop.predict(trained.network, both, budget, torch.device("cpu"), request.output.targets(right))
+    here = loop.predict(trained.network, both, budget, devices.device(), request.output.targets(right))
     names = [tensor.name for tensor in trained.output.taught]
     vectors = Named(dict(zip(names, (dense(served), model.of_entries(right)), strict=True)))
     laps.lap("agreement")

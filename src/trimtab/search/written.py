@@ -14,7 +14,7 @@ from trimtab.columns import EncodedRows, OutputColumn, Outputs, Ragged, Targets,
 from trimtab.nets.fitted import FittedNetwork
 from trimtab.nets.graphs import NamedGraph
 from trimtab.nets.network import Network
-from trimtab.train import loop
+from trimtab.train import devices, loop
 
 _ROWS = 48  # validation rows on which both are compared
 _COST = 2048  # of a batch
@@ -63,7 +63,8 @@ def apart(
     """
     picked = np.unique(np.linspace(0, len(rows) - 1, min(_ROWS, len(rows))).astype(np.int64))
     some, right = rows.take(picked), taken(targets, picked)
-    here = loop.predict(trained.network, some, max(_COST, int(some.steps.max())), torch.device("cpu"), right)
+    here = loop.predict(trained.network, some, max(_COST, int(some.steps.max())), devices.device(), right)
+    trained.network.cpu()  # where its graphs are
     there = model.judged(model.outputs(some), some, right)
     given = named(there)["given"]
     assert isinstance(here, Ragged)

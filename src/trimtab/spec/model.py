@@ -117,6 +117,17 @@ class Lora(_Part):
     rank: int = Field(16, ge=1, le=1024, description="Rank of the update of each adapted matrix.")
     alpha: int = Field(32, ge=1, description="The update is scaled by alpha / rank.")
     dropout: float = Field(0.05, ge=0, lt=1, description="Dropout before the low-rank update.")
+    dora: bool = Field(
+        False,
+        description="Whether the length of each row of the adapted matrices learns beside its direction (DoRA: Liu et "
+        "al. 2024, arXiv:2402.09353).",
+    )
+    bits: Literal[4] | None = Field(
+        None,
+        description="4: the linear maps of a language model are held in 4 bits while the updates learn (QLoRA: "
+        "Dettmers et al. 2023, arXiv:2305.14314). Needs a GPU and trimtab[bits]. Default: 16 bits where the steps "
+        "compute in those, else 32.",
+    )
 
 
 class Train(_Part):
@@ -483,8 +494,9 @@ class Spec(_Part):
     """The whole of `trimtab.yaml`. Three keys are enough: data, output, gates."""
 
     data: tuple[str, ...] = Field(
-        description="csv, tsv, json lines or parquet, plain or gzipped; one file or a list; or a folder with a folder "
-        "of images or sounds for each class. Relative to the spec file."
+        description="csv, tsv, json lines or parquet, plain or gzipped; one file, a list, or a pattern such as "
+        "`shards/*.parquet`; or a folder with a folder of images or sounds for each class. Relative to the spec file. "
+        "`hf:owner/name:configuration@split`: a data set, or a folder of one, that `datasets` streams (trimtab[hf])."
     )
     test: str | None = Field(None, description="A file of rows to measure the gates on; else some of `data`.")
     encoding: str | None = Field(

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from trimtab import files
 
@@ -38,6 +38,29 @@ class Position:
     history: list[dict[str, float]] = field(default_factory=list)
     finished: bool = False
     together: dict[str, Any] = field(default_factory=dict)  # how several processes trained: see `loop`
+
+
+def learnt(network: nn.Module) -> dict[str, Tensor]:
+    """The weights that learn, and what is counted; the others are as they were when the network was built.
+
+    Of low-rank updates beside a base, the updates and the head alone.
+    """
+    still = [name for name, one in network.named_parameters(remove_duplicate=False) if not one.requires_grad]
+    frozen = set(still)
+    rounding = tuple(f"{name}." for name in still)  # what bitsandbytes notes of a weight in few bits
+    return {
+        name: value
+        for name, value in network.state_dict().items()
+        if name not in frozen and not (rounding and name.startswith(rounding))
+    }
+
+
+def put_back(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Give a network what `learnt` found in it, or all of its weights. Raises RuntimeError where some are missing."""
+    lacking, unknown = network.load_state_dict(weights, strict=False)
+    needed = learnt(network).keys() & set(lacking)
+    if needed or unknown:
+        raise RuntimeError(f"a checkpoint of another network: {sorted(needed | set(unknown))[:5]}")
 
 
 def write(folder: Path, name: str, tensors: Mapping[str, Tensor], states: Any, position: Position) -> None:

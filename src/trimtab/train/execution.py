@@ -48,7 +48,8 @@ class Bf16Weights:
     """
 
     def __init__(self, network: nn.Module) -> None:
-        self.linears = [module for module in network.modules() if type(module) is nn.Linear]
+        every = [module for module in network.modules() if type(module) is nn.Linear]
+        self.linears = [linear for linear in every if linear.weight.dtype == torch.float32]
         weights = [linear.weight for linear in self.linears]
         self.copies = [w.detach().to(torch.bfloat16).requires_grad_(w.requires_grad) for w in weights]
 

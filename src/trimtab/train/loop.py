@@ -95,7 +95,7 @@ def train(
         best = checkpoint.read(folder, "best")
         there = best is not None
         if best is not None:
-            run.network.load_state_dict(best[0])
+            checkpoint.put_back(run.network, best[0])
     if not there and found.writes:
         raise problem("train", "the loss was not a number from the first evaluation on", do="lower train.learning_rate")
     return TrainingResult(
@@ -170,7 +170,7 @@ def prepared(
     balanced = settings.class_weights == "balanced"
     weights = _balanced(dense(data.train_targets), data.output.width, found.device) if balanced else None
     options = LossOptions(settings.label_smoothing, weights)
-    ema_weights = {key: value.clone() for key, value in network.state_dict().items()} if settings.ema_decay else {}
+    ema_weights = _copied(network) if settings.ema_decay else {}
     learnt = method.forward(network, forward)
     return Run(
         network, forward, learnt, method, options, optimizers, found, settings, data, folder, progress, ema_weights,
@@ -185,6 +185,10 @@ def _not_in_parts(method: Method, whole: bool) -> str | None:
     if type(method).forward is not Method.forward or type(method).second is not Method.second:
         return "this training method asks parts of the network by themselves"
     return None
+
+
+def _copied(network: Network) -> dict[str, Tensor]:
+    return {key: value.clone() for key, value in checkpoint.learnt(network).items()}
 
 
 def _head_only(network: Network) -> Forward:
@@ -401,12 +405,12 @@ class _averaged:
 
     def __enter__(self) -> None:
         if self.run.ema_weights:
-            self.own = {key: value.clone() for key, value in self.run.network.state_dict().items()}
-            self.run.network.load_state_dict(self.run.ema_weights)
+            self.own = _copied(self.run.network)
+            checkpoint.put_back(self.run.network, self.run.ema_weights)
 
     def __exit__(self, *_: object) -> None:
         if self.own:
-            self.run.network.load_state_dict(self.own)
+            checkpoint.put_back(self.run.network, self.own)
 
 
 # ----------------------------------------------------------------------------------------------------- checkpoints
@@ -417,7 +421,7 @@ def _keep(run: Run, name: str, states: Any, position: Position) -> None:
     if run.settings.shard:
         sharded.write(run, name, position, states is not None)
     elif run.devices.writes:
-        checkpoint.write(run.folder, name, run.network.state_dict(), states, position)
+        checkpoint.write(run.folder, name, checkpoint.learnt(run.network), states, position)
     run.devices.wait()  # in here, where no clock runs
 
 
@@ -447,7 +451,7 @@ def _resume(run: Run) -> Position:
     weights, states, position = saved
     if position.finished:
         return position
-    run.network.load_state_dict(weights)
+    checkpoint.put_back(run.network, weights)
     if run.second is not None:
         run.second.load_state_dict(states["second"])
     for optimizer, state in zip(run.optimizers.all, states["optimizers"], strict=True):

@@ -12,7 +12,7 @@ import torch
 from trimtab import columns, metrics
 from trimtab.columns import OutputColumn
 from trimtab.errors import problem
-from trimtab.pretrained import Base
+from trimtab.pretrained import Base, Held
 from trimtab.spec import Choice, Lora, Part, Spec
 from trimtab.train.execution import BF16_WEIGHTS
 
@@ -135,6 +135,12 @@ def choose(
     known = weights or train.weights or (by_default if by_name else None)
     method = take("method", known, _method(base, rows, device))
     recipe = None if base and base.tuning.epochs else _recipe(output, kind, method)
+    if train.lora.bits and method != "lora":
+        found = f"{train.lora.bits}, but all weights that learn do so in fp32 (train.method: {method})"
+        raise problem("train.lora.bits", found, "train.method: lora, or leave it out")
+    if train.lora.bits and train.shard:
+        found = f"{train.lora.bits}, but with train.shard all weights are in fp32"
+        raise problem("train.lora.bits", found, do="leave one of them out")
     precision = train.precision
     large = method != "scratch" or kind == "pictures" or (recipe is not None and recipe.large_products)
     if chosen := _precision(train.precision, device, large):
@@ -156,6 +162,7 @@ def choose(
         epochs = _fewer_epochs(epochs, steps)
     # bf16 is quicker on a CPU that multiplies it, but not for all shapes: measured
     opens = train.precision == "auto" and device.type == "cpu" and precision == "bf16"
+    opens = opens and not (base and _held_rounded(base, method, precision, train.lora, train.shard))
     settings = Settings(
         method=method,
         training_method=by_name,
@@ -194,6 +201,20 @@ def _method(base: Base | None, rows: int, device: torch.device) -> Choice:
     if rows < few:
         return Choice("frozen", f"{rows} {row}, fewer than {few}: only the head learns, on features computed once")
     return Choice("full", "all weights learn: the most accurate method, and the base is small enough")
+
+
+def held(base: Base, settings: Settings, device: torch.device) -> Held:
+    """Where the weights of a base are read to, and in which numbers: in those of the steps, where they never learn."""
+    place = str(device) if base.large or settings.lora.bits else "cpu"
+    if not _held_rounded(base, settings.method, settings.precision, settings.lora, settings.shard):
+        return Held(place)
+    dtype = "float16" if settings.precision == "fp16" else "bfloat16"
+    return Held(place, dtype, settings.lora.bits)
+
+
+def _held_rounded(base: Base, method: str, precision: str, lora: Lora, shard: bool) -> bool:
+    """Whether a base is held in fewer bits than 32; weights that several processes share out are all of one kind."""
+    return method == "lora" and not shard and (bool(lora.bits) or (base.large and precision != "fp32"))
 
 
 def _frozen_blocks(base: Base | None, method: str, device: torch.device) -> Choice:

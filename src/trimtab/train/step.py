@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from trimtab.errors import problem
+from trimtab.train import checkpoint
 from trimtab.train.checkpoint import Position
 from trimtab.train.method import Run
 from trimtab.train.optimizer import clip, set_rates
@@ -70,6 +71,6 @@ def _split(run: Run, group: list[np.ndarray], position: Position) -> Position:
 def _update_average(run: Run, step: int) -> None:
     """The first steps weigh less, so that a short run is not held back by the weights that it began with."""
     decay = min(run.settings.ema_decay, (1 + step) / (10 + step))
-    for key, value in run.network.state_dict().items():
+    for key, value in checkpoint.learnt(run.network).items():
         if value.is_floating_point():
             run.ema_weights[key].lerp_(value, 1 - decay)

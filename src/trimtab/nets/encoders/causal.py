@@ -20,7 +20,7 @@ from trimtab.columns.text import TextColumn
 from trimtab.errors import problem
 from trimtab.nets import steps
 from trimtab.nets.graphs import NamedGraph
-from trimtab.nets.pretrained import PretrainedEncoder, hold_twins_once
+from trimtab.nets.pretrained import PretrainedEncoder, hold_twins_once, room
 from trimtab.nets.states import States
 
 _BLOCK = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
@@ -41,7 +41,9 @@ class CausalEncoder(PretrainedEncoder):
         asked = settings.pop("prompt", None) or {"pieces": [column.key for column in columns], "longest": 512}
         self.prompt = Prompt.model_validate(asked)
         shape = AutoConfig.for_model(settings.pop("model_type"), **settings)
-        self.model = AutoModelForCausalLM.from_config(shape, attn_implementation="sdpa")
+        with room():
+            self.model = AutoModelForCausalLM.from_config(shape, attn_implementation="sdpa")
+        self.tie()
         self.blocks, heads = int(shape.num_hidden_layers), int(shape.num_attention_heads)
         self.kv_heads = int(getattr(shape, "num_key_value_heads", None) or heads)
         self.head_size = int(getattr(shape, "head_dim", None) or shape.hidden_size // heads)
@@ -59,7 +61,7 @@ class CausalEncoder(PretrainedEncoder):
             position_ids=steps.positions(mask),
             use_cache=False,
         ).last_hidden_state
-        return States(self.project(hidden), mask.bool(), torch.zeros_like(ids[0]))
+        return States(self.project(self.wide(hidden)), mask.bool(), torch.zeros_like(ids[0]))
 
     def following(self, tensors: Mapping[str, Tensor], answers: Tensor, known: Tensor) -> Tensor:
         """The logits of each token of the answers behind the prompts, (rows, tokens, vocabulary).

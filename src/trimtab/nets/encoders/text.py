@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoModel
 
 from trimtab.columns.text import TextColumn
 from trimtab.nets import steps
-from trimtab.nets.pretrained import PretrainedEncoder
+from trimtab.nets.pretrained import PretrainedEncoder, room
 from trimtab.nets.states import States
 
 # A block's number in a parameter's name: bert `encoder.layer.3.`, distilbert `transformer.layer.3.`, modernbert
@@ -39,7 +39,8 @@ class TextEncoder(PretrainedEncoder):
         self.words = columns[0].words
         settings = dict(config)
         shape = AutoConfig.for_model(settings.pop("model_type"), **settings)
-        model: Any = AutoModel.from_config(shape, attn_implementation="sdpa")
+        with room():
+            model: Any = AutoModel.from_config(shape, attn_implementation="sdpa")
         self.positions = "position_ids" in inspect.signature(model.forward).parameters
         if getattr(model, "pooler", None) is not None:
             model.pooler = None  # heads read the states themselves; the pooler would only cost time and bytes
@@ -58,7 +59,7 @@ class TextEncoder(PretrainedEncoder):
             return self._together(tensors)
         key = self.keys[0]
         ids, mask = tensors[f"{key}_ids"], tensors[f"{key}_mask"]
-        hidden = self.project(self.model(input_ids=ids, attention_mask=mask).last_hidden_state)
+        hidden = self.project(self.wide(self.model(input_ids=ids, attention_mask=mask).last_hidden_state))
         if not self.words:
             return States(hidden, mask.bool(), torch.zeros_like(ids[0]))
         first, real = tensors[f"{key}_words"], tensors[f"{key}_word_mask"]
@@ -77,7 +78,7 @@ class TextEncoder(PretrainedEncoder):
             extra["token_type_ids"] = torch.cat(kinds, dim=1).gather(1, source)
         if self.positions:
             extra["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0) + self.first_position
-        hidden = self.model(input_ids=ids, attention_mask=mask, **extra).last_hidden_state
+        hidden = self.wide(self.model(input_ids=ids, attention_mask=mask, **extra).last_hidden_state)
         return States(self.project(hidden), mask.bool(), torch.zeros_like(ids[0]))
 
     def depth(self, parameter: str) -> int:
