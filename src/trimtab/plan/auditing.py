@@ -24,6 +24,7 @@ from trimtab.runtime import Graph, Model
 
 _TIMED = 2.0  # seconds of whole batches that are really computed, for each network
 _NOISE = 0.05  # of an answer's spread: rows of a batch are not all alike
+_NO_ANSWER = 1e8  # outputs beyond stand for what is left out, such as items that a user had
 _EXAMPLES = 2  # batches of about a size that are kept to be timed
 _GROWTH = 1.5  # between sizes that count as about the same
 
@@ -89,7 +90,9 @@ def _spread(answers: np.ndarray, rows: int) -> np.ndarray:
     many = np.repeat(answers, rows, axis=0)
     if not np.issubdtype(many.dtype, np.floating) or rows == 1:
         return many
-    noise = np.random.default_rng(rows).normal(size=many.shape) * _NOISE * max(1e-3, float(answers.std()))
+    told = answers[np.abs(answers) < _NO_ANSWER]
+    spread = float(told.std()) if told.size else 0.0
+    noise = np.random.default_rng(rows).normal(size=many.shape) * _NOISE * max(1e-3, spread)
     return np.asarray(many + noise, many.dtype)
 
 
