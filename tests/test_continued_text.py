@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 import tiny_models
 import torch
+import typer
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from typer.testing import CliRunner
 
 import trimtab
 from trimtab import columns, request, rows, runtime
 from trimtab import spec as specs
 from trimtab.audit.baselines import ngrams
+from trimtab.cli import evaluate
 from trimtab.columns import Ragged, encode_rows
 from trimtab.columns.continued_text import ContinuedTextColumn
 from trimtab.data.prepare import prepare
@@ -314,6 +317,19 @@ def test_clients_of_openai_write_on(model: runtime.Model) -> None:
     assert completions.rows(asked, model) == [{"beginning": "the old"}]
     nothing = completions.read(completions.Completion, {"model": "poem"})
     assert completions.rows(nothing, model) == [{}]
+
+
+def test_other_texts_are_measured_as_the_test_rows_were(release: trimtab.Release, tmp_path: Path) -> None:
+    lines = [json.dumps({"text": text}) for text in ("the old moon sings no more\n", "sea and sea")]
+    (tmp_path / "other.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    app = typer.Typer(add_completion=False)
+    app.command()(evaluate.command)
+    told = CliRunner().invoke(
+        app, [str(release.folder), str(tmp_path / "other.jsonl"), "--json"], catch_exceptions=False
+    )
+    found = json.loads(told.stdout[told.stdout.index("{") :])["metrics"]
+    assert set(found) == {"perplexity", "bits_per_byte", "nats_per_character"}
+    assert found["perplexity"]["value"] < 30  # letters and spaces, of which not all follow each other
 
 
 def test_golden_rows_are_begun_and_hold_what_is_likeliest(release: trimtab.Release, model: runtime.Model) -> None:

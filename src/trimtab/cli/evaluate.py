@@ -115,7 +115,8 @@ def _chunks(source: rows.Rows, model: runtime.Model, name: str) -> Iterator[list
 
 def _answer_chunk(model: runtime.Model, kept: Sequence[Row], folder: Path, aside: Aside, told: Told) -> _Answered:
     """Answer rows; those of which an input cannot be read that is needed are set aside, and not measured."""
-    found = model.answered(runtime.gathered(model.inputs, [row.values for row in kept], folder))
+    values = runtime.gathered(model.inputs, [row.values for row in kept], folder)
+    found = model.answered(values)
     told.add(kept, found.problems)
     needed = {column.name for column in model.inputs if not column.imputes}
     lost = {one.row: one for one in found.problems if one.kind == "unreadable" and one.column in needed}
@@ -124,7 +125,11 @@ def _answer_chunk(model: runtime.Model, kept: Sequence[Row], folder: Path, aside
     read = [number for number in range(len(kept)) if number not in lost]
     users = None if model.output.user is None else [kept[number].values.get(model.output.user) for number in read]
     targets = model.output.targets([model.output.gathered(kept[number].values) for number in read])
-    return _Answered(targets, taken(found.outputs, np.array(read, np.int64)), users)
+    outputs = taken(found.outputs, np.array(read, np.int64))
+    if read:
+        asked = {name: [column[number] for number in read] for name, column in values.items()}
+        outputs = model.judged(outputs, asked, targets)
+    return _Answered(targets, outputs, users)
 
 
 def _table(found: Mapping[str, Measured], released: Mapping[str, Measured], count: int) -> Table:
