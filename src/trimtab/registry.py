@@ -30,6 +30,7 @@ EXTRAS = {
     **dict.fromkeys(("tensorboard", "mlflow", "wandb"), "track"),
     "bitsandbytes": "bits",
     "datasets": "hf",
+    "ray": "ray",
     **dict.fromkeys(("starlette", "uvicorn", "prometheus_client", "python_multipart"), "serve"),
 }
 EXTRA = "train"

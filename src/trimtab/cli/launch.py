@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from trimtab import clusters
 from trimtab import spec as specs
 from trimtab.bundle.manifest import Manifest
 from trimtab.cli import _frontier, _tables, _view
-from trimtab.cli._options import Quiet, VerdictAsJson
+from trimtab.cli._options import Cpus, Gpus, On, Quiet, VerdictAsJson, needs
 from trimtab.cli.plan import planned
+from trimtab.clusters import Asked
 from trimtab.compress.frontier import Frontier
 from trimtab.page import figures
 from trimtab.pipeline import Release, launch, processes
@@ -35,6 +38,9 @@ def command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what it will take, as `trimtab plan` does.")
     ] = False,
+    on: On = None,
+    cpus: Cpus = None,
+    gpus: Gpus = None,
     quiet: Quiet = False,
     as_json: VerdictAsJson = False,
 ) -> None:
@@ -46,11 +52,17 @@ def command(
     Example: trimtab launch trimtab.yaml --set train.epochs=1
     """
     asked = [*(settings or []), *([f"compress.pick={pick}"] if pick else [])]
+    needed = needs(on, count, cpus, gpus)
     if dry_run:
         planned(spec, asked, runs, Wishes(), quiet, as_json)
         return
-    if count > 1:
+    if on is not None or count > 1:
         specs.read(spec, asked)  # what is wrong with it is told before anything is started
+    if on is not None:
+        call = partial(launch, spec, asked, runs)
+        deliver(lambda view: sent(on, needed, call, runs, view), quiet, as_json)
+        return
+    if count > 1:
         ways = [*(["--quiet"] if quiet else []), *(["--json"] if as_json else [])]
         keys = [part for setting in asked for part in ("--set", setting)]
         ended = processes.start(count, ["launch", str(spec), *keys, "--runs", str(runs), *ways])
@@ -58,6 +70,12 @@ def command(
             _view.console.print(ended.why, soft_wrap=True)
         raise typer.Exit(ended.code)
     deliver(lambda view: launch(spec, asked, runs, view), quiet, as_json)
+
+
+def sent(on: str, needed: Asked, call: Callable[[Progress], Release], runs: Path, view: Progress) -> Release:
+    """Make a release in the processes of a cluster."""
+    with clusters.opened(on, needed, view) as cluster:
+        return cluster.together(call, runs)
 
 
 def deliver(make: Callable[[Progress], Release], quiet: bool, as_json: bool) -> None:
