@@ -39,18 +39,3 @@ def faulty(progress: Progress) -> None:
     if os.environ["RANK"] != "0":
         time.sleep(3600)
     raise PermissionError(13, "Permission denied", "some/file")
-
-
-def squared(number: int, progress: Progress) -> int:
-    """A call that needs nobody else."""
-    progress.note(f"{number} squared")
-    return number * number
-
-
-def lost_once(folder: Path, progress: Progress) -> str:
-    """Kills its own process, the first time."""
-    mark = folder / "lost"
-    if not mark.exists():
-        mark.touch()
-        os._exit(1)
-    return "made again"

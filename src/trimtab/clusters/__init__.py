@@ -27,22 +27,12 @@ class Asked:
 class Cluster(Protocol):
     """Machines that share a folder and have Trimtab installed."""
 
-    @property
-    def machines(self) -> int:
-        """How many there are."""
-
     def together(self, call: Callable[[Progress], Found], folder: Path) -> Found:
         """Call it in every one of the processes, which are joined as those of `torchrun` are; what the first one finds.
 
         When one is lost, all are replaced and the call is made again: it has to go on from what it left in files. Where
         no machine takes the place of a lost one, fewer processes go on. `folder` is one that all machines share, and
         the call's folder is the one that this process works in. Raises what the call raises.
-        """
-
-    def each(self, calls: Sequence[Callable[[Progress], Found]], folder: Path) -> list[Found]:
-        """Independent calls, each in a process of its own; what they find, in their order.
-
-        A call whose process is lost is made again. Raises what a call raises.
         """
 
 

@@ -72,11 +72,6 @@ class RayCluster:
     patience: float
     progress: Progress
 
-    @property
-    def machines(self) -> int:
-        """How many machines are alive."""
-        return len(_machines())
-
     def together(self, call: Callable[[Progress], Found], folder: Path) -> Found:
         """Call it in all processes at once, again from where it was when one of them is lost: see `Cluster`."""
         needed = self._needed()
@@ -90,34 +85,6 @@ class RayCluster:
                 raise problem("--on ray", f"no process comes up there: {outcome.why}", do=do)
             self.progress.note(f"a process was lost ({outcome.why}): all are replaced, and go on from the checkpoint")
         raise _too_often()
-
-    def each(self, calls: Sequence[Callable[[Progress], Found]], folder: Path) -> list[Found]:
-        """Independent calls, as many at once as there is room for: see `Cluster`."""
-        needed, found, lost = self._needed(), dict[int, Found](), 0
-        if self.own and not fitting(needed, _machines()):
-            raise too_little(1, needed, _machines())
-        with _Caller.of(folder) as caller:
-            running = {place: _Running.begun(call, caller, needed) for place, call in enumerate(calls)}
-            try:
-                while running:
-                    ray.wait([one.outcome for one in running.values()], timeout=_POLL)
-                    for place, one in list(running.items()):
-                        try:
-                            if one.tell(self.progress, first=place == min(running)):
-                                found[place] = _checked(ray.get(one.outcome)).value
-                                running.pop(place).end()
-                        except RayActorError as error:
-                            lost += 1
-                            if lost > _MOST_LOST:
-                                raise _too_often() from error
-                            self.progress.note(f"a process was lost ({_brief(error)}): its call is made again")
-                            running[place] = _Running.begun(calls[place], caller, needed)
-            except RayTaskError as error:
-                raise _cause(error) from error
-            finally:
-                for one in running.values():
-                    one.end()
-        return [found[place] for place in range(len(calls))]
 
     def _needed(self) -> dict[str, float]:
         machines, free = _machines(), ray.available_resources().get("CPU", 0.0)
@@ -270,41 +237,6 @@ def torchrun_variables(places: Sequence[Place]) -> list[dict[str, str]]:
     """
     first = {"MASTER_ADDR": places[0].address, "MASTER_PORT": str(places[0].port), "WORLD_SIZE": str(len(places))}
     return [{**first, "RANK": str(rank), "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"} for rank in range(len(places))]
-
-
-# -------------------------------------------------------------------------------------------------- independent calls
-
-
-@dataclass
-class _Running:
-    """A call in a process of its own."""
-
-    process: Any
-    outcome: Any
-    told: Any  # what the process tells next
-
-    @classmethod
-    def begun(cls, call: Callable[[Progress], Any], caller: _Caller, needed: Mapping[str, float]) -> _Running:
-        """Begin it as soon as there is room."""
-        process = _process(needed)
-        alone = {"RANK": "0", "WORLD_SIZE": "1"}
-        return cls(process, process.work.remote(call, caller, alone), process.told.remote())
-
-    def tell(self, progress: Progress, first: bool) -> bool:
-        """Tell what there is, of the first one all, of the others what is worth a line; whether the call has ended."""
-        ended = bool(ray.wait([self.outcome], timeout=0)[0])
-        events: list[Event] = []
-        if ended or ray.wait([self.told], timeout=0)[0]:
-            events = ray.get(self.told)
-            self.told = self.process.told.remote()
-        if ended:
-            events += ray.get(self.told)
-        _tell(progress, [one for one in events if first or one[0] == "note"])
-        return ended
-
-    def end(self) -> None:
-        """Give the room back."""
-        ray.kill(self.process)
 
 
 # --------------------------------------------------------------------------------------------------- on the machines
