@@ -90,5 +90,6 @@ def test_averaged_weights_go_on_after_a_kill_as_if_there_was_none(tmp_path: Path
     told = facts(tmp_path / "whole")
     assert told["synchronised"] == "every 3 steps"
     assert 0 < told["weights_apart"] < 1
-    for rank in range(2):
-        same(np.load(tmp_path / "whole" / f"{rank}.npz"), found, within=0)
+    other = np.load(tmp_path / "whole" / "1.npz")
+    for name in set(found.files) - {"losses"}:  # which are those of a process's own rows
+        np.testing.assert_array_equal(other[name], found[name], err_msg=name)
