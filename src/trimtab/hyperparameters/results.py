@@ -63,6 +63,8 @@ def sentences(
     yield f"the same network: {told}; the spec as it is {unseen['as_it_is']:.4f}"
     gain = unseen["change"]
     between = "" if gain["low"] is None else f" (95%: {gain['low']:+.4f} to {gain['high']:+.4f})"
-    verdict = "more than chance makes" if unseen["gained"] else "not more than chance makes"
+    worse = gain["high"] is not None and gain["high"] < 0
+    verdict = "worse: the gain on the validation rows was luck" if worse else "not more than chance makes"
+    verdict = "more than chance makes" if unseen["gained"] else verdict
     tested = f"(paired test, p = {unseen['p']:.2g})"
     yield f"change on the test rows: {gain['value'] + 0.0:+.4f}{between}, {verdict} {tested}"
