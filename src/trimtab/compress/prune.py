@@ -151,7 +151,9 @@ def _sums(
         most = max(1, _POSITIONS * len(batch) // len(picked))
         for position, (reader, layer) in enumerate(zip(readers, layers, strict=True)):
             values, slopes = (_last(reader, tensor) for tensor in (inputs[position].detach(), gradients[position]))
-            sums[position] += _taylor(values, slopes, layer).double().cpu()
+            # |slope of the loss by a gate on the unit|, summed over the rows.
+            gates = (values * slopes).sum(1).reshape(len(values), layer.units, layer.size).sum(-1)
+            sums[position] += gates.abs().sum(0).double().cpu()
             read = values[slopes.abs().sum(-1) > 0]  # padding has no slope
             read = read[:: max(1, -(-len(read) // most))]
             beside_one = torch.cat([read, torch.ones_like(read[:, :1])], 1)
@@ -183,12 +185,6 @@ def _last(reader: nn.Module, values: Tensor) -> Tensor:
     if isinstance(reader, nn.Conv2d):
         return values.flatten(2).transpose(1, 2)
     return values.flatten(1, -2)
-
-
-def _taylor(values: Tensor, slopes: Tensor, layer: Layer) -> Tensor:
-    """|slope of the loss by a gate on the unit|, summed over the rows: (units,)."""
-    gates: Tensor = (values * slopes).sum(1).reshape(len(values), layer.units, layer.size).sum(-1)
-    return gates.abs().sum(0)
 
 
 # --------------------------------------------------------------------------------------------------------- choosing

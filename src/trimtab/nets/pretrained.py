@@ -96,7 +96,8 @@ class PretrainedEncoder(nn.Module):
     def merge(self) -> None:
         """Add the low-rank updates, where there are any, to the weights that they update, in fp32 and on the CPU."""
         if isinstance(self.model, PeftModel):
-            model = _widened(self.model) if _in_few_bits(self.model) else self.model.cpu().float()
+            in_few_bits = getattr(self.model.get_base_model(), "hf_quantizer", None) is not None
+            model = _widened(self.model) if in_few_bits else self.model.cpu().float()
             self.model = cast(nn.Module, model.merge_and_unload())
 
 
@@ -132,10 +133,6 @@ def _without_remarks() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         yield
-
-
-def _in_few_bits(model: PeftModel) -> bool:
-    return getattr(model.get_base_model(), "hf_quantizer", None) is not None
 
 
 def _widened(model: PeftModel) -> Any:

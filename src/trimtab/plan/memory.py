@@ -240,14 +240,9 @@ def proposals(request: Request, needed: Memory, spared: int | None = None) -> It
             base + int(needed.activations * share),
         )
     if 0 < base < _ROOM * needed.limit and batch < longest:
-        for name, steps in _texts(request):
-            yield f"inputs.{name}.max_tokens: {steps // 4}", base + needed.activations // 4
+        for column, encoded in zip(request.inputs, request.train.encoded, strict=True):
+            if column.is_text:
+                longest = int(column.steps(encoded).max(initial=1))
+                yield f"inputs.{column.name}.max_tokens: {longest // 4}", base + needed.activations // 4
     if settings.optimizer != "sgd":
         yield "train.optimizer: sgd", needed.training - needed.optimizer // 2
-
-
-def _texts(request: Request) -> Iterator[tuple[str, int]]:
-    """The texts that are read, and the steps of the longest of each."""
-    for column, encoded in zip(request.inputs, request.train.encoded, strict=True):
-        if column.is_text:
-            yield column.name, int(column.steps(encoded).max(initial=1))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 import wandb
@@ -61,14 +60,10 @@ class _Run(Session):
         card = wandb.Html((outcome.folder / "card.html").read_text(encoding="utf-8"), inject=False)
         self.run.log({"card": card, **{f"plots/{name}": picture for name, picture in plots.items()}})
         if self.bundle:
-            self.run.log_artifact(_artifact(outcome.folder, outcome.manifest.name))
+            artifact = wandb.Artifact(_LETTERS.sub("-", outcome.manifest.name), type="model")
+            artifact.add_dir(str(outcome.folder))
+            self.run.log_artifact(artifact)
 
     def close(self, done: bool) -> None:
         """See `Session`."""
         self.run.finish(exit_code=0 if done else 1)
-
-
-def _artifact(folder: Path, name: str) -> Any:
-    made = wandb.Artifact(_LETTERS.sub("-", name), type="model")
-    made.add_dir(str(folder))
-    return made
