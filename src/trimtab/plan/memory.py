@@ -19,6 +19,7 @@ from trimtab.audit import memory as resident
 from trimtab.errors import problem
 from trimtab.nets.batch import told
 from trimtab.nets.network import Network, taught
+from trimtab.nets.pretrained import PretrainedEncoder
 from trimtab.plan.estimate import Memory
 from trimtab.request import Request, encoding
 from trimtab.train import devices, execution, frozen, methods
@@ -26,7 +27,7 @@ from trimtab.train.batches import targets_of, tensors_of
 from trimtab.train.execution import BF16_WEIGHTS
 from trimtab.train.method import TrainingData
 from trimtab.train.optimizer import use_sparse_gradients
-from trimtab.train.settings import Settings
+from trimtab.train.settings import Settings, held
 
 _PROBED = 2  # rows
 _MOMENTS = {"adamw": 2, "adam": 2, "sgd": 1}  # numbers that an optimizer keeps of each weight
@@ -55,9 +56,16 @@ def shaped(request: Request, settings: Settings) -> Network | None:
     """The network as it would learn, without memory; None where a part of it cannot be built so."""
     with suppress(Exception), torch.device("meta"):  # parts read weights as they are built, one's own any way they like
         network = Network(request.architecture, request.inputs, request.output)
+        for encoder, reader in zip(network.encoders.values(), request.chosen.plans, strict=True):
+            if reader.base and settings.method != "scratch" and isinstance(encoder, PretrainedEncoder):
+                own = held(reader.base, settings, devices.device())
+                if own.bits:
+                    return None  # what a library packs is not counted
+                encoder.model.to(getattr(torch, own.dtype))
         if settings.method == "lora":
+            lora = settings.lora
             for encoder in network.pretrained():
-                encoder.adapt(settings.lora.rank, settings.lora.alpha, settings.lora.dropout)
+                encoder.adapt(lora.rank, lora.alpha, lora.dropout, lora.dora)
         if settings.method == "frozen":
             frozen.freeze(network)
         elif settings.method == "full" and settings.frozen_blocks:
