@@ -240,7 +240,7 @@ def test_gradients_that_the_optimizer_scales_as_it_reads_them_are_clipped_as_any
             parameter.grad = held[id(parameter)].clone() if id(parameter) in held else None
         if not fused:
             made.dense.defaults["fused"] = False  # scaled before
-        optimizer.clip(run.network, made, most)
+        optimizer.clip(run.network, made, most, run.devices)
         assert hasattr(made.dense, "grad_scale") == fused
         for each in made.all:
             each.step()
