@@ -17,7 +17,7 @@ _BLOCK = 256  # test rows that are compared with all entries at a time
 
 
 def answers(inputs: Sequence[InputColumn], train: Table, test: Table, output: Any, seed: int) -> dict[str, Answers]:
-    """The second where a text is read and texts are found: those of the gallery, or, where there is none, of the rows."""
+    """The second where a text is read and texts are found: those of the gallery, else of the rows."""
     values = list(test.values[output.name])
     right = output.targets(values)
     gallery = output.entries or output.in_gallery(values, np.zeros((len(values), output.width))).entries
