@@ -27,7 +27,7 @@ from trimtab.compress import Skip, cascade
 from trimtab.data.table import Origin, Table
 from trimtab.errors import TrimtabError
 from trimtab.nets import fitted
-from trimtab.pipeline.training import _data
+from trimtab.pipeline.training import data_of
 from trimtab.programs.thresholds import ThresholdsProgram
 from trimtab.progress import Quiet
 from trimtab.request import check as checked
@@ -70,7 +70,7 @@ def test_training_rows_are_weighed_by_group_and_class_and_by_their_own_weight(tm
     write_rows(tmp_path / "rows.csv", [{**row, "w": 1 + n % 2} for n, row in enumerate(people())])
     said = {"data": "rows.csv", "output": "taken", "inputs": {"score": "number"}, "protected": "gender", "weight": "w"}
     plain, weighed = (
-        _data(checked(specs.parse({**said, "fairness": {"mitigate": way}}), tmp_path, tmp_path / "run", Quiet()))
+        data_of(checked(specs.parse({**said, "fairness": {"mitigate": way}}), tmp_path, tmp_path / "run", Quiet()))
         for way in ("none", "reweighing")
     )
     request = checked(specs.parse(said), tmp_path, tmp_path / "run", Quiet())

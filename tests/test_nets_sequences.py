@@ -89,7 +89,7 @@ def test_there_is_a_state_for_each_step_or_each_few_frames(columns, name: str, k
 
 
 # Encoders of texts alone: with a pretrained model, what becomes of one, and those that give one state for a row.
-ELSEWHERE = {"causal", "text", "compact", "static", "conv"}
+ELSEWHERE = {"causal", "encoder_decoder", "text", "compact", "static", "conv"}
 
 
 def test_every_encoder_of_sequences_is_tested_here() -> None:

@@ -18,8 +18,8 @@ from trimtab import __version__, registry
 from trimtab.errors import ToldElsewhere, TrimtabError, nearest, problem, visible
 
 ORDER = [
-    "init", "launch", "search", "predict", "explain", "evaluate", "audit", "compare", "compress", "serve", "watch",
-    "ask", "adapt", "inspect", "verify", "keys", "sample", "schema",
+    "init", "plan", "launch", "search", "predict", "explain", "evaluate", "audit", "compare", "compress", "serve",
+    "watch", "ask", "adapt", "index", "inspect", "verify", "keys", "sample", "schema",
 ]  # fmt: skip
 
 

@@ -132,9 +132,10 @@ def _show(found: Profile) -> None:
     for column in found.columns:
         role = ("output", "bold") if column.name == found.output.value else ("", "")
         missing = f"{column.missing / max(1, found.rows):.1%}" if column.missing else ""
-        figures = columns.kind(column.type, "column").in_words(column.figures) if column.type != "ignore" else ""
+        is_read = column.type != "ignore"
+        figures = columns.kind(column.type, "column").in_words(column.figures) if is_read else ""
         about = "; ".join(filter(None, (column.reason, figures, _script(column))))
-        kind = styled(role, (": " if role[0] else "", ""), (columns.word(column.type), ""))
+        kind = styled(role, (": " if role[0] else "", ""), (columns.word(column.type) if is_read else column.type, ""))
         table.add_row(column.name, kind, about, missing, " | ".join(column.examples))
     result.print(table)
     for line in _remarks(found):
