@@ -383,6 +383,7 @@ def ended(study: Study, ranked: float, values: dict[str, Any] | None = None) -> 
     return trial.number
 
 
+@pytest.mark.slow  # more trials, or a plan of its own
 def test_the_seed_alone_says_what_is_tried_next(tmp_path: Path) -> None:
     tried = []
     for name in ("one", "other"):

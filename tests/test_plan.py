@@ -91,6 +91,7 @@ def test_money_and_energy_follow_from_the_time(estimate: Estimate) -> None:
     assert estimate.accelerated.money.amount == pytest.approx(estimate.accelerated.seconds / 3600)
 
 
+@pytest.mark.slow  # more trials, or a plan of its own
 def test_nothing_but_the_estimate_is_left_behind(estimate: Estimate, tmp_path: Path) -> None:
     spec = write_rows(tmp_path)
     result = RUNNER.invoke(app, ["launch", str(spec), "--runs", str(tmp_path / "runs"), "--dry-run", "--json", "-q"])
