@@ -73,7 +73,6 @@ def _told(model: runtime.Model, values: Sequence[dict[str, Any]], weights: Path)
     return {
         **{key: options[key] for key in ("layers", "bos", "pad", "longest", "beams")},
         "column": column.name,
-        "encoder": f"encoders.{column.key}",
         "eos": options["eos"][0],
         "heads": options["kv_heads"],
         "texts": texts,

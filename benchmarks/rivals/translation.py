@@ -49,7 +49,8 @@ def main(asked_path: str, folder: str) -> None:
 def convert(asked: dict[str, Any], folder: Path) -> None:
     """Write the weights as CTranslate2 reads them; its tokens are the ids as words."""
     weights = load_file(asked["weights"])
-    encoder, heads = asked["encoder"], asked["heads"]
+    (encoder,) = (key.removesuffix(".embed.table.weight") for key in weights if key.endswith(".embed.table.weight"))
+    heads = asked["heads"]
     layers = sum(key.startswith(f"{encoder}.blocks.") and key.endswith(".out.weight") for key in weights)
     read = transformer_spec.TransformerEncoderSpec(layers, heads, activation=common_spec.Activation.GELU)
     written = transformer_spec.TransformerDecoderSpec(asked["layers"], heads, activation=common_spec.Activation.RELU)
