@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
+from trimtab.cli import _tables
 from trimtab.compress.frontier import Frontier, Point
 from trimtab.page import figures
 
@@ -16,17 +15,8 @@ def show(frontier: Frontier, out: Console) -> None:
     """Every network with its quality and costs, and what to say of the search."""
     head = ("network", figures.label(frontier.metric), "drop", "size", "latency", "throughput", "memory", "")
     rows = [_row(point, frontier) for point in frontier.points]
-    if out.is_terminal:
-        table = Table(*head, box=box.SIMPLE_HEAD)
-        for row in rows:
-            style = next((style for mark, style in _STYLES.items() if row[-1].startswith(mark)), "")
-            table.add_row(*row, style=style)
-        out.print(table)
-    else:
-        widths = [max(map(len, cells)) for cells in zip(head, *rows, strict=True)]
-        for line in (head, *rows):
-            told = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-            out.print(told.rstrip(), soft_wrap=True)
+    styles = [next((style for mark, style in _STYLES.items() if row[-1].startswith(mark)), "") for row in rows]
+    _tables.show(out, head, rows, styles)
     for skipped in frontier.skipped:
         out.print(f"not tried: {skipped.name}: {skipped.reason}", soft_wrap=True)
     if frontier.nearest:

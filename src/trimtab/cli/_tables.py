@@ -1,8 +1,14 @@
-"""Tables of the verdict: what was asked, what was measured. `launch`, `compress` and `inspect` show the same ones."""
+"""Tables of the verdict: what was asked, what was measured. `launch`, `compress` and `inspect` show the same ones.
+
+And `show`: the tables of searches, in colours on a terminal, as plain lines in a file or a pipe.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich import box
+from rich.console import Console
 from rich.table import Table
 
 from trimtab.bundle.manifest import Manifest, Measured
@@ -25,6 +31,20 @@ def measured(manifest: Manifest) -> Table:
     for name, found in manifest.measured.items():
         table.add_row(name, _figure(found.value, found.unit), interval(found))
     return table
+
+
+def show(out: Console, head: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str]) -> None:
+    """Rows of cells under their head, each in a style on a terminal."""
+    if out.is_terminal:
+        table = Table(*head, box=box.SIMPLE_HEAD)
+        for row, style in zip(rows, styles, strict=True):
+            table.add_row(*row, style=style)
+        out.print(table)
+        return
+    widths = [max(map(len, cells)) for cells in zip(head, *rows, strict=True)]
+    for line in (head, *rows):
+        told = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        out.print(told.rstrip(), soft_wrap=True)
 
 
 def interval(found: Measured | None) -> str:

@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich import box
-from rich.table import Table
 
-from trimtab.cli import _view
+from trimtab.cli import _tables, _view
 from trimtab.cli._options import AsJson, Quiet
 from trimtab.pipeline import search
 from trimtab.spec import written
@@ -61,16 +59,8 @@ def _show(found: Mapping[str, Any]) -> None:
     keys = list(dict.fromkeys(key for one in found["trials"] for key in one["values"]))
     head = ["trial", "state", found["metric"], *costs, "seconds", *keys, ""]
     rows = [_row(one, found, costs, keys) for one in found["trials"]]
-    if out.is_terminal:
-        table = Table(*head, box=box.SIMPLE_HEAD)
-        for one, row in zip(found["trials"], rows, strict=True):
-            table.add_row(*row, style=_BEST if one["trial"] == found["best"] else "")
-        out.print(table)
-    else:
-        widths = [max(map(len, cells)) for cells in zip(head, *rows, strict=True)]
-        for line in (head, *rows):
-            told = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-            out.print(told.rstrip(), soft_wrap=True)
+    styles = [_BEST if one["trial"] == found["best"] else "" for one in found["trials"]]
+    _tables.show(out, head, rows, styles)
     if found["importance"]:
         shares = ", ".join(f"{key} {share:.0%}" for key, share in found["importance"].items())
         out.print(f"what decided which trials were good: {shares}", soft_wrap=True)
